@@ -1,0 +1,260 @@
+/* Alloc: a mimalloc heap with one counter per owner class.
+ *
+ * The counters have one writer, the heap's thread, so an update is a plain load, add and store: relaxed atomics cost
+ * nothing here and let INFO read them from another thread without a data race.
+ *
+ * Exactness  a block is counted as heap_block_size(size), the size class mimalloc puts it in, so that the sum over
+ *            classes follows the resident set and not the requests. For the same reason a resize moves as soon as the
+ *            size class changes: mi_realloc would leave a shrunk block in a place up to twice its size.
+ * Sanitizers with address or thread sanitizer the C library's malloc is used, because those tools understand only
+ *            their own. There is no heap to destroy then: heap_delete frees the heap itself, and blocks that are
+ *            left show up as leaks, which is what one wants to be told in a test. */
+#include "core/alloc.h"
+#include "core/assert.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#include <mimalloc.h>
+#endif
+
+/* The leak checker does not look for pointers in mapped pages unless it is told to. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LEAK_ROOTS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAK_ROOTS 1
+#endif
+#endif
+#ifdef LEAK_ROOTS
+#include <sanitizer/lsan_interface.h>
+#endif
+
+/* Above this a request is refused before the allocator sees it: no machine has it, and sizes near 2^64 would wrap. */
+#define SIZE_LIMIT ((size_t)1 << 46)
+
+struct heap {
+    _Atomic int64_t used[MEM_CLASSES]; /* written by the owner only */
+#if !SANITIZED
+    mi_heap_t *blocks;
+#endif
+};
+
+const char *mem_class_name(enum mem_class owner) {
+    static const char *const names[MEM_CLASSES] = {
+        [MEM_DATA] = "data",           [MEM_INDEX] = "index",     [MEM_CLIENT_IN] = "client_in",
+        [MEM_CLIENT_OUT] = "client_out", [MEM_MESSAGE] = "message", [MEM_STATS] = "stats",
+    };
+    ASSERT((unsigned)owner < MEM_CLASSES);
+    return names[owner];
+}
+
+/* --- the two allocators behind one face --- */
+
+#if SANITIZED
+static void *raw_alloc(struct heap *heap, size_t size) {
+    (void)heap;
+    return malloc(size != 0 ? size : 1);
+}
+static void *raw_alloc_zero(struct heap *heap, size_t size) {
+    (void)heap;
+    return calloc(1, size != 0 ? size : 1);
+}
+static void *raw_alloc_aligned(struct heap *heap, size_t size, size_t align) {
+    (void)heap;
+    void *block = NULL;
+    return posix_memalign(&block, MAX(align, sizeof(void *)), size) == 0 ? block : NULL;
+}
+static void raw_free(void *block) {
+    free(block);
+}
+size_t heap_block_size(size_t size) {
+    return size;
+}
+#else
+static void *raw_alloc(struct heap *heap, size_t size) {
+    return mi_heap_malloc(heap->blocks, size);
+}
+static void *raw_alloc_zero(struct heap *heap, size_t size) {
+    return mi_heap_zalloc(heap->blocks, size);
+}
+/* mi_heap_malloc_aligned asks for size + align - 1 bytes, which for a power of two means the next size class, a
+ * quarter more. But most size classes are aligned by nature (all multiples of 64 are to 64), so try the plain call
+ * first. The 8 bytes more: 2.0.9 answers size == align == 256 (512, 1024) with a misaligned block, because it trusts
+ * the size class; a size that is no multiple of align takes its careful path. */
+static void *raw_alloc_aligned(struct heap *heap, size_t size, size_t align) {
+    void *block = mi_heap_malloc(heap->blocks, size);
+    if (LIKELY(((uintptr_t)block & (align - 1)) == 0)) return block;
+    mi_free(block);
+    block = mi_heap_malloc_aligned(heap->blocks, size + 8, align);
+    ASSERT(((uintptr_t)block & (align - 1)) == 0);
+    return block;
+}
+static void raw_free(void *block) {
+    mi_free(block);
+}
+size_t heap_block_size(size_t size) {
+    return mi_good_size(size);
+}
+#endif
+
+/* Relaxed: one writer; readers want a recent figure and nothing else that was written with it. */
+HOT_INLINE void count(struct heap *heap, enum mem_class owner, int64_t bytes) {
+    _Atomic int64_t *used = &heap->used[owner];
+    atomic_store_explicit(used, atomic_load_explicit(used, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
+}
+
+COLD NORETURN static void out_of_memory(void) {
+    panic(__FILE__, __LINE__, "out of memory");
+}
+
+HOT_INLINE void *counted(struct heap *heap, enum mem_class owner, void *block, size_t size) {
+    if (LIKELY(block != NULL)) count(heap, owner, (int64_t)heap_block_size(size));
+    return block;
+}
+
+HOT_INLINE void *or_stop(void *block) {
+    if (UNLIKELY(block == NULL)) out_of_memory();
+    return block;
+}
+
+/* --- heaps --- */
+
+#if SANITIZED
+struct heap *heap_new(void) {
+    return calloc(1, sizeof(struct heap));
+}
+void heap_delete(struct heap *heap) {
+    free(heap);
+}
+void heap_purge(struct heap *heap) {
+    (void)heap;
+}
+#else
+/* The heap's own description is its first block, and goes with it. */
+struct heap *heap_new(void) {
+    mi_heap_t *blocks = mi_heap_new();
+    if (blocks == NULL) return NULL;
+    struct heap *heap = mi_heap_zalloc_aligned(blocks, sizeof *heap, CACHE_LINE);
+    if (heap == NULL) {
+        mi_heap_destroy(blocks);
+        return NULL;
+    }
+    heap->blocks = blocks;
+    return heap;
+}
+void heap_delete(struct heap *heap) {
+    if (heap != NULL) mi_heap_destroy(heap->blocks);
+}
+void heap_purge(struct heap *heap) {
+    mi_heap_collect(heap->blocks, true);
+}
+#endif
+
+int64_t heap_used(const struct heap *heap, enum mem_class owner) {
+    return atomic_load_explicit(&heap->used[owner], memory_order_relaxed); /* see count */
+}
+
+void heap_count(struct heap *heap, enum mem_class owner, int64_t bytes) {
+    count(heap, owner, bytes);
+}
+
+/* --- blocks --- */
+
+void *heap_try_alloc(struct heap *heap, enum mem_class owner, size_t size) {
+    if (UNLIKELY(size > SIZE_LIMIT)) return NULL;
+    return counted(heap, owner, raw_alloc(heap, size), size);
+}
+
+void *heap_alloc(struct heap *heap, enum mem_class owner, size_t size) {
+    return or_stop(heap_try_alloc(heap, owner, size));
+}
+
+void *heap_alloc_zero(struct heap *heap, enum mem_class owner, size_t size) {
+    ASSERT(size <= SIZE_LIMIT);
+    return or_stop(counted(heap, owner, raw_alloc_zero(heap, size), size));
+}
+
+void *heap_alloc_aligned(struct heap *heap, enum mem_class owner, size_t size, size_t align) {
+    ASSERT(size <= SIZE_LIMIT && align != 0 && (align & (align - 1)) == 0);
+    return or_stop(counted(heap, owner, raw_alloc_aligned(heap, size, align), size));
+}
+
+void heap_free(struct heap *heap, enum mem_class owner, void *block, size_t size) {
+    if (block == NULL) return;
+    raw_free(block);
+    count(heap, owner, -(int64_t)heap_block_size(size));
+}
+
+void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size,
+                      size_t new_size) {
+    if (block == NULL) return heap_try_alloc(heap, owner, new_size);
+    if (heap_block_size(old_size) == heap_block_size(new_size)) return block;
+    void *moved = heap_try_alloc(heap, owner, new_size);
+    if (moved == NULL) return NULL;
+    memcpy(moved, block, MIN(old_size, new_size));
+    heap_free(heap, owner, block, old_size);
+    return moved;
+}
+
+void *heap_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size,
+                  size_t new_size) {
+    return or_stop(heap_try_resize(heap, owner, block, old_size, new_size));
+}
+
+/* --- pages --- */
+
+/* mmap aligns to 4 KiB only: ask for align more and give the ends back. */
+void *heap_map(struct heap *heap, enum mem_class owner, size_t size, size_t align) {
+    ASSERT(size != 0 && size % 4096 == 0 && size <= SIZE_LIMIT);
+    ASSERT(align >= 4096 && align <= SIZE_LIMIT && (align & (align - 1)) == 0);
+    size_t whole = size + align - 4096;
+    char *start = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) return NULL;
+    char *pages = (char *)(((uintptr_t)start + align - 1) & ~(uintptr_t)(align - 1));
+    size_t before = (size_t)(pages - start), after = whole - size - before;
+    if (before != 0) munmap(start, before);
+    if (after != 0) munmap(pages + size, after);
+#ifdef LEAK_ROOTS
+    __lsan_register_root_region(pages, size);
+#endif
+    count(heap, owner, (int64_t)size);
+    return pages;
+}
+
+void heap_unmap(struct heap *heap, enum mem_class owner, void *pages, size_t size) {
+#ifdef LEAK_ROOTS
+    __lsan_unregister_root_region(pages, size);
+#endif
+    /* Splitting a mapping fails when the process has vm.max_map_count of them; then only the memory goes back. */
+    if (munmap(pages, size) != 0) madvise(pages, size, MADV_DONTNEED);
+    count(heap, owner, -(int64_t)size);
+}
+
+void heap_discard(void *block, size_t from, size_t size) {
+    uintptr_t start = ((uintptr_t)block + from + 4095) & ~(uintptr_t)4095;
+    uintptr_t end = ((uintptr_t)block + from + size) & ~(uintptr_t)4095;
+    if (start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+void *shared_alloc(size_t size) {
+    size_t whole = (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    void *block = aligned_alloc(CACHE_LINE, whole);
+    if (block) memset(block, 0, whole);
+    return block;
+}
+
+void shared_free(void *block) {
+    free(block);
+}

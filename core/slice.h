@@ -1,0 +1,50 @@
+/* Slice: borrowed bytes. A slice never owns; it is valid as long as whatever it points into.
+ *
+ * Bytes are binary: no terminator, any value, length 0 allowed (then ptr may be NULL). */
+#pragma once
+#include "core/defs.h"
+#include <string.h>
+
+struct slice {
+    const char *ptr;
+    size_t len;
+};
+
+/* A literal as a constant initialiser: {SLICE_INIT("get")}. */
+#define SLICE_INIT(literal) {(literal), sizeof(literal) - 1}
+#define SLICE(literal)      ((struct slice)SLICE_INIT(literal))
+
+HOT_INLINE struct slice slice_of(const char *ptr, size_t len) {
+    return (struct slice){ptr, len};
+}
+
+HOT_INLINE struct slice slice_of_cstr(const char *text) {
+    return (struct slice){text, strlen(text)};
+}
+
+HOT_INLINE bool slice_equal(struct slice a, struct slice b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* ASCII case is ignored; a lower-case literal as b is the usual call. O(len). */
+static inline bool slice_equal_nocase(struct slice a, struct slice b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++) {
+        unsigned char x = (unsigned char)a.ptr[i], y = (unsigned char)b.ptr[i];
+        if (x >= 'A' && x <= 'Z') x = (unsigned char)(x + 32);
+        if (y >= 'A' && y <= 'Z') y = (unsigned char)(y + 32);
+        if (x != y) return false;
+    }
+    return true;
+}
+
+/* The form handlers use to match option words: slice_is(x->argv[3], "keepttl"). */
+#define slice_is(s, literal) slice_equal_nocase((s), SLICE(literal))
+
+/* Bytewise order, a shorter prefix first: negative, zero or positive. */
+static inline int slice_compare(struct slice a, struct slice b) {
+    size_t n = MIN(a.len, b.len);
+    int c = n ? memcmp(a.ptr, b.ptr, n) : 0;
+    if (c != 0) return c;
+    return a.len < b.len ? -1 : a.len > b.len;
+}

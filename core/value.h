@@ -1,0 +1,107 @@
+/* Value: one key with its value and its deadline, in one allocation when small.
+ *
+ *    | kind 1 | flags 1 | value_len 2 | access 3 | key_len 1 |   8-byte header
+ *    | deadline_ms 8 |                                           only if ENTRY_TIMED
+ *    | key length 4 |                                            only if ENTRY_LONG_KEY (key_len is 255 then)
+ *    | key bytes | payload |
+ *
+ * The payload is the string itself (ENC_EMBEDDED), 8 bytes of integer (ENC_INT), or a pointer to a separate block
+ * (ENC_EXTERNAL: struct bigstr). Nothing behind the header is aligned; it is read with memcpy.
+ *
+ * Ownership an entry owns its external block. Entries and blocks come from a store (a slab for up to 256 bytes, the heap
+ *           for more) and go back to the same store.
+ * Thread    the shard's owner. Cost: O(bytes copied); reading is O(1). */
+#pragma once
+#include "core/slab.h"
+#include "core/slice.h"
+
+enum value_type { TYPE_STRING, TYPE_LIST, TYPE_SET, TYPE_ZSET, TYPE_HASH, TYPE_STREAM, TYPE_COUNT };
+enum value_encoding { ENC_EMBEDDED, ENC_INT, ENC_EXTERNAL };
+
+const char *value_type_name(enum value_type type); /* as TYPE answers it */
+
+#define ENTRY_TIMED    1u /* has a deadline */
+#define ENTRY_LONG_KEY 2u
+#define ENTRY_RAW      4u /* was edited in place (APPEND, SETRANGE): OBJECT ENCODING says raw, as Redis's would be */
+
+#define ENTRY_EMBED_MAX 4000 /* bytes of string kept in the entry; longer ones are external */
+#define KEY_MAX         (512u * 1024 * 1024)
+
+struct entry {
+    uint8_t type : 4;
+    uint8_t encoding : 4;
+    uint8_t flags;
+    uint16_t value_len; /* payload bytes in the entry */
+    uint32_t access : 24; /* LRU clock in seconds or LFU counter, as Redis's 24 bits */
+    uint32_t key_len : 8;
+    char rest[];
+};
+static_assert(sizeof(struct entry) == 8, "the header is what every key pays");
+
+/* A string too long for its entry. */
+struct bigstr {
+    size_t len, cap;
+    char bytes[];
+};
+
+struct store {
+    struct heap *heap;
+    struct slab *slab;
+};
+
+/* --- reading --- */
+HOT_INLINE const char *entry_after_deadline(const struct entry *entry) {
+    return entry->rest + (entry->flags & ENTRY_TIMED ? 8 : 0);
+}
+HOT_INLINE struct slice entry_key(const struct entry *entry) {
+    const char *at = entry_after_deadline(entry);
+    if (LIKELY(!(entry->flags & ENTRY_LONG_KEY))) return slice_of(at, entry->key_len);
+    uint32_t len;
+    memcpy(&len, at, 4);
+    return slice_of(at + 4, len);
+}
+HOT_INLINE const char *entry_payload(const struct entry *entry) {
+    struct slice key = entry_key(entry);
+    return key.ptr + key.len;
+}
+HOT_INLINE uint64_t entry_deadline_ms(const struct entry *entry) { /* 0: none */
+    uint64_t when = 0;
+    if (entry->flags & ENTRY_TIMED) memcpy(&when, entry->rest, 8);
+    return when;
+}
+HOT_INLINE int64_t entry_int(const struct entry *entry) { /* ENC_INT only */
+    int64_t value;
+    memcpy(&value, entry_payload(entry), 8);
+    return value;
+}
+HOT_INLINE struct bigstr *entry_bigstr(const struct entry *entry) { /* ENC_EXTERNAL strings only */
+    struct bigstr *big;
+    memcpy(&big, entry_payload(entry), sizeof big);
+    return big;
+}
+#define ENTRY_SCRATCH 24 /* bytes of scratch that entry_string may need */
+/* The string's bytes; an integer is written into scratch. Valid until the entry changes. */
+struct slice entry_string(const struct entry *entry, char scratch[ENTRY_SCRATCH]);
+size_t entry_string_len(const struct entry *entry);
+const char *entry_encoding_name(const struct entry *entry); /* Redis's names: int, embstr, raw, ... */
+size_t entry_bytes(const struct entry *entry);              /* memory taken, external block included */
+
+/* --- making; deadline_ms 0 is none --- */
+/* A string; becomes ENC_INT when the text is a canonical 64-bit integer and `allow_int`. */
+struct entry *entry_new_string(const struct store *store, struct slice key, struct slice value, uint64_t deadline_ms,
+                               bool allow_int);
+struct entry *entry_new_int(const struct store *store, struct slice key, int64_t value, uint64_t deadline_ms);
+void entry_delete(const struct store *store, struct entry *entry); /* with its external block */
+void entry_delete_shell(const struct store *store, struct entry *entry); /* its external block has a new owner */
+
+/* --- changing; each returns the entry, which may have moved, and frees the old one in that case --- */
+struct entry *entry_set_string(const struct store *store, struct entry *take, struct slice value, uint64_t deadline_ms,
+                               bool allow_int);
+struct entry *entry_set_int(const struct store *store, struct entry *take, int64_t value); /* keeps the deadline */
+struct entry *entry_set_deadline(const struct store *store, struct entry *take, uint64_t deadline_ms);
+/* Makes the string writable with new_len bytes, zero-filled behind the old end, with room to grow (amortised).
+ * *bytes points at its first byte. new_len is at least the present length. NULL when memory is refused: take is then
+ * unchanged. */
+struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes);
+/* A copy under another key, for RENAME and COPY. */
+struct entry *entry_copy(const struct store *store, const struct entry *entry, struct slice key, uint64_t deadline_ms);

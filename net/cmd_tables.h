@@ -1,0 +1,7 @@
+/* The command tables of this floor. */
+#pragma once
+#include "shards/command.h"
+
+extern const struct command conn_commands[];   /* cmd_conn.c: HELLO, AUTH, CLIENT, SELECT, PING ... */
+extern const struct command server_commands[]; /* cmd_server.c: CONFIG, DEBUG, SLOWLOG, SHUTDOWN ... */
+extern const struct command info_commands[];   /* cmd_info.c: INFO, LATENCY, MEMORY */

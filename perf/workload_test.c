@@ -1,0 +1,136 @@
+/* Proves that requests are encoded as written, keys stay in range and shape, values verify against
+ * their keys, and that each distribution is what it says (zipf against its formula). */
+#include "perf/workload.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct workload_shape shape = {
+    .key_prefix = "key:", .keys = 1000, .key_len = 12, .value_len = 20};
+static char buf[4096];
+
+static void encode(const char *op, uint32_t count) {
+    struct workload w;
+    const char *why = "";
+    assert_true(workload_init(&w, op, &shape, "seq", 1, &why));
+    assert_true(workload_bytes(&w, count) < sizeof buf);
+    workload_prefill(&w, buf, count);
+    for (int round = 0; round < 2; round++) buf[workload_encode(&w, buf, count)] = '\0';
+    workload_deinit(&w);
+}
+
+static void encodes_as_written(void **state) {
+    (void)state;
+    encode("get", 2); /* the second round of a sequence: keys 2 and 3 */
+    assert_string_equal(
+        buf,
+        "*2\r\n$3\r\nGET\r\n$12\r\nkey:00000002\r\n*2\r\n$3\r\nGET\r\n$12\r\nkey:00000003\r\n");
+    encode("set", 1);
+    assert_string_equal(
+        buf, "*3\r\n$3\r\nSET\r\n$12\r\nkey:00000001\r\n$20\r\nkey:00000001mnopqrst\r\n");
+    encode("mget:2", 1);
+    assert_string_equal(buf, "*3\r\n$4\r\nMGET\r\n$12\r\nkey:00000002\r\n$12\r\nkey:00000003\r\n");
+    encode("lpush l \"a b\" ; lpop l", 2);
+    assert_string_equal(
+        buf, "*3\r\n$5\r\nlpush\r\n$1\r\nl\r\n$3\r\na b\r\n*2\r\n$4\r\nlpop\r\n$1\r\nl\r\n");
+    encode("sadd s m:__rand:1__", 1);
+    assert_string_equal(buf, "*3\r\n$4\r\nsadd\r\n$1\r\ns\r\n$3\r\nm:0\r\n");
+    encode("set x \"\"", 1);
+    assert_string_equal(buf, "*3\r\n$3\r\nset\r\n$1\r\nx\r\n$0\r\n\r\n");
+}
+
+static void refuses_nonsense(void **state) {
+    (void)state;
+    static const char *const bad[] = {"", ";", "mget:", "mget:0", "mget:x", "setget:2", "setget:x"};
+    struct workload w;
+    const char *why = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(workload_init(&w, bad[i], &shape, "seq", 1, &why));
+        assert_non_null(why);
+        workload_deinit(&w);
+    }
+    struct workload_shape narrow = shape;
+    narrow.key_len = 6;
+    assert_false(workload_init(&w, "get", &narrow, "seq", 1, &why));
+    workload_deinit(&w);
+}
+
+static void values_verify(void **state) {
+    (void)state;
+    struct workload w;
+    const char *why = "";
+    assert_true(workload_init(&w, "get", &shape, "seq", 1, &why));
+    const char *value = "key:00000042mnopqrst";
+    for (size_t cut = 1; cut < 20; cut++) {
+        assert_true(workload_value_matches(&w, 42, value, cut, 0, 20));
+        assert_true(workload_value_matches(&w, 42, value + cut, 20 - cut, cut, 20));
+        assert_false(workload_value_matches(&w, 43, value, 20, 0, 20));
+    }
+    assert_false(workload_value_matches(&w, 42, value, 19, 0, 19));
+    workload_deinit(&w);
+}
+
+static void mixes_by_share(void **state) {
+    (void)state;
+    struct workload w;
+    const char *why = "";
+    assert_true(workload_init(&w, "setget:0.25", &shape, "uniform", 1, &why));
+    uint32_t sets = 0;
+    for (int i = 0; i < 100000; i++) {
+        (void)workload_encode(&w, buf, 1);
+        sets += strncmp(buf + 8, "SET", 3) == 0;
+    }
+    assert_in_range(sets, 24000, 26000);
+    workload_deinit(&w);
+}
+
+static int descending(const void *x, const void *y) {
+    uint32_t left = *(const uint32_t *)x, right = *(const uint32_t *)y;
+    return left > right ? -1 : left < right;
+}
+
+static void zipf_follows_its_formula(void **state) {
+    (void)state;
+    enum { KEYS = 1000, DRAWS = 4000000 };
+    struct keydist d;
+    const char *why = "";
+    assert_true(keydist_init(&d, "zipf:0.99", KEYS, 3, &why));
+    static uint32_t counts[KEYS];
+    for (int i = 0; i < DRAWS; i++) counts[keydist_next(&d)]++;
+    keydist_deinit(&d);
+    qsort(counts, KEYS, sizeof *counts, descending);
+    double sum = 0;
+    for (int i = 1; i <= KEYS; i++) sum += pow(i, -0.99);
+    static const int ranks[] = {1, 2, 3, 10, 100, 500, 900};
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        double want = pow(ranks[i], -0.99) / sum * DRAWS;
+        assert_true(fabs(counts[ranks[i] - 1] - want) < 6 * sqrt(want) + 1);
+    }
+}
+
+static void uniform_stays_in_range(void **state) {
+    (void)state;
+    struct keydist d;
+    const char *why = "";
+    assert_true(keydist_init(&d, "uniform", 7, 3, &why));
+    uint32_t counts[7] = {0};
+    for (int i = 0; i < 70000; i++) counts[keydist_next(&d)]++;
+    for (int i = 0; i < 7; i++) assert_in_range(counts[i], 9500, 10500);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(encodes_as_written),
+        cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(values_verify),
+        cmocka_unit_test(mixes_by_share),
+        cmocka_unit_test(zipf_follows_its_formula),
+        cmocka_unit_test(uniform_stays_in_range),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

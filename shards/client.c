@@ -1,0 +1,143 @@
+/* Client: birth, death and description of one. Everything here is rare: the hot path touches the fields directly.
+ *
+ * The line of CLIENT LIST keeps the fields of Redis 7.0 in their order, since tools cut it by position as often as by
+ * name, and ends with 7.2's lib-name and lib-ver. What has no meaning here (argv-mem, multi-mem) says 0. */
+#include "shards/client.h"
+#include "core/assert.h"
+#include "shards/gather.h"
+#include "shards/shard.h"
+
+#define CLIENT_MAGIC 0x434c4921u
+
+static void join_list(struct client *client, struct shard *home) {
+    client->prev = home->clients_last;
+    if (home->clients_last) home->clients_last->next = client;
+    else home->clients_first = client;
+    home->clients_last = client;
+    home->client_count++;
+}
+
+static void leave_list(struct client *client, struct shard *home) {
+    if (client->prev) client->prev->next = client->next;
+    else home->clients_first = client->next;
+    if (client->next) client->next->prev = client->prev;
+    else home->clients_last = client->prev;
+    client->next = client->prev = NULL;
+    home->client_count--;
+}
+
+/* O(dirty clients), and only for one that goes away with replies unsent. */
+static void leave_dirty(struct client *client, struct shard *home) {
+    if (!(client->flags & CLIENT_DIRTY_OUT)) return;
+    struct client **link = &home->dirty;
+    while (*link && *link != client) link = &(*link)->next_dirty;
+    if (*link) *link = client->next_dirty;
+    client->flags &= ~(uint32_t)CLIENT_DIRTY_OUT;
+}
+
+void client_init(struct client *client, struct shard *home, const struct client_carrier *carrier, uint64_t id) {
+    ASSERT_ON_SHARD(home);
+    *client = (struct client){.magic = CLIENT_MAGIC, .id = id, .home = home, .carrier = carrier};
+    client->created_ms = client->active_ms = home->now_ms;
+    buf_init(&client->in, home->heap, MEM_CLIENT_IN);
+    buf_init(&client->out, home->heap, MEM_CLIENT_OUT);
+    resp_parser_init(&client->parser, home->heap);
+    reply_queue_init(&client->replies, home->heap);
+    client_reset_session(client);
+    join_list(client, home);
+}
+
+void client_deinit(struct client *client) {
+    struct shard *home = client->home;
+    ASSERT(client->magic == CLIENT_MAGIC);
+    ASSERT_ON_SHARD(home);
+    ASSERT(client->queued == 0); /* their arguments point into input that goes away now */
+    if (client->gather) gather_client_gone(client->gather);
+    client->gather = NULL;
+    leave_dirty(client, home);
+    leave_list(client, home);
+    client_set_text(client, &client->name, (struct slice){0});
+    client_set_text(client, &client->lib_name, (struct slice){0});
+    client_set_text(client, &client->lib_ver, (struct slice){0});
+    reply_queue_deinit(&client->replies);
+    resp_parser_reset(&client->parser);
+    buf_deinit(&client->in);
+    buf_deinit(&client->out);
+    client->magic = 0;
+}
+
+void client_set_text(struct client *client, char **field, struct slice text) {
+    struct heap *heap = client->home->heap;
+    if (*field) heap_free(heap, MEM_CLIENT_IN, *field, strlen(*field) + 1);
+    *field = NULL;
+    if (text.len == 0) return;
+    ASSERT(memchr(text.ptr, 0, text.len) == NULL); /* the size to free is found by strlen */
+    *field = heap_alloc(heap, MEM_CLIENT_IN, text.len + 1);
+    memcpy(*field, text.ptr, text.len);
+    (*field)[text.len] = 0;
+}
+
+void client_reset_session(struct client *client) {
+    uint32_t kept = CLIENT_UNIX_SOCKET | CLIENT_DIRTY_OUT | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW;
+    client->flags &= kept;
+    if (client->home->config->requirepass[0] == 0) client->flags |= CLIENT_AUTHENTICATED;
+    client->user = "default";
+    client->db = 0;
+    client->resp = 2;
+    client_set_text(client, &client->name, (struct slice){0});
+}
+
+/* --- description --- */
+
+static bool is_waiting(const struct client *client) {
+    return client->wait == WAIT_PAUSE || client->wait == WAIT_SLEEP;
+}
+
+/* Redis's letters in Redis's order. */
+static const char *flag_letters(const struct client *client, char out[16]) {
+    size_t n = 0;
+    if (client->flags & CLIENT_MONITOR) out[n++] = 'O';
+    if (is_waiting(client)) out[n++] = 'b';
+    if (client->flags & CLIENT_CLOSE_AFTER_REPLY) out[n++] = 'c';
+    if (client->flags & CLIENT_CLOSE_NOW) out[n++] = 'A';
+    if (client->flags & CLIENT_UNIX_SOCKET) out[n++] = 'U';
+    if (client->flags & CLIENT_NO_EVICT) out[n++] = 'e';
+    if (client->flags & CLIENT_NO_TOUCH) out[n++] = 'T';
+    if (n == 0) out[n++] = 'N';
+    out[n] = 0;
+    return out;
+}
+
+static void address_of(const struct client *client, bool local, char out[128]) {
+    out[0] = 0;
+    if (client->carrier) client->carrier->address(client, local, out, 128);
+}
+
+static const char *text_of(const char *text) {
+    return text ? text : "";
+}
+
+size_t client_memory(const struct client *client) {
+    size_t texts = (client->name ? strlen(client->name) + 1 : 0) + (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
+                   (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
+    return sizeof *client + texts + client->in.cap + client->out.cap + client->replies.held.cap +
+           client->replies.cap * sizeof(struct reply_place);
+}
+
+void client_describe(const struct client *client, struct buf *out) {
+    char peer[128], local[128], letters[16], command[64] = "NULL";
+    uint64_t now = client->home->now_ms;
+    size_t waiting = buf_readable(&client->out);
+    address_of(client, false, peer);
+    address_of(client, true, local);
+    if (client->last_command) command_full_name(client->last_command, command);
+    buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1",
+               (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
+               text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
+               (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db);
+    buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
+               buf_readable(&client->in), client->in.cap - client->in.len, client->out.cap, client->out.len, waiting,
+               reply_queue_len(&client->replies), client->replies.held.cap, client_memory(client));
+    buf_printf(out, " events=%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n", waiting ? "rw" : "r", command,
+               client->user, client->resp, text_of(client->lib_name), text_of(client->lib_ver));
+}

@@ -1,0 +1,83 @@
+/* Client: what the server knows of one connection, without its socket.
+ *
+ * It lives on its home thread's shard, from client_init to client_deinit, embedded in whatever carries the bytes (a
+ * connection in net/, a scripted client in tests). Replies are written, in order, to `out`; the carrier sends them.
+ *
+ * Thread    home only. Other threads name a client by id. */
+#pragma once
+#include "core/buf.h"
+#include "core/resp_parse.h"
+#include "shards/reply_queue.h"
+
+struct shard;
+struct gather;
+struct command_slot;
+
+enum client_flag {
+    CLIENT_NO_TOUCH = 1 << 0,
+    CLIENT_NO_EVICT = 1 << 1,
+    CLIENT_REPLY_OFF = 1 << 2,
+    CLIENT_REPLY_SKIP = 1 << 3,      /* the command that runs now is not answered */
+    CLIENT_REPLY_SKIP_NEXT = 1 << 4, /* nor the next */
+    CLIENT_CLOSE_AFTER_REPLY = 1 << 5, /* QUIT, protocol errors: no more input is taken */
+    CLIENT_CLOSE_NOW = 1 << 6,         /* killed: the carrier drops it at the end of the turn */
+    CLIENT_UNIX_SOCKET = 1 << 7,
+    CLIENT_AUTHENTICATED = 1 << 8,
+    CLIENT_DIRTY_OUT = 1 << 9, /* is on the shard's list of clients with something to send */
+    CLIENT_MONITOR = 1 << 10,
+};
+
+enum client_wait {       /* why its next command may not start */
+    WAIT_NOTHING,
+    WAIT_REPLIES,        /* a barrier waits for commands on other shards */
+    WAIT_GATHER,         /* its command over several shards is under way */
+    WAIT_PAUSE,          /* CLIENT PAUSE */
+    WAIT_SLEEP,          /* DEBUG SLEEP on this connection's command */
+    WAIT_READER,         /* it does not read its replies */
+};
+
+struct client {
+    uint32_t magic;
+    uint32_t flags; /* enum client_flag */
+    uint64_t id;
+    struct shard *home;
+    struct client *next, *prev; /* the shard's list, in order of arrival */
+    uint16_t db;
+    uint8_t resp; /* 2 or 3 */
+    uint8_t wait; /* enum client_wait */
+    uint32_t queued; /* commands of this client in the batch being collected; their arguments point into its input */
+    uint32_t queued_remote; /* of them, those that will leave for other shards */
+    uint32_t reply_size;    /* of its latest reply: how much an outstanding command may come to */
+    struct gather *gather; /* WAIT_GATHER */
+
+    struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */
+    struct resp_parser parser;
+    size_t need; /* bytes of `in` before parsing it again can help */
+
+    struct buf out; /* replies in order, waiting for the carrier */
+    struct reply_queue replies; /* replies that wait for earlier ones */
+
+    struct client *next_dirty;
+    const struct command_slot *last_command;
+    uint64_t created_ms, active_ms;
+    uint64_t commands, bytes_in, bytes_out;
+    char *name, *lib_name, *lib_ver; /* heap strings of MEM_CLIENT_IN with terminator, NULL when unset */
+    const char *user;
+    const struct client_carrier *carrier;
+};
+
+/* What the carrier does for the client. */
+struct client_carrier {
+    /* "127.0.0.1:6379", written to out with terminator; local is this server's end. */
+    void (*address)(const struct client *client, bool local, char *out, size_t out_size);
+    int (*descriptor)(const struct client *client); /* CLIENT LIST's fd; -1 when there is none */
+};
+
+void client_init(struct client *client, struct shard *home, const struct client_carrier *carrier, uint64_t id);
+void client_deinit(struct client *client); /* leaves the shard; replies still to come are dropped when they arrive */
+void client_set_text(struct client *client, char **field, struct slice text); /* empty: unset */
+/* One line as CLIENT LIST shows it, newline included. */
+void client_describe(const struct client *client, struct buf *out);
+size_t client_memory(const struct client *client);
+/* The state that RESET and a new connection have in common. */
+void client_reset_session(struct client *client);

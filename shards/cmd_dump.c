@@ -1,0 +1,125 @@
+/* DUMP and RESTORE: a value as bytes that any Redis understands (shards/dump.h has the format).
+ *
+ * RESTORE checks in Redis's order: options, is the name taken, the time to live, version and checksum, the body. */
+#include "shards/cmd_generic_priv.h"
+#include "shards/cmd_tables.h"
+#include "shards/dump.h"
+#include "shards/shard.h"
+
+static void cmd_dump(struct exec *x) {
+    struct key_ref ref;
+    const struct entry *entry = exec_read_any(x, 1, &ref);
+    if (!entry) {
+        reply_null(x);
+        return;
+    }
+    size_t mark = x->out->len;
+    dump_write(x->out, entry);
+    char head[RESP_HEADER_MAX];
+    buf_insert(x->out, mark, slice_of(head, resp_header(head, '$', (int64_t)(x->out->len - mark))));
+    buf_append_literal(x->out, "\r\n");
+}
+
+struct restore_options {
+    bool replace, absolute;
+    int64_t idle_s, freq; /* -1: not given */
+};
+
+/* argv[4 ..]. False: the error was replied. */
+static bool parse_restore(struct exec *x, struct restore_options *out) {
+    *out = (struct restore_options){.idle_s = -1, .freq = -1};
+    for (uint32_t at = 4; at < x->argc; at++) {
+        bool has_value = at + 1 < x->argc;
+        if (arg_is(x, at, "replace")) {
+            out->replace = true;
+        } else if (arg_is(x, at, "absttl")) {
+            out->absolute = true;
+        } else if (has_value && arg_is(x, at, "idletime") && out->freq == -1) {
+            if (!exec_int(x, ++at, &out->idle_s)) return false;
+            if (out->idle_s < 0) {
+                reply_error(x, "ERR Invalid IDLETIME value, must be >= 0");
+                return false;
+            }
+        } else if (has_value && arg_is(x, at, "freq") && out->idle_s == -1) {
+            if (!exec_int(x, ++at, &out->freq)) return false;
+            if (out->freq < 0 || out->freq > 255) {
+                reply_error(x, "ERR Invalid FREQ value, must be >= 0 and <= 255");
+                return false;
+            }
+        } else {
+            reply_syntax_error(x);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* argv[2] as a deadline, 0 for none. False: the error was replied. */
+static bool parse_ttl(struct exec *x, bool absolute, int64_t *deadline_ms) {
+    if (!exec_int(x, 2, deadline_ms)) return false;
+    if (*deadline_ms < 0) {
+        reply_error(x, "ERR Invalid TTL value, must be >= 0");
+        return false;
+    }
+    /* One that overflows wraps into the past, as it does in Redis: the key then counts as expired. */
+    if (*deadline_ms && !absolute) {
+        *deadline_ms = (int64_t)((uint64_t)*deadline_ms + x->shared->now_ms);
+    }
+    return true;
+}
+
+/* Puts the value under ref, or nothing when its deadline has passed: the old one goes in any case. */
+static void restore(struct exec *x, struct key_ref *ref, struct slice value, int64_t deadline_ms,
+                    const struct restore_options *options) {
+    if (deadline_ms && deadline_ms <= (int64_t)x->shared->now_ms) {
+        if (!ref->entry) return;
+        keyspace_remove(x->keys, ref);
+        exec_changed(x, x->argv[1], 1);
+        return;
+    }
+    keyspace_put_string(x->keys, ref, value, (uint64_t)deadline_ms, true);
+    bool lfu = access_is_lfu(x);
+    if (lfu && options->freq >= 0) ref->entry->access = access_of_freq(x, (uint32_t)options->freq) & 0xFFFFFF;
+    if (!lfu && options->idle_s >= 0) ref->entry->access = access_of_idle(x, (uint64_t)options->idle_s) & 0xFFFFFF;
+    exec_changed(x, x->argv[1], 1);
+}
+
+static void cmd_restore(struct exec *x) {
+    struct restore_options options;
+    if (!parse_restore(x, &options)) return;
+    struct key_ref ref;
+    if (exec_open_any(x, 1, &ref) && !options.replace) {
+        reply_error(x, "BUSYKEY Target key name already exists.");
+        return;
+    }
+    int64_t deadline_ms;
+    if (!parse_ttl(x, options.absolute, &deadline_ms)) return;
+    if (!dump_footer_fits(x->argv[3])) {
+        reply_error(x, "ERR DUMP payload version or checksum are wrong");
+        return;
+    }
+    struct buf scratch;
+    buf_init(&scratch, x->shard->heap, MEM_MESSAGE);
+    /* The footer stays in view: Redis, too, lets a body that is cut short run into it. */
+    struct slice body = x->argv[3], value;
+    if (dump_read_body(&body, &scratch, &value)) {
+        restore(x, &ref, value, deadline_ms, &options);
+        reply_ok(x);
+    } else {
+        reply_error(x, "ERR Bad data format");
+    }
+    buf_deinit(&scratch);
+}
+
+const struct command dump_commands[] = {
+    {.name = "dump", .arity = 2, .flags = CMD_READ, .acl = ACL_KEYSPACE, .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER, .run = cmd_dump, .group = "generic", .since = "2.6.0",
+     .cost = "O(N), N = length of the value", .args = "key", .tips = "nondeterministic_output",
+     .doc = "Answers a value as bytes that RESTORE takes, here and in Redis."},
+    {.name = "restore", .arity = -4, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_restore, .group = "generic",
+     .since = "2.6.0", .cost = "O(N), N = length of the value",
+     .args = "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+     .doc = "Creates a key from what DUMP answered."},
+    {0},
+};

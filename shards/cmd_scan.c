@@ -1,0 +1,250 @@
+/* Walks over all keys: KEYS, SCAN, RANDOMKEY.
+ *
+ * A position in a shard's table is a place in hash space (core/hashtable.h), so it survives every resize. A client's SCAN
+ * cursor adds the shard:
+ *
+ *      | 0 (10) | position (48) | shard (6) |
+ *
+ * Shard 0 at position 0 is where a scan starts; a shard that is finished hands over to the next one at position 0, and
+ * behind the last one comes cursor 0, the end.
+ *
+ * When a table was resized between two calls the position may lie inside a bucket whose first part was visited already.
+ * That part is passed over by its hashes (see `walk`), so that a resize makes nothing appear twice. */
+#include "core/glob.h"
+#include "core/num.h"
+#include "shards/cmd_generic_priv.h"
+#include "shards/cmd_tables.h"
+#include "shards/gather.h"
+#include "shards/shard.h"
+
+#define KEYS_SLICE     2000  /* entries looked at per turn of KEYS: some 100 us */
+#define SCAN_VISIT_MAX 20000 /* entries looked at per SCAN, whatever COUNT says: about 1 ms */
+#define SCAN_TYPE_ANY  (-1)
+#define SCAN_TYPE_NONE (-2) /* a type that does not exist: nothing matches */
+
+#define SHARD_BITS 6
+static_assert(SHARDS_MAX <= 1 << SHARD_BITS, "a cursor has room for every shard");
+static_assert(HT_CURSOR_BITS + SHARD_BITS <= 64, "a cursor is a 64-bit number");
+
+/* --- the walk --- */
+
+struct walk {
+    struct exec *x;
+    struct slice pattern;
+    bool all; /* everything matches */
+    int type; /* enum value_type, or SCAN_TYPE_... */
+    uint64_t resumed_at; /* hashes before this were visited in an earlier call; 0: look at none */
+    uint64_t visited, found;
+};
+
+static void walk_init(struct walk *walk, struct exec *x, struct slice pattern) {
+    *walk = (struct walk){.x = x, .pattern = pattern, .type = SCAN_TYPE_ANY};
+    walk->all = slice_equal(pattern, SLICE("*"));
+}
+
+static void visit(void *ctx, struct entry *entry) {
+    struct walk *walk = ctx;
+    walk->visited++;
+    struct slice key = entry_key(entry);
+    if (walk->resumed_at) {
+        /* Positions are hashes without their low bits, perhaps rounded: the one just below is not certain. */
+        uint64_t position = key_hash(walk->x->shared, key) >> (64 - HT_CURSOR_BITS);
+        if (position + 1 < walk->resumed_at) return;
+    }
+    if (walk->type != SCAN_TYPE_ANY && entry->type != walk->type) return;
+    if (!walk->all && !glob_match(walk->pattern, key, false)) return;
+    resp_bulk(walk->x->out, key);
+    walk->found++;
+}
+
+/* Goes on at position until `max` entries were visited or the end (0) is reached, which it returns. */
+static uint64_t walk(struct walk *walk, uint64_t position, uint64_t max) {
+    walk->resumed_at = position;
+    /* A step passes over up to 64 empty buckets, so an almost empty table is bounded by the steps. */
+    for (uint64_t steps = 0; steps < max; steps++) {
+        position = keyspace_scan(walk->x->keys, position, visit, walk);
+        walk->resumed_at = 0; /* later buckets lie behind it */
+        if (position == 0 || walk->visited >= max) break;
+    }
+    return position;
+}
+
+/* --- KEYS --- */
+
+enum { KEYS_STARTED, KEYS_POSITION, KEYS_MARK, KEYS_FOUND }; /* words of x->slice */
+
+static void cmd_keys(struct exec *x) {
+    struct slice pattern = x->argv[1];
+    if (glob_is_literal(pattern)) { /* on the shards that do not own such a key it is absent */
+        struct key_ref ref;
+        bool present = exec_open_any(x, 1, &ref);
+        reply_array(x, present);
+        if (present) reply_bulk(x, pattern);
+        return;
+    }
+    uint64_t *slice = x->slice;
+    if (!slice[KEYS_STARTED]) {
+        slice[KEYS_STARTED] = 1;
+        slice[KEYS_MARK] = resp_array_open(x->out);
+    }
+    struct walk keys;
+    walk_init(&keys, x, pattern);
+    slice[KEYS_POSITION] = walk(&keys, slice[KEYS_POSITION], KEYS_SLICE);
+    slice[KEYS_FOUND] += keys.found;
+    if (slice[KEYS_POSITION]) exec_continue(x);
+    else resp_array_close(x->out, slice[KEYS_MARK], slice[KEYS_FOUND]);
+}
+
+/* --- SCAN --- */
+
+static uint32_t cursor_shard(uint64_t cursor) {
+    return (uint32_t)cursor & ((1u << SHARD_BITS) - 1);
+}
+
+static uint64_t cursor_position(uint64_t cursor) {
+    return cursor >> SHARD_BITS & ((1ull << HT_CURSOR_BITS) - 1);
+}
+
+/* Where the client goes on. */
+static uint64_t cursor_after(const struct shard *shard, uint64_t position) {
+    if (position) return position << SHARD_BITS | shard->id;
+    return shard->id + 1 < shard->count ? shard->id + 1 : 0;
+}
+
+/* Cursors that nobody gave out go anywhere; the handler finds out. */
+static uint32_t scan_owner(const struct exec *x) {
+    uint64_t cursor;
+    if (!num_parse_u64(x->argv[1], &cursor)) return 0;
+    uint32_t shard = cursor_shard(cursor);
+    return shard < x->shard->count ? shard : 0;
+}
+
+static int type_named(struct slice name) {
+    for (int type = 0; type < TYPE_COUNT; type++) {
+        if (slice_equal_nocase(name, slice_of_cstr(value_type_name((enum value_type)type)))) return type;
+    }
+    return SCAN_TYPE_NONE;
+}
+
+/* argv[2 ..]. False: the error was replied. */
+static bool parse_scan(struct exec *x, struct walk *walk, int64_t *count) {
+    walk_init(walk, x, SLICE("*"));
+    *count = 10;
+    int type = SCAN_TYPE_ANY;
+    for (uint32_t at = 2; at < x->argc; at += 2) {
+        bool has_value = at + 1 < x->argc;
+        if (has_value && arg_is(x, at, "count")) {
+            if (!exec_int(x, at + 1, count)) return false;
+            if (*count >= 1) continue;
+        } else if (has_value && arg_is(x, at, "match")) {
+            walk_init(walk, x, x->argv[at + 1]);
+            continue;
+        } else if (has_value && arg_is(x, at, "type")) {
+            type = type_named(x->argv[at + 1]);
+            continue;
+        }
+        reply_syntax_error(x);
+        return false;
+    }
+    walk->type = type;
+    return true;
+}
+
+/* What stands before the keys, known when they are written: the pair, the next cursor, how many. */
+static void insert_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found) {
+    char head[16 + RESP_HEADER_MAX + NUM_U64_MAX], digits[NUM_U64_MAX];
+    size_t digit_count = num_format_u64(digits, cursor), len = 0;
+    memcpy(head, "*2\r\n", 4);
+    len = 4 + resp_header(head + 4, '$', (int64_t)digit_count);
+    memcpy(head + len, digits, digit_count);
+    len += digit_count;
+    memcpy(head + len, "\r\n", 2);
+    len += 2;
+    char header[RESP_HEADER_MAX];
+    size_t header_len = resp_header(header, '*', (int64_t)found);
+    buf_insert(x->out, mark, slice_of(header, header_len));
+    buf_insert(x->out, mark, slice_of(head, len));
+}
+
+static void cmd_scan(struct exec *x) {
+    uint64_t cursor;
+    if (!num_parse_u64(x->argv[1], &cursor)) {
+        reply_error(x, "ERR invalid cursor");
+        return;
+    }
+    struct walk scan;
+    int64_t count;
+    if (!parse_scan(x, &scan, &count)) return;
+    size_t mark = x->out->len;
+    uint64_t next = 0;
+    if (cursor_shard(cursor) == x->shard->id) { /* else it was never given out: nothing is left to scan */
+        uint64_t position = walk(&scan, cursor_position(cursor), MIN((uint64_t)count, SCAN_VISIT_MAX));
+        next = cursor_after(x->shard, position);
+    }
+    insert_head(x, mark, next, scan.found);
+}
+
+/* --- RANDOMKEY --- */
+
+static void cmd_randomkey(struct exec *x) {
+    const struct entry *entry = keyspace_random(x->keys, &x->shard->prng);
+    if (entry) reply_bulk(x, entry_key(entry));
+    else reply_null(x);
+}
+
+#define RANDOM_TRIES 4
+
+static void ask_counts(struct gather *g) {
+    for (uint32_t shard = 0; shard < gather_shards(g); shard++) gather_send(g, shard, "dbsize", NULL, 0);
+}
+
+/* A shard, each with the probability of its share of the keys. False: there are no keys. */
+static bool choose_shard(struct gather *g, uint32_t *chosen) {
+    int64_t counts[SHARDS_MAX], total = 0;
+    for (uint32_t part = 0; part < g->parts; part++) {
+        if (!gather_reply_int(gather_reply(g, part), &counts[part])) counts[part] = 0;
+        total += counts[part];
+    }
+    if (total == 0) return false;
+    int64_t at = (int64_t)prng_below(&g->home->prng, (uint64_t)total);
+    uint32_t part = 0;
+    while (at >= counts[part]) at -= counts[part++];
+    *chosen = g->answered[part].shard;
+    return true;
+}
+
+/* Even steps ask all shards how many keys they have, odd ones ask one of them for a key. A shard that has only expired
+ * keys answers null; then we ask again. */
+static void randomkey_gather(struct gather *g) {
+    uint32_t shard;
+    if (g->step % 2 == 1) {
+        if (choose_shard(g, &shard)) gather_send(g, shard, "randomkey", NULL, 0);
+        else resp_null(gather_out(g), g->resp);
+        return;
+    }
+    struct slice key;
+    if (g->step > 0 && (gather_reply_bulk(gather_reply(g, 0), &key) || g->step / 2 == RANDOM_TRIES)) {
+        buf_append_slice(gather_out(g), gather_reply(g, 0));
+        return;
+    }
+    ask_counts(g);
+}
+
+const struct command scan_commands[] = {
+    {.name = "keys", .arity = 2, .flags = CMD_READ | CMD_SLICED, .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .where = ON_ALL, .merge = MERGE_CONCAT, .run = cmd_keys, .group = "generic", .since = "1.0.0",
+     .cost = "O(N), N = number of keys in the database, in slices; O(1) for a pattern without special characters",
+     .args = "pattern", .tips = "request_policy:all_shards nondeterministic_output_order",
+     .doc = "Lists all keys that match a pattern."},
+    {.name = "scan", .arity = -2, .flags = CMD_READ, .acl = ACL_KEYSPACE, .where = ON_OWNER, .owner = scan_owner,
+     .run = cmd_scan, .group = "generic", .since = "2.8.0",
+     .cost = "O(COUNT) for a call, O(N) for all, N = number of keys in the database",
+     .args = "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+     .tips = "nondeterministic_output request_policy:special",
+     .doc = "Lists some of the keys and a cursor to go on with; a whole round lists every key that was there all the "
+            "time."},
+    {.name = "randomkey", .arity = 1, .flags = CMD_READ, .acl = ACL_KEYSPACE, .where = ON_ALL, .run = cmd_randomkey,
+     .across = randomkey_gather, .group = "generic", .since = "1.0.0", .cost = "O(S), S = number of shards",
+     .tips = "request_policy:all_shards nondeterministic_output", .doc = "Names a key chosen at random."},
+    {0},
+};

@@ -1,0 +1,287 @@
+/* Strings, the whole value at once: SET and GET in all their forms.
+ *
+ * The other string commands: cmd_string_edit.c (parts of a value, numbers) and cmd_string_many.c (several keys).
+ *
+ * GET and a SET without options are most of what a cache does: each is one look-up, writes its reply straight into
+ * x->out and, when an overwritten value fits its block, allocates nothing.
+ *
+ * Options are parsed as Redis does: in any order, repeated ones allowed, the last deadline wins, and anything that
+ * contradicts what came before is a syntax error. Errors are found in Redis's order: syntax, deadline, type. */
+#include "shards/cmd_tables.h"
+#include "shards/exec.h"
+
+enum set_option {
+    OPT_NX = 1 << 0,
+    OPT_XX = 1 << 1,
+    OPT_IFEQ = 1 << 2,
+    OPT_GET = 1 << 3,
+    OPT_KEEPTTL = 1 << 4,
+    OPT_PERSIST = 1 << 5,
+    OPT_EX = 1 << 6, /* the four deadlines: one kind per command */
+    OPT_PX = 1 << 7,
+    OPT_EXAT = 1 << 8,
+    OPT_PXAT = 1 << 9,
+};
+#define OPT_CONDITION (OPT_NX | OPT_XX | OPT_IFEQ)
+#define OPT_DEADLINE  (OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT)
+#define OPT_LIFETIME  (OPT_DEADLINE | OPT_KEEPTTL | OPT_PERSIST)
+
+#define FOR_SET   (OPT_CONDITION | OPT_GET | OPT_KEEPTTL | OPT_DEADLINE)
+#define FOR_GETEX (OPT_PERSIST | OPT_DEADLINE)
+
+/* An option word, and which options before it make it a syntax error. Repeating one is fine, except IFEQ. */
+struct option_row {
+    struct slice word;
+    unsigned option, excluded_by;
+    bool takes_value;
+};
+
+static const struct option_row option_rows[] = {
+    {SLICE_INIT("nx"), OPT_NX, OPT_CONDITION & ~OPT_NX, false},
+    {SLICE_INIT("xx"), OPT_XX, OPT_CONDITION & ~OPT_XX, false},
+    {SLICE_INIT("ifeq"), OPT_IFEQ, OPT_CONDITION, true},
+    {SLICE_INIT("get"), OPT_GET, 0, false},
+    {SLICE_INIT("keepttl"), OPT_KEEPTTL, OPT_LIFETIME & ~OPT_KEEPTTL, false},
+    {SLICE_INIT("persist"), OPT_PERSIST, OPT_LIFETIME & ~OPT_PERSIST, false},
+    {SLICE_INIT("ex"), OPT_EX, OPT_LIFETIME & ~OPT_EX, true},
+    {SLICE_INIT("px"), OPT_PX, OPT_LIFETIME & ~OPT_PX, true},
+    {SLICE_INIT("exat"), OPT_EXAT, OPT_LIFETIME & ~OPT_EXAT, true},
+    {SLICE_INIT("pxat"), OPT_PXAT, OPT_LIFETIME & ~OPT_PXAT, true},
+};
+
+struct options {
+    unsigned set;         /* enum set_option */
+    uint32_t deadline_at; /* position in argv; 0: none */
+    uint32_t compare_at;  /* IFEQ's value */
+};
+
+static const struct option_row *option_find(struct slice word) {
+    for (size_t i = 0; i < ARRAY_LEN(option_rows); i++)
+        if (slice_equal_nocase(word, option_rows[i].word)) return &option_rows[i];
+    return NULL;
+}
+
+/* Reads argv[first ..]; false when it is not an option that `allowed` has: the syntax error was replied. */
+static bool parse_options(struct exec *x, uint32_t first, unsigned allowed, struct options *out) {
+    *out = (struct options){0};
+    for (uint32_t at = first; at < x->argc; at++) {
+        const struct option_row *row = option_find(x->argv[at]);
+        bool fits = row && (row->option & allowed) && !(row->excluded_by & out->set);
+        if (!fits || (row->takes_value && at + 1 == x->argc)) {
+            reply_syntax_error(x);
+            return false;
+        }
+        out->set |= row->option;
+        if (!row->takes_value) continue;
+        at++;
+        if (row->option == OPT_IFEQ) out->compare_at = at;
+        else out->deadline_at = at;
+    }
+    return true;
+}
+
+/* argv[at], read as `unit` (an OPT_DEADLINE) says, as an absolute deadline. False: the error was replied. */
+static bool read_deadline(struct exec *x, uint32_t at, unsigned unit, uint64_t *deadline_ms) {
+    int64_t when;
+    if (!exec_int(x, at, &when)) return false;
+    bool overflow = when <= 0;
+    if (unit & (OPT_EX | OPT_EXAT)) overflow |= __builtin_mul_overflow(when, 1000, &when);
+    if (unit & (OPT_EX | OPT_PX)) overflow |= __builtin_add_overflow(when, (int64_t)x->shared->now_ms, &when);
+    if (overflow) {
+        reply_errorf(x, "ERR invalid expire time in '%s' command", x->slot->row->name);
+        return false;
+    }
+    *deadline_ms = (uint64_t)when;
+    return true;
+}
+
+static bool holds(const struct entry *entry, struct slice value) {
+    char scratch[ENTRY_SCRATCH];
+    return slice_equal(entry_string(entry, scratch), value);
+}
+
+static void reply_value(struct exec *x, const struct entry *entry) {
+    if (entry) reply_entry(x, entry);
+    else reply_null(x);
+}
+
+static void put(struct exec *x, struct key_ref *ref, uint32_t value_at, uint64_t deadline_ms) {
+    keyspace_put_string(x->keys, ref, x->argv[value_at], deadline_ms, true);
+    exec_changed(x, ref->key, 1);
+}
+
+/* --- SET --- */
+
+/* May it be set, as its condition says? The key is of type string when the condition is IFEQ. */
+static bool condition_met(const struct exec *x, const struct options *options, const struct entry *old) {
+    if (options->set & OPT_NX) return !old;
+    if (options->set & OPT_XX) return old;
+    if (options->set & OPT_IFEQ) return old && holds(old, x->argv[options->compare_at]);
+    return true;
+}
+
+static void set_with_options(struct exec *x) {
+    struct options options;
+    uint64_t deadline_ms = 0;
+    if (!parse_options(x, 3, FOR_SET, &options)) return;
+    if (options.deadline_at && !read_deadline(x, options.deadline_at, options.set, &deadline_ms)) return;
+
+    struct key_ref ref;
+    if (options.set & OPT_GET) {
+        if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    } else if (options.set & OPT_IFEQ) {
+        if (!exec_open(x, 1, TYPE_STRING, &ref)) return;
+    } else {
+        exec_open_any(x, 1, &ref);
+    }
+    /* GET's answer is the old value, whether the condition is met or not. */
+    if (options.set & OPT_GET) reply_value(x, ref.entry);
+    if (!condition_met(x, &options, ref.entry)) {
+        if (!(options.set & OPT_GET)) reply_null(x);
+        return;
+    }
+    if ((options.set & OPT_KEEPTTL) && ref.entry) deadline_ms = entry_deadline_ms(ref.entry);
+    put(x, &ref, 2, deadline_ms);
+    if (!(options.set & OPT_GET)) reply_ok(x);
+}
+
+static void cmd_set(struct exec *x) {
+    if (UNLIKELY(x->argc != 3)) {
+        set_with_options(x);
+        return;
+    }
+    struct key_ref ref;
+    exec_open_any(x, 1, &ref);
+    put(x, &ref, 2, 0);
+    reply_ok(x);
+}
+
+static void cmd_setnx(struct exec *x) {
+    struct key_ref ref;
+    if (exec_open_any(x, 1, &ref)) {
+        reply_int(x, 0);
+        return;
+    }
+    put(x, &ref, 2, 0);
+    reply_int(x, 1);
+}
+
+static void set_for(struct exec *x, unsigned unit) {
+    uint64_t deadline_ms;
+    if (!read_deadline(x, 2, unit, &deadline_ms)) return;
+    struct key_ref ref;
+    exec_open_any(x, 1, &ref);
+    put(x, &ref, 3, deadline_ms);
+    reply_ok(x);
+}
+
+static void cmd_setex(struct exec *x) {
+    set_for(x, OPT_EX);
+}
+
+static void cmd_psetex(struct exec *x) {
+    set_for(x, OPT_PX);
+}
+
+/* --- GET --- */
+
+static void cmd_get(struct exec *x) {
+    struct key_ref ref;
+    if (exec_read(x, 1, TYPE_STRING, &ref)) reply_value(x, ref.entry);
+}
+
+static void cmd_getset(struct exec *x) {
+    struct key_ref ref;
+    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    reply_value(x, ref.entry);
+    put(x, &ref, 2, 0);
+}
+
+static void remove_key(struct exec *x, struct key_ref *ref) {
+    keyspace_remove(x->keys, ref);
+    exec_changed(x, ref->key, 1);
+}
+
+static void cmd_getdel(struct exec *x) {
+    struct key_ref ref;
+    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    reply_value(x, ref.entry);
+    if (ref.entry) remove_key(x, &ref);
+}
+
+/* An absolute deadline that has passed deletes the key at once, where SET would leave that to expiry. */
+static void cmd_getex(struct exec *x) {
+    struct options options;
+    uint64_t deadline_ms = 0;
+    if (!parse_options(x, 2, FOR_GETEX, &options)) return;
+    struct key_ref ref;
+    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    if (!ref.entry) {
+        reply_null(x);
+        return;
+    }
+    if (options.deadline_at && !read_deadline(x, options.deadline_at, options.set, &deadline_ms)) return;
+    reply_entry(x, ref.entry);
+
+    if ((options.set & (OPT_EXAT | OPT_PXAT)) && deadline_ms <= x->shared->now_ms) {
+        remove_key(x, &ref);
+    } else if (deadline_ms || ((options.set & OPT_PERSIST) && entry_deadline_ms(ref.entry))) {
+        keyspace_set_deadline(x->keys, &ref, deadline_ms);
+        exec_changed(x, ref.key, 1);
+    }
+}
+
+static void cmd_delifeq(struct exec *x) {
+    struct key_ref ref;
+    if (!exec_open(x, 1, TYPE_STRING, &ref)) return;
+    if (!ref.entry || !holds(ref.entry, x->argv[2])) {
+        reply_int(x, 0);
+        return;
+    }
+    remove_key(x, &ref);
+    reply_int(x, 1);
+}
+
+const struct command string_commands[] = {
+    {.name = "set", .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE)}, .where = ON_OWNER, .run = cmd_set,
+     .group = "string", .since = "1.0.0", .cost = "O(1)",
+     .args = "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | "
+             "EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+     .doc = "Stores a string under a key, whatever was there before; options make it conditional, give it a "
+            "deadline or return the old value."},
+    {.name = "setnx", .arity = 3, .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_INSERT)}, .where = ON_OWNER, .run = cmd_setnx,
+     .group = "string", .since = "1.0.0", .cost = "O(1)", .args = "key value",
+     .doc = "Stores a string if there is nothing under the key yet."},
+    {.name = "setex", .arity = 4, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_setex,
+     .group = "string", .since = "2.0.0", .cost = "O(1)", .args = "key seconds value",
+     .doc = "Stores a string that lives for a number of seconds."},
+    {.name = "psetex", .arity = 4, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_psetex,
+     .group = "string", .since = "2.6.0", .cost = "O(1)", .args = "key milliseconds value",
+     .doc = "Stores a string that lives for a number of milliseconds."},
+    {.name = "get", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)}, .where = ON_OWNER, .run = cmd_get,
+     .group = "string", .since = "1.0.0", .cost = "O(1)", .args = "key",
+     .doc = "Answers the string under a key."},
+    {.name = "getex", .arity = -2, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_getex,
+     .group = "string", .since = "6.2.0", .cost = "O(1)",
+     .args = "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
+     .doc = "Answers the string under a key and changes or removes its deadline."},
+    {.name = "getdel", .arity = 2, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)}, .where = ON_OWNER, .run = cmd_getdel,
+     .group = "string", .since = "6.2.0", .cost = "O(1)", .args = "key",
+     .doc = "Answers the string under a key and deletes the key."},
+    {.name = "getset", .arity = 3, .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_getset,
+     .group = "string", .since = "1.0.0", .cost = "O(1)", .args = "key value",
+     .doc = "Stores a string and answers the one it replaces."},
+    {.name = "delifeq", .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)}, .where = ON_OWNER, .run = cmd_delifeq,
+     .group = "string", .since = "9.0.0", .cost = "O(N), N = length of the value", .args = "key value",
+     .doc = "Deletes a key if it holds exactly this string."},
+    {0},
+};

@@ -1,0 +1,138 @@
+/* Command: what is true of a command, as data. COMMAND, COMMAND DOCS, COMMAND GETKEYS, arity errors, routing, ACL
+ * categories and later journalling are all views of these rows. Adding a command touches one file and its test.
+ *
+ * Rows are constant and stand next to their handlers (cmd_<family>.c). The registry is built once at start-up from
+ * each floor's tables, checks itself, and is constant afterwards, so any thread may read it. */
+#pragma once
+#include "core/slice.h"
+#include "core/status.h"
+
+struct exec;
+struct gather;
+struct heap;
+
+/* Flags, Redis's names. Bits 0-23 are what COMMAND INFO shows. */
+enum command_flag {
+    CMD_READ = 1 << 0,        /* readonly */
+    CMD_WRITE = 1 << 1,       /* write */
+    CMD_DENYOOM = 1 << 2,     /* may grow memory: refused at the ceiling */
+    CMD_ADMIN = 1 << 3,
+    CMD_FAST = 1 << 4,        /* O(1) or O(log N) */
+    CMD_NOSCRIPT = 1 << 5,
+    CMD_LOADING = 1 << 6,     /* allowed while loading */
+    CMD_STALE = 1 << 7,
+    CMD_NO_AUTH = 1 << 8,     /* allowed before AUTH */
+    CMD_SKIP_SLOWLOG = 1 << 9,
+    CMD_SKIP_MONITOR = 1 << 10,
+    CMD_NO_ASYNC_LOADING = 1 << 11,
+    CMD_NO_MULTI = 1 << 12,
+    CMD_PUBSUB = 1 << 13,
+    CMD_BLOCKING = 1 << 14,
+    CMD_ALLOW_BUSY = 1 << 15,
+    CMD_MOVABLE_KEYS = 1 << 16,
+    CMD_MAY_REPLICATE = 1 << 17,
+    CMD_NO_MANDATORY_KEYS = 1 << 18,
+    CMD_PROTECTED = 1 << 19,
+    /* sherd's own, not shown */
+    CMD_INTERNAL = 1 << 24, /* sent by gathers only; clients get "unknown command" */
+    CMD_SLICED = 1 << 25,   /* runs over several turns (exec_continue), alone in its message */
+    CMD_NO_WAIT = 1 << 26,  /* ON_CONN, but no barrier: may run before earlier commands took effect (PING, ECHO) */
+};
+
+enum acl_category {
+    ACL_KEYSPACE = 1 << 0, ACL_READ = 1 << 1, ACL_WRITE = 1 << 2, ACL_SET = 1 << 3, ACL_SORTEDSET = 1 << 4,
+    ACL_LIST = 1 << 5, ACL_HASH = 1 << 6, ACL_STRING = 1 << 7, ACL_BITMAP = 1 << 8, ACL_HYPERLOGLOG = 1 << 9,
+    ACL_GEO = 1 << 10, ACL_STREAM = 1 << 11, ACL_PUBSUB = 1 << 12, ACL_ADMIN = 1 << 13, ACL_FAST = 1 << 14,
+    ACL_SLOW = 1 << 15, ACL_BLOCKING = 1 << 16, ACL_DANGEROUS = 1 << 17, ACL_CONNECTION = 1 << 18,
+    ACL_TRANSACTION = 1 << 19, ACL_SCRIPTING = 1 << 20,
+}; /* READ/WRITE/ADMIN/DANGEROUS/FAST/SLOW/... that follow from flags are added by the registry as Redis does */
+
+/* Where its keys stand in argv and what is done to them. last and step as Redis: last < 0 counts from the end. */
+enum key_access { /* Redis 7 key specification flags */
+    KEY_RO = 1 << 0, KEY_RW = 1 << 1, KEY_OW = 1 << 2, KEY_RM = 1 << 3,
+    KEY_ACCESS = 1 << 4, KEY_UPDATE = 1 << 5, KEY_INSERT = 1 << 6, KEY_DELETE = 1 << 7,
+    KEY_NOT_KEY = 1 << 8, KEY_INCOMPLETE = 1 << 9, KEY_VARIABLE = 1 << 10,
+};
+struct key_spec {
+    int16_t first, last, step; /* first 0: no keys */
+    uint32_t access;           /* enum key_access bits */
+    int16_t count_at;          /* > 0: argv[count_at] is numkeys and the keys follow it */
+};
+#define KEYS_ONE(at, what)                 {.first = (at), .last = (at), .step = 1, .access = (what)}
+#define KEYS_RANGE(from, to, by, what)     {.first = (from), .last = (to), .step = (by), .access = (what)}
+#define KEYS_MAX 2 /* key specifications of one row (RENAME has two with different access) */
+
+enum command_where {
+    ON_OWNER,      /* one shard: the owner of its keys; when several keys live apart: see across */
+    SPLIT_BY_KEY,  /* the command's meaning is the sum of its keys' parts: each owner gets its keys, merge joins */
+    ACROSS_OWNERS, /* several keys that belong together: .across runs when they live on different shards */
+    ON_ALL,        /* every shard runs it, merge joins */
+    ON_CONN,       /* the connection's own thread */
+};
+
+enum command_merge {
+    MERGE_NONE,
+    MERGE_OK,       /* all parts +OK; the first error wins */
+    MERGE_SUM,      /* integers added up */
+    MERGE_BY_KEY,   /* arrays: element i belongs to the i-th key (MGET) */
+    MERGE_CONCAT,   /* arrays, one after the other (KEYS) */
+    MERGE_TEXT,     /* bulk or verbatim texts, one after the other (CLIENT LIST) */
+    MERGE_CUSTOM,   /* .merge_with */
+};
+
+typedef void (*command_run)(struct exec *x);
+typedef void (*command_across)(struct gather *gather);
+
+struct command {
+    const char *name; /* lower case */
+    int arity;        /* Redis's: counts the name; negative is at least */
+    uint32_t flags, acl;
+    struct key_spec keys[KEYS_MAX];
+    enum command_where where;
+    enum command_merge merge;
+    command_run run;             /* on the shard that has all keys, or on the connection's thread */
+    command_across across;       /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
+    command_across merge_with;   /* MERGE_CUSTOM: all parts are there; write the reply */
+    uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
+    const struct command *subs;  /* subcommands, ended by a row without name; then run is NULL */
+    const char *group;           /* string, generic, connection, server ... */
+    const char *since, *cost, *doc;
+    const char *args;            /* syntax, e.g. "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
+    const char *tips;            /* COMMAND INFO's tips, space separated; NULL for none */
+};
+
+/* --- registry --- */
+struct command_registry;
+
+/* A row in the registry. The number is dense (0 .. count-1) and indexes per-shard statistics. */
+struct command_slot {
+    const struct command *row;
+    const struct command *parent; /* of a subcommand, else NULL */
+    uint32_t number;
+    uint32_t acl;                 /* with what follows from flags */
+    bool barrier;                 /* waits for earlier commands of its connection and holds back later ones */
+};
+
+/* tables: NULL-ended list of row arrays, each ended by a row without name. Stops on a bad table (our bug). */
+struct command_registry *command_registry_new(struct heap *heap, const struct command *const *tables);
+void command_registry_delete(struct command_registry *registry, struct heap *heap);
+uint32_t command_registry_count(const struct command_registry *registry); /* rows, subcommands included */
+const struct command_slot *command_at(const struct command_registry *registry, uint32_t number);
+
+/* By name, any case; NULL when unknown. Does not look at subcommands. O(1), one cache line usually. */
+const struct command_slot *command_find(const struct command_registry *registry, struct slice name);
+/* The subcommand argv[1] of a container; NULL when unknown. */
+const struct command_slot *command_find_sub(const struct command_registry *registry, const struct command_slot *parent,
+                                            struct slice name);
+/* What argv names: resolves containers to their subcommand; the container itself when the subcommand is unknown. */
+const struct command_slot *command_resolve(const struct command_registry *registry, const struct slice *argv,
+                                           uint32_t argc);
+
+/* Positions of the keys in argv by the row's specifications. Returns the count, at most max (call again with more
+ * room when it equals max); -1 when argv does not fit the specification. */
+int command_keys(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t *positions, int max);
+/* arity fits? */
+HOT_INLINE bool command_arity_fits(const struct command *row, uint32_t argc) {
+    return row->arity >= 0 ? argc == (uint32_t)row->arity : argc >= (uint32_t)-row->arity;
+}
+const char *command_full_name(const struct command_slot *slot, char out[64]); /* "client|list" */

@@ -1,0 +1,34 @@
+/* Dump: a value as bytes, the way DUMP and RESTORE exchange it with any Redis.
+ *
+ *      | type 1 | object, as in an RDB file | version 2 | crc64 8 |
+ *
+ * The object of a string is a length and its bytes, a small integer, or LZF-compressed bytes. The version and the
+ * checksum (both little-endian, the checksum over all before it) are the footer; a body is what stands before it.
+ *
+ * Reading   bytes come from outside and are hostile: every length is checked against what is there before it is used,
+ *           and memory is reserved only for what the input can really unpack to.
+ * Memory    what is read points into the input where possible, else into the caller's scratch.
+ * Threads   pure functions. Cost: O(bytes). lzf_compress takes half a megabyte of stack. */
+#pragma once
+#include "core/buf.h"
+#include "core/value.h"
+
+#define DUMP_VERSION     10u /* written: Redis 7.0's */
+#define DUMP_VERSION_MAX 12u /* read: strings did not change up to Redis 8 */
+#define DUMP_FOOTER      10u
+
+/* --- writing --- */
+void dump_write(struct buf *out, const struct entry *entry); /* body and footer */
+/* Without footer. Between our own threads compressing costs more than it saves. */
+void dump_write_body(struct buf *out, const struct entry *entry, bool compress);
+void dump_write_length(struct buf *out, uint64_t len);
+void dump_write_string(struct buf *out, struct slice bytes, bool compress);
+
+/* --- reading; *rest moves behind what was read, and nothing is promised about it after false --- */
+bool dump_footer_fits(struct slice payload); /* a version we read and the right checksum */
+/* False: cut short, no such length, or one of the special encodings. */
+NODISCARD bool dump_read_length(struct slice *rest, uint64_t *len);
+/* An RDB string. *value points into rest or into scratch, whose content is replaced. */
+NODISCARD bool dump_read_string(struct slice *rest, struct buf *scratch, struct slice *value);
+/* Type byte and object; false for types other than string, too. */
+NODISCARD bool dump_read_body(struct slice *rest, struct buf *scratch, struct slice *value);

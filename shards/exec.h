@@ -1,0 +1,92 @@
+/* Exec: one command being run by a handler.
+ *
+ * A handler reads x->argv, uses x->keys (the database of this shard) and writes exactly one reply to x->out. It runs on
+ * the shard that owns its keys; the client may be connected to another thread, so x->client is set only for ON_CONN
+ * commands and what a handler needs of a client's state travels in x (db, resp, flags).
+ *
+ * A handler never waits, makes no system call and is bounded by the bytes it reads and writes. One that may take
+ * longer is CMD_SLICED: it does a slice, keeps its position in x->slice and calls exec_continue.
+ *
+ *    static void cmd_strlen(struct exec *x) {
+ *        struct key_ref ref;
+ *        if (!exec_read(x, 1, TYPE_STRING, &ref)) return;             // wrong type: replied
+ *        reply_int(x, ref.entry ? (int64_t)entry_string_len(ref.entry) : 0);
+ *    }                                                                                                          */
+#pragma once
+#include "core/resp_write.h"
+#include "shards/client.h"
+#include "shards/command.h"
+#include "shards/keyspace.h"
+
+struct shard;
+
+struct exec {
+    struct shard *shard;
+    const struct command_slot *slot;
+    const struct slice *argv; /* argv[0] is the name */
+    uint32_t argc;
+    uint16_t db;
+    uint8_t resp;       /* 2 or 3 */
+    bool failed;        /* an error was replied */
+    bool again;         /* exec_continue was called */
+    bool part;          /* of a command over several shards: counted there */
+    uint32_t flags;     /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
+    uint64_t hash;      /* of argv[hash_at], computed when the command was routed */
+    uint32_t hash_at;   /* 0: none */
+    struct keyspace *keys;
+    struct keyspace_shared *shared;
+    struct buf *out;
+    struct client *client; /* ON_CONN commands only, else NULL */
+    uint64_t client_id;
+    uint64_t *slice;       /* CMD_SLICED: four words that survive between slices, zero at first */
+};
+
+/* --- keys. at is the position in argv --- */
+HOT_INLINE uint64_t exec_hash(const struct exec *x, uint32_t at) {
+    return at == x->hash_at ? x->hash : key_hash(x->shared, x->argv[at]);
+}
+/* Opens for writing. False when the key holds another type: WRONGTYPE was replied. An absent key is fine (true). */
+NODISCARD bool exec_open(struct exec *x, uint32_t at, enum value_type type, struct key_ref *ref);
+/* The same for reading: counts hit or miss, touches the access clock. */
+NODISCARD bool exec_read(struct exec *x, uint32_t at, enum value_type type, struct key_ref *ref);
+/* Any type. */
+struct entry *exec_open_any(struct exec *x, uint32_t at, struct key_ref *ref);
+struct entry *exec_read_any(struct exec *x, uint32_t at, struct key_ref *ref);
+/* n changes were made to the data (Redis's server.dirty); the seam where the journal, WATCH and notifications hook in. */
+void exec_changed(struct exec *x, struct slice key, uint64_t n);
+
+/* --- arguments --- */
+/* argv[at] as an integer; replies "ERR value is not an integer or out of range" and returns false otherwise. */
+NODISCARD bool exec_int(struct exec *x, uint32_t at, int64_t *value);
+NODISCARD bool exec_int_range(struct exec *x, uint32_t at, int64_t min, int64_t max, int64_t *value, const char *error);
+#define arg_is(x, at, literal) slice_is((x)->argv[at], literal)
+
+/* Called by a CMD_SLICED handler that is not done: it runs again next turn. What it wrote to x->out stays. */
+void exec_continue(struct exec *x);
+
+/* --- replies --- */
+void reply_error(struct exec *x, const char *text); /* with its code: "ERR syntax error" */
+void reply_errorf(struct exec *x, const char *format, ...) PRINTF_LIKE(2, 3);
+void reply_wrong_type(struct exec *x);
+void reply_syntax_error(struct exec *x);
+void reply_wrong_arity(struct exec *x); /* "ERR wrong number of arguments for 'get' command" */
+void reply_unknown_command(struct exec *x); /* names the command and the beginning of its arguments */
+/* A subcommand that does not exist, as Redis words it. */
+void reply_unknown_sub(struct exec *x);
+/* The HELP of a container: lines ended by NULL, framed as Redis frames them. */
+void reply_help(struct exec *x, const char *const *lines);
+
+HOT_INLINE void reply_ok(struct exec *x) { buf_append_literal(x->out, "+OK\r\n"); }
+HOT_INLINE void reply_simple(struct exec *x, const char *text) { resp_simple(x->out, slice_of_cstr(text)); }
+HOT_INLINE void reply_int(struct exec *x, int64_t value) { resp_int(x->out, value); }
+HOT_INLINE void reply_bulk(struct exec *x, struct slice bytes) { resp_bulk(x->out, bytes); }
+HOT_INLINE void reply_cstr(struct exec *x, const char *text) { resp_bulk(x->out, slice_of_cstr(text)); }
+HOT_INLINE void reply_null(struct exec *x) { resp_null(x->out, x->resp); }
+HOT_INLINE void reply_null_array(struct exec *x) { resp_null_array(x->out, x->resp); }
+HOT_INLINE void reply_array(struct exec *x, uint64_t count) { resp_array(x->out, count); }
+HOT_INLINE void reply_map(struct exec *x, uint64_t pairs) { resp_map(x->out, x->resp, pairs); }
+HOT_INLINE void reply_set(struct exec *x, uint64_t count) { resp_set(x->out, x->resp, count); }
+HOT_INLINE void reply_double(struct exec *x, double value) { resp_double(x->out, x->resp, value); }
+HOT_INLINE void reply_bool(struct exec *x, bool value) { resp_bool(x->out, x->resp, value); }
+/* The string of an entry. */
+void reply_entry(struct exec *x, const struct entry *entry);

@@ -1,0 +1,292 @@
+/* The keyspace: the hash table of core/hashtable.h filled with the entries of core/value.h.
+ *
+ * Deadlines live in the entries; the table keeps lower bounds per group of buckets (HT_TIMED slots), so a key with a
+ * deadline costs its 8 bytes and nothing else, and what is due is found without a list or a heap. */
+#include "shards/keyspace.h"
+#include "core/assert.h"
+#include "core/hashtable_inline.h"
+#include "shards/reaper.h"
+
+#define EXPIRE_GROUPS 64 /* group summaries looked at per call of keyspace_expire_some */
+
+struct keyspace {
+    struct keyspace_shared *shared;
+    struct hashtable *table;
+    uint64_t timed;
+    uint64_t expire_cursor;
+    double ttl_average_ms; /* running average over keys looked at by expiry */
+};
+
+static uint64_t rehash_entry(void *ctx, const void *entry) {
+    const struct keyspace *keyspace = ctx;
+    return key_hash(keyspace->shared, entry_key(entry));
+}
+
+/* Rounded up: a key that is due by its second is really past its deadline. */
+static uint32_t seconds_of(uint64_t deadline_ms) {
+    return (uint32_t)MIN(deadline_ms / 1000 + (deadline_ms % 1000 != 0), (uint64_t)UINT32_MAX - 1);
+}
+
+static uint32_t entry_deadline_s(void *ctx, const void *entry) {
+    (void)ctx;
+    return seconds_of(entry_deadline_ms(entry));
+}
+
+static const struct hashtable_type table_type = {.rehash = rehash_entry, .deadline_s = entry_deadline_s};
+
+static struct hashtable *table_new(struct keyspace *keyspace) {
+    const struct store *store = &keyspace->shared->store;
+    struct hashtable *table = hashtable_new(store->heap, store->slab, &table_type, keyspace);
+    ASSERT(table);
+    return table;
+}
+
+struct keyspace *keyspace_new(struct keyspace_shared *shared) {
+    struct keyspace *keyspace = heap_alloc_zero(shared->store.heap, MEM_INDEX, sizeof *keyspace);
+    keyspace->shared = shared;
+    keyspace->table = table_new(keyspace);
+    return keyspace;
+}
+
+static void drop_entry(void *ctx, void *entry) {
+    const struct keyspace *keyspace = ctx;
+    entry_delete(&keyspace->shared->store, entry);
+}
+
+void keyspace_delete(struct keyspace *keyspace) {
+    hashtable_delete(keyspace->table, drop_entry);
+    heap_free(keyspace->shared->store.heap, MEM_INDEX, keyspace, sizeof *keyspace);
+}
+
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint64_t hash) {
+    ht_prefetch_bucket(keyspace->table, hash);
+}
+
+void keyspace_prefetch_entry(const struct keyspace *keyspace, uint64_t hash) {
+    ht_prefetch_entry(keyspace->table, hash);
+}
+
+HOT_INLINE bool key_matches(const void *entry, const void *key) {
+    return slice_equal(entry_key(entry), *(const struct slice *)key);
+}
+
+static bool is_expired(const struct keyspace *keyspace, const struct entry *entry) {
+    return entry->flags & ENTRY_TIMED && entry_deadline_ms(entry) <= keyspace->shared->now_ms;
+}
+
+static COLD void expire_now(struct keyspace *keyspace, struct key_ref *ref) {
+    keyspace_remove(keyspace, ref);
+    keyspace->shared->expired++;
+}
+
+struct entry *keyspace_open(struct keyspace *keyspace, struct slice key, uint64_t hash, struct key_ref *ref) {
+    ref->key = key;
+    ref->hash = hash;
+    ref->slot = ht_find(keyspace->table, hash, key_matches, &key);
+    ref->entry = ref->slot ? ht_entry(*ref->slot) : NULL;
+    if (UNLIKELY(ref->entry && is_expired(keyspace, ref->entry))) expire_now(keyspace, ref);
+    return ref->entry;
+}
+
+struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_t hash, bool no_touch,
+                            struct key_ref *ref) {
+    struct entry *entry = keyspace_open(keyspace, key, hash, ref);
+    if (!entry) {
+        keyspace->shared->misses++;
+        return NULL;
+    }
+    keyspace->shared->hits++;
+    /* Compared first: the line stays clean unless the second has changed. */
+    if (entry->access != keyspace->shared->access && !no_touch) entry->access = keyspace->shared->access & 0xFFFFFF;
+    return entry;
+}
+
+/* Puts the entry into the table, or in place of ref's present one (whose memory is somebody else's business), and
+ * keeps count and deadline summary right. was_timed is what the present one had. */
+static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, bool was_timed) {
+    bool timed = entry->flags & ENTRY_TIMED;
+    if (ref->slot) ht_replace(ref->slot, entry, timed ? HT_TIMED : 0);
+    else ref->slot = hashtable_insert(keyspace->table, ref->hash, entry, timed ? HT_TIMED : 0);
+    ref->entry = entry;
+    keyspace->timed += (uint64_t)timed - (uint64_t)was_timed;
+    if (timed) hashtable_note_deadline(keyspace->table, ref->hash, seconds_of(entry_deadline_ms(entry)));
+}
+
+static bool is_large(const struct entry *entry) {
+    return entry->encoding == ENC_EXTERNAL && entry_bigstr(entry)->cap >= REAP_BLOCK_MIN;
+}
+
+void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct slice value, uint64_t deadline_ms,
+                         bool allow_int) {
+    const struct store *store = &keyspace->shared->store;
+    struct entry *old = ref->entry;
+    if (LIKELY(old && !is_large(old))) {
+        bool was_timed = old->flags & ENTRY_TIMED;
+        struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
+        entry->access = keyspace->shared->access & 0xFFFFFF;
+        if (entry != old || was_timed || deadline_ms) install(keyspace, ref, entry, was_timed);
+        return;
+    }
+    struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
+    entry->access = keyspace->shared->access & 0xFFFFFF;
+    install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
+    if (old) reaper_take_entry(keyspace->shared->reaper, old);
+}
+
+void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t value) {
+    const struct store *store = &keyspace->shared->store;
+    struct entry *old = ref->entry;
+    if (!old) {
+        struct entry *entry = entry_new_int(store, ref->key, value, 0);
+        entry->access = keyspace->shared->access & 0xFFFFFF;
+        install(keyspace, ref, entry, false);
+        return;
+    }
+    bool was_timed = old->flags & ENTRY_TIMED;
+    struct entry *entry = entry_set_int(store, old, value);
+    if (entry != old) install(keyspace, ref, entry, was_timed);
+}
+
+char *keyspace_edit_string(struct keyspace *keyspace, struct key_ref *ref, size_t new_len) {
+    ASSERT(ref->entry && ref->entry->type == TYPE_STRING);
+    struct entry *old = ref->entry;
+    bool was_timed = old->flags & ENTRY_TIMED;
+    char *bytes;
+    struct entry *entry = entry_edit_string(&keyspace->shared->store, old, new_len, &bytes);
+    if (!entry) return NULL;
+    if (entry != old) install(keyspace, ref, entry, was_timed);
+    return bytes;
+}
+
+void keyspace_set_deadline(struct keyspace *keyspace, struct key_ref *ref, uint64_t deadline_ms) {
+    ASSERT(ref->entry);
+    bool was_timed = ref->entry->flags & ENTRY_TIMED;
+    struct entry *entry = entry_set_deadline(&keyspace->shared->store, ref->entry, deadline_ms);
+    install(keyspace, ref, entry, was_timed);
+}
+
+void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref) {
+    ASSERT(ref->entry);
+    struct entry *entry = ref->entry;
+    keyspace->timed -= (entry->flags & ENTRY_TIMED) != 0;
+    hashtable_remove(keyspace->table, ref->hash, ref->slot);
+    reaper_take_entry(keyspace->shared->reaper, entry);
+    ref->slot = NULL;
+    ref->entry = NULL;
+}
+
+void keyspace_put_copy(struct keyspace *keyspace, struct key_ref *ref, const struct entry *from, uint64_t deadline_ms) {
+    struct entry *copy = entry_copy(&keyspace->shared->store, from, ref->key, deadline_ms);
+    struct entry *old = ref->entry;
+    install(keyspace, ref, copy, old && old->flags & ENTRY_TIMED);
+    if (old) reaper_take_entry(keyspace->shared->reaper, old);
+}
+
+uint64_t keyspace_count(const struct keyspace *keyspace) {
+    return hashtable_count(keyspace->table);
+}
+
+uint64_t keyspace_timed_count(const struct keyspace *keyspace) {
+    return keyspace->timed;
+}
+
+uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace) {
+    return (uint64_t)(keyspace->ttl_average_ms * (double)keyspace->timed);
+}
+
+size_t keyspace_index_bytes(const struct keyspace *keyspace) {
+    return hashtable_bytes(keyspace->table);
+}
+
+void keyspace_clear(struct keyspace *keyspace) {
+    reaper_take_table(keyspace->shared->reaper, keyspace->table);
+    keyspace->table = table_new(keyspace);
+    keyspace->timed = 0;
+    keyspace->ttl_average_ms = 0;
+}
+
+struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng) {
+    for (int tries = 0; tries < 100; tries++) {
+        struct entry *entry = hashtable_random(keyspace->table, prng);
+        if (!entry) return NULL;
+        if (!is_expired(keyspace, entry)) return entry;
+        struct key_ref ref;
+        struct slice key = entry_key(entry);
+        keyspace_open(keyspace, key, key_hash(keyspace->shared, key), &ref); /* deletes it */
+    }
+    return NULL;
+}
+
+struct scan_filter {
+    const struct keyspace *keyspace;
+    keyspace_visit visit;
+    void *ctx;
+};
+
+static void visit_live(void *ctx, void *entry, unsigned flags) {
+    const struct scan_filter *filter = ctx;
+    if (flags & HT_TIMED && is_expired(filter->keyspace, entry)) return;
+    filter->visit(filter->ctx, entry);
+}
+
+uint64_t keyspace_scan(struct keyspace *keyspace, uint64_t cursor, keyspace_visit visit, void *ctx) {
+    struct scan_filter filter = {keyspace, visit, ctx};
+    return hashtable_scan(keyspace->table, cursor, visit_live, &filter);
+}
+
+/* An exponential average over random keys: an estimate, as Redis's avg_ttl is one. */
+static void sample_ttl(struct keyspace *keyspace, struct prng *prng) {
+    const struct entry *entry = hashtable_random(keyspace->table, prng);
+    if (!entry || !(entry->flags & ENTRY_TIMED)) return;
+    uint64_t deadline_ms = entry_deadline_ms(entry), now_ms = keyspace->shared->now_ms;
+    double left = deadline_ms > now_ms ? (double)(deadline_ms - now_ms) : 0;
+    double weight = keyspace->ttl_average_ms == 0 ? 1 : 0.05;
+    keyspace->ttl_average_ms += (left - keyspace->ttl_average_ms) * weight;
+}
+
+bool keyspace_expire_some(struct keyspace *keyspace, unsigned max, struct prng *prng) {
+    if (keyspace->timed == 0) return false;
+    sample_ttl(keyspace, prng);
+    void *due[64];
+    bool more = false;
+    uint32_t now_s = (uint32_t)(keyspace->shared->now_ms / 1000);
+    size_t count = hashtable_due(keyspace->table, now_s, &keyspace->expire_cursor, EXPIRE_GROUPS, due,
+                                 MIN((size_t)max, ARRAY_LEN(due)), &more);
+    for (size_t i = 0; i < count; i++) {
+        struct key_ref ref;
+        struct slice key = entry_key(due[i]);
+        keyspace_open(keyspace, key, key_hash(keyspace->shared, key), &ref); /* deletes it */
+        ASSERT(!ref.entry);
+    }
+    return more;
+}
+
+uint32_t keyspace_next_deadline_s(const struct keyspace *keyspace) {
+    return keyspace->timed ? hashtable_next_deadline(keyspace->table) : UINT32_MAX;
+}
+
+bool keyspace_resize_some(struct keyspace *keyspace, unsigned buckets) {
+    return hashtable_step(keyspace->table, buckets);
+}
+
+void keyspace_table_stats(const struct keyspace *keyspace, struct hashtable_stats *out) {
+    hashtable_stats(keyspace->table, out);
+}
+
+static void check_entry(void *ctx, void *entry, unsigned flags) {
+    uint64_t *timed = ctx;
+    ASSERT(((flags & HT_TIMED) != 0) == ((((struct entry *)entry)->flags & ENTRY_TIMED) != 0));
+    *timed += (flags & HT_TIMED) != 0;
+}
+
+void keyspace_check(const struct keyspace *keyspace) {
+    hashtable_check(keyspace->table);
+    uint64_t timed = 0, cursor = 0;
+    if (hashtable_count(keyspace->table) == 0) return;
+    struct hashtable_stats stats;
+    hashtable_stats(keyspace->table, &stats);
+    if (stats.resizing) return; /* a scan may see an entry twice then */
+    do cursor = hashtable_scan(keyspace->table, cursor, check_entry, &timed);
+    while (cursor);
+    ASSERT(timed == keyspace->timed);
+}

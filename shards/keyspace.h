@@ -1,0 +1,88 @@
+/* Keyspace: one database of one shard; keys to entries, deadlines, counts.
+ *
+ * Everything a handler does to a key starts with keyspace_open, which finds it and deletes it first if its deadline
+ * has passed; so nobody ever sees an expired key, and there is one look-up per key and command. The ref it fills
+ * then names the key in the other calls and is kept current by them.
+ *
+ * Thread    the shard's owner only. A ref is valid until another key of the keyspace changes (open them all, then
+ *           change one; after a change open the others again).
+ * Deadlines absolute unix time in milliseconds; 0 is none.
+ * Memory    big blocks and whole tables are handed to the reaper and freed in slices, so every call here is bounded
+ *           by the bytes of the value it reads or writes. */
+#pragma once
+#include "core/hash.h"
+#include "core/hashtable.h"
+#include "core/value.h"
+
+struct keyspace;
+struct reaper;
+
+/* What all keyspaces of a shard share. */
+struct keyspace_shared {
+    struct store store;
+    struct hash_seed seed; /* one for the whole server, so that a hash may travel with its key */
+    struct reaper *reaper;
+    uint64_t now_ms;  /* set at the start of each turn */
+    uint32_t access;  /* what a touched entry's access field becomes (LRU clock, seconds) */
+    uint64_t expired; /* keys deleted because their deadline passed */
+    uint64_t dirty;   /* changes since start: what Redis's rdb_changes_since_last_save counts */
+    uint64_t hits, misses;
+};
+
+struct key_ref {
+    struct slice key;
+    uint64_t hash;
+    ht_slot *slot;       /* NULL when absent */
+    struct entry *entry; /* NULL when absent */
+};
+
+struct keyspace *keyspace_new(struct keyspace_shared *shared);
+void keyspace_delete(struct keyspace *keyspace);
+
+HOT_INLINE uint64_t key_hash(const struct keyspace_shared *shared, struct slice key) {
+    return hash_bytes(&shared->seed, key.ptr, key.len);
+}
+
+/* --- the prefetching batch: call the first for all keys, then the second for all, then run --- */
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint64_t hash);
+void keyspace_prefetch_entry(const struct keyspace *keyspace, uint64_t hash);
+
+/* --- one key --- */
+/* Finds; deletes first what has expired. Returns ref->entry. */
+struct entry *keyspace_open(struct keyspace *keyspace, struct slice key, uint64_t hash, struct key_ref *ref);
+/* For reads: the same, counts a hit or a miss, and touches the access clock unless no_touch. */
+struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_t hash, bool no_touch,
+                            struct key_ref *ref);
+
+/* Creates or replaces, whatever type was there. */
+void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct slice value, uint64_t deadline_ms,
+                         bool allow_int);
+void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t value); /* keeps the deadline */
+/* Makes a present string writable with new_len >= its length, zero-filled behind the old end; NULL: no memory. */
+char *keyspace_edit_string(struct keyspace *keyspace, struct key_ref *ref, size_t new_len);
+void keyspace_set_deadline(struct keyspace *keyspace, struct key_ref *ref, uint64_t deadline_ms); /* present only */
+void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref);                             /* present only */
+/* Puts a copy of `from` (an entry of any keyspace of this shard) under ref's key, replacing what is there. */
+void keyspace_put_copy(struct keyspace *keyspace, struct key_ref *ref, const struct entry *from, uint64_t deadline_ms);
+
+/* --- the whole --- */
+uint64_t keyspace_count(const struct keyspace *keyspace);
+uint64_t keyspace_timed_count(const struct keyspace *keyspace); /* keys with a deadline */
+uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace);  /* estimate behind INFO's avg_ttl, 0 when unknown */
+size_t keyspace_index_bytes(const struct keyspace *keyspace);
+void keyspace_clear(struct keyspace *keyspace); /* O(1); entries go to the reaper */
+/* An unexpired key at random; NULL when there is none (bounded tries). */
+struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng);
+/* Visits some entries and returns the next cursor, 0 at the end; HT_CURSOR_BITS wide. Expired entries are passed
+ * over. See hashtable_scan for the guarantee and the cost. */
+typedef void (*keyspace_visit)(void *ctx, struct entry *entry);
+uint64_t keyspace_scan(struct keyspace *keyspace, uint64_t cursor, keyspace_visit visit, void *ctx);
+
+/* --- background, in slices --- */
+/* Deletes keys whose deadline passed, at most max; true when there may be more that are due now. */
+bool keyspace_expire_some(struct keyspace *keyspace, unsigned max, struct prng *prng);
+/* Earliest deadline, rounded up to seconds, UINT32_MAX when none: when expire_some is worth calling next. */
+uint32_t keyspace_next_deadline_s(const struct keyspace *keyspace);
+bool keyspace_resize_some(struct keyspace *keyspace, unsigned buckets); /* true while a resize goes on */
+void keyspace_table_stats(const struct keyspace *keyspace, struct hashtable_stats *out); /* O(n) */
+void keyspace_check(const struct keyspace *keyspace);

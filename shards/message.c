@@ -1,0 +1,92 @@
+/* Messages: packing and the pool. */
+#include "shards/message.h"
+#include "core/assert.h"
+
+#define POOL_MAX   64          /* messages kept per shard */
+#define KEEP_BYTES (64 * 1024) /* a recycled message keeps buffers up to this */
+
+void message_pool_init(struct message_pool *pool, struct heap *heap) {
+    *pool = (struct message_pool){.heap = heap};
+}
+
+static void message_free(struct message_pool *pool, struct message *message) {
+    buf_deinit(&message->request);
+    buf_deinit(&message->reply);
+    heap_free(pool->heap, MEM_MESSAGE, message, sizeof *message);
+}
+
+void message_pool_deinit(struct message_pool *pool) {
+    while (pool->free) {
+        struct message *message = pool->free;
+        pool->free = message->next;
+        message_free(pool, message);
+    }
+}
+
+struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to) {
+    struct message *message = pool->free;
+    if (message) {
+        pool->free = message->next;
+        pool->free_count--;
+    } else {
+        message = heap_alloc_zero(pool->heap, MEM_MESSAGE, sizeof *message);
+        buf_init(&message->request, pool->heap, MEM_MESSAGE);
+        buf_init(&message->reply, pool->heap, MEM_MESSAGE);
+    }
+    message->magic = MESSAGE_MAGIC;
+    message->kind = MESSAGE_COMMANDS;
+    message->from = (uint8_t)from;
+    message->to = (uint8_t)to;
+    message->alone = false;
+    message->count = 0;
+    message->uses = 1;
+    message->next = NULL;
+    return message;
+}
+
+void message_release(struct message_pool *pool, struct message *message) {
+    ASSERT(message->magic == MESSAGE_MAGIC && message->uses > 0);
+    if (--message->uses) return;
+    buf_set_heap(&message->reply, pool->heap);
+    buf_reset(&message->request, KEEP_BYTES);
+    buf_reset(&message->reply, KEEP_BYTES);
+    if (pool->free_count >= POOL_MAX) {
+        message->magic = 0;
+        message_free(pool, message);
+        return;
+    }
+    message->next = pool->free;
+    pool->free = message;
+    pool->free_count++;
+}
+
+struct message_item *message_add(struct message *message, const struct slice *argv, uint32_t argc) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < argc; i++) bytes += argv[i].len;
+    size_t size = (sizeof(struct message_item) + argc * sizeof(uint32_t) + bytes + 7) & ~(size_t)7;
+    ASSERT(size <= UINT32_MAX);
+    char *at = buf_reserve(&message->request, size);
+    message->request.len += size;
+    message->count++;
+    struct message_item *item = (struct message_item *)(void *)at;
+    memset(item, 0, sizeof *item);
+    item->argc = argc;
+    item->size = (uint32_t)size;
+    uint32_t *lengths = (uint32_t *)(void *)(item + 1);
+    char *text = (char *)(lengths + argc);
+    for (uint32_t i = 0; i < argc; i++) {
+        lengths[i] = (uint32_t)argv[i].len;
+        if (argv[i].len) memcpy(text, argv[i].ptr, argv[i].len);
+        text += argv[i].len;
+    }
+    return item;
+}
+
+void message_item_argv(const struct message_item *item, struct slice *argv) {
+    const uint32_t *lengths = (const uint32_t *)(const void *)(item + 1);
+    const char *text = (const char *)(lengths + item->argc);
+    for (uint32_t i = 0; i < item->argc; i++) {
+        argv[i] = slice_of(text, lengths[i]);
+        text += lengths[i];
+    }
+}

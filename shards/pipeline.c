@@ -1,0 +1,651 @@
+/* The batch. The hot path of the server is pipeline_feed -> route -> run_batch -> run_local -> handler.
+ *
+ * Everything here is bounded: BATCH_MAX commands and ARGS_MAX argument slices per batch; a full batch is run at once
+ * and collecting goes on. */
+#include "shards/pipeline.h"
+#include "core/assert.h"
+#include "shards/gather.h"
+#include "shards/message.h"
+#include "shards/shard.h"
+#include <stdio.h>
+
+#define BATCH_MAX        128
+#define ARGS_MAX         4096
+#define KEYS_BATCH_MAX   64 /* keys of a several-key command looked at on the stack before using the heap */
+#define EXPECTED_OUT_MAX (1024 * 1024)
+#define KEEP_EXACT_MIN   (1024 * 1024)
+
+enum fate {
+    FATE_LOCAL,
+    FATE_REMOTE,
+    FATE_SPLIT,  /* keys on several shards, SPLIT_BY_KEY */
+    FATE_ACROSS, /* keys on several shards, ACROSS_OWNERS */
+    FATE_ALL,    /* every shard, or sliced here */
+    FATE_REJECT, /* queued.reject is the reply */
+};
+
+struct queued {
+    struct client *client;
+    const struct command_slot *slot;
+    const struct slice *argv;
+    const char *raw; /* where its bytes start, for putting it back */
+    uint32_t raw_len;
+    uint32_t argc;
+    uint64_t hash;
+    uint32_t hash_at;
+    uint8_t fate;
+    uint8_t owner;
+    uint8_t reject;
+};
+
+enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH };
+
+struct pipeline {
+    uint32_t count, args_used;
+    bool running;
+    struct queued batch[BATCH_MAX];
+    struct slice args[ARGS_MAX];
+};
+
+struct pipeline *pipeline_new(struct heap *heap) {
+    return heap_alloc_zero(heap, MEM_MESSAGE, sizeof(struct pipeline));
+}
+
+void pipeline_delete(struct pipeline *pipeline, struct heap *heap) {
+    heap_free(heap, MEM_MESSAGE, pipeline, sizeof *pipeline);
+}
+
+/* --- routing ------------------------------------------------------------------------------------------------- */
+
+static COLD void reject(struct queued *q, enum reject why) {
+    q->fate = FATE_REJECT;
+    q->reject = (uint8_t)why;
+}
+
+/* Where the keys of a several-key command live: the one owner, or -1 when there are several. 0 keys: here. */
+static int common_owner(const struct shard *shard, const struct queued *q, const uint32_t *positions, int count) {
+    if (count <= 0) return (int)shard->id;
+    uint32_t owner = shard_of_key(shard, q->argv[positions[0]]);
+    for (int i = 1; i < count; i++)
+        if (shard_of_key(shard, q->argv[positions[i]]) != owner) return -1;
+    return (int)owner;
+}
+
+/* All key positions; on the stack when few, else from the heap (freed with keys_free). */
+struct keys {
+    uint32_t on_stack[KEYS_BATCH_MAX];
+    uint32_t *positions;
+    int count;
+    size_t heap_bytes;
+};
+
+static void keys_find(const struct shard *shard, const struct queued *q, struct keys *keys) {
+    keys->heap_bytes = 0;
+    keys->positions = keys->on_stack;
+    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->on_stack, KEYS_BATCH_MAX);
+    if (keys->count < KEYS_BATCH_MAX) return;
+    keys->heap_bytes = q->argc * sizeof(uint32_t);
+    keys->positions = heap_alloc(shard->heap, MEM_MESSAGE, keys->heap_bytes);
+    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->positions, (int)q->argc);
+}
+
+static void keys_free(const struct shard *shard, struct keys *keys) {
+    if (keys->heap_bytes) heap_free(shard->heap, MEM_MESSAGE, keys->positions, keys->heap_bytes);
+}
+
+static void route_several_keys(const struct shard *shard, struct queued *q) {
+    struct keys keys;
+    keys_find(shard, q, &keys);
+    int owner = common_owner(shard, q, keys.positions, keys.count);
+    keys_free(shard, &keys);
+    if (owner < 0) {
+        q->fate = q->slot->row->where == SPLIT_BY_KEY ? FATE_SPLIT : FATE_ACROSS;
+        return;
+    }
+    q->owner = (uint8_t)owner;
+    q->fate = q->owner == shard->id ? FATE_LOCAL : FATE_REMOTE;
+}
+
+/* Several shards: decides where the command runs. */
+static void route_over_shards(const struct shard *shard, struct queued *q) {
+    const struct command *row = q->slot->row;
+    q->fate = FATE_LOCAL;
+    switch (row->where) {
+    case ON_CONN: return;
+    case ON_ALL: q->fate = FATE_ALL; return;
+    case ON_OWNER:
+        if (row->owner) {
+            struct exec x = {.shard = (struct shard *)(uintptr_t)shard, .argv = q->argv, .argc = q->argc};
+            q->owner = (uint8_t)row->owner(&x);
+        } else if (q->hash_at) {
+            q->owner = (uint8_t)shard_of_key(shard, q->argv[q->hash_at]);
+        } else {
+            return;
+        }
+        if (q->owner != shard->id) q->fate = FATE_REMOTE;
+        return;
+    case SPLIT_BY_KEY:
+    case ACROSS_OWNERS: route_several_keys(shard, q); return;
+    }
+}
+
+/* One shard: everything is local, but what runs in slices or joins parts goes the gather's way. */
+static void route_single_shard(struct queued *q) {
+    const struct command *row = q->slot->row;
+    bool gathers = row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM);
+    q->fate = row->flags & CMD_SLICED || gathers ? FATE_ALL : FATE_LOCAL;
+}
+
+HOT_INLINE void route(struct shard *shard, struct client *client, struct queued *q) {
+    const struct command_slot *slot = command_resolve(shard->registry, q->argv, q->argc);
+    q->slot = slot;
+    q->hash_at = 0;
+    q->owner = (uint8_t)shard->id;
+    if (UNLIKELY(!slot || slot->row->flags & CMD_INTERNAL)) {
+        q->slot = NULL;
+        reject(q, REJECT_UNKNOWN);
+        return;
+    }
+    const struct command *row = slot->row;
+    if (UNLIKELY(!command_arity_fits(row, q->argc))) {
+        reject(q, REJECT_ARITY);
+        return;
+    }
+    if (UNLIKELY(row->subs)) {
+        reject(q, REJECT_UNKNOWN_SUB);
+        return;
+    }
+    if (UNLIKELY(!(client->flags & CLIENT_AUTHENTICATED) && !(row->flags & CMD_NO_AUTH))) {
+        reject(q, REJECT_NOAUTH);
+        return;
+    }
+    if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
+        q->hash_at = (uint32_t)row->keys[0].first;
+        q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
+    }
+    if (shard->count == 1) route_single_shard(q);
+    else route_over_shards(shard, q);
+    if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
+    if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
+        struct keyspace *keys = shard_db_peek(shard, client->db);
+        if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);
+    }
+}
+
+/* --- running ------------------------------------------------------------------------------------------------- */
+
+static COLD void count_slow(struct shard *shard, struct exec *x, uint64_t micros) {
+    if (x->slot->row->flags & CMD_SKIP_SLOWLOG) return;
+    char address[64] = "";
+    const struct client *client = x->client;
+    if (client && client->carrier) client->carrier->address(client, false, address, sizeof address);
+    slowlog_add(&shard->slowlog, (uint32_t)shard->config->slowlog_max_len, shard->now_ms / 1000, micros, x->argv, x->argc,
+                address, client && client->name ? client->name : "");
+}
+
+HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t ticks) {
+    struct command_stats *stats = &shard->command_stats[x->slot->number];
+    stats->calls++;
+    stats->ticks += ticks;
+    shard->stats.commands++;
+    if (UNLIKELY(x->failed)) {
+        stats->failed++;
+        shard->stats.errors++;
+    }
+    if (LIKELY(shard->config->latency_tracking)) {
+        if (UNLIKELY(!stats->histogram))
+            stats->histogram = heap_alloc_zero(shard->heap, MEM_STATS, HISTOGRAM_BUCKETS * sizeof(uint64_t));
+        uint64_t ns = (uint64_t)((double)ticks * shard->host.tick_ns) | 1;
+        unsigned bucket = 63u - (unsigned)__builtin_clzll(ns);
+        stats->histogram[MIN(bucket, HISTOGRAM_BUCKETS - 1u)]++;
+    }
+    if (UNLIKELY(ticks >= shard->slow_ticks)) count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
+}
+
+void pipeline_execute(struct shard *shard, struct exec *x) {
+    x->shard = shard;
+    x->shared = &shard->shared;
+    x->keys = shard_db(shard, x->db);
+    uint64_t start = shard->last_tick;
+    x->slot->row->run(x);
+    uint64_t end = shard->host.ticks(shard->host.ctx);
+    shard->last_tick = end;
+    if (LIKELY(!x->again && !x->part)) count_command(shard, x, end - start);
+}
+
+void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
+    struct exec x = {.slot = gather->slot,
+                     .argv = gather->argv,
+                     .argc = gather->argc,
+                     .client = gather->client,
+                     .failed = failed};
+    uint64_t now = shard->host.ticks(shard->host.ctx);
+    count_command(shard, &x, now - gather->started_tick);
+}
+
+static struct exec exec_of(const struct queued *q, struct buf *out) {
+    struct client *client = q->client;
+    return (struct exec){.slot = q->slot,
+                         .argv = q->argv,
+                         .argc = q->argc,
+                         .db = client->db,
+                         .resp = client->resp,
+                         .flags = client->flags,
+                         .hash = q->hash,
+                         .hash_at = q->hash_at,
+                         .out = out,
+                         .client = client,
+                         .client_id = client->id};
+}
+
+static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
+    x->shard = shard;
+    switch ((enum reject)q->reject) {
+    case REJECT_UNKNOWN: reply_unknown_command(x); break;
+    case REJECT_UNKNOWN_SUB: reply_unknown_sub(x); break;
+    case REJECT_ARITY: reply_wrong_arity(x); break;
+    case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
+    }
+    if (q->slot) shard->command_stats[q->slot->number].rejected++;
+    shard->stats.errors++;
+}
+
+/* Drops the reply when the client asked for silence; moves CLIENT REPLY SKIP on. */
+HOT_INLINE void settle_reply(struct client *client, struct buf *out, size_t mark) {
+    if (LIKELY(!(client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT)))) return;
+    if (client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) out->len = mark;
+    client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
+    if (client->flags & CLIENT_REPLY_SKIP_NEXT) {
+        client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP_NEXT;
+        client->flags |= CLIENT_REPLY_SKIP;
+    }
+}
+
+HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
+    struct client *client = q->client;
+    bool direct = reply_queue_empty(&client->replies);
+    struct buf *out = direct ? &client->out : &client->replies.held;
+    size_t mark = out->len;
+    struct exec x = exec_of(q, out);
+    if (LIKELY(q->fate == FATE_LOCAL)) pipeline_execute(shard, &x);
+    else run_reject(shard, q, &x);
+    settle_reply(client, out, mark);
+    client->reply_size = (uint32_t)MIN(out->len - mark, (size_t)UINT32_MAX);
+    if (UNLIKELY(!direct)) reply_queue_hold(&client->replies, mark);
+}
+
+struct message *pipeline_outgoing(struct shard *shard, uint32_t to, bool alone) {
+    struct message *message = shard->outgoing[to];
+    if (message && (alone || message_full(message))) {
+        shard_post(shard, message);
+        message = shard->outgoing[to] = NULL;
+    }
+    if (!message) {
+        message = message_new(&shard->messages, shard->id, to);
+        message->alone = alone;
+        shard->outgoing[to] = message;
+    }
+    return message;
+}
+
+static bool is_silent(struct client *client) {
+    bool silent = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    struct buf none = {0};
+    settle_reply(client, &none, 0);
+    return silent;
+}
+
+static void run_remote(struct shard *shard, struct queued *q) {
+    struct client *client = q->client;
+    struct message *message = pipeline_outgoing(shard, q->owner, false);
+    struct message_item *item = message_add(message, q->argv, q->argc);
+    item->client = client;
+    item->place = reply_queue_reserve(&client->replies);
+    item->hash = q->hash;
+    item->hash_at = q->hash_at;
+    item->client_id = client->id;
+    item->number = q->slot->number;
+    item->flags = client->flags;
+    item->db = client->db;
+    item->resp = client->resp;
+    item->silent = is_silent(client);
+    shard->stats.hops_sent++;
+    client->queued_remote--;
+    if (q->slot->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
+}
+
+static void run_split(struct shard *shard, struct queued *q, struct exec *x) {
+    struct keys keys;
+    keys_find(shard, q, &keys);
+    size_t bytes = (size_t)keys.count;
+    uint8_t *owners = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+    for (int i = 0; i < keys.count; i++) owners[i] = (uint8_t)shard_of_key(shard, q->argv[keys.positions[i]]);
+    gather_start_split(x, keys.positions, owners, (uint32_t)keys.count);
+    heap_free(shard->heap, MEM_MESSAGE, owners, bytes);
+    keys_free(shard, &keys);
+}
+
+static void run_gather(struct shard *shard, struct queued *q) {
+    ASSERT(reply_queue_empty(&q->client->replies));
+    struct exec x = exec_of(q, &q->client->out);
+    x.shard = shard;
+    x.shared = &shard->shared;
+    switch (q->fate) {
+    case FATE_SPLIT: run_split(shard, q, &x); break;
+    case FATE_ACROSS: gather_start(&x, q->slot->row->across); break;
+    default: gather_start_all(&x); break;
+    }
+}
+
+/* Puts this client's commands from here on back into its input: it has more replies waiting than it reads. */
+static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from, enum client_wait why) {
+    struct client *client = p->batch[from].client;
+    const char *first = p->batch[from].raw;
+    bool kept = first >= client->in.data && first < client->in.data + client->in.len;
+    struct buf again;
+    buf_init(&again, shard->heap, MEM_CLIENT_IN);
+    for (uint32_t i = from; i < p->count; i++) {
+        struct queued *q = &p->batch[i];
+        if (q->client != client) continue;
+        if (!kept) buf_append(&again, q->raw, q->raw_len);
+        client->queued--;
+        client->queued_remote -= q->fate == FATE_REMOTE;
+        q->client = NULL;
+    }
+    client->wait = (uint8_t)why;
+    client->need = 0;
+    resp_parser_reset(&client->parser); /* its progress is of a command behind these */
+    if (kept) {
+        client->in.read = (size_t)(first - client->in.data);
+        return;
+    }
+    buf_append_slice(&again, buf_slice(&client->in));
+    buf_deinit(&client->in);
+    client->in = again;
+}
+
+static bool may_run(struct shard *shard, struct pipeline *p, uint32_t i) {
+    struct client *client = p->batch[i].client;
+    if (LIKELY(client->wait == WAIT_NOTHING && buf_readable(&client->out) < OUT_PAUSE)) return true;
+    if (buf_readable(&client->out) >= OUT_PAUSE) {
+        put_back(shard, p, i, client->wait == WAIT_NOTHING ? WAIT_READER : (enum client_wait)client->wait);
+        return false;
+    }
+    /* A command that ran before in this batch made the client wait (a barrier, a pause). */
+    put_back(shard, p, i, (enum client_wait)client->wait);
+    return false;
+}
+
+static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
+    struct queued *q = &p->batch[i];
+    struct client *client = q->client;
+    if (UNLIKELY(client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY))) {
+        client->queued--;
+        client->queued_remote -= q->fate == FATE_REMOTE;
+        return;
+    }
+    if (UNLIKELY(!may_run(shard, p, i))) return;
+    client->queued--;
+    client->commands++;
+    if (q->slot) client->last_command = q->slot;
+    if (LIKELY(q->fate == FATE_LOCAL || q->fate == FATE_REJECT)) run_local(shard, q);
+    else if (q->fate == FATE_REMOTE) run_remote(shard, q);
+    else run_gather(shard, q);
+    if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);
+}
+
+void pipeline_run(struct shard *shard) {
+    struct pipeline *p = shard->pipeline;
+    if (p->count == 0) return;
+    ASSERT(!p->running);
+    p->running = true;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct queued *q = &p->batch[i];
+        if (q->fate != FATE_LOCAL || !q->hash_at) continue;
+        struct keyspace *keys = shard_db_peek(shard, q->client->db);
+        if (keys) keyspace_prefetch_entry(keys, q->hash);
+    }
+    shard->last_tick = shard->host.ticks(shard->host.ctx);
+    for (uint32_t i = 0; i < p->count; i++)
+        if (LIKELY(p->batch[i].client != NULL)) run_one(shard, p, i);
+    p->count = 0;
+    p->args_used = 0;
+    p->running = false;
+}
+
+/* --- collecting ---------------------------------------------------------------------------------------------- */
+
+static COLD void protocol_error(struct shard *shard, struct client *client, const char *text) {
+    bool direct = reply_queue_empty(&client->replies);
+    struct buf *out = direct ? &client->out : &client->replies.held;
+    size_t mark = out->len;
+    resp_errorf(out, "ERR %s", text);
+    if (!direct) reply_queue_hold(&client->replies, mark);
+    client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+    shard->stats.errors++;
+    shard_mark_dirty(shard, client);
+}
+
+static bool must_pause(const struct shard *shard, const struct queued *q) {
+    if (LIKELY(!shard->pause_until_ms)) return false;
+    if (!q->slot || q->slot->row->flags & CMD_ALLOW_BUSY) return false;
+    return shard->pause_all || q->slot->row->flags & (CMD_WRITE | CMD_MAY_REPLICATE);
+}
+
+/* Outstanding commands, and what their replies may come to. */
+static bool too_many_outstanding(const struct client *client) {
+    uint64_t outstanding = reply_queue_len(&client->replies) + client->queued_remote;
+    if (LIKELY(outstanding < 16)) return false;
+    return outstanding + client->queued >= REPLY_QUEUE_MAX ||
+           outstanding * client->reply_size > EXPECTED_OUT_MAX;
+}
+
+/* Whether the command just parsed may join the batch; if not, the client's wait says why. */
+HOT_INLINE bool admit(struct shard *shard, struct client *client, const struct queued *q) {
+    bool outstanding = !reply_queue_empty(&client->replies) || client->queued_remote;
+    if (UNLIKELY(outstanding)) {
+        bool barrier = q->slot && q->slot->barrier;
+        if (barrier || too_many_outstanding(client)) {
+            client->wait = WAIT_REPLIES;
+            return false;
+        }
+    }
+    if (UNLIKELY(must_pause(shard, q))) {
+        client->wait = WAIT_PAUSE;
+        return false;
+    }
+    return true;
+}
+
+static bool may_parse(const struct client *client) {
+    return client->wait == WAIT_NOTHING && !(client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY));
+}
+
+enum take {
+    TAKE_OK,
+    TAKE_RUN,   /* taken; the batch has to run before the next is parsed */
+    TAKE_RETRY, /* nothing taken; the batch has to run first */
+    TAKE_STOP,  /* nothing taken; the client has to wait, for bytes or for what client.wait says */
+};
+
+/* Commands after which the batch runs at once: what changes the client's state or takes several turns, and what
+ * lives in the parser. */
+static bool runs_at_once(const struct queued *q) {
+    if (q->fate == FATE_LOCAL) return q->slot->row->where == ON_CONN && q->slot->barrier;
+    return q->fate != FATE_REJECT && (q->fate != FATE_REMOTE || q->slot->barrier);
+}
+
+/* One command of the client from bytes into the batch. */
+HOT_INLINE enum take take_command(struct shard *shard, struct client *client, struct slice bytes, size_t *size) {
+    struct pipeline *p = shard->pipeline;
+    if (UNLIKELY(p->count == BATCH_MAX)) return TAKE_RETRY;
+    struct parse_limits limits = {.bulk_max = (uint64_t)shard->config->proto_max_bulk_len,
+                                  .unauthenticated = !(client->flags & CLIENT_AUTHENTICATED)};
+    struct parsed_command command;
+    enum parse_result result =
+        resp_parse(&client->parser, bytes, &limits, p->args + p->args_used, ARGS_MAX - p->args_used, &command);
+    if (UNLIKELY(result != PARSE_OK)) {
+        if (result == PARSE_EMPTY) {
+            *size = command.size;
+            return TAKE_OK;
+        }
+        if (result == PARSE_MORE) {
+            client->need = command.need;
+            return TAKE_STOP;
+        }
+        if (p->count > 0) return TAKE_RETRY; /* an error is told after the replies of what came before it */
+        ASSERT(result == PARSE_ERROR);
+        protocol_error(shard, client, command.error);
+        return TAKE_STOP;
+    }
+    struct queued *q = &p->batch[p->count];
+    q->client = client;
+    q->argv = command.argv;
+    q->argc = command.argc;
+    q->raw = bytes.ptr;
+    q->raw_len = (uint32_t)command.size;
+    route(shard, client, q);
+    if (UNLIKELY(!admit(shard, client, q))) return TAKE_STOP;
+    p->count++;
+    client->queued++;
+    client->queued_remote += q->fate == FATE_REMOTE;
+    *size = command.size;
+    if (LIKELY(!command.kept)) p->args_used += command.argc;
+    return UNLIKELY(command.kept || runs_at_once(q)) ? TAKE_RUN : TAKE_OK;
+}
+
+size_t pipeline_feed(struct shard *shard, struct client *client, struct slice bytes) {
+    ASSERT_SLOW(buf_readable(&client->in) == 0);
+    size_t at = 0, size = 0;
+    while (at < bytes.len && may_parse(client)) {
+        switch (take_command(shard, client, slice_of(bytes.ptr + at, bytes.len - at), &size)) {
+        case TAKE_OK: at += size; break;
+        case TAKE_RUN:
+            at += size;
+            pipeline_run(shard);
+            break;
+        case TAKE_RETRY: pipeline_run(shard); break;
+        case TAKE_STOP: return at;
+        }
+    }
+    return at;
+}
+
+void pipeline_feed_kept(struct shard *shard, struct client *client) {
+    size_t size = 0;
+    bool stop = false;
+    while (!stop && may_parse(client) && buf_readable(&client->in) > 0 && buf_readable(&client->in) >= client->need) {
+        client->need = 0;
+        /* The cursor moves before the batch runs: running may put commands back and with them the cursor. */
+        switch (take_command(shard, client, buf_slice(&client->in), &size)) {
+        case TAKE_OK: client->in.read += size; break;
+        case TAKE_RUN:
+            client->in.read += size;
+            pipeline_run(shard);
+            break;
+        case TAKE_RETRY: pipeline_run(shard); break;
+        case TAKE_STOP: stop = true; break;
+        }
+    }
+    if (buf_readable(&client->in) > 0 || client->queued > 0) return;
+    buf_reset(&client->in, 0);
+    resp_parser_reset(&client->parser);
+    client->need = 0;
+}
+
+/* Room for what is announced, but only when a good part of it has really arrived. */
+static bool reserve_input(struct client *client, size_t extra) {
+    size_t have = buf_readable(&client->in);
+    size_t want = have >= KEEP_EXACT_MIN && client->need > have + extra ? client->need - have : extra;
+    return client->in.cap - client->in.len >= extra || buf_try_reserve(&client->in, want);
+}
+
+bool client_keep_input(struct shard *shard, struct client *client, struct slice bytes) {
+    if (bytes.len == 0) return true;
+    if (client->queued > 0) pipeline_run(shard); /* its arguments may point into client.in */
+    if (client->in.read > 0) buf_compact(&client->in);
+    size_t total = buf_readable(&client->in) + bytes.len;
+    if (total > (size_t)shard->config->client_query_buffer_limit || !reserve_input(client, bytes.len)) {
+        log_line(shard->log, LOG_LEVEL_WARNING,
+                 "Closing client id=%llu: %zu bytes of unparsed input are over client-query-buffer-limit",
+                 (unsigned long long)client->id, total);
+        client->flags |= CLIENT_CLOSE_NOW;
+        shard->host.attend(shard->host.ctx, client);
+        return false;
+    }
+    shard->stats.input_buffer_max = MAX(shard->stats.input_buffer_max, (uint64_t)total);
+    buf_append_slice(&client->in, bytes);
+    return true;
+}
+
+/* --- other shards' commands ---------------------------------------------------------------------------------- */
+
+static void prefetch_message(struct shard *shard, const struct message *message) {
+    size_t at = 0;
+    const struct message_item *item;
+    while ((item = message_next(message, &at))) {
+        struct keyspace *keys = item->hash_at ? shard_db_peek(shard, item->db) : NULL;
+        if (keys) keyspace_prefetch_bucket(keys, item->hash);
+    }
+    at = 0;
+    while ((item = message_next(message, &at))) {
+        struct keyspace *keys = item->hash_at ? shard_db_peek(shard, item->db) : NULL;
+        if (keys) keyspace_prefetch_entry(keys, item->hash);
+    }
+}
+
+/* Arguments of one item; from the heap when there are many. */
+static void serve_item(struct shard *shard, struct message *message, struct message_item *item) {
+    struct slice few[32], *argv = few;
+    size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
+    if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
+    message_item_argv(item, argv);
+    size_t mark = message->reply.len;
+    struct exec x = {.slot = command_at(shard->registry, item->number),
+                     .argv = argv,
+                     .argc = item->argc,
+                     .db = item->db,
+                     .resp = item->resp,
+                     .flags = item->flags,
+                     .hash = item->hash,
+                     .hash_at = item->hash_at,
+                     .out = &message->reply,
+                     .part = item->gather != NULL,
+                     .client_id = item->client_id};
+    pipeline_execute(shard, &x);
+    if (item->silent) message->reply.len = mark;
+    item->reply_len = (uint32_t)(message->reply.len - mark);
+    if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
+}
+
+void pipeline_serve(struct shard *shard, struct message *message) {
+    ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_COMMANDS && message->to == shard->id);
+    prefetch_message(shard, message);
+    buf_set_heap(&message->reply, shard->heap);
+    shard->last_tick = shard->host.ticks(shard->host.ctx);
+    size_t at = 0;
+    struct message_item *item;
+    while ((item = message_next(message, &at))) serve_item(shard, message, item);
+    shard->stats.hops_served += message->count;
+    shard->stats.hop_messages_served++;
+}
+
+void pipeline_resume(struct shard *shard, struct client *client) {
+    switch ((enum client_wait)client->wait) {
+    case WAIT_REPLIES:
+        if (!reply_queue_empty(&client->replies)) return;
+        break;
+    case WAIT_READER:
+        if (buf_readable(&client->out) >= OUT_PAUSE) return;
+        break;
+    case WAIT_PAUSE:
+        if (shard->pause_until_ms) return;
+        break;
+    case WAIT_GATHER:
+        if (client->gather) return;
+        break;
+    default: return;
+    }
+    client->wait = WAIT_NOTHING;
+    shard->host.attend(shard->host.ctx, client);
+}

@@ -1,0 +1,47 @@
+/* Pipeline: from bytes to replies, in batches. Everything read in a turn is parsed first, then run as one batch:
+ *
+ *    parse + route   slices into the input, command row, hash, owner; the bucket of a local key is prefetched
+ *    prefetch        the entries of all local keys
+ *    run             local commands in order; the others leave in one message per owner
+ *
+ * Order     commands of one client to one shard run in order. A barrier (several keys, a connection's or the server's
+ *           state) starts when all earlier commands of its client have taken effect, and holds back later ones.
+ *           Replies are always in order.
+ * Limits    a client is not parsed further (client.wait) while a barrier or a gather waits, while REPLY_QUEUE_MAX
+ *           commands or about 1 MiB of expected replies are outstanding, or while it does not read its replies.
+ * Input     bytes passed to pipeline_feed must stay where they are until the next pipeline_run. What feed does not
+ *           consume, the caller appends to client.in (client_keep_input), which pipeline_feed_kept works off.
+ * Thread    the shard's own. */
+#pragma once
+#include "shards/exec.h"
+
+struct pipeline;
+struct gather;
+struct message;
+
+struct pipeline *pipeline_new(struct heap *heap);
+void pipeline_delete(struct pipeline *pipeline, struct heap *heap);
+
+/* Takes commands out of bytes; returns how many bytes were consumed. client.in must be empty. */
+size_t pipeline_feed(struct shard *shard, struct client *client, struct slice bytes);
+/* The same from client.in. */
+void pipeline_feed_kept(struct shard *shard, struct client *client);
+/* Appends to client.in, running the batch first when it points into it. False when the client exceeds its input
+ * limit (client-query-buffer-limit): it has been marked for closing. */
+bool client_keep_input(struct shard *shard, struct client *client, struct slice bytes);
+void pipeline_run(struct shard *shard);
+
+/* More replies than this waiting to be sent: the client is not parsed further until they are gone. */
+#define OUT_PAUSE (256 * 1024)
+
+/* --- for shard and gather --- */
+/* Runs one command here and now; x is filled but for keys and shared. Counts and times it. */
+void pipeline_execute(struct shard *shard, struct exec *x);
+/* Counts and times a command over several shards, once, when it is done. */
+void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed);
+/* Runs all commands of a message from another shard and appends the replies. */
+void pipeline_serve(struct shard *shard, struct message *message);
+/* The message a command for `to` goes into; posts a full one first. alone: one that takes nothing else. */
+struct message *pipeline_outgoing(struct shard *shard, uint32_t to, bool alone);
+/* A client's replies moved on or its wait ended: lets it go on when it may. */
+void pipeline_resume(struct shard *shard, struct client *client);

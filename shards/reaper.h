@@ -1,0 +1,26 @@
+/* Reaper: frees what is too large to free at once, a slice per turn.
+ *
+ * Two kinds of things come here: large blocks (their pages are given back piece by piece before the block is freed)
+ * and whole tables of a keyspace that was flushed. Until it is reaped the memory still counts in its class.
+ *
+ * Thread    the shard's owner. Cost of a step: bounded by the budget, about 1 MiB of pages or 256 entries a unit. */
+#pragma once
+#include "core/hashtable.h"
+#include "core/value.h"
+
+struct reaper;
+
+struct reaper *reaper_new(const struct store *store);
+void reaper_delete(struct reaper *reaper); /* frees everything that waits */
+
+#define REAP_BLOCK_MIN (1024 * 1024) /* blocks below this are freed at once by their owner */
+void reaper_take_block(struct reaper *reaper, enum mem_class owner, void *block, size_t size);
+/* An entry that left its table: freed now, except for a large external block. */
+void reaper_take_entry(struct reaper *reaper, struct entry *take);
+/* A table of entries (struct entry); the table and all entries are freed. */
+void reaper_take_table(struct reaper *reaper, struct hashtable *table);
+
+bool reaper_idle(const struct reaper *reaper);
+bool reaper_step(struct reaper *reaper, unsigned units); /* true while there is more */
+uint64_t reaper_pending(const struct reaper *reaper);    /* objects waiting: INFO lazyfree_pending_objects */
+uint64_t reaper_freed(const struct reaper *reaper);      /* objects freed so far: INFO lazyfreed_objects */

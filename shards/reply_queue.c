@@ -1,0 +1,83 @@
+/* The reply queue: a ring of places. Invariant: when the queue is not empty, its head place has no reply yet (whoever
+ * fills it moves everything that became ready to `out`). */
+#include "shards/reply_queue.h"
+#include "core/assert.h"
+#include "shards/message.h"
+
+#define HELD_KEEP (16 * 1024)
+
+void reply_queue_init(struct reply_queue *queue, struct heap *heap) {
+    *queue = (struct reply_queue){0};
+    buf_init(&queue->held, heap, MEM_CLIENT_OUT);
+}
+
+void reply_queue_deinit(struct reply_queue *queue) {
+    ASSERT(reply_queue_empty(queue));
+    heap_free(queue->held.heap, MEM_CLIENT_OUT, queue->ring, queue->cap * sizeof *queue->ring);
+    queue->ring = NULL;
+    queue->cap = 0;
+    buf_deinit(&queue->held);
+}
+
+static struct reply_place *place_at(struct reply_queue *queue, uint64_t place) {
+    return &queue->ring[place & (queue->cap - 1)];
+}
+
+static void grow(struct reply_queue *queue) {
+    uint32_t cap = queue->cap ? queue->cap * 2 : 16;
+    struct reply_place *ring = heap_alloc(queue->held.heap, MEM_CLIENT_OUT, cap * sizeof *ring);
+    for (uint64_t i = queue->head; i < queue->tail; i++) ring[i & (cap - 1)] = *place_at(queue, i);
+    heap_free(queue->held.heap, MEM_CLIENT_OUT, queue->ring, queue->cap * sizeof *ring);
+    queue->ring = ring;
+    queue->cap = cap;
+}
+
+static struct reply_place *append(struct reply_queue *queue) {
+    if (reply_queue_len(queue) == queue->cap) grow(queue);
+    struct reply_place *place = place_at(queue, queue->tail++);
+    *place = (struct reply_place){0};
+    return place;
+}
+
+uint64_t reply_queue_reserve(struct reply_queue *queue) {
+    append(queue);
+    return queue->tail - 1;
+}
+
+void reply_queue_hold(struct reply_queue *queue, size_t mark) {
+    ASSERT(!reply_queue_empty(queue));
+    size_t len = queue->held.len - mark;
+    ASSERT(len <= UINT32_MAX);
+    struct reply_place *place = append(queue);
+    place->held = true;
+    place->bytes = (const char *)(uintptr_t)(mark + 1); /* an offset; plus one, so that it is never NULL */
+    place->len = (uint32_t)len;
+}
+
+static void move_out(struct reply_queue *queue, struct reply_place *place, struct message_pool *pool, struct buf *out) {
+    const char *bytes = place->held ? queue->held.data + (uintptr_t)place->bytes - 1 : place->bytes;
+    buf_append(out, bytes, place->len);
+    if (place->message) message_release(pool, place->message);
+}
+
+void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice bytes, struct message *message,
+                      struct message_pool *pool, struct buf *out) {
+    ASSERT(number >= queue->head && number < queue->tail);
+    struct reply_place *place = place_at(queue, number);
+    ASSERT(!place->bytes);
+    if (number != queue->head) {
+        place->bytes = bytes.ptr ? bytes.ptr : ""; /* an empty reply (CLIENT REPLY OFF) is a reply, too */
+        place->len = (uint32_t)bytes.len;
+        place->message = message;
+        message->uses++;
+        return;
+    }
+    buf_append_slice(out, bytes);
+    queue->head++;
+    while (!reply_queue_empty(queue) && (place = place_at(queue, queue->head))->bytes) {
+        move_out(queue, place, pool, out);
+        queue->head++;
+    }
+    if (!reply_queue_empty(queue)) return;
+    buf_reset(&queue->held, HELD_KEEP);
+}

@@ -1,0 +1,46 @@
+/* Reply queue: puts replies of one client back in the order of its commands.
+ *
+ * While every command of a client runs on its own thread the queue is empty and replies go straight to client.out.
+ * A command sent to another shard leaves a place here; replies of later commands queue up behind it, and all move
+ * to `out` as soon as those before them are there.
+ *
+ * Owner     one client. Replies of local commands are kept in `held`; replies from other shards stay in the message they
+ *           came in, which is counted until they have been copied out once.
+ * Bounded   REPLY_QUEUE_MAX places; a client with that many outstanding is not parsed further. */
+#pragma once
+#include "core/buf.h"
+
+struct message;
+struct message_pool;
+
+#define REPLY_QUEUE_MAX 1024
+
+struct reply_place {
+    const char *bytes; /* NULL until the reply is there; for held replies an offset into `held` */
+    uint32_t len;
+    bool held;
+    struct message *message; /* whose memory bytes points into */
+};
+
+struct reply_queue {
+    struct reply_place *ring; /* REPLY_QUEUE_MAX places at most, grown by doubling; NULL while unused */
+    uint32_t cap;
+    uint64_t head, tail; /* place numbers; tail - head are queued */
+    struct buf held;
+};
+
+void reply_queue_init(struct reply_queue *queue, struct heap *heap);
+void reply_queue_deinit(struct reply_queue *queue); /* empty by then: a client outlives its outstanding commands */
+HOT_INLINE bool reply_queue_empty(const struct reply_queue *queue) {
+    return queue->head == queue->tail;
+}
+HOT_INLINE uint32_t reply_queue_len(const struct reply_queue *queue) {
+    return (uint32_t)(queue->tail - queue->head);
+}
+/* A place for a reply that comes later; its number is given back with it. */
+uint64_t reply_queue_reserve(struct reply_queue *queue);
+/* A reply that was just written to queue->held from mark on. */
+void reply_queue_hold(struct reply_queue *queue, size_t mark);
+/* The reply for a place. The bytes are copied to out at once if everything before is there, else message is retained. */
+void reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
+                      struct message_pool *pool, struct buf *out);

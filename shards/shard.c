@@ -1,0 +1,385 @@
+/* The shard's turn: messages in and out, sliced commands, expiry, resizing and reaping in slices.
+ *
+ * A message goes home -> owner -> home as one object. What does not fit into a mailbox waits in `unsent` in order, so a
+ * sender never blocks and never reorders; the amount is bounded by the clients' own limits (pipeline.h). */
+#include "shards/shard.h"
+#include "shards/exec.h"
+#include "shards/gather.h"
+#include "shards/mailbox.h"
+#include "shards/pipeline.h"
+#include "shards/reaper.h"
+#include <stdatomic.h>
+
+#define TURN_MESSAGES  64               /* per turn, all senders together */
+#define EXPIRE_BATCH   64               /* keys per call */
+#define EXPIRE_CALLS   16               /* calls per turn and database while expired keys are plenty */
+#define REAP_UNITS     2                /* pieces of 1 MiB or 256 entries per turn */
+#define RESIZE_BUCKETS 64               /* per turn, beyond what inserts do by themselves */
+#define CRON_NS        (100 * 1000000ull)
+
+/* One CMD_SLICED command under way. */
+struct job {
+    struct job *next;
+    struct message *message;
+    uint64_t slice[4];
+    uint64_t ticks;
+};
+
+struct shard *shard_new(const struct shard_options *options) {
+    struct heap *heap = heap_new();
+    if (!heap) return NULL;
+    struct shard *shard = heap_alloc_zero(heap, MEM_STATS, sizeof *shard);
+    shard->id = options->id;
+    shard->count = options->count;
+    shard->heap = heap;
+    shard->slab = slab_new(heap, MEM_DATA);
+    shard->host = options->host;
+    shard->registry = options->registry;
+    shard->config = options->config;
+    shard->log = options->log;
+    shard->db_count = options->db_count;
+    shard->db = heap_alloc_zero(heap, MEM_INDEX, shard->db_count * sizeof *shard->db);
+    prng_init(&shard->prng, options->random_seed);
+    shard->shared.store = (struct store){heap, shard->slab};
+    shard->shared.seed = options->hash_seed;
+    shard->shared.reaper = reaper_new(&shard->shared.store);
+    for (uint32_t i = 0; i < shard->count; i++) {
+        shard->outbox[i] = options->outbox[i];
+        shard->inbox[i] = options->inbox[i];
+    }
+    shard->pending = options->pending;
+    message_pool_init(&shard->messages, heap);
+    shard->pipeline = pipeline_new(heap);
+    shard->command_stats =
+        heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
+    slowlog_init(&shard->slowlog, heap);
+    shard_config_changed(shard);
+    return shard;
+}
+
+static void delete_databases(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->db_count; i++)
+        if (shard->db[i]) keyspace_delete(shard->db[i]);
+    heap_free(shard->heap, MEM_INDEX, shard->db, shard->db_count * sizeof *shard->db);
+}
+
+static void delete_statistics(struct shard *shard) {
+    uint32_t count = command_registry_count(shard->registry);
+    for (uint32_t i = 0; i < count; i++)
+        heap_free(shard->heap, MEM_STATS, shard->command_stats[i].histogram, HISTOGRAM_BUCKETS * sizeof(uint64_t));
+    heap_free(shard->heap, MEM_STATS, shard->command_stats, count * sizeof *shard->command_stats);
+    slowlog_deinit(&shard->slowlog);
+}
+
+void shard_delete(struct shard *shard) {
+    ASSERT(!shard->clients_first);
+    struct heap *heap = shard->heap;
+    delete_databases(shard);
+    reaper_delete(shard->shared.reaper);
+    pipeline_delete(shard->pipeline, heap);
+    message_pool_deinit(&shard->messages);
+    delete_statistics(shard);
+    slab_delete(shard->slab);
+    heap_free(heap, MEM_STATS, shard, sizeof *shard);
+    heap_delete(heap);
+}
+
+void shard_config_changed(struct shard *shard) {
+    int64_t micros = shard->config->slowlog_log_slower_than;
+    shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
+}
+
+struct keyspace *shard_db(struct shard *shard, uint32_t db) {
+    ASSERT(db < shard->db_count);
+    if (UNLIKELY(!shard->db[db])) shard->db[db] = keyspace_new(&shard->shared);
+    return shard->db[db];
+}
+
+struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db) {
+    return shard->db[db];
+}
+
+void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
+    shard->now_ns = now_ns;
+    shard->now_ms = now_ms;
+    shard->shared.now_ms = now_ms;
+    shard->shared.access = (uint32_t)(now_ms / 1000);
+    if (!shard->started_ms) shard->started_ms = now_ms;
+    shard->stats.turns++;
+}
+
+/* --- clients with something to send --- */
+
+void shard_mark_dirty(struct shard *shard, struct client *client) {
+    if (client->flags & CLIENT_DIRTY_OUT) return;
+    client->flags |= CLIENT_DIRTY_OUT;
+    client->next_dirty = shard->dirty;
+    shard->dirty = client;
+}
+
+struct client *shard_next_dirty(struct shard *shard) {
+    struct client *client = shard->dirty;
+    if (!client) return NULL;
+    shard->dirty = client->next_dirty;
+    client->next_dirty = NULL;
+    client->flags &= ~(uint32_t)CLIENT_DIRTY_OUT;
+    return client;
+}
+
+/* --- messages --- */
+
+static void post_now(struct shard *shard, uint32_t to) {
+    /* The bit first makes the receiver look, so it comes after the post. Sequentially consistent: it is also one half
+     * of the sleep protocol; the receiver publishes "asleep" and then reads this word (net/thread.c). */
+    atomic_fetch_or(&shard->pending[to], 1ull << shard->id);
+    shard->to_wake |= 1ull << to;
+}
+
+void shard_post(struct shard *shard, struct message *message) {
+    uint32_t to = message->kind == MESSAGE_COMMANDS ? message->to : message->from;
+    if (message->kind == MESSAGE_COMMANDS) shard->stats.hop_messages_sent++;
+    if (!shard->unsent[to] && mailbox_post(shard->outbox[to], &message) == ST_OK) {
+        shard->to_wake |= 1ull << to;
+        return;
+    }
+    message->next = NULL;
+    if (shard->unsent[to]) shard->unsent_last[to]->next = message;
+    else shard->unsent[to] = message;
+    shard->unsent_last[to] = message;
+}
+
+/* Posts what this turn collected and wakes the receivers, once each. */
+static void send_all(struct shard *shard) {
+    for (uint32_t to = 0; to < shard->count; to++) {
+        if (shard->outgoing[to]) {
+            struct message *message = shard->outgoing[to];
+            shard->outgoing[to] = NULL;
+            shard_post(shard, message);
+        }
+        while (UNLIKELY(shard->unsent[to] != NULL)) {
+            struct message *message = shard->unsent[to], *next = message->next;
+            if (mailbox_post(shard->outbox[to], &message) != ST_OK) break;
+            shard->unsent[to] = next;
+            shard->to_wake |= 1ull << to;
+        }
+    }
+    for (uint64_t left = shard->to_wake; left; left &= left - 1) {
+        uint32_t to = (uint32_t)__builtin_ctzll(left);
+        post_now(shard, to);
+        shard->host.wake(shard->host.ctx, to);
+    }
+    shard->to_wake = 0;
+}
+
+/* A message came back: its replies go to their clients and gathers. */
+static void deliver(struct shard *shard, struct message *message) {
+    ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
+    buf_set_heap(&message->reply, shard->heap);
+    shard->last_tick = shard->host.ticks(shard->host.ctx);
+    size_t at = 0, reply_at = 0;
+    const struct message_item *item;
+    while ((item = message_next(message, &at))) {
+        struct slice reply = slice_of(message->reply.data + reply_at, item->reply_len);
+        reply_at += item->reply_len;
+        if (item->gather) {
+            gather_part_done(item->gather, (uint32_t)item->place, reply, message);
+            continue;
+        }
+        struct client *client = item->client;
+        reply_queue_fill(&client->replies, item->place, reply, message, &shard->messages, &client->out);
+        client->reply_size = item->reply_len;
+        shard_mark_dirty(shard, client);
+        if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
+    }
+    message_release(&shard->messages, message);
+}
+
+static void send_back(struct shard *shard, struct message *message) {
+    message->kind = MESSAGE_REPLIES;
+    if (message->from == shard->id) deliver(shard, message);
+    else shard_post(shard, message);
+}
+
+static void receive(struct shard *shard, struct message *message) {
+    if (message->kind == MESSAGE_REPLIES) {
+        deliver(shard, message);
+    } else if (message->alone) {
+        shard_start_job(shard, message);
+    } else {
+        pipeline_serve(shard, message);
+        send_back(shard, message);
+    }
+}
+
+/* True when something is left in a mailbox. */
+static bool drain_mailboxes(struct shard *shard) {
+    /* Relaxed look first, so that an idle word is only read; the exchange pairs with the fetch_or in post_now. */
+    if (atomic_load_explicit(shard->pending + shard->id, memory_order_relaxed))
+        shard->inbox_more |= atomic_exchange(shard->pending + shard->id, 0);
+    uint32_t budget = TURN_MESSAGES;
+    for (uint64_t left = shard->inbox_more; left && budget; left &= left - 1) {
+        uint32_t from = (uint32_t)__builtin_ctzll(left);
+        struct message *messages[16];
+        uint32_t count = mailbox_drain(shard->inbox[from], messages, MIN(budget, (uint32_t)ARRAY_LEN(messages)));
+        shard->stats.queue_depth_max = MAX(shard->stats.queue_depth_max, (uint64_t)count);
+        for (uint32_t i = 0; i < count; i++) receive(shard, messages[i]);
+        budget -= count;
+        if (count < ARRAY_LEN(messages)) shard->inbox_more &= ~(1ull << from);
+    }
+    return shard->inbox_more != 0;
+}
+
+/* --- sliced commands --- */
+
+void shard_start_job(struct shard *shard, struct message *message) {
+    struct job *job = heap_alloc_zero(shard->heap, MEM_MESSAGE, sizeof *job);
+    job->message = message;
+    struct job **end = &shard->jobs;
+    while (*end) end = &(*end)->next;
+    *end = job;
+}
+
+/* True when the job is done. */
+static bool run_slice(struct shard *shard, struct job *job) {
+    struct message *message = job->message;
+    size_t at = 0;
+    struct message_item *item = message_next(message, &at);
+    struct slice few[32], *argv = few;
+    size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
+    if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
+    message_item_argv(item, argv);
+    buf_set_heap(&message->reply, shard->heap);
+    struct exec x = {.slot = command_at(shard->registry, item->number),
+                     .argv = argv,
+                     .argc = item->argc,
+                     .db = item->db,
+                     .resp = item->resp,
+                     .flags = item->flags,
+                     .hash = item->hash,
+                     .hash_at = item->hash_at,
+                     .out = &message->reply,
+                     .part = true,
+                     .client_id = item->client_id,
+                     .slice = job->slice};
+    shard->last_tick = shard->host.ticks(shard->host.ctx);
+    pipeline_execute(shard, &x);
+    item->reply_len = (uint32_t)message->reply.len;
+    if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
+    return !x.again;
+}
+
+/* One slice of every job. A job that waits for a time (DEBUG SLEEP) costs a call per turn. */
+static void run_jobs(struct shard *shard) {
+    for (struct job **at = &shard->jobs; *at;) {
+        struct job *job = *at;
+        if (!run_slice(shard, job)) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        struct message *message = job->message;
+        heap_free(shard->heap, MEM_MESSAGE, job, sizeof *job);
+        send_back(shard, message);
+    }
+}
+
+/* --- background --- */
+
+static bool expire(struct shard *shard) {
+    bool more = false;
+    if (shard->expire_off) return false;
+    for (uint32_t i = 0; i < shard->db_count; i++) {
+        if (!shard->db[i]) continue;
+        bool due = true;
+        for (int call = 0; due && call < EXPIRE_CALLS; call++)
+            due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH, &shard->prng);
+        more |= due;
+    }
+    return more;
+}
+
+static void end_pause(struct shard *shard) {
+    if (!shard->pause_until_ms || shard->now_ms < shard->pause_until_ms) return;
+    shard_unpause(shard);
+}
+
+void shard_unpause(struct shard *shard) {
+    shard->pause_until_ms = 0;
+    for (struct client *client = shard->clients_first; client; client = client->next)
+        if (client->wait == WAIT_PAUSE) pipeline_resume(shard, client);
+}
+
+static bool background(struct shard *shard) {
+    end_pause(shard);
+    bool more = reaper_step(shard->shared.reaper, REAP_UNITS);
+    if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
+    shard->next_cron_ns = shard->now_ns + CRON_NS;
+    shard->expire_more = expire(shard);
+    for (uint32_t i = 0; i < shard->db_count; i++)
+        if (shard->db[i]) keyspace_resize_some(shard->db[i], RESIZE_BUCKETS);
+    return more || shard->expire_more;
+}
+
+bool shard_turn(struct shard *shard) {
+    bool more = drain_mailboxes(shard);
+    if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
+    more |= background(shard);
+    if (shard->count > 1) send_all(shard);
+    return more;
+}
+
+static bool has_unsent(const struct shard *shard) {
+    for (uint32_t i = 0; i < shard->count; i++)
+        if (shard->unsent[i]) return true;
+    return false;
+}
+
+static bool has_deadlines(const struct shard *shard) {
+    for (uint32_t i = 0; i < shard->db_count; i++)
+        if (shard->db[i] && keyspace_timed_count(shard->db[i])) return true;
+    return false;
+}
+
+uint64_t shard_wait_ns(const struct shard *shard) {
+    if (shard->inbox_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
+    if (shard->jobs) return 1000000;            /* sliced work that is not done: at once, or soon when it sleeps */
+    if (shard->pause_until_ms || has_unsent(shard)) return 1000000;
+    if (has_deadlines(shard)) return CRON_NS;
+    return 1000000000;
+}
+
+void shard_stats_read(struct shard *shard, struct shard_stats *out) {
+    *out = shard->stats;
+    out->clients = shard->client_count;
+    out->expired = shard->shared.expired;
+    out->hits = shard->shared.hits;
+    out->misses = shard->shared.misses;
+    out->dirty = shard->shared.dirty;
+    out->reap_pending = reaper_pending(shard->shared.reaper);
+    out->reaped = reaper_freed(shard->shared.reaper);
+    for (int i = 0; i < MEM_CLASSES; i++) out->memory[i] = (uint64_t)heap_used(shard->heap, (enum mem_class)i);
+}
+
+void shard_check(const struct shard *shard) {
+    slab_check(shard->slab);
+    for (uint32_t i = 0; i < shard->db_count; i++)
+        if (shard->db[i]) keyspace_check(shard->db[i]);
+    uint32_t clients = 0;
+    for (const struct client *client = shard->clients_first; client; client = client->next) clients++;
+    ASSERT(clients == shard->client_count);
+}
+
+/* --- internal commands --- */
+
+static void cmd_stats(struct exec *x) {
+    struct shard_stats stats;
+    shard_stats_read(x->shard, &stats);
+    reply_bulk(x, slice_of((const char *)&stats, sizeof stats));
+}
+
+const struct command shard_commands[] = {
+    {.name = "sherd.stats", .arity = 1, .flags = CMD_INTERNAL | CMD_LOADING | CMD_STALE, .where = ON_ALL,
+     .merge = MERGE_CONCAT, .run = cmd_stats, .group = "server", .since = "0.1.0", .cost = "O(1)",
+     .doc = "Answers the raw counters of this shard.", .args = ""},
+    {.name = NULL},
+};

@@ -1,0 +1,151 @@
+/* Shard: one core's share of the keys, the clients that live on its thread, and its turn. A pure machine: no system
+ * calls, no clock of its own, no unseeded randomness. What it needs from above comes through shard_host.
+ *
+ * A turn, driven by the thread (net/thread.c) or by a simulator:
+ *
+ *    shard_turn_begin(shard, now)          the time of this turn
+ *    pipeline_feed(shard, client, bytes)   for each client with input     (shards/pipeline.h)
+ *    pipeline_run(shard)                   the collected batch
+ *    shard_turn(shard)                     mailboxes, sliced work, expiry; posts messages, wakes their receivers
+ *    shard_next_dirty(shard)               clients whose `out` has something to send
+ *    shard_wait_ns(shard)                  how long the thread may sleep
+ *
+ * Thread    every function is for the shard's own thread unless it says otherwise.
+ * Bounded   a turn executes at most TURN_MESSAGES messages and TURN_SLICES slices of background work. */
+#pragma once
+#include "core/assert.h"
+#include "core/config.h"
+#include "core/log.h"
+#include "shards/client.h"
+#include "shards/command.h"
+#include "shards/keyspace.h"
+#include "shards/message.h"
+#include "shards/slowlog.h"
+
+struct mailbox;
+struct pipeline;
+struct job;
+
+/* What a shard asks of whoever drives it. */
+struct shard_host {
+    void *ctx; /* struct thread in production */
+    /* Makes sure that shard `to` has a turn soon; called once per turn and receiver, after posting. */
+    void (*wake)(void *ctx, uint32_t to);
+    /* The client has CLIENT_CLOSE_NOW, or CLIENT_CLOSE_AFTER_REPLY and nothing queued, or may be parsed again. */
+    void (*attend)(void *ctx, struct client *client);
+    /* Monotonic time for measuring commands, in units of tick_ns. Cheap: called once per command. */
+    uint64_t (*ticks)(void *ctx);
+    double tick_ns;
+};
+
+/* Per command and shard; indexed by command_slot.number. */
+struct command_stats {
+    uint64_t calls, ticks, rejected, failed;
+    uint64_t *histogram; /* HISTOGRAM_BUCKETS counts by powers of two of ns; NULL until first used */
+};
+#define HISTOGRAM_BUCKETS 40 /* bucket i: [2^i, 2^(i+1)) ns; the last takes the rest (9 minutes and more) */
+
+/* Counters of one shard that INFO sums over all shards. All are uint64_t, so that they travel as one blob. */
+struct shard_stats {
+    uint64_t commands, connections, clients, clients_blocked, rejected_connections;
+    uint64_t bytes_in, bytes_out, errors, expired, evicted, hits, misses, dirty;
+    uint64_t hops_sent, hop_messages_sent, hops_served, hop_messages_served, queue_depth_max;
+    uint64_t turns, busy_ticks, idle_ticks;
+    uint64_t input_buffer_max, output_buffer_max;
+    uint64_t reap_pending, reaped;
+    uint64_t memory[MEM_CLASSES];
+};
+
+struct shard {
+    uint32_t id, count; /* this shard and how many there are */
+    struct heap *heap;
+    struct slab *slab;
+    struct shard_host host;
+    const struct command_registry *registry;
+    const struct config *config; /* this thread's copy of the options */
+    struct log *log;
+
+    /* data */
+    struct keyspace_shared shared;
+    struct keyspace **db; /* db_count of them, created when first used */
+    uint32_t db_count;
+    struct prng prng;
+
+    /* time of this turn */
+    uint64_t now_ns;  /* monotonic */
+    uint64_t now_ms;  /* unix time, milliseconds (also shared.now_ms) */
+
+    /* clients */
+    struct client *clients_first, *clients_last;
+    struct client *dirty; /* have something in `out` */
+    uint32_t client_count;
+    uint64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
+    bool pause_all;          /* else writes only */
+
+    /* other shards */
+    struct mailbox *outbox[SHARDS_MAX], *inbox[SHARDS_MAX]; /* NULL at its own place */
+    _Atomic uint64_t *pending;                              /* inboxes that have something, one bit each */
+    struct message *outgoing[SHARDS_MAX];                   /* being filled in this turn */
+    struct message *unsent[SHARDS_MAX], *unsent_last[SHARDS_MAX]; /* the mailbox was full: next turn, in order */
+    struct message_pool messages;
+    uint64_t to_wake;    /* shards that were posted to in this turn */
+    uint64_t inbox_more; /* inboxes that were not drained to the end */
+    struct pipeline *pipeline;
+    struct job *jobs; /* sliced commands under way */
+
+    /* statistics */
+    struct shard_stats stats;
+    struct command_stats *command_stats;
+    struct slowlog slowlog;
+    uint64_t slow_ticks; /* slowlog-log-slower-than */
+    uint64_t last_tick;  /* when the latest command ended */
+    uint64_t started_ms;
+    uint64_t next_cron_ns;
+    bool expire_more; /* expired keys are waiting */
+    bool expire_off;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
+};
+
+struct shard_options {
+    uint32_t id, count, db_count;
+    struct hash_seed hash_seed; /* the same for all shards */
+    uint64_t random_seed;
+    struct shard_host host;
+    const struct command_registry *registry;
+    const struct config *config;
+    struct log *log;
+    struct mailbox *const *outbox, *const *inbox; /* arrays of count */
+    _Atomic uint64_t *pending;
+};
+/* On the thread that will own it; NULL when out of memory. */
+struct shard *shard_new(const struct shard_options *options);
+void shard_delete(struct shard *shard); /* all its clients are gone by then */
+
+#define ASSERT_ON_SHARD(s) ASSERT(assert_shard() == (int)(s)->id)
+
+/* contiguous slot ranges */
+HOT_INLINE uint32_t shard_of_slot(uint32_t slot, uint32_t shard_count) {
+    return (slot * shard_count) / HASH_SLOTS;
+}
+HOT_INLINE uint32_t shard_of_key(const struct shard *shard, struct slice key) {
+    return shard->count == 1 ? 0 : shard_of_slot(hash_slot(key), shard->count);
+}
+struct keyspace *shard_db(struct shard *shard, uint32_t db); /* creates it when first used; db < db_count */
+struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db); /* NULL when never used */
+
+/* The options changed (shard.config points at new values): what is derived from them is computed again. */
+void shard_config_changed(struct shard *shard);
+/* Hands a message to its mailbox, or keeps it for the next turn when that is full. */
+void shard_post(struct shard *shard, struct message *take);
+/* Runs the one CMD_SLICED command of a message over as many turns as it takes. */
+void shard_start_job(struct shard *shard, struct message *take);
+
+void shard_unpause(struct shard *shard); /* CLIENT UNPAUSE, or its time is over */
+
+void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms);
+bool shard_turn(struct shard *shard); /* true when it has more to do right away */
+struct client *shard_next_dirty(struct shard *shard); /* takes it off the list; NULL when none */
+void shard_mark_dirty(struct shard *shard, struct client *client);
+/* 0: do not sleep; UINT64_MAX: until something happens. */
+uint64_t shard_wait_ns(const struct shard *shard);
+void shard_stats_read(struct shard *shard, struct shard_stats *out); /* with the parts that are computed on demand */
+void shard_check(const struct shard *shard);

@@ -1,0 +1,154 @@
+"""Connection and server commands, as far as two different servers can be compared: HELLO, SELECT, CLIENT, COMMAND, CONFIG,
+errors for what does not exist. What Redis 7.0 lacks (CLIENT NO-TOUCH, SETINFO) is in tests/system instead."""
+
+from families import compare as same
+from families.gen import Cmd, one
+
+WEIGHT = 10
+MUTATE = False
+
+# Every command of the families here with one arity it cannot have.
+ARITIES = [
+    b"GET", b"SET k", b"SETNX k", b"SETEX k 1", b"PSETEX k 1", b"GETEX", b"GETDEL", b"GETDEL k k", b"GETSET k", b"GETRANGE k 1", b"SUBSTR k 1",
+    b"SETRANGE k 1", b"APPEND k", b"STRLEN", b"STRLEN k k", b"INCR", b"INCR k 1", b"DECR", b"INCRBY k", b"DECRBY k", b"INCRBYFLOAT k", b"MGET",
+    b"MSET", b"MSET k", b"MSETNX k", b"LCS k", b"DEL", b"UNLINK", b"EXISTS", b"TYPE", b"TYPE k k", b"TOUCH", b"EXPIRE k", b"PEXPIRE k",
+    b"EXPIREAT k", b"PEXPIREAT k", b"TTL", b"TTL k k", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME k k", b"PERSIST", b"RENAME k", b"RENAMENX k",
+    b"COPY k", b"MOVE k", b"SWAPDB 1", b"RANDOMKEY k", b"DBSIZE k", b"KEYS", b"SCAN", b"OBJECT", b"DUMP", b"DUMP k k", b"RESTORE k 0",
+    b"ECHO", b"ECHO a b", b"PING a b", b"SELECT", b"SELECT 0 1", b"CLIENT", b"CLIENT SETNAME", b"CLIENT GETNAME x", b"CLIENT ID x",
+    b"CLIENT REPLY", b"CLIENT NO-EVICT", b"CONFIG", b"CONFIG GET", b"CONFIG SET", b"CONFIG SET a", b"COMMAND GETKEYS", b"COMMAND COUNT x",
+    b"TIME x", b"MEMORY", b"MEMORY USAGE", b"SLOWLOG", b"SLOWLOG LEN x", b"SLOWLOG RESET x", b"LATENCY", b"RESET x", b"AUTH",
+]
+UNKNOWN = [b"FOO", b"foo bar", b"GETT k", b"foo  a b c", b"nosuch " + b"x" * 200, b"a" * 200, b"foo " + b" ".join(b"arg%d" % i for i in range(40)),
+           b"foo 'quoted' \"x\"", b"foo \xff\x01", b"set2 a b", b"|", b"get|x"]
+SUBCOMMANDS = [b"CLIENT FOO", b"CLIENT foo a b", b"CONFIG FOO", b"CONFIG RESETSTATS", b"COMMAND FOO", b"OBJECT FOO k", b"MEMORY FOO", b"SLOWLOG FOO",
+               b"LATENCY FOO", b"client getname2", b"COMMAND \xff"]
+GETKEYS = [b"GET k", b"SET k v", b"SET k v EX 10", b"MGET a b c", b"MSET a 1 b 2", b"DEL a b", b"RENAME a b", b"COPY a b DB 1", b"OBJECT ENCODING k",
+           b"EXPIRE k 10", b"LCS a b", b"INCR k", b"RESTORE k 0 x", b"DUMP k", b"MSETNX a 1", b"GETEX k", b"TOUCH a b",
+           b"PING", b"TIME", b"DBSIZE", b"nosuch k", b"GET", b"MSET", b"SET k", b"ECHO x", b"MOVE k 1", b"MEMORY USAGE k", b"EXISTS a a"]
+INFO = [b"get", b"SET", b"mset", b"del", b"expire", b"rename", b"scan", b"ping", b"select", b"nosuch", b"getrange", b"flushall", b"time", b"incrbyfloat"]
+SHARED_OPTIONS = [b"save", b"appendonly", b"databases", b"timeout", b"maxclients", b"tcp-keepalive", b"maxmemory-policy", b"proto-max-bulk-len",
+                  b"appendfsync", b"requirepass", b"nosuchoption", b"APPENDONLY", b"appendonl?", b"no*such", b"notify-keyspace-events"]
+
+
+def words(line):
+    return [word for word in line.split(b" ")]
+
+
+def ping(g):
+    return one(g.word(b"PING"), *g.pick([[], [], [g.value()]]))
+
+
+def echo(g):
+    return one(g.word(b"ECHO"), g.value())
+
+
+def select(g):
+    if g.flip(0.8):
+        return one(g.word(b"SELECT"), g.pick([b"0", b"0", b"1", b"2", b"3"]))
+    return one(b"SELECT", g.pick([b"16", b"-1", b"abc", b"", b"1.5", b" 1", b"01", b"9223372036854775808", b"4294967296", b"1000000"]))
+
+
+def protocol(g):
+    """The protocol changes and comes back, as later commands of this connection are for its own one."""
+    own = b"%d" % g.proto
+    steps = [Cmd(b"HELLO", g.pick([b"2", b"3"]), compare=same.hello)]
+    steps += [Cmd(b"GET", g.key()), Cmd(b"GET", b"nosuchkey"), Cmd(b"CONFIG", b"GET", b"appendonly")]
+    return steps + [Cmd(b"HELLO", own, compare=same.hello)]
+
+
+def hello_variants(g):
+    own = b"%d" % g.proto
+    good = [[], [own], [own, b"SETNAME", b"name1"], [own, b"setname", b""]]
+    bad = [[b"1"], [b"4"], [b"abc"], [b""], [b"9223372036854775808"], [b"3.0"], [own, b"FOO"], [own, b"AUTH"], [own, b"AUTH", b"x"],
+           [own, b"SETNAME"], [own, b"SETNAME", b"a b"], [b"SETNAME", b"a"], [own, b"AUTH", b"nosuchuser", b"x"], [b"-3"]]
+    return one(g.word(b"HELLO"), *g.pick(good if g.flip(0.5) else bad), compare=same.hello)
+
+
+def auth(g):
+    return one(b"AUTH", *g.pick([[b"x"], [b"default", b"x"], [b"nosuchuser", b"x"], [b"a", b"b", b"c"], [b""]]))
+
+
+def reset(g):
+    """RESET goes back to RESP2 and database 0."""
+    return [Cmd(g.word(b"RESET")), Cmd(b"CLIENT", b"GETNAME"), Cmd(b"HELLO", b"%d" % g.proto, compare=same.hello)]
+
+
+def client(g):
+    r = g.random()
+    if r < 0.3:
+        return one(g.word(b"CLIENT"), g.word(b"GETNAME"))
+    if r < 0.6:
+        return one(b"CLIENT", g.word(b"SETNAME"), g.pick([b"a", b"conn-1", b"", b"a b", b"a\nb", b"x" * 200, b"\xff", b"{x}", b"\x7f", b"!~"]))
+    if r < 0.7:
+        return one(b"CLIENT", b"ID", compare=same.same_type)
+    if r < 0.85:
+        return one(b"CLIENT", g.word(b"NO-EVICT"), g.pick([b"ON", b"OFF", b"off", b"maybe", b""]))
+    return one(b"CLIENT", b"REPLY", g.pick([b"ON", b"on", b"foo", b""]))
+
+
+def client_reply(g):
+    """Groups without replies; the last command of each answers again."""
+    if g.flip(0.5):
+        key = g.key()
+        return [Cmd(b"CLIENT", b"REPLY", b"SKIP", quiet=True), Cmd(b"SET", key, g.value(), quiet=True), Cmd(b"GET", key)]
+    quiet = [Cmd(b"SET", g.key(), g.value(), quiet=True) for _ in range(g.between(0, 3))]
+    quiet += [Cmd(b"NOSUCH", quiet=True)] if g.flip(0.3) else []
+    return [Cmd(b"CLIENT", b"REPLY", b"OFF", quiet=True)] + quiet + [Cmd(b"CLIENT", b"REPLY", b"ON")]
+
+
+def arity(g):
+    return one(*words(g.pick(ARITIES)))
+
+
+def unknown(g):
+    return one(*words(g.pick(UNKNOWN)))
+
+
+def subcommand(g):
+    return one(*words(g.pick(SUBCOMMANDS)))
+
+
+def time(_g):
+    return one(b"TIME", compare=same.same_type)
+
+
+def command(g):
+    r = g.random()
+    if r < 0.15:
+        return one(b"COMMAND", b"COUNT", compare=same.same_type)
+    if r < 0.4:
+        return one(b"COMMAND", b"INFO", *[g.pick(INFO) for _ in range(g.between(1, 3))], compare=same.command_info)
+    return one(b"COMMAND", g.word(b"GETKEYS"), *words(g.pick(GETKEYS)))
+
+
+def config(g):
+    r = g.random()
+    if r < 0.6:
+        return one(b"CONFIG", g.word(b"GET"), *[g.pick(SHARED_OPTIONS) for _ in range(g.between(1, 2))], compare=same.pairs)
+    return one(b"CONFIG", b"SET", *g.pick([[b"nosuch", b"1"], [b"appendonly", b"maybe"], [b"maxmemory-policy", b"foo"], [b"maxclients", b"abc"],
+                                           [b"timeout", b"-1"], [b"timeout", b"0"], [b"timeout", b"0", b"nosuch", b"1"],
+                                           [b"timeout", b"0", b"timeout", b"0"], [b"databases", b"5"], [b"port", b"abc"]]))
+
+
+def memory_usage(g):
+    return one(b"MEMORY", b"USAGE", g.key(), *g.pick([[], [], [b"SAMPLES", b"5"], [b"SAMPLES"], [b"SAMPLES", b"-1"], [b"FOO", b"5"]]),
+               compare=same.same_type)
+
+
+def slowlog(g):
+    return one(b"SLOWLOG", *g.pick([[b"GET"], [b"GET", b"10"], [b"GET", b"-1"], [b"LEN"], [b"RESET"], [b"GET", b"abc"], [b"GET", b"-2"]]),
+               compare=same.same_type)
+
+
+def latency(g):
+    return one(b"LATENCY", b"HISTOGRAM", *g.pick([[], [b"get"], [b"set", b"get"], [b"nosuch"]]), compare=same.same_type)
+
+
+def debug(_g):
+    return one(b"DEBUG", b"SLEEP", b"0")
+
+
+PRODUCERS = [
+    (3, ping), (3, echo), (6, select), (2, protocol), (3, hello_variants), (1, auth), (0.5, reset), (6, client), (2, client_reply),
+    (6, arity), (5, unknown), (3, subcommand), (1, time), (5, command), (4, config), (3, memory_usage), (1, slowlog), (1, latency), (0.3, debug),
+]
