@@ -10,10 +10,10 @@
  * buckets, and PACE_MAX is for strange hints only. */
 #include "core/hashtable_priv.h"
 
-#define PACE_MAX         8
-#define SMALL_TABLE      64 /* buckets; below this a table doubles */
-#define WINDOW_OVERLAP   12 /* stored bits that may repeat what the bucket's number says */
-#define BUCKETS_MAX      (1ull << 32)
+#define PACE_MAX       8
+#define SMALL_TABLE    64 /* buckets; below this a table doubles */
+#define WINDOW_OVERLAP 12 /* stored bits that may repeat what the bucket's number says */
+#define BUCKETS_MAX    (1ull << 32)
 
 static unsigned log2_floor(uint64_t n) {
     return 63 - (unsigned)__builtin_clzll(n);
@@ -34,14 +34,17 @@ uint64_t ht_border(uint64_t i, uint64_t buckets) {
 }
 
 /* Half-open at the top would need 2^64, so both ends belong to the interval. */
-bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, uint64_t buckets, uint64_t *index,
-               uint64_t *known) {
+bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, uint64_t buckets,
+               uint64_t *index, uint64_t *known) {
     unsigned shift = 64 - HT_WINDOW_BITS - window; /* a granule is 2^shift hashes */
     const uint64_t period = 1ull << HT_WINDOW_BITS;
     uint64_t first = low >> shift;
     uint64_t granule = first + ((stored - first) & (period - 1));
     ASSERT(granule <= high >> shift);
-    if (UNLIKELY(granule + period <= high >> shift)) return false; /* n is hardly above a power of two */
+    /* Only one granule can be meant, also when n is hardly above 2^window and the interval nearly a whole period: from
+     * 2^24 buckets on granules are no larger than 2^16, so borders do not cut them; below, n > 2^window makes the
+     * interval at least one granule shorter than a period. */
+    ASSERT(granule + period > high >> shift);
     uint64_t from = MAX(granule << shift, low);
     uint64_t to = MIN((granule << shift) + ((1ull << shift) - 1), high);
     *known = from;
@@ -76,7 +79,8 @@ void ht_resize_start(struct hashtable *table, uint64_t buckets) {
 }
 
 static void resize_finish(struct hashtable *table) {
-    ht_array_deinit(table, &table->arrays[0]);
+    ht_directory_release(
+        table, &table->arrays[0]); /* the frontier released the segments as it left them */
     struct ht_array *array = &table->arrays[0];
     *array = table->arrays[1];
     if (array->segments == &table->arrays[1].only) array->segments = &array->only;
@@ -91,7 +95,8 @@ struct move {
     bool slides; /* the new window begins lower: its last bits are not stored */
 };
 
-static void move_entry(struct hashtable *table, const struct move *move, uint32_t stored, ht_slot slot) {
+static void move_entry(struct hashtable *table, const struct move *move, uint32_t stored,
+                       ht_slot slot) {
     uint64_t index, hash;
     if (UNLIKELY(move->slides || !ht_deduce(stored, move->from->window, move->low, move->high,
                                             move->to->buckets, &index, &hash))) {
@@ -102,15 +107,19 @@ static void move_entry(struct hashtable *table, const struct move *move, uint32_
     uint32_t window = ht_window(hash, move->to->window);
     ht_put(table, move->to, index, (uint8_t)window,
            (slot & 0x0000FFFFFFFFFFFFull) | (uint64_t)(window >> 8) << 48);
-    if ((slot & HT_TIMED) != 0 && move->due != UINT32_MAX) ht_due_note(table, move->to, index, move->due);
+    if ((slot & HT_TIMED) != 0 && move->due != UINT32_MAX)
+        ht_due_note(table, move->to, index, move->due);
 }
 
 static void move_bucket(struct hashtable *table, const struct move *move, struct ht_bucket *first) {
-    for (struct ht_bucket *bucket = first, *next; bucket != NULL; bucket = next) {
-        next = ht_chained(bucket) ? ht_next(bucket) : NULL;
+    struct ht_bucket *bucket = first;
+    for (bool last = false; !last;) {
         for (unsigned i = 0; i < ht_used(bucket); i++)
             move_entry(table, move, ht_stored_window(bucket, i), bucket->slots[i]);
-        if (bucket != first) ht_overflow_free(table, bucket);
+        struct ht_bucket *done = bucket;
+        last = !ht_chained(bucket);
+        bucket = ht_next(bucket); /* not an address when last */
+        if (done != first) ht_overflow_free(table, done);
     }
     first->meta = 0;
 }
@@ -118,7 +127,8 @@ static void move_bucket(struct hashtable *table, const struct move *move, struct
 /* What the next step will read. A sliding window reads the entries as well. */
 static void prefetch_ahead(const struct hashtable *table, const struct move *move) {
     uint64_t next = table->moved;
-    if ((next & (HT_SEGMENT - 1)) == 0) return; /* another segment; the hardware finds it soon enough */
+    if ((next & (HT_SEGMENT - 1)) == 0)
+        return; /* another segment; the hardware finds it soon enough */
     const struct ht_bucket *bucket = ht_bucket_at(move->from, next);
     __builtin_prefetch(bucket + 1);
     if (!move->slides) return;
@@ -148,8 +158,10 @@ static void advance(struct hashtable *table) {
     table->frontier = border;
     if ((end & (HT_SEGMENT - 1)) == 0 || end == move.from->buckets)
         ht_segment_release(table, move.from, s);
-    if (end == move.from->buckets) resize_finish(table);
-    else prefetch_ahead(table, &move);
+    if (end == move.from->buckets)
+        resize_finish(table);
+    else
+        prefetch_ahead(table, &move);
 }
 
 bool hashtable_step(struct hashtable *table, unsigned buckets) {

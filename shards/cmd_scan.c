@@ -47,9 +47,8 @@ static void visit(void *ctx, struct entry *entry) {
     walk->visited++;
     struct slice key = entry_key(entry);
     if (walk->resumed_at) {
-        /* Positions are hashes without their low bits, perhaps rounded: the one just below is not certain. */
         uint64_t position = key_hash(walk->x->shared, key) >> (64 - HT_CURSOR_BITS);
-        if (position + 1 < walk->resumed_at) return;
+        if (position < walk->resumed_at) return;
     }
     if (walk->type != SCAN_TYPE_ANY && entry->type != walk->type) return;
     if (!walk->all && !glob_match(walk->pattern, key, false)) return;

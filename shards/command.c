@@ -216,7 +216,6 @@ static void check_row(const struct command *row, const struct command *parent) {
     check_name(row);
     insist(row->arity != 0, row, "no arity");
     insist(!(row->flags & CMD_READ && row->flags & CMD_WRITE), row, "either readonly or write");
-    insist(!(row->flags & CMD_SLICED && row->where == ON_CONN), row, "sliced commands run on shards");
     if (row->subs != NULL) { /* run may be set: it answers the bare container and unknown subcommands */
         insist(parent == NULL, row, "subcommands have no subcommands");
         insist(!spec_is_used(&row->keys[0]), row, "a container has no keys");

@@ -48,6 +48,10 @@ void exec_continue(struct exec *x) {
     x->again = true;
 }
 
+void exec_continue_later(struct exec *x) {
+    x->again = x->sleeping = true;
+}
+
 void reply_error(struct exec *x, const char *text) {
     x->failed = true;
     resp_error(x->out, slice_of_cstr(text));

@@ -29,6 +29,7 @@ struct exec {
     uint8_t resp;       /* 2 or 3 */
     bool failed;        /* an error was replied */
     bool again;         /* exec_continue was called */
+    bool sleeping;      /* exec_continue_later was called */
     bool part;          /* of a command over several shards: counted there */
     uint32_t flags;     /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
     uint64_t hash;      /* of argv[hash_at], computed when the command was routed */
@@ -63,6 +64,8 @@ NODISCARD bool exec_int_range(struct exec *x, uint32_t at, int64_t min, int64_t 
 
 /* Called by a CMD_SLICED handler that is not done: it runs again next turn. What it wrote to x->out stays. */
 void exec_continue(struct exec *x);
+/* The same for one that only waits for a time: it runs again within about a millisecond. */
+void exec_continue_later(struct exec *x);
 
 /* --- replies --- */
 void reply_error(struct exec *x, const char *text); /* with its code: "ERR syntax error" */

@@ -264,6 +264,7 @@ HOT_INLINE void settle_reply(struct client *client, struct buf *out, size_t mark
 HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     struct client *client = q->client;
     bool direct = reply_queue_empty(&client->replies);
+    if (UNLIKELY(client->out.cap == 0)) buf_pool_lend(&shard->replies, &client->out);
     struct buf *out = direct ? &client->out : &client->replies.held;
     size_t mark = out->len;
     struct exec x = exec_of(q, out);
@@ -562,7 +563,7 @@ static bool reserve_input(struct client *client, size_t extra) {
 
 bool client_keep_input(struct shard *shard, struct client *client, struct slice bytes) {
     if (bytes.len == 0) return true;
-    if (client->queued > 0) pipeline_run(shard); /* its arguments may point into client.in */
+    if (client->queued > 0 && client->in.len > 0) pipeline_run(shard); /* its arguments may point there */
     if (client->in.read > 0) buf_compact(&client->in);
     size_t total = buf_readable(&client->in) + bytes.len;
     if (total > (size_t)shard->config->client_query_buffer_limit || !reserve_input(client, bytes.len)) {

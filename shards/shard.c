@@ -46,9 +46,10 @@ struct shard *shard_new(const struct shard_options *options) {
     for (uint32_t i = 0; i < shard->count; i++) {
         shard->outbox[i] = options->outbox[i];
         shard->inbox[i] = options->inbox[i];
+        shard->pending[i] = options->pending[i];
     }
-    shard->pending = options->pending;
     message_pool_init(&shard->messages, heap);
+    buf_pool_init(&shard->replies, heap, MEM_CLIENT_OUT);
     shard->pipeline = pipeline_new(heap);
     shard->command_stats =
         heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
@@ -78,6 +79,7 @@ void shard_delete(struct shard *shard) {
     reaper_delete(shard->shared.reaper);
     pipeline_delete(shard->pipeline, heap);
     message_pool_deinit(&shard->messages);
+    buf_pool_deinit(&shard->replies);
     delete_statistics(shard);
     slab_delete(shard->slab);
     heap_free(heap, MEM_STATS, shard, sizeof *shard);
@@ -131,7 +133,7 @@ struct client *shard_next_dirty(struct shard *shard) {
 static void post_now(struct shard *shard, uint32_t to) {
     /* The bit first makes the receiver look, so it comes after the post. Sequentially consistent: it is also one half
      * of the sleep protocol; the receiver publishes "asleep" and then reads this word (net/thread.c). */
-    atomic_fetch_or(&shard->pending[to], 1ull << shard->id);
+    atomic_fetch_or(shard->pending[to], 1ull << shard->id);
     shard->to_wake |= 1ull << to;
 }
 
@@ -214,8 +216,8 @@ static void receive(struct shard *shard, struct message *message) {
 /* True when something is left in a mailbox. */
 static bool drain_mailboxes(struct shard *shard) {
     /* Relaxed look first, so that an idle word is only read; the exchange pairs with the fetch_or in post_now. */
-    if (atomic_load_explicit(shard->pending + shard->id, memory_order_relaxed))
-        shard->inbox_more |= atomic_exchange(shard->pending + shard->id, 0);
+    if (atomic_load_explicit(shard->pending[shard->id], memory_order_relaxed))
+        shard->inbox_more |= atomic_exchange(shard->pending[shard->id], 0);
     uint32_t budget = TURN_MESSAGES;
     for (uint64_t left = shard->inbox_more; left && budget; left &= left - 1) {
         uint32_t from = (uint32_t)__builtin_ctzll(left);
@@ -265,11 +267,13 @@ static bool run_slice(struct shard *shard, struct job *job) {
     pipeline_execute(shard, &x);
     item->reply_len = (uint32_t)message->reply.len;
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
+    shard->jobs_busy |= x.again && !x.sleeping;
     return !x.again;
 }
 
 /* One slice of every job. A job that waits for a time (DEBUG SLEEP) costs a call per turn. */
 static void run_jobs(struct shard *shard) {
+    shard->jobs_busy = false;
     for (struct job **at = &shard->jobs; *at;) {
         struct job *job = *at;
         if (!run_slice(shard, job)) {
@@ -342,7 +346,7 @@ static bool has_deadlines(const struct shard *shard) {
 
 uint64_t shard_wait_ns(const struct shard *shard) {
     if (shard->inbox_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
-    if (shard->jobs) return 1000000;            /* sliced work that is not done: at once, or soon when it sleeps */
+    if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (shard->pause_until_ms || has_unsent(shard)) return 1000000;
     if (has_deadlines(shard)) return CRON_NS;
     return 1000000000;

@@ -14,6 +14,7 @@
  * Bounded   a turn executes at most TURN_MESSAGES messages and TURN_SLICES slices of background work. */
 #pragma once
 #include "core/assert.h"
+#include "core/buf_pool.h"
 #include "core/config.h"
 #include "core/log.h"
 #include "shards/client.h"
@@ -78,13 +79,14 @@ struct shard {
     /* clients */
     struct client *clients_first, *clients_last;
     struct client *dirty; /* have something in `out` */
+    struct buf_pool replies; /* buffers for client.out; the carrier gives them back when they are sent */
     uint32_t client_count;
     uint64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     bool pause_all;          /* else writes only */
 
     /* other shards */
     struct mailbox *outbox[SHARDS_MAX], *inbox[SHARDS_MAX]; /* NULL at its own place */
-    _Atomic uint64_t *pending;                              /* inboxes that have something, one bit each */
+    _Atomic uint64_t *pending[SHARDS_MAX]; /* per shard: its inboxes that have something, one bit each */
     struct message *outgoing[SHARDS_MAX];                   /* being filled in this turn */
     struct message *unsent[SHARDS_MAX], *unsent_last[SHARDS_MAX]; /* the mailbox was full: next turn, in order */
     struct message_pool messages;
@@ -92,6 +94,7 @@ struct shard {
     uint64_t inbox_more; /* inboxes that were not drained to the end */
     struct pipeline *pipeline;
     struct job *jobs; /* sliced commands under way */
+    bool jobs_busy;   /* one of them has work to do now, rather than to wait for its time */
 
     /* statistics */
     struct shard_stats stats;
@@ -114,7 +117,7 @@ struct shard_options {
     const struct config *config;
     struct log *log;
     struct mailbox *const *outbox, *const *inbox; /* arrays of count */
-    _Atomic uint64_t *pending;
+    _Atomic uint64_t *const *pending; /* array of count */
 };
 /* On the thread that will own it; NULL when out of memory. */
 struct shard *shard_new(const struct shard_options *options);

@@ -2,7 +2,7 @@
  * every step. Random operations on hashes of several kinds (good ones, and those an adversary would choose), with
  * scans and expiry rounds running between them; every seed is printed and SEED=n repeats one.
  * Further: fair random choice, memory that comes back, the pace of resizes, moves that do not read entries. */
-#include "core/hashtable_inline.h"
+#include "core/hashtable_priv.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,7 +167,8 @@ static void scan_step(struct world *w) {
     for (uint32_t i = 0; i < w->count; i++) {
         struct entry *e = w->live[i];
         if (e->scan > w->scan) continue;
-        if (e->seen == 0) fail_msg("scan %u missed hash %016llx", w->scan, (unsigned long long)e->hash);
+        if (e->seen == 0)
+            fail_msg("scan %u missed hash %016llx", w->scan, (unsigned long long)e->hash);
     }
 }
 
@@ -183,12 +184,14 @@ static void scan_at_rest(struct world *w) {
 
 static void expire(struct world *w) {
     w->now_s += (uint32_t)prng_below(&w->prng, 8);
+    if (prng_below(&w->prng, 2) == 0) w->due_cursor = prng_next(&w->prng); /* any value will do */
     void *out[20];
     bool more = true;
     for (unsigned rounds = 0; more; rounds++) {
         assert_true(rounds < 10 * w->limit + 100);
-        size_t found = hashtable_due(w->table, w->now_s, &w->due_cursor, 1 + (unsigned)prng_below(&w->prng, 5), out,
-                                     1 + prng_below(&w->prng, 20), &more);
+        size_t found =
+            hashtable_due(w->table, w->now_s, &w->due_cursor, 1 + (unsigned)prng_below(&w->prng, 5),
+                          out, 1 + prng_below(&w->prng, 20), &more);
         for (size_t i = 0; i < found; i++) {
             struct entry *e = out[i];
             assert_true(e->live && e->deadline != 0 && e->deadline <= w->now_s);
@@ -259,7 +262,8 @@ static void model(uint64_t seed, uint32_t limit, int hashes, unsigned ops) {
             hashtable_check(w.table);
             scan_at_rest(&w);
             if (prng_below(&w.prng, 6) == 0) drain(&w);
-            if (prng_below(&w.prng, 8) == 0) hashtable_expect(w.table, prng_below(&w.prng, 2 * limit));
+            if (prng_below(&w.prng, 8) == 0)
+                hashtable_expect(w.table, prng_below(&w.prng, 2 * limit));
         }
         change(&w, bias);
         if (prng_below(&w.prng, 4) == 0) scan_step(&w);
@@ -275,7 +279,8 @@ static void model(uint64_t seed, uint32_t limit, int hashes, unsigned ops) {
 static void model_small(void **state) {
     (void)state;
     const char *given = getenv("SEED");
-    uint64_t first = given != NULL ? strtoull(given, NULL, 10) : 1, last = given != NULL ? first : 2000;
+    uint64_t first = given != NULL ? strtoull(given, NULL, 10) : 1,
+             last = given != NULL ? first : 2000;
     for (uint64_t seed = first; seed <= last; seed++) {
         if (seed % 100 == 0 || given != NULL) printf("seed %llu\n", (unsigned long long)seed);
         static const uint32_t limits[] = {3, 20, 60, 300, 1000};
@@ -288,7 +293,11 @@ static void model_large(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         printf("seed %llu\n", (unsigned long long)seed);
-        model(seed, 60000, seed == 4 ? CLUSTERS : seed == 5 ? BORDERS : GOOD, seed == 5 ? 30000 : 300000);
+        model(seed, 60000,
+              seed == 4   ? CLUSTERS
+              : seed == 5 ? BORDERS
+                          : GOOD,
+              seed == 5 ? 30000 : 300000);
     }
 }
 
@@ -319,8 +328,9 @@ static void million(void **state) {
     hashtable_check(w.table);
     struct hashtable_stats stats;
     hashtable_stats(w.table, &stats);
-    printf("%u entries: %.2f bytes each, %.2f per bucket, %.3f in overflow buckets, longest chain %llu\n", COUNT,
-           (double)hashtable_bytes(w.table) / COUNT, COUNT / (double)stats.buckets,
+    printf("%u entries: %.2f bytes each, %.2f per bucket, %.3f in overflow buckets, longest chain "
+           "%llu\n",
+           COUNT, (double)hashtable_bytes(w.table) / COUNT, COUNT / (double)stats.buckets,
            (double)stats.overflow_entries / COUNT, (unsigned long long)stats.longest_chain);
     assert_true(hashtable_bytes(w.table) < 15 * COUNT);
 
@@ -335,6 +345,65 @@ static void million(void **state) {
     hashtable_check(w.table);
     assert_true(hashtable_bytes(w.table) < 1024);
     world_deinit(&w);
+}
+
+/* A shrink that meets a surge of inserts, and growth that meets a wave of removes, still finish in time. */
+static void pace_when_the_wind_turns(void **state) {
+    (void)state;
+    enum { COUNT = 100000 };
+    struct world w;
+    world_init(&w, 6, COUNT, GOOD);
+    uint32_t shrinks = 0;
+    for (uint32_t base = 2000; base < COUNT / 4; base = base * 3 / 2) {
+        while (w.count < COUNT / 2) insert(&w, &w.entries[w.count]);
+        while (w.count > base || !resizing(&w)) remove_entry(&w, w.live[w.count - 1]);
+        shrinks += w.table->arrays[1].buckets < w.table->arrays[0].buckets;
+        while (resizing(&w)) {
+            insert(&w, &w.entries[w.count]);
+            assert_true(w.table->count <= w.table->grow_at);
+        }
+        while (!resizing(&w)) insert(&w, &w.entries[w.count]);
+        assert_true(w.table->arrays[1].buckets > w.table->arrays[0].buckets);
+        while (resizing(&w)) {
+            remove_entry(&w, w.live[w.count - 1]);
+            assert_true(w.table->count >= w.table->shrink_at);
+        }
+    }
+    assert_true(shrinks > 3);
+    world_deinit(&w);
+}
+
+/* What stored bits say about a hash is true, for arrays of all sizes, also far larger than a test can fill; and they
+ * say it nearly always. */
+static void deduction(void **state) {
+    (void)state;
+    struct prng prng;
+    prng_init(&prng, 3);
+    uint64_t undecided = 0, tries = 3000000;
+    for (uint64_t i = 0; i < tries; i++) {
+        unsigned k = (unsigned)prng_below(&prng, 32);
+        /* half of the arrays are hardly larger than a power of two, where an interval nearly repeats */
+        uint64_t n = (1ull << k) + prng_below(&prng, i % 2 ? 3 : 1ull << k);
+        unsigned window = k - (unsigned)prng_below(&prng, MIN(k, 12u) + 1);
+        uint64_t next = i % 3 == 0 ? n / 3 + 1 : n + n / 4;
+        uint64_t bucket = prng_below(&prng, n);
+        uint64_t low = ht_border(bucket, n), high = ht_border(bucket + 1, n) - 1;
+        uint64_t width = high - low + 1; /* 0: all of hash space */
+        uint64_t hash = width == 0 ? prng_next(&prng) : low + prng_below(&prng, width);
+        if (i % 5 == 0) hash = prng_below(&prng, 2) ? low : high;
+        assert_int_equal(ht_index(hash, n), bucket);
+        uint64_t index, known;
+        if (!ht_deduce(ht_window(hash, window), window, low, high, next, &index, &known)) {
+            undecided += i % 5 != 0;
+            continue;
+        }
+        if (index != ht_index(hash, next))
+            fail_msg("%llu of %llu", (unsigned long long)bucket, (unsigned long long)n);
+        /* a window that begins higher is known from the deduced bits */
+        assert_int_equal(ht_window(known, window / 2), ht_window(hash, window / 2));
+        assert_int_equal(ht_window(known, window), ht_window(hash, window));
+    }
+    assert_true(undecided < tries / 1000);
 }
 
 static void expect_takes_no_buckets(void **state) {
@@ -418,6 +487,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_table),    cmocka_unit_test(delete_drops_all),
         cmocka_unit_test(random_is_fair), cmocka_unit_test(expect_takes_no_buckets),
+        cmocka_unit_test(deduction),      cmocka_unit_test(pace_when_the_wind_turns),
         cmocka_unit_test(million),        cmocka_unit_test(model_small),
         cmocka_unit_test(model_large),
     };

@@ -1,7 +1,7 @@
 /* Slab: blocks never overlap, keep their bytes, are aligned as promised; what is held follows what is used, within
  * bounds, and goes back to the kernel. The model test keeps a twin of every live block and its fill byte. */
-#include "core/slab.h"
 #include "core/prng.h"
+#include "core/slab.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,7 +110,8 @@ struct live {
 
 static void verify(const struct live *live) {
     for (unsigned i = 0; i < live->size; i++)
-        if (live->block[i] != live->fill) fail_msg("block %p of %u changed", (void *)live->block, live->size);
+        if (live->block[i] != live->fill)
+            fail_msg("block %p of %u changed", (void *)live->block, live->size);
 }
 
 static void model(uint64_t seed) {
@@ -169,10 +170,8 @@ static void against_a_twin(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(alignment),
-        cmocka_unit_test(packs_without_waste),
-        cmocka_unit_test(memory_goes_back),
-        cmocka_unit_test(sparse_pages_can_be_emptied),
+        cmocka_unit_test(alignment),        cmocka_unit_test(packs_without_waste),
+        cmocka_unit_test(memory_goes_back), cmocka_unit_test(sparse_pages_can_be_emptied),
         cmocka_unit_test(against_a_twin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

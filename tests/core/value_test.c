@@ -148,7 +148,9 @@ static void appends_are_amortised(void **state) {
         moves += at != block;
         block = at;
     }
+#ifndef __SANITIZE_ADDRESS__ /* there the heap's classes are single bytes, and each one up to ENTRY_EMBED_MAX moves */
     assert_true(moves < 120); /* 32 slab sizes of 8 bytes, the heap's classes to 4000, doubling from there */
+#endif
     for (size_t i = 0; i < 299999; i++) assert_int_equal(block[i], 'x');
     entry_delete(store, entry);
 }
@@ -199,7 +201,7 @@ static struct entry *change(const struct store *store, struct entry *entry, stru
         return copy;
     }
     default: {
-        size_t len = MIN(twin->value_len + random_len(prng, 3000), TWIN_MAX);
+        size_t more = random_len(prng, 3000), len = MIN(twin->value_len + more, TWIN_MAX);
         char *at;
         entry = entry_edit_string(store, entry, len, &at);
         memset(twin->value + twin->value_len, 0, len - twin->value_len);

@@ -75,7 +75,8 @@ static size_t read_stream(struct heap *heap, const uint8_t *stream, size_t len, 
     size_t available = 0;
     uint64_t piece_max = prng ? (uint64_t)1 << prng_below(prng, 12) : 0;
     while (available < len) {
-        available = prng ? MIN(len, available + 1 + prng_below(prng, piece_max)) : len;
+        size_t piece = prng ? 1 + prng_below(prng, piece_max) : len;
+        available += MIN(piece, len - available);
         read_available(&r, stream, available, prng);
     }
     resp_parser_reset(&r.parser);

@@ -1,0 +1,46 @@
+/* Conn: one connection's bytes, in and out, around a client.
+ *
+ * In        a multishot receive into the thread's provided buffers. Complete commands are parsed where they lie; only a
+ *           rest that cannot be taken yet is copied to client.in. When that grows while the client has to wait, the
+ *           receive is cancelled, so that TCP pushes back on the sender (CONN_IN_PAUSE).
+ * Out       replies collect in client.out; at the end of the turn the buffer moves to `sending` and goes out as one send, at
+ *           most one at a time. Buffers are on loan from the thread, so that an idle connection has none.
+ * Life      conn_adopt .. conn_close (stops input, drops output) .. freed when the kernel has answered every operation and
+ *           no other shard still works for it.
+ * Thread    its own. */
+#pragma once
+#include "net/ring.h"
+#include "shards/client.h"
+
+struct thread;
+
+#define CONN_IN_PAUSE (64 * 1024) /* unparsed bytes of a waiting client beyond which it is not read from */
+
+struct conn {
+    struct client client; /* first: a client is cast back to its connection */
+    struct thread *thread;
+    int fd;
+    bool receiving;  /* a receive is armed */
+    bool cancelling; /* and being cancelled */
+    bool sending_now;
+    bool closing;
+    bool attending; /* on the thread's attend list */
+    bool peer_done; /* the other end sends no more */
+    uint8_t address_len;
+    struct conn *next_attend;
+    struct buf sending; /* in the kernel's hands while sending_now */
+    size_t sent;
+    char *address; /* "ip:port" of the peer, heap string; local address is looked up when asked for */
+};
+
+void conn_adopt(struct thread *thread, int fd);
+void conn_received(struct conn *conn, const struct ring_event *event);
+void conn_sent(struct conn *conn, const struct ring_event *event);
+/* Lets the connection go on (client.wait ended), or be closed when that was asked for. */
+void conn_attend(struct conn *conn);
+void conn_flush(struct conn *conn);
+void conn_close(struct conn *conn);
+void conn_abandon(struct conn *conn); /* frees it although others may still name it: the ring is closed, the thread ends */
+HOT_INLINE struct conn *conn_of(struct client *client) {
+    return CONTAINER_OF(client, struct conn, client);
+}

@@ -1,0 +1,174 @@
+/* Sockets to listen on: TCP over IPv4 and IPv6, and a unix socket. */
+#include "net/listener.h"
+#include "core/assert.h"
+#include "net/thread.h"
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A killed server's ring keeps its port for up to 11 ms (measured), so the bind is tried for a while. */
+#define BIND_TRIES    40
+#define BIND_PAUSE_NS (25 * 1000000)
+
+static void add(struct server *server, int fd, bool is_unix) {
+    ASSERT(server->listener_count < LISTENERS_MAX);
+    server->listeners[server->listener_count++] = (struct listener){.fd = fd, .is_unix = is_unix};
+}
+
+static int bind_patiently(int fd, const struct sockaddr *address, socklen_t len) {
+    for (int i = 0;; i++) {
+        if (bind(fd, address, len) == 0) return 0;
+        if (errno != EADDRINUSE || i == BIND_TRIES) return -1;
+        struct timespec pause = {.tv_nsec = BIND_PAUSE_NS};
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Opens one address; returns the descriptor or -1 with errno. */
+static int open_tcp(const struct addrinfo *info, int backlog) {
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    int yes = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (info->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+    if (bind_patiently(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, backlog) == 0) return fd;
+    int reason = errno;
+    close(fd);
+    errno = reason;
+    return -1;
+}
+
+/* Redis's spellings of "any". */
+static const char *host_of(const char *address, int *family) {
+    *family = AF_UNSPEC;
+    if (strcmp(address, "*") == 0) {
+        *family = AF_INET;
+        return NULL;
+    }
+    if (strcmp(address, "::*") == 0) {
+        *family = AF_INET6;
+        return NULL;
+    }
+    return address;
+}
+
+static enum status open_address(struct server *server, const char *address, bool optional, struct error *error) {
+    const struct config *config = &server->config;
+    int family;
+    const char *host = host_of(address, &family);
+    char port[16];
+    snprintf(port, sizeof port, "%d", config->port);
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int result = getaddrinfo(host, port, &hints, &found);
+    if (result != 0) {
+        if (optional) return ST_OK;
+        return error_set(error, ST_INVALID, 0, "Cannot resolve the bind address '%s': %s", address, gai_strerror(result));
+    }
+    int fd = open_tcp(found, config->tcp_backlog), reason = errno;
+    freeaddrinfo(found);
+    if (fd >= 0) {
+        add(server, fd, false);
+        return ST_OK;
+    }
+    /* As Redis: an address family or address that this machine lacks is no reason to stop, if marked optional. */
+    if (optional && (reason == EADDRNOTAVAIL || reason == EAFNOSUPPORT || reason == EPROTONOSUPPORT)) return ST_OK;
+    return error_set(error, ST_IO, reason,
+                     reason == EADDRINUSE ? "Port %d on %s is in use by another process; stop it or choose another --port"
+                                          : "Cannot listen on port %d of %s",
+                     config->port, address);
+}
+
+static enum status open_unix(struct server *server, struct error *error) {
+    const struct config *config = &server->config;
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    snprintf(name.sun_path, sizeof name.sun_path, "%s", config->unixsocket);
+    unlink(name.sun_path); /* left over from a server that was killed, as Redis does */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof name) != 0 || listen(fd, config->tcp_backlog) != 0) {
+        int reason = errno;
+        if (fd >= 0) close(fd);
+        return error_set(error, ST_IO, reason, "Cannot listen on the unix socket %s", config->unixsocket);
+    }
+    if (config->unixsocketperm) chmod(name.sun_path, (mode_t)config->unixsocketperm);
+    add(server, fd, true);
+    return ST_OK;
+}
+
+enum status listener_open_all(struct server *server, struct error *error) {
+    const struct config *config = &server->config;
+    for (unsigned i = 0; config->port && i < config->bind.count; i++) {
+        enum status status =
+            open_address(server, config->bind.entries[i].address, config->bind.entries[i].optional, error);
+        if (status != ST_OK) return status;
+    }
+    if (config->unixsocket[0]) {
+        enum status status = open_unix(server, error);
+        if (status != ST_OK) return status;
+    }
+    if (server->listener_count == 0)
+        return error_set(error, ST_INVALID, 0, "Nothing to listen on: port is 0 or no bind address works, and there is no unixsocket");
+    return ST_OK;
+}
+
+void listener_close_all(struct server *server) {
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        close(server->listeners[i].fd);
+        if (server->listeners[i].is_unix) unlink(server->config.unixsocket);
+    }
+    server->listener_count = 0;
+}
+
+void listener_start(struct thread *thread) {
+    if (thread->id != 0) return;
+    thread->accepting = true;
+    for (uint32_t i = 0; i < thread->server->listener_count; i++)
+        ring_accept(thread->ring, thread->server->listeners[i].fd, &thread->server->listeners[i]);
+}
+
+void listener_stop(struct thread *thread) {
+    thread->accepting = false;
+}
+
+/* The thread with the fewest connections; ties go round, so that a few connections do not pile up on the first. */
+static struct thread *emptiest(struct thread *thread) {
+    struct server *server = thread->server;
+    struct thread *best = NULL;
+    uint32_t best_load = UINT32_MAX;
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *other = &server->threads[i];
+        uint32_t load = atomic_load_explicit(&other->load, memory_order_relaxed);
+        if (load < best_load) {
+            best = other;
+            best_load = load;
+        }
+    }
+    return best;
+}
+
+static void place(struct thread *thread, int fd) {
+    struct thread *target = emptiest(thread);
+    atomic_fetch_add_explicit(&target->load, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&thread->server->client_count, 1, memory_order_relaxed);
+    if (target == thread) conn_adopt(thread, fd);
+    else ring_hand_over(thread->ring, atomic_load_explicit(&target->ring_fd, memory_order_relaxed), fd);
+}
+
+void listener_accepted(struct thread *thread, const struct ring_event *event) {
+    const struct listener *listener = event->owner;
+    if (event->result >= 0) place(thread, event->result);
+    else if (event->result == -EMFILE || event->result == -ENFILE)
+        log_line(&thread->server->log, LOG_LEVEL_WARNING, "Accepting a connection failed: out of file descriptors (ulimit -n)");
+    if (!event->more && thread->accepting && !thread->stop_by_ns) ring_accept(thread->ring, listener->fd, event->owner);
+}
+
+/* The target's completion queue was full or its ring is gone: serve the connection here. */
+void listener_hand_over_failed(struct thread *thread, int fd) {
+    conn_adopt(thread, fd);
+}

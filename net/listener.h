@@ -1,0 +1,20 @@
+/* Listener: where connections come from, and which thread gets them.
+ *
+ * Sockets are opened and bound by the main thread at start (listener_open_all), so that a bad address is an error at start-up.
+ * The first thread accepts for all and hands each socket to the thread with the fewest connections: 8 connections on 8
+ * threads are one each. The hand-over is one ring message; nothing is locked. */
+#pragma once
+#include "net/ring.h"
+#include "net/server.h"
+
+struct thread;
+
+/* --- main thread --- */
+NODISCARD enum status listener_open_all(struct server *server, struct error *error);
+void listener_close_all(struct server *server); /* removes the unix socket, too */
+
+/* --- threads --- */
+void listener_start(struct thread *thread); /* accepts, when this is the first thread */
+void listener_stop(struct thread *thread);
+void listener_accepted(struct thread *thread, const struct ring_event *event);
+void listener_hand_over_failed(struct thread *thread, int fd);

@@ -1,0 +1,23 @@
+/* Machine: what this process may use of the computer, read once at start. Linux only: /proc, cgroups, affinity.
+ *
+ * No threads involved; every call reads files and takes well under a millisecond. */
+#pragma once
+#include "core/status.h"
+
+#define MACHINE_CPUS_MAX 1024
+
+struct machine {
+    uint32_t cpus[MACHINE_CPUS_MAX]; /* numbers of the CPUs in the affinity mask */
+    uint32_t cpu_count;
+    uint32_t cpu_quota;      /* whole CPUs the cgroup grants, rounded up; 0: no quota */
+    uint64_t memory_bytes;   /* RAM */
+    uint64_t memory_limit;   /* the cgroup's limit, UINT64_MAX: none */
+    uint32_t numa_nodes;
+    uint64_t open_files_max; /* RLIMIT_NOFILE after raising it to the hard limit */
+};
+
+void machine_read(struct machine *out);
+uint32_t machine_default_threads(const struct machine *machine, uint32_t most);
+/* Resident set of this process; 0 when unknown. */
+uint64_t machine_resident_bytes(void);
+uint64_t machine_peak_resident_bytes(void);

@@ -1,0 +1,120 @@
+/* Main: wiring only. Options, build, start, wait for a signal, tear down in reverse. */
+#include "core/assert.h"
+#include "net/config_file.h"
+#include "net/server.h"
+#include "net/start_report.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print(void *ctx, struct slice text) {
+    fwrite(text.ptr, 1, text.len, ctx);
+}
+
+static int fail(const struct error *error) {
+    fprintf(stderr, "sherd: %s\n", error->text);
+    return 1;
+}
+
+/* SIGSEGV and friends: report, then die of the same signal, so that a core dump and the exit code stay true. */
+static void on_crash(int number) {
+    crash_report(number == SIGSEGV  ? "SIGSEGV: invalid memory access"
+                 : number == SIGBUS ? "SIGBUS: bad memory access"
+                 : number == SIGFPE ? "SIGFPE: arithmetic error"
+                                    : "SIGILL: illegal instruction");
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void catch_crashes(void) {
+    crash_report_prepare();
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_NODEFER | SA_ONSTACK};
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) sigaction(signals[i], &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Blocked in all threads; only sigwait below takes them. */
+static void block_signals(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* Returns when the server is to stop. SIGHUP opens the log file again (logrotate). */
+static void wait_for_stop(struct server *server, const sigset_t *set) {
+    for (;;) {
+        int number = 0;
+        if (sigwait(set, &number) != 0) continue;
+        if (number != SIGHUP) {
+            log_line(&server->log, LOG_LEVEL_WARNING, "Received %s: finishing replies, then closing",
+                     number == SIGINT ? "SIGINT" : "SIGTERM");
+            return;
+        }
+        struct error error;
+        if (log_file_reopen(&server->log_file, &error) != ST_OK)
+            log_line(&server->log, LOG_LEVEL_WARNING, "%s", error.text);
+    }
+}
+
+static enum status enter_directory(struct config *config, struct error *error) {
+    if (chdir(config->dir) != 0)
+        return error_set(error, ST_IO, errno, "Cannot use the data directory '%s' (option dir)", config->dir);
+    if (!getcwd(config->dir, sizeof config->dir)) return error_set(error, ST_IO, errno, "The data directory is gone");
+    return ST_OK;
+}
+
+static void write_pid_file(const struct server *server) {
+    if (!server->config.pidfile[0]) return;
+    FILE *file = fopen(server->config.pidfile, "w");
+    if (!file) return;
+    fprintf(file, "%d\n", getpid());
+    fclose(file);
+}
+
+static int serve(const struct config *config, const char *config_path) {
+    struct error error = {0};
+    struct server *server = NULL;
+    sigset_t signals;
+    block_signals(&signals);
+    if (server_new(&server, config, config_path, &error) != ST_OK) return fail(&error);
+    start_report_before(server);
+    if (server_start(server, &error) != ST_OK) {
+        log_line(&server->log, LOG_LEVEL_WARNING, "%s", error.text);
+        server_delete(server);
+        return fail(&error);
+    }
+    write_pid_file(server);
+    start_report_ready(server);
+    wait_for_stop(server, &signals);
+    server_stop(server);
+    server_join(server);
+    if (server->config.pidfile[0]) unlink(server->config.pidfile);
+    log_line(&server->log, LOG_LEVEL_WARNING, "sherd is now ready to exit, bye bye...");
+    server_delete(server);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    static struct config config; /* too large for comfort on the stack; main's alone */
+    static char config_path[CONFIG_PATH_MAX];
+    enum config_action action = CONFIG_RUN;
+    struct error error = {0};
+    catch_crashes();
+    if (config_load(&config, argc, argv, &action, config_path, &error) != ST_OK) return fail(&error);
+    if (action == CONFIG_HELP) {
+        config_help(print, stdout);
+        return 0;
+    }
+    if (action == CONFIG_VERSION) {
+        printf("sherd %s (speaks the commands of Redis 7)\n", SHERD_VERSION);
+        return 0;
+    }
+    if (enter_directory(&config, &error) != ST_OK) return fail(&error);
+    return serve(&config, config_path);
+}

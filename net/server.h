@@ -1,0 +1,82 @@
+/* Server: N threads, what they share before and after they run, and nothing else.
+ *
+ * Life      server_new(config) -> server_start -> (signals) -> server_stop -> server_join -> server_delete, all on the
+ *           main thread. Between start and join the main thread only waits for signals.
+ * Shared    constant after start: options of start-up, the registry, mailboxes, seeds. The one thing that changes is the
+ *           master copy of the options: a mutex guards it, and each thread copies it when its version moves
+ *           (server_config_version is one read-only cache line per turn). */
+#pragma once
+#include "core/config.h"
+#include "core/hash.h"
+#include "core/log.h"
+#include "net/log_file.h"
+#include "net/machine.h"
+#include "shards/command.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct thread;
+struct mailbox;
+
+#define LISTENERS_MAX (CONFIG_BIND_MAX + 1)
+
+struct listener {
+    int fd;
+    bool is_unix;
+};
+
+struct server {
+    /* --- constant while threads run --- */
+    uint32_t thread_count;
+    struct thread *threads; /* thread_count of them */
+    struct command_registry *registry;
+    struct heap *start_heap; /* the main thread's: registry */
+    struct mailbox **mailboxes; /* [from * thread_count + to] */
+    struct hash_seed hash_seed;
+    uint64_t random_seed;
+    struct machine machine;
+    struct listener listeners[LISTENERS_MAX];
+    uint32_t listener_count;
+    struct log log;
+    struct log_file log_file;
+    char config_path[CONFIG_PATH_MAX];
+    char executable[CONFIG_PATH_MAX];
+    char run_id[41];
+    uint64_t started_ms; /* unix time */
+    double tick_ns;
+    int stop_fd; /* eventfd; readable when the server stops */
+    char os[256];          /* uname: "Linux 6.18.44 x86_64" */
+    uint64_t used_startup; /* bytes in all heaps once everything had started */
+
+    /* --- options --- */
+    pthread_mutex_t config_lock;
+    struct config config; /* the master copy, under config_lock */
+    _Alignas(CACHE_LINE) _Atomic uint64_t config_version;
+
+    /* --- changed by several threads, rarely --- */
+    _Alignas(CACHE_LINE) _Atomic uint64_t client_count;
+    _Atomic uint64_t next_client_id;
+    _Atomic uint64_t used_peak; /* largest sum over all heaps seen */
+    _Atomic uint32_t ready;   /* threads that finished starting */
+    _Atomic uint32_t failed;  /* of them, those that could not */
+    _Atomic uint32_t drained; /* threads with nothing outstanding while stopping */
+    _Atomic bool stopping;
+    struct error start_error; /* of the first that failed, under config_lock */
+};
+
+/* Fills everything that needs no thread. config is copied. */
+NODISCARD enum status server_new(struct server **out, const struct config *config, const char *config_path,
+                                 struct error *error);
+NODISCARD enum status server_start(struct server *server, struct error *error);
+void server_stop(struct server *server); /* async-signal-safe */
+void server_join(struct server *server);
+void server_delete(struct server *server);
+
+/* --- any thread --- */
+/* All or nothing; text of the error as Redis words it. Threads follow in their next turn. */
+NODISCARD enum status server_config_set(struct server *server, const struct config_pair *pairs, unsigned count,
+                                        bool client_is_local, struct error *error);
+/* Bytes in all heaps. O(threads). */
+uint64_t server_used_bytes(const struct server *server);
+/* Copies the master options if version is not current; returns the current version. */
+uint64_t server_config_read(struct server *server, uint64_t version, struct config *out);

@@ -1,0 +1,60 @@
+/* The lines a person reads first. */
+#include "net/start_report.h"
+#include <stdio.h>
+#include <unistd.h>
+
+static void warn(void *ctx, struct slice text) {
+    log_line(ctx, LOG_LEVEL_WARNING, "%.*s", (int)text.len, text.ptr);
+}
+
+static void report_threads(struct server *server) {
+    const struct machine *machine = &server->machine;
+    struct log *log = &server->log;
+    if (server->config.threads) {
+        log_line(log, LOG_LEVEL_NOTICE, "Threads: %u, as asked for (option threads); this process may use %u CPUs",
+                 server->thread_count, machine->cpu_count);
+        if (server->thread_count > machine->cpu_count)
+            log_line(log, LOG_LEVEL_WARNING, "More threads than CPUs: they are not pinned and will take turns");
+    } else if (machine->cpu_quota && machine->cpu_quota < machine->cpu_count) {
+        log_line(log, LOG_LEVEL_NOTICE, "Threads: %u, one per CPU that the cgroup's quota grants (%u CPUs are visible)",
+                 server->thread_count, machine->cpu_count);
+    } else {
+        log_line(log, LOG_LEVEL_NOTICE, "Threads: %u, one per CPU this process may use", server->thread_count);
+    }
+}
+
+static void report_memory(struct server *server) {
+    const struct machine *machine = &server->machine;
+    if (machine->memory_limit != UINT64_MAX)
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: the cgroup allows %llu MiB of %llu MiB RAM; no ceiling is enforced yet",
+                 (unsigned long long)machine->memory_limit >> 20, (unsigned long long)machine->memory_bytes >> 20);
+    else
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: %llu MiB RAM, no cgroup limit; no ceiling is enforced yet",
+                 (unsigned long long)machine->memory_bytes >> 20);
+}
+
+static void report_limits(struct server *server) {
+    uint64_t need = (uint64_t)server->config.maxclients + 32;
+    if (server->machine.open_files_max && server->machine.open_files_max < need)
+        log_line(&server->log, LOG_LEVEL_WARNING,
+                 "maxclients is %lld, but this process may open %llu files only: raise the limit (ulimit -n, LimitNOFILE=)",
+                 (long long)server->config.maxclients, (unsigned long long)server->machine.open_files_max);
+}
+
+void start_report_before(struct server *server) {
+    log_line(&server->log, LOG_LEVEL_NOTICE, "sherd %s starts, pid %d, directory %s, %s%s", SHERD_VERSION, getpid(),
+             server->config.dir, server->config_path[0] ? "configuration " : "no configuration file, defaults",
+             server->config_path);
+    report_threads(server);
+    report_memory(server);
+    log_line(&server->log, LOG_LEVEL_NOTICE, "Durability: none in this version; data lives in memory only and is gone at exit");
+    report_limits(server);
+    config_warnings(&server->config, warn, &server->log);
+}
+
+void start_report_ready(struct server *server) {
+    if (server->config.port)
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections on port %d", server->config.port);
+    if (server->config.unixsocket[0])
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections at %s", server->config.unixsocket);
+}

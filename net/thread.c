@@ -1,0 +1,296 @@
+/* The thread's life and its turn. Order within a turn and its bounds are what keep latency flat: at most REAP_MAX completions,
+ * one batch run per BATCH_MAX commands, a bounded number of messages and slices (shards/shard.h), one submission.
+ *
+ * Sleep     before blocking, a thread publishes `asleep` and then looks at `pending` once more; a sender sets its bit in
+ *           `pending` and then looks at `asleep`. Both are sequentially consistent, so one of the two sees the other. */
+#include "net/thread.h"
+#include "core/assert.h"
+#include "net/listener.h"
+#include "shards/mailbox.h"
+#include "shards/pipeline.h"
+#include <errno.h>
+#include <numa.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+#define RING_ENTRIES   1024
+#define RING_BUFFERS   256 /* of 16 KiB: 4 MiB per thread, touched as far as they are used */
+#define REAP_MAX       512
+#define STOP_NS        2000000000ull /* how long a stopping server waits for replies to leave */
+#define TIMEOUT_LOOK_NS 1000000000ull
+
+/* --- host functions of the shard --- */
+
+static uint64_t ticks(void *ctx) {
+    (void)ctx;
+#if defined(__x86_64__)
+    return __rdtsc();
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+#endif
+}
+
+static void wake(void *ctx, uint32_t to) {
+    struct thread *thread = ctx, *other = &thread->server->threads[to];
+    /* Sequentially consistent: the second half of the sleep protocol. The exchange lets one sender wake, not all. */
+    if (atomic_load(&other->asleep) && atomic_exchange(&other->asleep, false))
+        ring_wake(thread->ring, atomic_load_explicit(&other->ring_fd, memory_order_relaxed));
+}
+
+static void attend(void *ctx, struct client *client) {
+    thread_attend(ctx, conn_of(client));
+}
+
+void thread_attend(struct thread *thread, struct conn *conn) {
+    if (conn->attending) return;
+    conn->attending = true;
+    conn->next_attend = NULL;
+    *thread->attend_end = conn;
+    thread->attend_end = &conn->next_attend;
+}
+
+/* --- start --- */
+
+static void pin(struct thread *thread) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(thread->cpu, &set);
+    /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another idles helps nobody. */
+    if (thread->server->thread_count <= thread->server->machine.cpu_count)
+        sched_setaffinity(0, sizeof set, &set);
+    if (thread->server->machine.numa_nodes > 1) numa_set_localalloc();
+}
+
+static struct shard *make_shard(struct thread *thread) {
+    struct server *server = thread->server;
+    uint32_t count = server->thread_count;
+    struct mailbox *out[SHARDS_MAX], *in[SHARDS_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = server->mailboxes[thread->id * count + i];
+        in[i] = server->mailboxes[i * count + thread->id];
+    }
+    _Atomic uint64_t *pending[SHARDS_MAX];
+    for (uint32_t i = 0; i < count; i++) pending[i] = &server->threads[i].pending;
+    struct shard_options options = {
+        .id = thread->id,
+        .count = count,
+        .db_count = (uint32_t)thread->config.databases,
+        .hash_seed = server->hash_seed,
+        .random_seed = server->random_seed + thread->id,
+        .host = {.ctx = thread, .wake = wake, .attend = attend, .ticks = ticks, .tick_ns = server->tick_ns},
+        .registry = server->registry,
+        .config = &thread->config,
+        .log = &server->log,
+        .outbox = out,
+        .inbox = in,
+        .pending = pending,
+    };
+    return shard_new(&options);
+}
+
+static enum status start(struct thread *thread, struct error *error) {
+    assert_set_shard((int)thread->id);
+    pin(thread);
+    thread->config_version = server_config_read(thread->server, 0, &thread->config);
+    thread->attend_end = &thread->attend;
+    thread->clock = clock_system();
+    enum status status = ring_open(&thread->ring, RING_ENTRIES, RING_BUFFERS, error);
+    if (status != ST_OK) return status;
+    atomic_store(&thread->ring_fd, ring_wake_target(thread->ring));
+    thread->shard = make_shard(thread);
+    if (!thread->shard) return error_set(error, ST_NO_MEMORY, 0, "No memory for a shard");
+    ring_poll(thread->ring, thread->server->stop_fd, thread);
+    return ST_OK;
+}
+
+/* Every thread waits here until all have started, so that messages find their receivers. */
+static bool start_together(struct thread *thread) {
+    struct server *server = thread->server;
+    struct error error = {0};
+    if (start(thread, &error) != ST_OK) {
+        pthread_mutex_lock(&server->config_lock);
+        if (!server->start_error.text[0]) server->start_error = error;
+        pthread_mutex_unlock(&server->config_lock);
+        atomic_fetch_add(&server->failed, 1);
+    }
+    atomic_fetch_add(&server->ready, 1);
+    while (atomic_load(&server->ready) < server->thread_count) sched_yield();
+    return atomic_load(&server->failed) == 0;
+}
+
+/* --- the turn --- */
+
+static void stop_begins(struct thread *thread) {
+    if (thread->stop_by_ns) return;
+    thread->stop_by_ns = thread->shard->now_ns + STOP_NS;
+    for (struct client *client = thread->shard->clients_first; client; client = client->next)
+        conn_of(client)->peer_done = true; /* nothing more is read; what was read is answered */
+    for (struct client *client = thread->shard->clients_first; client; client = client->next)
+        thread_attend(thread, conn_of(client));
+}
+
+static void handle(struct thread *thread, const struct ring_event *event) {
+    switch ((enum ring_kind)event->kind) {
+    case RING_RECV:
+        conn_received(event->owner, event);
+        if (event->data) thread->buffers[thread->buffer_count++] = event->buffer;
+        break;
+    case RING_SEND: conn_sent(event->owner, event); break;
+    case RING_ACCEPT: listener_accepted(thread, event); break;
+    case RING_ADOPT: conn_adopt(thread, event->result); break;
+    case RING_HANDED: listener_hand_over_failed(thread, (int)(intptr_t)event->owner); break;
+    case RING_POLL: stop_begins(thread); break;
+    case RING_CANCEL:
+    case RING_CLOSE:
+    case RING_WAKE: break;
+    }
+}
+
+/* True when the bound was reached and more events are there. */
+static bool reap(struct thread *thread) {
+    struct ring_event event;
+    for (unsigned i = 0; i < REAP_MAX; i++) {
+        if (!ring_next(thread->ring, &event)) return false;
+        handle(thread, &event);
+    }
+    return true;
+}
+
+/* Everybody who was on the list when we started; who joins meanwhile waits for the next turn. */
+static void attend_all(struct thread *thread) {
+    struct conn *conn = thread->attend;
+    thread->attend = NULL;
+    thread->attend_end = &thread->attend;
+    while (conn) {
+        struct conn *next = conn->next_attend;
+        conn->attending = false;
+        conn_attend(conn);
+        conn = next;
+    }
+    pipeline_run(thread->shard);
+}
+
+static void give_back_buffers(struct thread *thread) {
+    for (uint32_t i = 0; i < thread->buffer_count; i++) ring_give_back(thread->ring, thread->buffers[i]);
+    thread->buffer_count = 0;
+    ring_flush_buffers(thread->ring);
+}
+
+static void flush_all(struct thread *thread) {
+    struct client *client;
+    while ((client = shard_next_dirty(thread->shard))) conn_flush(conn_of(client));
+}
+
+/* Connections idle for longer than `timeout`. O(connections), once a second, and only when the option is set. */
+static void close_idle(struct thread *thread) {
+    struct shard *shard = thread->shard;
+    if (thread->config.timeout <= 0 || shard->now_ns < thread->next_timeout_ns) return;
+    thread->next_timeout_ns = shard->now_ns + TIMEOUT_LOOK_NS;
+    uint64_t limit_ms = (uint64_t)thread->config.timeout * 1000;
+    for (struct client *client = shard->clients_first; client; client = client->next)
+        if (shard->now_ms > client->active_ms + limit_ms && client->wait == WAIT_NOTHING) conn_close(conn_of(client));
+}
+
+static uint64_t rate(uint64_t now, uint64_t *before, uint64_t span_ns) {
+    uint64_t delta = now - *before;
+    *before = now;
+    return delta * 1000 / MAX(span_ns / 1000000, 1ull);
+}
+
+/* Once a second: this thread's rates for INFO. Relaxed: single figures, a moment old. */
+static void publish(struct thread *thread) {
+    struct shard *shard = thread->shard;
+    uint64_t span_ns = shard->now_ns - thread->published_ns;
+    if (LIKELY(span_ns < 1000000000)) return;
+    thread->published_ns = shard->now_ns;
+    atomic_store_explicit(&thread->ops_per_second, rate(shard->stats.commands, &thread->published_ops, span_ns),
+                          memory_order_relaxed);
+    atomic_store_explicit(&thread->in_per_second, rate(shard->stats.bytes_in, &thread->published_in, span_ns),
+                          memory_order_relaxed);
+    atomic_store_explicit(&thread->out_per_second, rate(shard->stats.bytes_out, &thread->published_out, span_ns),
+                          memory_order_relaxed);
+}
+
+static void follow_config(struct thread *thread) {
+    struct server *server = thread->server;
+    if (LIKELY(atomic_load_explicit(&server->config_version, memory_order_relaxed) == thread->config_version)) return;
+    thread->config_version = server_config_read(server, thread->config_version, &thread->config);
+    shard_config_changed(thread->shard);
+}
+
+/* True when this thread and, as far as it can see, all others have nothing left to answer. */
+static bool may_leave(struct thread *thread) {
+    struct server *server = thread->server;
+    if (!thread->stop_by_ns) return false;
+    if (!thread->drained && (thread->conn_count == 0 || thread->shard->now_ns > thread->stop_by_ns)) {
+        thread->drained = true;
+        atomic_fetch_add(&server->drained, 1);
+    }
+    return atomic_load(&server->drained) == server->thread_count;
+}
+
+static uint64_t sleep_time(struct thread *thread, bool more) {
+    if (more || thread->attend || thread->shard->dirty) return 0;
+    uint64_t wait_ns = shard_wait_ns(thread->shard);
+    if (thread->stop_by_ns) wait_ns = MIN(wait_ns, 1000000ull);
+    return wait_ns;
+}
+
+static void sleep_until_event(struct thread *thread, uint64_t wait_ns) {
+    if (wait_ns == 0) {
+        ring_wait(thread->ring, 0);
+        return;
+    }
+    /* Sequentially consistent both: publish, then look. See the top of the file and wake(). */
+    atomic_store(&thread->asleep, true);
+    if (atomic_load(&thread->pending)) wait_ns = 0;
+    ring_wait(thread->ring, wait_ns);
+    atomic_store_explicit(&thread->asleep, false, memory_order_relaxed);
+}
+
+static void run(struct thread *thread) {
+    struct shard *shard = thread->shard;
+    bool more = true;
+    while (!may_leave(thread)) {
+        sleep_until_event(thread, sleep_time(thread, more));
+        follow_config(thread);
+        shard_turn_begin(shard, clock_mono_ns(&thread->clock), clock_real_us(&thread->clock) / 1000);
+        more = reap(thread);
+        pipeline_run(shard);
+        if (thread->attend) attend_all(thread);
+        more |= shard_turn(shard);
+        close_idle(thread);
+        publish(thread);
+        flush_all(thread);
+        give_back_buffers(thread);
+    }
+}
+
+/* --- end --- */
+
+static void stop(struct thread *thread) {
+    listener_stop(thread);
+    struct shard *shard = thread->shard;
+    if (shard->client_count > 0)
+        log_line(&thread->server->log, LOG_LEVEL_WARNING, "%u connections did not take their replies in time and were dropped",
+                 shard->client_count);
+    ring_close(thread->ring); /* ends every operation; nothing is in the kernel's hands any more */
+    while (shard->clients_first) conn_abandon(conn_of(shard->clients_first));
+    shard_delete(shard);
+}
+
+void *thread_main(void *arg) {
+    struct thread *thread = arg;
+    if (!start_together(thread)) return NULL;
+    listener_start(thread);
+    run(thread);
+    stop(thread);
+    return NULL;
+}

@@ -1,0 +1,51 @@
+/* Thread: one pinned thread with its ring, its shard and its connections, and the turn that drives them:
+ *
+ *    wait -> reap completions and parse -> run the batch -> mailboxes, slices, timers -> flush replies -> (submit with
+ *    the next wait)
+ *
+ * Every thread is equal; the first also has the listeners and hands each accepted socket to the thread that has the
+ * fewest. Threads share nothing but mailboxes and the words under "seen by others".
+ *
+ * Owner     the thread itself, except where said. */
+#pragma once
+#include "net/conn.h"
+#include "net/ring.h"
+#include "net/server.h"
+#include "shards/shard.h"
+
+struct thread {
+    struct server *server;
+    struct shard *shard;
+    struct ring *ring;
+    struct config config; /* this thread's copy */
+    uint64_t config_version;
+    struct clock clock;
+    uint32_t id;
+    uint32_t cpu;
+    pthread_t handle;
+
+    struct conn *attend, **attend_end; /* may be parsed again, or are to be closed */
+    uint16_t buffers[4096]; /* receive buffers of this turn, given back after the batch ran */
+    uint32_t buffer_count;
+    uint32_t conn_count;
+    uint64_t next_timeout_ns; /* next look for idle connections */
+    uint64_t published_ns, published_ops, published_in, published_out;
+    uint64_t stop_by_ns;      /* stopping: 0 while running */
+    bool accepting, drained;
+
+    /* --- seen by others --- */
+    _Alignas(CACHE_LINE) _Atomic uint64_t pending; /* mailboxes that have something; written by senders */
+    _Alignas(CACHE_LINE) _Atomic bool asleep;      /* set by this thread, cleared by whoever wakes it */
+    _Alignas(CACHE_LINE) _Atomic uint32_t load;    /* connections here or on their way; written by the acceptor, too */
+    _Atomic int ring_fd;
+    _Atomic uint64_t ops_per_second, in_per_second, out_per_second; /* over the last second or so */
+};
+
+/* Runs until the server stops. arg is the struct thread, filled by the server but for what the thread makes itself. */
+void *thread_main(void *arg);
+
+/* --- for conn and listener, on the thread --- */
+HOT_INLINE struct thread *thread_of(const struct shard *shard) {
+    return shard->host.ctx;
+}
+void thread_attend(struct thread *thread, struct conn *conn);
