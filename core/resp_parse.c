@@ -126,7 +126,7 @@ static enum parse_result parse_slow(struct resp_parser *parser, struct slice byt
                                      cap * sizeof *slow->args);
             slow->cap = cap;
         }
-        struct slice arg;
+        struct slice arg = {0};
         enum parse_result result = read_bulk(bytes, limits, &slow->at, &arg, out);
         if (result != PARSE_OK) return result;
         slow->args[slow->count++] = slice_of((const char *)(arg.ptr - bytes.ptr), arg.len);

@@ -85,30 +85,34 @@ struct refusal {
     char text[640];
 };
 
-static bool refuse(struct refusal *refusal, const char *format, struct slice word) {
-    snprintf(refusal->text, sizeof refusal->text, format, (int)MIN(word.len, (size_t)512), word.ptr);
+static bool refuse(struct refusal *refusal, const char *text) {
+    snprintf(refusal->text, sizeof refusal->text, "%s", text);
     return false;
 }
 
-#define SYNTAX "ERR syntax error%.*s"
+/* The same with the word that is wrong in quotes behind it. */
+static bool refuse_word(struct refusal *refusal, const char *text, struct slice word) {
+    snprintf(refusal->text, sizeof refusal->text, "%s '%.*s'", text, (int)MIN(word.len, (size_t)512),
+             word.len ? word.ptr : "");
+    return false;
+}
 
 /* One option and its value. */
 static bool read_option(struct slice option, struct slice value, struct filter *filter, struct refusal *refusal) {
-    struct slice none = {NULL, 0};
     if (slice_is(option, "id")) {
         if (num_parse_i64(value, &filter->id) && filter->id >= 1) return true;
-        return refuse(refusal, "ERR client-id should be greater than 0%.*s", none);
+        return refuse(refusal, "ERR client-id should be greater than 0");
     }
     if (slice_is(option, "maxage")) {
         if (!num_parse_i64(value, &filter->maxage))
-            return refuse(refusal, "ERR maxage is not an integer or out of range%.*s", none);
-        return filter->maxage >= 1 || refuse(refusal, "ERR maxage should be greater than 0%.*s", none);
+            return refuse(refusal, "ERR maxage is not an integer or out of range");
+        return filter->maxage >= 1 || refuse(refusal, "ERR maxage should be greater than 0");
     }
     if (slice_is(option, "type"))
-        return read_type(value, &filter->type) || refuse(refusal, "ERR Unknown client type '%.*s'", value);
+        return read_type(value, &filter->type) || refuse_word(refusal, "ERR Unknown client type", value);
     if (slice_is(option, "user")) {
         filter->user = value;
-        return slice_equal(value, SLICE("default")) || refuse(refusal, "ERR No such user '%.*s'", value);
+        return slice_equal(value, SLICE("default")) || refuse_word(refusal, "ERR No such user", value);
     }
     if (slice_is(option, "addr")) {
         filter->addr = value;
@@ -117,7 +121,7 @@ static bool read_option(struct slice option, struct slice value, struct filter *
     } else if (slice_is(option, "skipme") && (slice_is(value, "yes") || slice_is(value, "no"))) {
         filter->skip_me = slice_is(value, "yes");
     } else {
-        return refuse(refusal, SYNTAX, none);
+        return refuse(refusal, "ERR syntax error");
     }
     return true;
 }
@@ -130,7 +134,7 @@ static bool read_filter(const struct slice *args, uint32_t count, struct filter 
         return true;
     }
     for (uint32_t i = 0; i < count; i += 2) {
-        if (i + 1 == count) return refuse(refusal, SYNTAX, (struct slice){0});
+        if (i + 1 == count) return refuse(refusal, "ERR syntax error");
         if (!read_option(args[i], args[i + 1], filter, refusal)) return false;
     }
     return true;

@@ -116,7 +116,7 @@ void reply_help(struct exec *x, const char *const *lines) {
     uint64_t count = 1;
     for (; lines[count - 1]; count++) reply_simple(x, lines[count - 1]);
     reply_simple(x, "HELP");
-    reply_simple(x, "    Print this help.");
+    reply_simple(x, "    Prints this help.");
     resp_array_close(x->out, mark, count + 2);
 }
 

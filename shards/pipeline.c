@@ -94,6 +94,11 @@ static void keys_free(const struct shard *shard, struct keys *keys) {
 }
 
 static void route_several_keys(const struct shard *shard, struct queued *q) {
+    const struct key_spec *spec = &q->slot->row->keys[0];
+    if (spec->step > 1 && (q->argc - (uint32_t)spec->first) % (uint32_t)spec->step) {
+        q->fate = FATE_LOCAL; /* a key without its value (MSET): the handler words the error */
+        return;
+    }
     struct keys keys;
     keys_find(shard, q, &keys);
     int owner = common_owner(shard, q, keys.positions, keys.count);
@@ -441,21 +446,13 @@ static bool too_many_outstanding(const struct client *client) {
            outstanding * client->reply_size > EXPECTED_OUT_MAX;
 }
 
-/* Whether the command just parsed may join the batch; if not, the client's wait says why. */
-HOT_INLINE bool admit(struct shard *shard, struct client *client, const struct queued *q) {
-    bool outstanding = !reply_queue_empty(&client->replies) || client->queued_remote;
-    if (UNLIKELY(outstanding)) {
+/* Why the command just parsed may not join the batch; WAIT_NOTHING: it may. */
+HOT_INLINE enum client_wait obstacle(struct shard *shard, const struct client *client, const struct queued *q) {
+    if (UNLIKELY(!reply_queue_empty(&client->replies) || client->queued_remote)) {
         bool barrier = q->slot && q->slot->barrier;
-        if (barrier || too_many_outstanding(client)) {
-            client->wait = WAIT_REPLIES;
-            return false;
-        }
+        if (barrier || too_many_outstanding(client)) return WAIT_REPLIES;
     }
-    if (UNLIKELY(must_pause(shard, q))) {
-        client->wait = WAIT_PAUSE;
-        return false;
-    }
-    return true;
+    return UNLIKELY(must_pause(shard, q)) ? WAIT_PAUSE : WAIT_NOTHING;
 }
 
 static bool may_parse(const struct client *client) {
@@ -506,7 +503,12 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->raw = bytes.ptr;
     q->raw_len = (uint32_t)command.size;
     route(shard, client, q);
-    if (UNLIKELY(!admit(shard, client, q))) return TAKE_STOP;
+    enum client_wait wait = obstacle(shard, client, q);
+    if (UNLIKELY(wait != WAIT_NOTHING)) {
+        if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */
+        client->wait = (uint8_t)wait;
+        return TAKE_STOP;
+    }
     p->count++;
     client->queued++;
     client->queued_remote += q->fate == FATE_REMOTE;

@@ -1,0 +1,43 @@
+/* What the files of INFO, LATENCY and MEMORY share.
+ *
+ *   cmd_info.c       the command: which sections      info_sections.c  what they say about the process and the data
+ *   info_traffic.c   ... about commands and shards    cmd_latency.c    LATENCY         cmd_memory.c    MEMORY */
+#pragma once
+#include "net/runtime.h"
+#include "net/totals.h"
+
+extern const struct command latency_subs[];
+extern const struct command memory_subs[];
+
+/* All that a section is written from. */
+struct info {
+    const struct totals *totals;
+    const struct runtime_facts *facts;
+    const struct config *config;
+    const struct command_registry *registry;
+    struct buf *out;
+};
+
+/* One "name:value" line each. */
+void info_number(const struct info *info, const char *name, uint64_t value);
+void info_text(const struct info *info, const char *name, const char *value);
+/* Bytes as Redis rounds them for people: "894.92K". */
+const char *bytes_human(uint64_t bytes, char out[32]);
+/* The value of an option as CONFIG GET shows it, cut to out. */
+void option_text(const struct config *config, const char *name, char *out, size_t out_size);
+
+/* info_sections.c */
+void info_server(const struct info *info);
+void info_clients(const struct info *info);
+void info_memory(const struct info *info);
+void info_persistence(const struct info *info);
+void info_replication(const struct info *info);
+void info_cpu(const struct info *info);
+void info_cluster(const struct info *info);
+void info_keyspace(const struct info *info);
+/* info_traffic.c */
+void info_stats(const struct info *info);
+void info_commandstats(const struct info *info);
+void info_errorstats(const struct info *info);
+void info_latencystats(const struct info *info);
+void info_shards(const struct info *info);

@@ -1,0 +1,211 @@
+/* INFO's sections about the process and the data. Fields that belong to features which are not here say what Redis says
+ * when they are switched off; a field is never left out because of that, since tools fail on missing ones. */
+#include "net/cmd_info_priv.h"
+#include <stdio.h>
+
+static void human(const struct info *info, const char *name, uint64_t bytes) {
+    char text[32];
+    info_text(info, name, bytes_human(bytes, text));
+}
+
+static void zeros(const struct info *info, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++) info_number(info, names[i], 0);
+}
+
+static double ratio(uint64_t a, uint64_t b) {
+    return b ? (double)a / (double)b : 0;
+}
+
+void info_server(const struct info *info) {
+    const struct runtime_facts *facts = info->facts;
+    const struct shard *home = info->totals->home;
+    info_text(info, "redis_version", SPOKEN_REDIS_VERSION);
+    info_text(info, "redis_git_sha1", "00000000");
+    info_text(info, "redis_git_dirty", "0");
+    info_text(info, "redis_build_id", "0");
+    info_text(info, "redis_mode", "standalone");
+    info_text(info, "os", facts->os);
+    info_number(info, "arch_bits", sizeof(void *) * 8);
+    info_text(info, "monotonic_clock", "POSIX clock_gettime");
+    info_text(info, "multiplexing_api", facts->event_api);
+    info_text(info, "atomicvar_api", "c11-builtin");
+    info_text(info, "gcc_version", __VERSION__);
+    info_number(info, "process_id", (uint64_t)facts->pid);
+    info_text(info, "process_supervised", facts->supervisor ? facts->supervisor : "no");
+    info_text(info, "run_id", facts->run_id);
+    info_number(info, "tcp_port", (uint64_t)facts->port);
+    info_number(info, "server_time_usec", home->now_ms * 1000);
+    info_number(info, "uptime_in_seconds", facts->uptime_s);
+    info_number(info, "uptime_in_days", facts->uptime_s / 86400);
+    info_number(info, "hz", (uint64_t)(facts->hz ? facts->hz : info->config->hz));
+    info_number(info, "configured_hz", (uint64_t)info->config->hz);
+    info_number(info, "lru_clock", home->shared.access & 0xFFFFFF);
+    info_text(info, "executable", facts->executable);
+    info_text(info, "config_file", facts->config_file);
+    info_number(info, "io_threads_active", 0);
+    info_text(info, "sherd_version", SHERD_VERSION);
+    info_number(info, "sherd_threads", info->totals->shard_count);
+}
+
+void info_clients(const struct info *info) {
+    const struct shard_stats *sum = &info->totals->sum;
+    info_number(info, "connected_clients", sum->clients);
+    info_number(info, "cluster_connections", 0);
+    info_number(info, "maxclients", (uint64_t)info->config->maxclients);
+    info_number(info, "client_recent_max_input_buffer", sum->input_buffer_max);
+    info_number(info, "client_recent_max_output_buffer", sum->output_buffer_max);
+    info_number(info, "blocked_clients", sum->clients_blocked);
+    info_number(info, "tracking_clients", 0);
+    info_number(info, "clients_in_timeout_table", 0);
+}
+
+static void info_scripts_memory(const struct info *info) {
+    static const char *const names[] = {
+        "used_memory_lua", "used_memory_vm_eval",
+    };
+    static const char *const more[] = {
+        "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
+        "used_memory_vm_functions", "used_memory_vm_total",
+    };
+    zeros(info, names, ARRAY_LEN(names));
+    info_text(info, "used_memory_lua_human", "0B");
+    zeros(info, more, ARRAY_LEN(more));
+    info_text(info, "used_memory_vm_total_human", "0B");
+    info_number(info, "used_memory_functions", 0);
+    info_number(info, "used_memory_scripts", 0);
+    info_text(info, "used_memory_scripts_human", "0B");
+}
+
+static void info_fragmentation(const struct info *info, uint64_t used) {
+    uint64_t rss = info->facts->rss;
+    buf_printf(info->out, "allocator_frag_ratio:1.00\r\nallocator_frag_bytes:0\r\n");
+    buf_printf(info->out, "allocator_rss_ratio:1.00\r\nallocator_rss_bytes:0\r\n");
+    buf_printf(info->out, "rss_overhead_ratio:%.2f\r\nrss_overhead_bytes:%lld\r\n", ratio(rss, used),
+               (long long)rss - (long long)used);
+    buf_printf(info->out, "mem_fragmentation_ratio:%.2f\r\nmem_fragmentation_bytes:%lld\r\n", ratio(rss, used),
+               (long long)rss - (long long)used);
+}
+
+/* "used" is every byte that the heaps hold, by whatever owner; "dataset" is keys, values and nothing else. */
+void info_memory(const struct info *info) {
+    const struct totals *totals = info->totals;
+    const struct runtime_facts *facts = info->facts;
+    uint64_t used = totals_used_memory(totals), data = totals_memory(totals, MEM_DATA);
+    uint64_t peak = MAX(facts->used_peak, used);
+    uint64_t base = MIN(facts->used_startup, used);
+    char policy[64];
+    info_number(info, "used_memory", used);
+    human(info, "used_memory_human", used);
+    info_number(info, "used_memory_rss", facts->rss);
+    human(info, "used_memory_rss_human", facts->rss);
+    info_number(info, "used_memory_peak", peak);
+    human(info, "used_memory_peak_human", peak);
+    buf_printf(info->out, "used_memory_peak_perc:%.2f%%\r\n", ratio(used, peak) * 100);
+    info_number(info, "used_memory_overhead", used - data);
+    info_number(info, "used_memory_startup", base);
+    info_number(info, "used_memory_dataset", data);
+    buf_printf(info->out, "used_memory_dataset_perc:%.2f%%\r\n", ratio(data, used - base) * 100);
+    info_number(info, "allocator_allocated", used);
+    info_number(info, "allocator_active", used);
+    info_number(info, "allocator_resident", used);
+    info_number(info, "total_system_memory", facts->total_system_memory);
+    human(info, "total_system_memory_human", facts->total_system_memory);
+    info_scripts_memory(info);
+    option_text(info->config, "maxmemory-policy", policy, sizeof policy);
+    info_number(info, "maxmemory", info->config->maxmemory);
+    human(info, "maxmemory_human", info->config->maxmemory);
+    info_text(info, "maxmemory_policy", policy);
+    info_fragmentation(info, used);
+    static const char *const none[] = {
+        "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves",
+    };
+    zeros(info, none, ARRAY_LEN(none));
+    info_number(info, "mem_clients_normal",
+                totals_memory(totals, MEM_CLIENT_IN) + totals_memory(totals, MEM_CLIENT_OUT));
+    info_number(info, "mem_cluster_links", 0);
+    info_number(info, "mem_aof_buffer", 0);
+    info_text(info, "mem_allocator", facts->allocator);
+    info_number(info, "active_defrag_running", 0);
+    info_number(info, "lazyfree_pending_objects", totals->sum.reap_pending);
+    info_number(info, "lazyfreed_objects", totals->sum.reaped);
+    info_number(info, "used_memory_rss_peak", facts->rss_peak);
+    info_number(info, "cgroup_memory_limit", facts->memory_limit);
+    for (int i = 0; i < MEM_CLASSES; i++)
+        buf_printf(info->out, "used_memory_class_%s:%llu\r\n", mem_class_name((enum mem_class)i),
+                   (unsigned long long)totals_memory(totals, (enum mem_class)i));
+}
+
+/* This version keeps everything in memory: nothing is saved, nothing is loaded, and aof_enabled says 0 whatever the
+ * option says. */
+void info_persistence(const struct info *info) {
+    static const char *const first[] = {
+        "loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age",
+    };
+    static const char *const last[] = {
+        "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded", "aof_enabled",
+        "aof_rewrite_in_progress", "aof_rewrite_scheduled",
+    };
+    zeros(info, first, ARRAY_LEN(first));
+    info_text(info, "current_fork_perc", "0.00");
+    info_number(info, "current_save_keys_processed", 0);
+    info_number(info, "current_save_keys_total", 0);
+    info_number(info, "rdb_changes_since_last_save", info->totals->sum.dirty);
+    info_number(info, "rdb_bgsave_in_progress", 0);
+    info_number(info, "rdb_last_save_time", info->facts->started_ms / 1000); /* Redis's value for "never" */
+    info_text(info, "rdb_last_bgsave_status", "ok");
+    info_text(info, "rdb_last_bgsave_time_sec", "-1");
+    info_text(info, "rdb_current_bgsave_time_sec", "-1");
+    zeros(info, last, ARRAY_LEN(last));
+    info_text(info, "aof_last_rewrite_time_sec", "-1");
+    info_text(info, "aof_current_rewrite_time_sec", "-1");
+    info_text(info, "aof_last_bgrewrite_status", "ok");
+    info_number(info, "aof_rewrites", 0);
+    info_number(info, "aof_rewrites_consecutive_failures", 0);
+    info_text(info, "aof_last_write_status", "ok");
+    info_number(info, "aof_last_cow_size", 0);
+    info_number(info, "module_fork_in_progress", 0);
+    info_number(info, "module_fork_last_cow_size", 0);
+}
+
+void info_replication(const struct info *info) {
+    info_text(info, "role", "master");
+    info_number(info, "connected_slaves", 0);
+    info_text(info, "master_failover_state", "no-failover");
+    info_text(info, "master_replid", info->facts->run_id);
+    info_text(info, "master_replid2", "0000000000000000000000000000000000000000");
+    info_number(info, "master_repl_offset", 0);
+    info_text(info, "second_repl_offset", "-1");
+    info_number(info, "repl_backlog_active", 0);
+    info_number(info, "repl_backlog_size", 1048576);
+    info_number(info, "repl_backlog_first_byte_offset", 0);
+    info_number(info, "repl_backlog_histlen", 0);
+}
+
+static void seconds(const struct info *info, const char *name, uint64_t micros) {
+    buf_printf(info->out, "%s:%llu.%06llu\r\n", name, (unsigned long long)(micros / 1000000),
+               (unsigned long long)(micros % 1000000));
+}
+
+void info_cpu(const struct info *info) {
+    const struct runtime_facts *facts = info->facts;
+    seconds(info, "used_cpu_sys", facts->cpu_system_us);
+    seconds(info, "used_cpu_user", facts->cpu_user_us);
+    seconds(info, "used_cpu_sys_children", 0);
+    seconds(info, "used_cpu_user_children", 0);
+    seconds(info, "used_cpu_sys_main_thread", facts->cpu_system_thread_us);
+    seconds(info, "used_cpu_user_main_thread", facts->cpu_user_thread_us);
+}
+
+void info_cluster(const struct info *info) {
+    info_number(info, "cluster_enabled", 0);
+}
+
+void info_keyspace(const struct info *info) {
+    for (uint32_t i = 0; i < info->totals->db_count; i++) {
+        const struct db_totals *db = &info->totals->db[i];
+        if (db->keys == 0) continue;
+        buf_printf(info->out, "db%u:keys=%llu,expires=%llu,avg_ttl=%llu\r\n", i, (unsigned long long)db->keys,
+                   (unsigned long long)db->expires,
+                   (unsigned long long)(db->expires ? db->ttl_sum_ms / db->expires : 0));
+    }
+}

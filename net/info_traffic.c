@@ -1,0 +1,130 @@
+/* INFO's sections about traffic: counters of the whole server, of every command and of every shard. */
+#include "net/cmd_info_priv.h"
+
+static void zeros(const struct info *info, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++) info_number(info, names[i], 0);
+}
+
+void info_stats(const struct info *info) {
+    const struct shard_stats *sum = &info->totals->sum;
+    const struct runtime_facts *facts = info->facts;
+    static const char *const expiry[] = {"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"};
+    static const char *const eviction[] = {"evicted_clients", "total_eviction_exceeded_time",
+                                           "current_eviction_exceeded_time"};
+    static const char *const features[] = {
+        "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
+        "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
+        "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
+        "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
+    };
+    static const char *const threads[] = {
+        "dump_payload_sanitizations", "total_reads_processed", "total_writes_processed",
+        "io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands",
+    };
+    info_number(info, "total_connections_received", sum->connections);
+    info_number(info, "total_commands_processed", sum->commands);
+    info_number(info, "instantaneous_ops_per_sec", (uint64_t)facts->ops_per_second);
+    info_number(info, "total_net_input_bytes", sum->bytes_in);
+    info_number(info, "total_net_output_bytes", sum->bytes_out);
+    info_number(info, "total_net_repl_input_bytes", 0);
+    info_number(info, "total_net_repl_output_bytes", 0);
+    buf_printf(info->out, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n", facts->input_kbps,
+               facts->output_kbps);
+    info_text(info, "instantaneous_input_repl_kbps", "0.00");
+    info_text(info, "instantaneous_output_repl_kbps", "0.00");
+    info_number(info, "rejected_connections", sum->rejected_connections);
+    info_number(info, "sync_full", 0);
+    info_number(info, "sync_partial_ok", 0);
+    info_number(info, "sync_partial_err", 0);
+    info_number(info, "expired_keys", sum->expired);
+    info_text(info, "expired_stale_perc", "0.00");
+    zeros(info, expiry, ARRAY_LEN(expiry));
+    info_number(info, "evicted_keys", sum->evicted);
+    zeros(info, eviction, ARRAY_LEN(eviction));
+    info_number(info, "keyspace_hits", sum->hits);
+    info_number(info, "keyspace_misses", sum->misses);
+    zeros(info, features, ARRAY_LEN(features));
+    info_number(info, "total_error_replies", sum->errors);
+    zeros(info, threads, ARRAY_LEN(threads));
+}
+
+/* --- per command --- */
+
+static bool is_shown(const struct info *info, uint32_t number) {
+    const struct command_slot *slot = command_at(info->registry, number);
+    return !(slot->row->flags & CMD_INTERNAL);
+}
+
+void info_commandstats(const struct info *info) {
+    for (uint32_t i = 0; i < info->totals->command_count; i++) {
+        const struct command_totals *command = &info->totals->command[i];
+        if (!is_shown(info, i) || !(command->calls || command->rejected || command->failed)) continue;
+        char name[64];
+        double micros = totals_ns(info->totals, command->ticks) / 1000;
+        buf_printf(info->out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",
+                   command_full_name(command_at(info->registry, i), name), (unsigned long long)command->calls,
+                   (unsigned long long)micros, command->calls ? micros / (double)command->calls : 0,
+                   (unsigned long long)command->rejected, (unsigned long long)command->failed);
+    }
+}
+
+/* Redis lists replies by code here ("errorstat_ERR:count=1"); shards only count them all (total_error_replies). */
+void info_errorstats(const struct info *info) {
+    (void)info;
+}
+
+/* The time in microseconds below which this percentage of the calls stayed: linear inside a bucket. */
+static double percentile_us(const struct command_totals *command, double percent) {
+    uint64_t total = 0, seen = 0;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) total += command->histogram[i];
+    double wanted = (double)total * percent / 100;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t here = command->histogram[i];
+        if (here == 0) continue;
+        if ((double)(seen + here) >= wanted) {
+            double inside = (wanted - (double)seen) / (double)here;
+            return (double)(1ull << i) * (1 + MAX(inside, 0.0)) / 1000;
+        }
+        seen += here;
+    }
+    return 0;
+}
+
+void info_latencystats(const struct info *info) {
+    const struct config_percentiles *wanted = &info->config->latency_tracking_info_percentiles;
+    for (uint32_t i = 0; i < info->totals->command_count; i++) {
+        const struct command_totals *command = &info->totals->command[i];
+        uint64_t timed = 0;
+        for (int b = 0; b < HISTOGRAM_BUCKETS; b++) timed += command->histogram[b];
+        if (!is_shown(info, i) || timed == 0) continue;
+        char name[64];
+        buf_printf(info->out, "latency_percentiles_usec_%s:", command_full_name(command_at(info->registry, i), name));
+        for (unsigned p = 0; p < wanted->count; p++)
+            buf_printf(info->out, "%sp%.8g=%.3f", p ? "," : "", wanted->percent[p],
+                       percentile_us(command, wanted->percent[p]));
+        buf_append_literal(info->out, "\r\n");
+    }
+}
+
+/* --- per shard --- */
+
+void info_shards(const struct info *info) {
+    const struct totals *totals = info->totals;
+    info_number(info, "shards", totals->shard_count);
+    for (uint32_t i = 0; i < totals->shard_count; i++) {
+        const struct shard_stats *stats = &totals->shard[i].stats;
+        uint64_t ticks = stats->busy_ticks + stats->idle_ticks;
+        buf_printf(info->out, "shard%u:keys=%llu,expires=%llu,clients=%llu,commands=%llu", i,
+                   (unsigned long long)totals->shard[i].keys, (unsigned long long)totals->shard[i].expires,
+                   (unsigned long long)stats->clients, (unsigned long long)stats->commands);
+        buf_printf(info->out, ",hops_sent=%llu,hops_served=%llu,messages_sent=%llu,messages_served=%llu,queue_depth_max=%llu",
+                   (unsigned long long)stats->hops_sent, (unsigned long long)stats->hops_served,
+                   (unsigned long long)stats->hop_messages_sent, (unsigned long long)stats->hop_messages_served,
+                   (unsigned long long)stats->queue_depth_max);
+        buf_printf(info->out, ",busy_share=%.3f", ticks ? (double)stats->busy_ticks / (double)ticks : 0);
+        for (int m = 0; m < MEM_CLASSES; m++) /* signed: a shard may have freed what another allocated */
+            buf_printf(info->out, ",mem_%s=%lld", mem_class_name((enum mem_class)m), (long long)stats->memory[m]);
+        buf_append_literal(info->out, "\r\n");
+    }
+    buf_printf(info->out, "local_pages_permille:%llu\r\n", (unsigned long long)info->facts->local_pages_permille);
+}
