@@ -37,7 +37,8 @@ HOT_INLINE size_t buf_readable(const struct buf *buf) {
     return buf->len - buf->read;
 }
 HOT_INLINE struct slice buf_slice(const struct buf *buf) {
-    return slice_of(buf->data + buf->read, buf->len - buf->read);
+    /* NULL + 0 is undefined before C2y, and clang's sanitizer says so. */
+    return slice_of(buf->data ? buf->data + buf->read : NULL, buf->len - buf->read);
 }
 /* Room for extra bytes at the write end; never fails (we stop instead). */
 HOT_INLINE char *buf_reserve(struct buf *buf, size_t extra) {

@@ -63,7 +63,7 @@ static struct entry *new_entry(const struct store *store, struct slice key, size
     ASSERT(key.len <= KEY_MAX && payload_len <= UINT16_MAX);
     struct entry *entry = block_new(store, layout_of(key.len, payload_len, deadline_ms != 0).size);
     write_head(entry, key, payload_len, deadline_ms);
-    entry->encoding = encoding;
+    entry->encoding = encoding & 0xF;
     return entry;
 }
 
@@ -157,7 +157,7 @@ static bool overwrite(const struct store *store, struct entry *entry, const void
     if (!fits_in_place(entry, len, deadline_ms != 0)) return false;
     drop_external(store, entry);
     if (deadline_ms) memcpy(entry->rest, &deadline_ms, 8);
-    entry->encoding = encoding;
+    entry->encoding = encoding & 0xF;
     entry->type = TYPE_STRING;
     entry->flags &= (uint8_t)~ENTRY_RAW;
     char *at = payload(entry);

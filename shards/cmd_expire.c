@@ -1,7 +1,7 @@
 /* Deadlines: giving one, asking for it, taking it away.
  *
- * All forms of EXPIRE come down to an absolute deadline in milliseconds and a condition on the present one; all forms of
- * TTL to the same number seen from now or from 1970, in one of two units. */
+ * All forms of EXPIRE come down to an absolute deadline in milliseconds and a condition on the present one; all forms
+ * of TTL to the same number seen from now or from 1970, in one of two units. */
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 

@@ -135,8 +135,8 @@ static void cmd_object_idletime(struct exec *x) {
     const struct entry *entry = object_entry(x);
     if (!entry) return;
     if (access_is_lfu(x)) {
-        reply_error(x, "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
-                       "between policies at runtime LRU and LFU data will take some time to adjust.");
+        reply_error(x, "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when "
+                       "switching between policies at runtime LRU and LFU data will take some time to adjust.");
         return;
     }
     reply_int(x, access_idle_s(x, entry));
@@ -146,8 +146,8 @@ static void cmd_object_freq(struct exec *x) {
     const struct entry *entry = object_entry(x);
     if (!entry) return;
     if (!access_is_lfu(x)) {
-        reply_error(x, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
-                       "switching between policies at runtime LRU and LFU data will take some time to adjust.");
+        reply_error(x, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
+                       "when switching between policies at runtime LRU and LFU data will take some time to adjust.");
         return;
     }
     reply_int(x, access_freq(x, entry));

@@ -2,7 +2,7 @@
 #pragma once
 #include "shards/exec.h"
 
-/* For reads that say nothing about use (TTL, TYPE, OBJECT ...): hits and misses are counted, but the access clock stays. */
+/* For reads that say nothing about use (TTL, TYPE, OBJECT ...): counts hits and misses, leaves the access clock. */
 struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref);
 
 /* The number of a database as COPY and MOVE take it. Returns the error to reply, NULL when it is fine. */

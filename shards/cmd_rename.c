@@ -18,13 +18,14 @@
 #include "shards/gather.h"
 #include "shards/shard.h"
 
-#define NO_SUCH_KEY  "ERR no such key"
-#define SAME_OBJECT  "ERR source and destination objects are the same"
+#define NO_SUCH_KEY "ERR no such key"
+#define SAME_OBJECT "ERR source and destination objects are the same"
 
 /* --- on one shard --- */
 
 /* Opens argv[1] in x->keys and key `to` in `dst`, both valid together. False: the source is absent. */
-static bool open_pair(struct exec *x, struct key_ref *source, struct keyspace *dst, uint32_t to, struct key_ref *target) {
+static bool open_pair(struct exec *x, struct key_ref *source, struct keyspace *dst, uint32_t to,
+                      struct key_ref *target) {
     if (!exec_open_any(x, 1, source)) return false;
     keyspace_open(dst, x->argv[to], exec_hash(x, to), target); /* may delete what has expired and so move the source */
     return exec_open_any(x, 1, source);

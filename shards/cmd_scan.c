@@ -1,7 +1,7 @@
 /* Walks over all keys: KEYS, SCAN, RANDOMKEY.
  *
- * A position in a shard's table is a place in hash space (core/hashtable.h), so it survives every resize. A client's SCAN
- * cursor adds the shard:
+ * A position in a shard's table is a place in hash space (core/hashtable.h), so it survives every resize. A client's
+ * SCAN cursor adds the shard:
  *
  *      | 0 (10) | position (48) | shard (6) |
  *

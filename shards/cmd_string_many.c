@@ -220,7 +220,7 @@ const struct command string_many_commands[] = {
     {.name = "lcs", .arity = -3, .flags = CMD_READ, .acl = ACL_STRING,
      .keys = {KEYS_RANGE(1, 2, 1, KEY_RO | KEY_ACCESS)}, .where = ACROSS_OWNERS, .run = cmd_lcs, .across = lcs_across,
      .group = "string", .since = "7.0.0", .cost = "O(N*M), N and M = lengths of the strings",
-     .args = "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+     .args = "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]",
      .doc = "Answers the longest sequence of bytes that two strings have in common, gaps allowed."},
     {0},
 };

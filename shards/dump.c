@@ -194,7 +194,8 @@ static bool read_compressed(struct slice *rest, struct buf *scratch, struct slic
         return false;
     }
     /* lzf_decompress reads a byte before it looks at the length, so an empty input must not get there. */
-    if (packed.len == 0 || packed.len > STRING_MAX || len > STRING_MAX || len > packed.len * LZF_RATIO_MAX) return false;
+    if (packed.len == 0 || packed.len > STRING_MAX) return false;
+    if (len > STRING_MAX || len > packed.len * LZF_RATIO_MAX) return false;
     if (!buf_try_reserve(scratch, len + 1)) return false; /* one more, so that len 0 has an address too */
     if (lzf_decompress(packed.ptr, (unsigned)packed.len, scratch->data, (unsigned)len) != len) return false;
     *value = slice_of(scratch->data, len);

@@ -97,7 +97,7 @@ struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_
     }
     keyspace->shared->hits++;
     /* Compared first: the line stays clean unless the second has changed. */
-    if (entry->access != keyspace->shared->access && !no_touch) entry->access = keyspace->shared->access & 0xFFFFFF;
+    if (entry->access != keyspace->shared->access && !no_touch) entry->access = keyspace->shared->access;
     return entry;
 }
 
@@ -123,12 +123,12 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
     if (LIKELY(old && !is_large(old))) {
         bool was_timed = old->flags & ENTRY_TIMED;
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
-        entry->access = keyspace->shared->access & 0xFFFFFF;
+        entry->access = keyspace->shared->access;
         if (entry != old || was_timed || deadline_ms) install(keyspace, ref, entry, was_timed);
         return;
     }
     struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
-    entry->access = keyspace->shared->access & 0xFFFFFF;
+    entry->access = keyspace->shared->access;
     install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
     if (old) reaper_take_entry(keyspace->shared->reaper, old);
 }
@@ -138,7 +138,7 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
     struct entry *old = ref->entry;
     if (!old) {
         struct entry *entry = entry_new_int(store, ref->key, value, 0);
-        entry->access = keyspace->shared->access & 0xFFFFFF;
+        entry->access = keyspace->shared->access;
         install(keyspace, ref, entry, false);
         return;
     }

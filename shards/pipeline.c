@@ -95,7 +95,7 @@ static void keys_free(const struct shard *shard, struct keys *keys) {
 
 static void route_several_keys(const struct shard *shard, struct queued *q) {
     const struct key_spec *spec = &q->slot->row->keys[0];
-    if (spec->step > 1 && (q->argc - (uint32_t)spec->first) % (uint32_t)spec->step) {
+    if (spec->step > 1 && (q->argc - (uint32_t)(uint16_t)spec->first) % (uint32_t)(uint16_t)spec->step) {
         q->fate = FATE_LOCAL; /* a key without its value (MSET): the handler words the error */
         return;
     }
@@ -156,7 +156,7 @@ HOT_INLINE void route(struct shard *shard, struct client *client, struct queued 
         reject(q, REJECT_ARITY);
         return;
     }
-    if (UNLIKELY(row->subs)) {
+    if (UNLIKELY(row->subs && (q->argc > 1 || !row->run))) {
         reject(q, REJECT_UNKNOWN_SUB);
         return;
     }
@@ -243,10 +243,25 @@ static struct exec exec_of(const struct queued *q, struct buf *out) {
                          .client_id = client->id};
 }
 
+/* A browser that was lured here (cross-protocol scripting) sends POST and Host: lines; as Redis, we hang up. */
+static bool looks_like_http(const struct exec *x) {
+    return slice_is(x->argv[0], "post") || slice_is(x->argv[0], "host:");
+}
+
+static COLD void refuse_http(struct shard *shard, struct exec *x) {
+    log_line(shard->log, LOG_LEVEL_WARNING,
+             "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to sherd. This is "
+             "likely due to an attacker attempting to use Cross Protocol Scripting. Connection closed.");
+    x->client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+}
+
 static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
     x->shard = shard;
     switch ((enum reject)q->reject) {
-    case REJECT_UNKNOWN: reply_unknown_command(x); break;
+    case REJECT_UNKNOWN:
+        if (looks_like_http(x)) refuse_http(shard, x);
+        else reply_unknown_command(x);
+        break;
     case REJECT_UNKNOWN_SUB: reply_unknown_sub(x); break;
     case REJECT_ARITY: reply_wrong_arity(x); break;
     case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
@@ -343,11 +358,22 @@ static void run_gather(struct shard *shard, struct queued *q) {
     }
 }
 
+/* Do all commands of the client from here on lie in its kept input? (A batch may hold some from there and some from
+ * the bytes that the carrier passed later.) */
+static bool all_in_kept_input(const struct pipeline *p, uint32_t from, const struct client *client) {
+    uintptr_t begin = (uintptr_t)client->in.data;
+    for (uint32_t i = from; i < p->count; i++) {
+        const struct queued *q = &p->batch[i];
+        if (q->client == client && (uintptr_t)q->raw - begin >= client->in.len) return false;
+    }
+    return true;
+}
+
 /* Puts this client's commands from here on back into its input: it has more replies waiting than it reads. */
 static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from, enum client_wait why) {
     struct client *client = p->batch[from].client;
     const char *first = p->batch[from].raw;
-    bool kept = first >= client->in.data && first < client->in.data + client->in.len;
+    bool kept = all_in_kept_input(p, from, client);
     struct buf again;
     buf_init(&again, shard->heap, MEM_CLIENT_IN);
     for (uint32_t i = from; i < p->count; i++) {
@@ -370,16 +396,12 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
     client->in = again;
 }
 
-static bool may_run(struct shard *shard, struct pipeline *p, uint32_t i) {
-    struct client *client = p->batch[i].client;
-    if (LIKELY(client->wait == WAIT_NOTHING && buf_readable(&client->out) < OUT_PAUSE)) return true;
-    if (buf_readable(&client->out) >= OUT_PAUSE) {
-        put_back(shard, p, i, client->wait == WAIT_NOTHING ? WAIT_READER : (enum client_wait)client->wait);
-        return false;
-    }
-    /* A command that ran before in this batch made the client wait (a barrier, a pause). */
-    put_back(shard, p, i, (enum client_wait)client->wait);
-    return false;
+/* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then
+ * replies that it does not read, or that pile up behind one that is not there yet. */
+HOT_INLINE enum client_wait hindrance(const struct client *client) {
+    if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
+    if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
+    return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
 }
 
 static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
@@ -390,7 +412,11 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
         client->queued_remote -= q->fate == FATE_REMOTE;
         return;
     }
-    if (UNLIKELY(!may_run(shard, p, i))) return;
+    enum client_wait why = hindrance(client);
+    if (UNLIKELY(why != WAIT_NOTHING)) {
+        put_back(shard, p, i, why);
+        return;
+    }
     client->queued--;
     client->commands++;
     if (q->slot) client->last_command = q->slot;
@@ -426,6 +452,7 @@ static COLD void protocol_error(struct shard *shard, struct client *client, cons
     struct buf *out = direct ? &client->out : &client->replies.held;
     size_t mark = out->len;
     resp_errorf(out, "ERR %s", text);
+    settle_reply(client, out, mark);
     if (!direct) reply_queue_hold(&client->replies, mark);
     client->flags |= CLIENT_CLOSE_AFTER_REPLY;
     shard->stats.errors++;
@@ -466,10 +493,11 @@ enum take {
     TAKE_STOP,  /* nothing taken; the client has to wait, for bytes or for what client.wait says */
 };
 
-/* Commands after which the batch runs at once: what changes the client's state or takes several turns, and what
- * lives in the parser. */
+/* Commands after which the batch runs at once: what changes the client's or the shard's state (SELECT, CLIENT PAUSE)
+ * or takes several turns. */
 static bool runs_at_once(const struct queued *q) {
-    if (q->fate == FATE_LOCAL) return q->slot->row->where == ON_CONN && q->slot->barrier;
+    if (q->fate == FATE_LOCAL)
+        return (q->slot->row->where == ON_CONN || q->slot->row->where == ON_ALL) && q->slot->barrier;
     return q->fate != FATE_REJECT && (q->fate != FATE_REMOTE || q->slot->barrier);
 }
 
@@ -556,11 +584,14 @@ void pipeline_feed_kept(struct shard *shard, struct client *client) {
     client->need = 0;
 }
 
-/* Room for what is announced, but only when a good part of it has really arrived. */
+/* Room for what is announced, but only when a good part of it has really arrived; else a quarter more, so that a long
+ * command of many arguments, whose size is not announced, is not copied with every piece that arrives. */
 static bool reserve_input(struct client *client, size_t extra) {
+    if (client->in.cap - client->in.len >= extra) return true;
     size_t have = buf_readable(&client->in);
-    size_t want = have >= KEEP_EXACT_MIN && client->need > have + extra ? client->need - have : extra;
-    return client->in.cap - client->in.len >= extra || buf_try_reserve(&client->in, want);
+    size_t want = MAX(extra, have / 4);
+    if (have >= KEEP_EXACT_MIN && client->need > have + extra) want = client->need - have;
+    return buf_try_reserve(&client->in, want) || buf_try_reserve(&client->in, extra);
 }
 
 bool client_keep_input(struct shard *shard, struct client *client, struct slice bytes) {

@@ -93,12 +93,14 @@ static void reap_table(struct reaper *reaper) {
     struct doomed_table *doomed = reaper->tables;
     void *entries[PIECE_ENTRIES];
     size_t count = hashtable_drain(doomed->table, &doomed->position, entries, PIECE_ENTRIES);
+    uint64_t pending = reaper->pending;
     for (size_t i = 0; i < count; i++) {
         if (i + 8 < count) __builtin_prefetch(entries[i + 8]);
         reaper_take_entry(reaper, entries[i]);
     }
+    uint64_t large = reaper->pending - pending; /* wait again as blocks and are counted when those are freed */
     reaper->pending -= count;
-    reaper->freed += count;
+    reaper->freed += count - large;
     if (count) return;
     hashtable_delete(doomed->table, NULL);
     reaper->tables = doomed->next;

@@ -50,14 +50,31 @@ void reply_queue_hold(struct reply_queue *queue, size_t mark) {
     ASSERT(len <= UINT32_MAX);
     struct reply_place *place = append(queue);
     place->held = true;
-    place->bytes = (const char *)(uintptr_t)(mark + 1); /* an offset; plus one, so that it is never NULL */
+    place->bytes = (const char *)(uintptr_t)(queue->held_base + mark + 1); /* plus one, so that it is never NULL */
     place->len = (uint32_t)len;
 }
 
 static void move_out(struct reply_queue *queue, struct reply_place *place, struct message_pool *pool, struct buf *out) {
-    const char *bytes = place->held ? queue->held.data + (uintptr_t)place->bytes - 1 : place->bytes;
-    buf_append(out, bytes, place->len);
+    if (place->held) {
+        ASSERT((uintptr_t)place->bytes - 1 == queue->held_base + queue->held.read);
+        buf_append(out, queue->held.data + queue->held.read, place->len);
+        queue->held.read += place->len;
+    } else {
+        buf_append(out, place->bytes, place->len);
+    }
     if (place->message) message_release(pool, place->message);
+}
+
+/* A queue that never empties (a client that always has something outstanding) must not hold on to what has left. */
+static void trim_held(struct reply_queue *queue) {
+    struct buf *held = &queue->held;
+    if (reply_queue_empty(queue)) {
+        buf_reset(held, HELD_KEEP);
+        queue->held_base = 0;
+    } else if (held->read >= HELD_KEEP && held->read >= held->len / 2) {
+        queue->held_base += held->read;
+        buf_compact(held);
+    }
 }
 
 void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice bytes, struct message *message,
@@ -78,6 +95,5 @@ void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice b
         move_out(queue, place, pool, out);
         queue->head++;
     }
-    if (!reply_queue_empty(queue)) return;
-    buf_reset(&queue->held, HELD_KEEP);
+    trim_held(queue);
 }

@@ -16,7 +16,7 @@ struct message_pool;
 #define REPLY_QUEUE_MAX 1024
 
 struct reply_place {
-    const char *bytes; /* NULL until the reply is there; for held replies an offset into `held` */
+    const char *bytes; /* NULL until the reply is there; for held replies an offset (see held_base) plus one */
     uint32_t len;
     bool held;
     struct message *message; /* whose memory bytes points into */
@@ -26,7 +26,8 @@ struct reply_queue {
     struct reply_place *ring; /* REPLY_QUEUE_MAX places at most, grown by doubling; NULL while unused */
     uint32_t cap;
     uint64_t head, tail; /* place numbers; tail - head are queued */
-    struct buf held;
+    struct buf held;     /* read: what has moved to out */
+    uint64_t held_base;  /* bytes that ever left the front of held: offsets of places count from the very first byte */
 };
 
 void reply_queue_init(struct reply_queue *queue, struct heap *heap);

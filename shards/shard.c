@@ -75,8 +75,8 @@ static void delete_statistics(struct shard *shard) {
 void shard_delete(struct shard *shard) {
     ASSERT(!shard->clients_first);
     struct heap *heap = shard->heap;
+    reaper_delete(shard->shared.reaper); /* first: flushed tables still name their keyspace */
     delete_databases(shard);
-    reaper_delete(shard->shared.reaper);
     pipeline_delete(shard->pipeline, heap);
     message_pool_deinit(&shard->messages);
     buf_pool_deinit(&shard->replies);
@@ -105,7 +105,7 @@ void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
     shard->now_ns = now_ns;
     shard->now_ms = now_ms;
     shard->shared.now_ms = now_ms;
-    shard->shared.access = (uint32_t)(now_ms / 1000);
+    shard->shared.access = (uint32_t)(now_ms / 1000) & 0xFFFFFF;
     if (!shard->started_ms) shard->started_ms = now_ms;
     shard->stats.turns++;
 }
@@ -219,14 +219,20 @@ static bool drain_mailboxes(struct shard *shard) {
     if (atomic_load_explicit(shard->pending[shard->id], memory_order_relaxed))
         shard->inbox_more |= atomic_exchange(shard->pending[shard->id], 0);
     uint32_t budget = TURN_MESSAGES;
-    for (uint64_t left = shard->inbox_more; left && budget; left &= left - 1) {
-        uint32_t from = (uint32_t)__builtin_ctzll(left);
+    uint64_t left = shard->inbox_more;
+    while (left && budget) {
+        /* Round robin from where the last turn stopped, so that busy senders do not starve the others. */
+        uint64_t later = left & ~0ull << shard->inbox_next;
+        uint32_t from = (uint32_t)__builtin_ctzll(later ? later : left);
         struct message *messages[16];
-        uint32_t count = mailbox_drain(shard->inbox[from], messages, MIN(budget, (uint32_t)ARRAY_LEN(messages)));
+        uint32_t asked = MIN(budget, (uint32_t)ARRAY_LEN(messages));
+        uint32_t count = mailbox_drain(shard->inbox[from], messages, asked);
         shard->stats.queue_depth_max = MAX(shard->stats.queue_depth_max, (uint64_t)count);
         for (uint32_t i = 0; i < count; i++) receive(shard, messages[i]);
         budget -= count;
-        if (count < ARRAY_LEN(messages)) shard->inbox_more &= ~(1ull << from);
+        if (count < asked) shard->inbox_more &= ~(1ull << from);
+        left &= ~(1ull << from);
+        shard->inbox_next = (from + 1) % SHARDS_MAX;
     }
     return shard->inbox_more != 0;
 }

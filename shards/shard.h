@@ -92,6 +92,7 @@ struct shard {
     struct message_pool messages;
     uint64_t to_wake;    /* shards that were posted to in this turn */
     uint64_t inbox_more; /* inboxes that were not drained to the end */
+    uint32_t inbox_next; /* where draining goes on */
     struct pipeline *pipeline;
     struct job *jobs; /* sliced commands under way */
     bool jobs_busy;   /* one of them has work to do now, rather than to wait for its time */

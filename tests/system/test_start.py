@@ -94,7 +94,7 @@ class Start(unittest.TestCase):
 
     @sherd_only
     def test_bad_threads_are_refused(self):
-        for value in ("0", "-1", "abc", "100000"):
+        for value in ("-1", "abc", "65", "100000"):
             code, output = run("--port", str(free_port()), "--threads", value)
             self.assertNotEqual(code, 0, "--threads %s was accepted:\n%s" % (value, output))
 
