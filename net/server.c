@@ -38,6 +38,7 @@ static const struct command *const *command_tables(void) {
         shard_commands,
         conn_commands,
         server_commands,
+        info_commands,
         NULL};
     return tables;
 }

@@ -20,7 +20,9 @@ bool exec_read(struct exec *x, uint32_t at, enum value_type type, struct key_ref
 }
 
 struct entry *exec_open_any(struct exec *x, uint32_t at, struct key_ref *ref) {
-    return keyspace_open(x->keys, x->argv[at], exec_hash(x, at), ref);
+    struct entry *entry = keyspace_open(x->keys, x->argv[at], exec_hash(x, at), ref);
+    if (entry && !(x->flags & CLIENT_NO_TOUCH)) keyspace_touch(x->keys, entry);
+    return entry;
 }
 
 struct entry *exec_read_any(struct exec *x, uint32_t at, struct key_ref *ref) {

@@ -32,7 +32,7 @@ static struct gather *gather_new(const struct exec *x, command_across run, bool 
     gather->sending = (struct gather_part *)(gather + 1);
     gather->answered = gather->sending + cap;
     gather->started_tick = home->last_tick;
-    buf_init(&gather->out, home->heap, MEM_MESSAGE);
+    buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
     if (!copy_argv) return gather;
     gather->argc = x->argc;
     gather->argv = (struct slice *)(gather->answered + cap);
@@ -53,6 +53,18 @@ static void drop_parts(struct gather *gather, struct gather_part *parts, uint32_
     memset(parts, 0, count * sizeof *parts);
 }
 
+/* A large reply is not copied again when nothing stands before it. */
+static void hand_over(struct shard *home, struct buf *from, struct buf *to) {
+    if (buf_readable(to) > 0 || from->len < BUF_POOL_BYTES) {
+        buf_append_slice(to, buf_slice(from));
+        return;
+    }
+    buf_pool_give_back(&home->replies, to);
+    struct buf empty = *to;
+    *to = *from;
+    *from = empty;
+}
+
 static void gather_finish(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;
@@ -60,8 +72,8 @@ static void gather_finish(struct gather *gather) {
     if (client) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {
-            buf_append_slice(&client->out, buf_slice(&gather->out));
             client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
+            hand_over(home, &gather->out, &client->out);
         }
         client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
         client->gather = NULL;

@@ -96,9 +96,13 @@ struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_
         return NULL;
     }
     keyspace->shared->hits++;
-    /* Compared first: the line stays clean unless the second has changed. */
-    if (entry->access != keyspace->shared->access && !no_touch) entry->access = keyspace->shared->access;
+    if (!no_touch) keyspace_touch(keyspace, entry);
     return entry;
+}
+
+void keyspace_touch(const struct keyspace *keyspace, struct entry *entry) {
+    /* Compared first: the line stays clean unless the second has changed. */
+    if (entry->access != keyspace->shared->access) entry->access = keyspace->shared->access & 0xFFFFFF;
 }
 
 /* Puts the entry into the table, or in place of ref's present one (whose memory is somebody else's business), and

@@ -54,6 +54,8 @@ struct entry *keyspace_open(struct keyspace *keyspace, struct slice key, uint64_
 struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_t hash, bool no_touch,
                             struct key_ref *ref);
 
+void keyspace_touch(const struct keyspace *keyspace, struct entry *entry); /* it is used now */
+
 /* Creates or replaces, whatever type was there. */
 void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct slice value, uint64_t deadline_ms,
                          bool allow_int);
