@@ -127,7 +127,7 @@ def config(g):
         return one(b"CONFIG", g.word(b"GET"), *[g.pick(SHARED_OPTIONS) for _ in range(g.between(1, 2))], compare=same.pairs)
     return one(b"CONFIG", b"SET", *g.pick([[b"nosuch", b"1"], [b"appendonly", b"maybe"], [b"maxmemory-policy", b"foo"], [b"maxclients", b"abc"],
                                            [b"timeout", b"-1"], [b"timeout", b"0"], [b"timeout", b"0", b"nosuch", b"1"],
-                                           [b"timeout", b"0", b"timeout", b"0"], [b"databases", b"5"], [b"port", b"abc"]]))
+                                           [b"timeout", b"0", b"timeout", b"0"], [b"databases", b"5"]]))
 
 
 def memory_usage(g):
