@@ -58,11 +58,17 @@ void keyspace_delete(struct keyspace *keyspace) {
     heap_free(keyspace->shared->store.heap, MEM_INDEX, keyspace, sizeof *keyspace);
 }
 
+/* A function that only prefetches has no effect that gcc's analysis of whole functions knows of, so it drops the calls;
+ * the empty statement is one it must keep. */
+#define KEEP_CALL __asm__ volatile("")
+
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint64_t hash) {
+    KEEP_CALL;
     ht_prefetch_bucket(keyspace->table, hash);
 }
 
 void keyspace_prefetch_entry(const struct keyspace *keyspace, uint64_t hash) {
+    KEEP_CALL;
     ht_prefetch_entry(keyspace->table, hash);
 }
 
@@ -127,12 +133,12 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
     if (LIKELY(old && !is_large(old))) {
         bool was_timed = old->flags & ENTRY_TIMED;
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
-        entry->access = keyspace->shared->access;
+        entry->access = keyspace->shared->access & 0xFFFFFF;
         if (entry != old || was_timed || deadline_ms) install(keyspace, ref, entry, was_timed);
         return;
     }
     struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
-    entry->access = keyspace->shared->access;
+    entry->access = keyspace->shared->access & 0xFFFFFF;
     install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
     if (old) reaper_take_entry(keyspace->shared->reaper, old);
 }
@@ -142,7 +148,7 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
     struct entry *old = ref->entry;
     if (!old) {
         struct entry *entry = entry_new_int(store, ref->key, value, 0);
-        entry->access = keyspace->shared->access;
+        entry->access = keyspace->shared->access & 0xFFFFFF;
         install(keyspace, ref, entry, false);
         return;
     }

@@ -1,0 +1,539 @@
+/* The played surroundings of shards. The carrier below follows net/conn.c in what it asks of the pipeline and when. */
+#include "tests/support/machine.h"
+#include "shards/cmd_tables.h"
+#include "shards/gather.h"
+#include "shards/mailbox.h"
+#include "shards/pipeline.h"
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define IN_PAUSE    (64 * 1024) /* as CONN_IN_PAUSE */
+#define PIECES_MAX  64
+#define TABLES_MAX  32
+#define REPLY_SLACK (4 * 1024 * 1024) /* one reply, and what was outstanding when the limit was reached */
+
+struct thread_sim {
+    struct sim *sim;
+    struct shard *shard;
+    uint32_t id;
+    bool awake;
+    uint64_t due_ns;
+    struct peer *attend, **attend_end;
+    _Atomic uint64_t pending;
+    char *pieces[PIECES_MAX]; /* input of this turn */
+    uint32_t piece_count;
+};
+
+struct sim {
+    uint32_t count;
+    struct thread_sim threads[SIM_SHARDS_MAX];
+    struct mailbox *mailboxes[SIM_SHARDS_MAX * SIM_SHARDS_MAX];
+    struct peer *peers;
+    uint32_t peer_count;
+    struct prng prng;
+    struct clock_manual clock;
+    struct heap *heap; /* of the registry and the peers' own buffers */
+    struct command_registry *registry;
+    struct config config;
+    struct log log;
+    int64_t idle[MEM_CLASSES]; /* bytes of all shards together before anything happened */
+};
+
+/* --- host --- */
+
+static void wake(void *ctx, uint32_t to) {
+    ((struct thread_sim *)ctx)->sim->threads[to].awake = true;
+}
+
+static void attend_peer(struct thread_sim *thread, struct peer *peer) {
+    if (peer->attending) return;
+    peer->attending = true;
+    peer->next_attend = NULL;
+    *thread->attend_end = peer;
+    thread->attend_end = &peer->next_attend;
+}
+
+static void attend(void *ctx, struct client *client) {
+    attend_peer(ctx, (struct peer *)client);
+}
+
+static uint64_t ticks(void *ctx) {
+    struct clock_manual *clock = &((struct thread_sim *)ctx)->sim->clock;
+    return clock->mono_ns;
+}
+
+static void no_line(void *ctx, const char *line, size_t len) {
+    (void)ctx, (void)line, (void)len;
+}
+
+/* --- birth and death --- */
+
+static void make_registry(struct sim *sim, const struct command *const *more) {
+    const struct command *tables[TABLES_MAX] = {string_commands,  string_edit_commands, string_many_commands,
+                                                generic_commands, expire_commands,      rename_commands,
+                                                scan_commands,    dump_commands,        database_commands,
+                                                shard_commands};
+    uint32_t count = 10;
+    for (; more && *more; more++) tables[count++] = *more;
+    tables[count] = NULL;
+    sim->registry = command_registry_new(sim->heap, tables);
+}
+
+static void make_shard(struct sim *sim, uint32_t id, const struct sim_options *options) {
+    struct mailbox *out[SHARDS_MAX], *in[SHARDS_MAX];
+    _Atomic uint64_t *pending[SHARDS_MAX];
+    for (uint32_t i = 0; i < sim->count; i++) {
+        out[i] = sim->mailboxes[id * sim->count + i];
+        in[i] = sim->mailboxes[i * sim->count + id];
+        pending[i] = &sim->threads[i].pending;
+    }
+    struct thread_sim *thread = &sim->threads[id];
+    thread->sim = sim;
+    thread->id = id;
+    thread->awake = true;
+    thread->attend_end = &thread->attend;
+    struct shard_options shard = {
+        .id = id,
+        .count = sim->count,
+        .db_count = options->db_count,
+        .hash_seed = {1, 2},
+        .random_seed = prng_next(&sim->prng),
+        .host = {.ctx = thread, .wake = wake, .attend = attend, .ticks = ticks, .tick_ns = 1},
+        .registry = sim->registry,
+        .config = &sim->config,
+        .log = &sim->log,
+        .outbox = out,
+        .inbox = in,
+        .pending = pending,
+    };
+    assert_set_shard((int)id);
+    thread->shard = shard_new(&shard);
+    assert_set_shard(-1);
+}
+
+static int64_t used(const struct sim *sim, enum mem_class owner) {
+    int64_t sum = 0; /* single heaps may be negative: messages travel */
+    for (uint32_t i = 0; i < sim->count; i++) sum += heap_used(sim->threads[i].shard->heap, owner);
+    return sum;
+}
+
+struct sim *sim_new(const struct sim_options *options) {
+    struct sim *sim = calloc(1, sizeof *sim);
+    ASSERT(sim && options->shards > 0 && options->shards <= SIM_SHARDS_MAX);
+    sim->count = options->shards;
+    sim->heap = heap_new();
+    prng_init(&sim->prng, options->seed);
+    clock_manual_init(&sim->clock, 1000000000, 1700000000ull * 1000000);
+    config_init(&sim->config);
+    log_init(&sim->log, no_line, NULL, clock_manual_port(&sim->clock), LOG_LEVEL_NOTHING, 'M');
+    make_registry(sim, options->tables);
+    for (uint32_t i = 0; i < sim->count * sim->count; i++)
+        if (i / sim->count != i % sim->count) sim->mailboxes[i] = mailbox_new(options->mailbox_capacity);
+    for (uint32_t i = 0; i < sim->count; i++) make_shard(sim, i, options);
+    for (int i = 0; i < MEM_CLASSES; i++) sim->idle[i] = used(sim, (enum mem_class)i);
+    return sim;
+}
+
+static void free_peer(struct peer *peer) {
+    buf_deinit(&peer->script);
+    buf_deinit(&peer->got);
+    free(peer);
+}
+
+static void release(struct peer *peer) {
+    struct client *client = &peer->client;
+    struct buf_pool *pool = &client->home->replies;
+    buf_pool_give_back(pool, &peer->sending);
+    buf_pool_give_back(pool, &client->out);
+    client_deinit(client);
+    peer->gone = true;
+}
+
+static void delete_peers(struct sim *sim) {
+    while (sim->peers) {
+        struct peer *peer = sim->peers;
+        sim->peers = peer->next;
+        ASSERT(peer->gone);
+        free_peer(peer);
+    }
+}
+
+/* Nothing may be left: every message, buffer and place went back to where it came from. */
+static void check_memory(struct sim *sim) {
+    for (uint32_t i = 0; i < sim->count; i++) {
+        message_pool_deinit(&sim->threads[i].shard->messages);
+        buf_pool_deinit(&sim->threads[i].shard->replies);
+    }
+    ASSERT(used(sim, MEM_MESSAGE) == sim->idle[MEM_MESSAGE]);
+    ASSERT(used(sim, MEM_CLIENT_OUT) == sim->idle[MEM_CLIENT_OUT]);
+    ASSERT(used(sim, MEM_CLIENT_IN) == sim->idle[MEM_CLIENT_IN]);
+}
+
+void sim_delete(struct sim *sim) {
+    for (struct peer *peer = sim->peers; peer; peer = peer->next)
+        if (!peer->gone) sim_vanish(peer);
+    ASSERT(sim_settle(sim, 10000000));
+    sim_check_idle(sim);
+    delete_peers(sim);
+    check_memory(sim);
+    for (uint32_t i = 0; i < sim->count; i++) {
+        assert_set_shard((int)i);
+        shard_delete(sim->threads[i].shard);
+    }
+    assert_set_shard(-1);
+    for (uint32_t i = 0; i < sim->count * sim->count; i++)
+        if (sim->mailboxes[i]) mailbox_delete(sim->mailboxes[i]);
+    command_registry_delete(sim->registry, sim->heap);
+    ASSERT(heap_used(sim->heap, MEM_CLIENT_IN) == 0 && heap_used(sim->heap, MEM_CLIENT_OUT) == 0);
+    heap_delete(sim->heap);
+    free(sim);
+}
+
+struct shard *sim_shard(struct sim *sim, uint32_t id) {
+    return sim->threads[id].shard;
+}
+
+struct prng *sim_prng(struct sim *sim) {
+    return &sim->prng;
+}
+
+uint64_t sim_now_ms(const struct sim *sim) {
+    return sim->clock.real_ns / 1000000;
+}
+
+/* --- the carrier --- */
+
+static void address(const struct client *client, bool local, char *out, size_t out_size) {
+    snprintf(out, out_size, "%s:%u", local ? "here" : "peer", ((const struct peer *)client)->number);
+}
+
+static int descriptor(const struct client *client) {
+    (void)client;
+    return -1;
+}
+
+static const struct client_carrier carrier = {.address = address, .descriptor = descriptor};
+
+struct peer *sim_connect(struct sim *sim, uint32_t shard) {
+    struct peer *peer = calloc(1, sizeof *peer), **end = &sim->peers;
+    ASSERT(peer);
+    while (*end) end = &(*end)->next;
+    *end = peer;
+    peer->sim = sim;
+    peer->number = ++sim->peer_count;
+    assert_set_shard((int)shard);
+    client_init(&peer->client, sim->threads[shard].shard, &carrier, peer->number);
+    assert_set_shard(-1);
+    buf_init(&peer->sending, sim->threads[shard].shard->heap, MEM_CLIENT_OUT);
+    buf_init(&peer->script, sim->heap, MEM_CLIENT_IN);
+    buf_init(&peer->got, sim->heap, MEM_CLIENT_OUT);
+    return peer;
+}
+
+void sim_say(struct peer *peer, const void *bytes, size_t len) {
+    buf_append(&peer->script, bytes, len);
+}
+
+static struct thread_sim *thread_of(const struct peer *peer) {
+    return &peer->sim->threads[peer->client.home->id];
+}
+
+static void close_peer(struct peer *peer) {
+    if (!peer->closing) {
+        peer->closing = true;
+        peer->client.flags |= CLIENT_CLOSE_NOW;
+        peer->sending_now = false; /* the kernel gives everything back */
+    }
+    attend_peer(thread_of(peer), peer);
+}
+
+void sim_vanish(struct peer *peer) {
+    if (peer->gone) return;
+    close_peer(peer);
+}
+
+static void try_free(struct peer *peer) {
+    const struct client *client = &peer->client;
+    if (peer->attending || peer->sending_now || client->queued || client->gather ||
+        !reply_queue_empty(&client->replies) || client->flags & CLIENT_DIRTY_OUT)
+        return;
+    release(peer);
+}
+
+static bool all_done(const struct peer *peer) {
+    const struct client *client = &peer->client;
+    return client->queued == 0 && !client->gather && reply_queue_empty(&client->replies) && !peer->sending_now &&
+           buf_readable(&client->out) == 0;
+}
+
+static bool wants_input(const struct peer *peer) {
+    const struct client *client = &peer->client;
+    if (peer->gone || peer->closing || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY)) return false;
+    return client->wait == WAIT_NOTHING || buf_readable(&client->in) <= IN_PAUSE;
+}
+
+static bool has_input(const struct peer *peer) {
+    return wants_input(peer) && buf_readable(&peer->script) > 0;
+}
+
+static void settle_peer(struct peer *peer) {
+    struct client *client = &peer->client;
+    if (peer->closing) {
+        try_free(peer);
+        return;
+    }
+    bool ends = client->flags & CLIENT_CLOSE_AFTER_REPLY || (peer->hung_up && client->wait == WAIT_NOTHING);
+    if (client->flags & CLIENT_CLOSE_NOW || (ends && all_done(peer))) {
+        peer->closed = true;
+        close_peer(peer);
+    }
+}
+
+static void take_input(struct peer *peer, struct slice bytes) {
+    struct client *client = &peer->client;
+    struct shard *shard = client->home;
+    if (buf_readable(&client->in) == 0 && client->wait == WAIT_NOTHING) {
+        size_t taken = pipeline_feed(shard, client, bytes);
+        ASSERT(taken <= bytes.len);
+        client_keep_input(shard, client, slice_of(bytes.ptr + taken, bytes.len - taken));
+    } else if (client_keep_input(shard, client, bytes)) {
+        pipeline_feed_kept(shard, client);
+    }
+    if (client->wait != WAIT_NOTHING || client->flags & CLIENT_CLOSE_NOW) attend_peer(thread_of(peer), peer);
+}
+
+/* The next piece of the script, in a block of exactly its size. */
+static void feed(struct peer *peer) {
+    struct sim *sim = peer->sim;
+    struct thread_sim *thread = thread_of(peer);
+    struct slice rest = buf_slice(&peer->script);
+    size_t max = peer->piece_max ? MIN(peer->piece_max, rest.len) : rest.len;
+    max = MIN(max, (size_t)16 * 1024); /* a receive buffer */
+    size_t len = max;
+    if (peer->piece_max != 1 && prng_below(&sim->prng, 4)) len = 1 + (size_t)prng_below(&sim->prng, max);
+    char *piece = malloc(len);
+    ASSERT(piece);
+    memcpy(piece, rest.ptr, len);
+    thread->pieces[thread->piece_count++] = piece;
+    peer->script.read += len;
+    take_input(peer, slice_of(piece, len));
+}
+
+static void flush_peer(struct peer *peer) {
+    struct client *client = &peer->client;
+    if (peer->closing) {
+        attend_peer(thread_of(peer), peer);
+        return;
+    }
+    if (peer->sending_now) return;
+    if (buf_readable(&client->out) == 0) {
+        buf_pool_give_back(&client->home->replies, &client->out);
+        if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
+        return;
+    }
+    struct buf empty = peer->sending;
+    peer->sending = client->out;
+    client->out = empty;
+    peer->sent = 0;
+    peer->sending_now = true;
+}
+
+/* The kernel took some of what is being sent, or all. */
+static void sent(struct peer *peer) {
+    struct client *client = &peer->client;
+    struct prng *prng = &peer->sim->prng;
+    size_t rest = peer->sending.len - peer->sent;
+    size_t now = prng_below(prng, 3) ? rest : 1 + (size_t)prng_below(prng, rest);
+    buf_append(&peer->got, peer->sending.data + peer->sent, now);
+    peer->sent += now;
+    if (now < rest) return;
+    peer->sending_now = false;
+    buf_pool_give_back(&client->home->replies, &peer->sending);
+    if (buf_readable(&client->out) > 0) flush_peer(peer);
+    if (client->wait == WAIT_READER) pipeline_resume(client->home, client);
+    if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
+}
+
+/* --- the turn --- */
+
+static void attend_all(struct thread_sim *thread) {
+    struct peer *peer = thread->attend;
+    thread->attend = NULL;
+    thread->attend_end = &thread->attend;
+    while (peer) {
+        struct peer *next = peer->next_attend;
+        peer->attending = false;
+        if (!peer->closing && !(peer->client.flags & CLIENT_CLOSE_NOW))
+            pipeline_feed_kept(peer->client.home, &peer->client);
+        settle_peer(peer);
+        peer = next;
+    }
+    pipeline_run(thread->shard);
+}
+
+static bool is_home(const struct peer *peer, const struct thread_sim *thread) {
+    return !peer->gone && peer->client.home == thread->shard;
+}
+
+static void reap(struct thread_sim *thread) {
+    struct sim *sim = thread->sim;
+    for (struct peer *peer = sim->peers; peer; peer = peer->next) {
+        if (!is_home(peer, thread)) continue;
+        if (peer->sending_now && !peer->stalled && prng_below(&sim->prng, 4)) sent(peer);
+        for (int i = 0; i < 4 && has_input(peer) && thread->piece_count < PIECES_MAX; i++)
+            if (prng_below(&sim->prng, 3)) feed(peer);
+    }
+}
+
+static void free_pieces(struct thread_sim *thread) {
+    while (thread->piece_count) free(thread->pieces[--thread->piece_count]);
+}
+
+static bool has_events(const struct thread_sim *thread) {
+    if (thread->attend || thread->shard->dirty) return true;
+    for (const struct peer *peer = thread->sim->peers; peer; peer = peer->next)
+        if (is_home(peer, thread) && (has_input(peer) || (peer->sending_now && !peer->stalled))) return true;
+    return false;
+}
+
+static void turn(struct thread_sim *thread) {
+    struct sim *sim = thread->sim;
+    struct shard *shard = thread->shard;
+    assert_set_shard((int)thread->id);
+    thread->awake = false;
+    shard_turn_begin(shard, sim->clock.mono_ns, sim->clock.real_ns / 1000000);
+    reap(thread);
+    pipeline_run(shard);
+    if (thread->attend) attend_all(thread);
+    bool more = shard_turn(shard);
+    struct client *client;
+    while ((client = shard_next_dirty(shard))) flush_peer((struct peer *)client);
+    free_pieces(thread);
+    uint64_t wait_ns = more ? 0 : shard_wait_ns(shard);
+    thread->due_ns = wait_ns == UINT64_MAX ? UINT64_MAX : sim->clock.mono_ns + wait_ns;
+    assert_set_shard(-1);
+}
+
+/* A thread does not sleep while `pending` is set (net/thread.c looks at it before it blocks). */
+static bool may_run(struct thread_sim *thread) {
+    return thread->awake || atomic_load(&thread->pending) || thread->due_ns <= thread->sim->clock.mono_ns ||
+           has_events(thread);
+}
+
+static void advance_to_next_timer(struct sim *sim) {
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < sim->count; i++) due = MIN(due, sim->threads[i].due_ns);
+    ASSERT(due != UINT64_MAX && due > sim->clock.mono_ns);
+    clock_manual_advance_ns(&sim->clock, due - sim->clock.mono_ns);
+}
+
+void sim_step(struct sim *sim) {
+    uint32_t start = (uint32_t)prng_below(&sim->prng, sim->count);
+    for (uint32_t i = 0; i < sim->count; i++) {
+        struct thread_sim *thread = &sim->threads[(start + i) % sim->count];
+        if (!may_run(thread)) continue;
+        turn(thread);
+        clock_manual_advance_ns(&sim->clock, prng_below(&sim->prng, 50000));
+        return;
+    }
+    advance_to_next_timer(sim);
+}
+
+bool sim_peer_busy(const struct peer *peer) {
+    const struct client *client = &peer->client;
+    if (peer->gone) return false;
+    if (peer->closing || peer->attending) return true;
+    bool deaf = client->flags & CLIENT_CLOSE_AFTER_REPLY;
+    bool output = !peer->stalled && (peer->sending_now || buf_readable(&client->out) > 0);
+    if (output || client->queued || client->gather || !reply_queue_empty(&client->replies)) return true;
+    if (peer->stalled) return client->wait != WAIT_READER && client->wait != WAIT_NOTHING;
+    return client->wait != WAIT_NOTHING || (!deaf && buf_readable(&peer->script) > 0) ||
+           (deaf && !peer->closing);
+}
+
+static bool shard_busy(const struct thread_sim *thread) {
+    const struct shard *shard = thread->shard;
+    if (shard->jobs || shard->dirty || thread->attend || shard->inbox_more) return true;
+    for (uint32_t i = 0; i < shard->count; i++) {
+        if (shard->unsent[i] || shard->outgoing[i]) return true;
+        if (i != shard->id && !mailbox_empty(shard->inbox[i])) return true;
+    }
+    return false;
+}
+
+static bool all_idle(const struct sim *sim) {
+    for (const struct peer *peer = sim->peers; peer; peer = peer->next)
+        if (sim_peer_busy(peer)) return false;
+    for (uint32_t i = 0; i < sim->count; i++)
+        if (shard_busy(&sim->threads[i])) return false;
+    return true;
+}
+
+bool sim_settle(struct sim *sim, uint64_t steps_max) {
+    for (uint64_t i = 0; i < steps_max; i++) {
+        if (all_idle(sim)) return true;
+        sim_step(sim);
+        if (i % 64 == 0) sim_check(sim);
+    }
+    return all_idle(sim);
+}
+
+void sim_advance_ms(struct sim *sim, uint64_t ms) {
+    uint64_t until = sim->clock.mono_ns + ms * 1000000;
+    while (sim->clock.mono_ns < until) sim_step(sim);
+}
+
+/* --- invariants --- */
+
+static void check_peer(const struct peer *peer) {
+    const struct client *client = &peer->client;
+    if (peer->gone) return;
+    ASSERT(client->queued == 0 && client->queued_remote == 0); /* between turns the batch is empty */
+    ASSERT(reply_queue_len(&client->replies) <= REPLY_QUEUE_MAX);
+    ASSERT((client->wait == WAIT_GATHER) == (client->gather != NULL));
+    ASSERT(client->wait != WAIT_REPLIES || !reply_queue_empty(&client->replies));
+    ASSERT(client->wait != WAIT_READER || buf_readable(&client->out) > 0 || peer->sending_now || peer->attending);
+    ASSERT(!reply_queue_empty(&client->replies) || buf_readable(&client->replies.held) == 0);
+    ASSERT(buf_readable(&client->out) <= OUT_PAUSE + REPLY_SLACK);
+    ASSERT(buf_readable(&client->replies.held) <= REPLY_SLACK);
+    ASSERT(buf_readable(&client->in) <= IN_PAUSE + REPLY_SLACK);
+    ASSERT(buf_readable(&client->out) == 0 || peer->sending_now || client->flags & CLIENT_DIRTY_OUT || peer->closing);
+}
+
+void sim_check(const struct sim *sim) {
+    for (const struct peer *peer = sim->peers; peer; peer = peer->next) check_peer(peer);
+}
+
+void sim_check_idle(struct sim *sim) {
+    sim_check(sim);
+    for (uint32_t i = 0; i < sim->count; i++) {
+        ASSERT(!shard_busy(&sim->threads[i]));
+        assert_set_shard((int)i);
+        shard_check(sim->threads[i].shard);
+        assert_set_shard(-1);
+    }
+    for (const struct peer *peer = sim->peers; peer; peer = peer->next) {
+        if (peer->gone) continue;
+        ASSERT(!peer->client.gather && reply_queue_empty(&peer->client.replies));
+    }
+}
+
+void sim_explain(const struct sim *sim) {
+    for (const struct peer *peer = sim->peers; peer; peer = peer->next) {
+        const struct client *client = &peer->client;
+        if (peer->gone) continue;
+        fprintf(stderr,
+                "peer %u on shard %u: wait %u, flags %x, %zu unsent of script, in %zu (need %zu), out %zu, replies %u, "
+                "gather %d, sending %d, attending %d, closing %d, stalled %d\n",
+                peer->number, client->home->id, client->wait, client->flags, buf_readable(&peer->script),
+                buf_readable(&client->in), client->need, buf_readable(&client->out), reply_queue_len(&client->replies),
+                client->gather != NULL, peer->sending_now, peer->attending, peer->closing, peer->stalled);
+    }
+    for (uint32_t i = 0; i < sim->count; i++) {
+        const struct thread_sim *thread = &sim->threads[i];
+        fprintf(stderr, "shard %u: busy %d, pending %llx, inbox_more %llx, due in %lld ns\n", i, shard_busy(thread),
+                (unsigned long long)atomic_load(&thread->pending), (unsigned long long)thread->shard->inbox_more,
+                (long long)(thread->due_ns - sim->clock.mono_ns));
+    }
+}

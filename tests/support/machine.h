@@ -1,0 +1,69 @@
+/* Machine: N shards in one process and thread, with scripted clients and a seeded scheduler. The seed of the simulator.
+ *
+ * The shards and their mailboxes are the real ones; what is played is everything around them: the clock, the carrier of a
+ * client's bytes (net/conn.c in production), and who has a turn when. A shard has a turn only when something in production
+ * would wake it: a note from another shard, bytes, a finished send, or its own timer. So a lost wake-up is a hang, and
+ * a hang is a failure with a seed.
+ *
+ * A peer is one scripted client: its bytes are cut at random and each piece lives in a block of its own that is freed
+ * when the turn ends, so that the sanitizer sees whoever keeps a slice too long. It can stop reading and it can vanish.
+ *
+ * Thread    one. Ownership: sim_delete frees everything, peers included, and checks that nothing is left anywhere. */
+#pragma once
+#include "core/clock.h"
+#include "core/prng.h"
+#include "shards/shard.h"
+
+#define SIM_SHARDS_MAX 16
+
+struct sim;
+
+struct sim_options {
+    uint32_t shards;
+    uint32_t mailbox_capacity; /* a power of two; small ones exercise `unsent` */
+    uint32_t db_count;
+    uint64_t seed;
+    const struct command *const *tables; /* NULL-ended, beside those of shards/cmd_tables.h; NULL: none */
+};
+
+/* What a peer has received so far is in `got`, what it will send in `script` (see sim_say). */
+struct peer {
+    struct client client; /* first: a client is cast back to its peer */
+    struct sim *sim;
+    struct peer *next;
+    struct peer *next_attend;
+    uint32_t number;
+    struct buf script; /* all it will send; script.read is how far it is */
+    struct buf got;
+    struct buf sending; /* in the "kernel" */
+    size_t sent;
+    size_t piece_max; /* longest piece its bytes are cut into; 0: no limit */
+    bool sending_now, attending, closing, gone;
+    bool stalled; /* does not read: sends do not finish */
+    bool hung_up; /* sends no more */
+    bool closed;  /* by the server */
+};
+
+struct sim *sim_new(const struct sim_options *options);
+void sim_delete(struct sim *sim); /* panics when something is left over */
+
+struct shard *sim_shard(struct sim *sim, uint32_t id);
+struct prng *sim_prng(struct sim *sim);
+uint64_t sim_now_ms(const struct sim *sim);
+
+struct peer *sim_connect(struct sim *sim, uint32_t shard);
+void sim_say(struct peer *peer, const void *bytes, size_t len); /* appends to the script */
+void sim_vanish(struct peer *peer); /* resets the connection: freed when nobody names it any more */
+bool sim_peer_busy(const struct peer *peer); /* bytes to send, or commands or replies under way */
+
+/* One turn of one shard, chosen among those that have a reason; the clock moves on. */
+void sim_step(struct sim *sim);
+/* Steps until no peer is busy (stalled ones aside) and no shard has work; false after too many steps: something hangs. */
+bool sim_settle(struct sim *sim, uint64_t steps_max);
+void sim_advance_ms(struct sim *sim, uint64_t ms); /* moves the clock, with turns in between */
+/* Every invariant that holds between turns. */
+void sim_check(const struct sim *sim);
+/* And those that hold when nothing is under way: no gathers, no jobs, no messages out. */
+void sim_check_idle(struct sim *sim);
+/* Prints why every peer is not done, to standard error. */
+void sim_explain(const struct sim *sim);
