@@ -105,7 +105,7 @@ static void cmd_hello(struct exec *x) {
     int64_t version;
     if (!hello_version(x, &version) || !hello_options(x)) return;
     if (!(x->client->flags & CLIENT_AUTHENTICATED)) {
-        reply_error(x, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
+        reply_error(x, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
                        "AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
                        "version at the same time");
         return;

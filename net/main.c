@@ -69,9 +69,9 @@ static enum status enter_directory(struct config *config, struct error *error) {
     return ST_OK;
 }
 
-static void write_pid_file(const struct server *server) {
-    if (!server->config.pidfile[0]) return;
-    FILE *file = fopen(server->config.pidfile, "w");
+static void write_pid_file(const struct config *config) {
+    if (!config->pidfile[0]) return;
+    FILE *file = fopen(config->pidfile, "w");
     if (!file) return;
     fprintf(file, "%d\n", getpid());
     fclose(file);
@@ -89,12 +89,12 @@ static int serve(const struct config *config, const char *config_path) {
         server_delete(server);
         return fail(&error);
     }
-    write_pid_file(server);
-    start_report_ready(server);
+    write_pid_file(config);
+    start_report_ready(server, config);
     wait_for_stop(server, &signals);
     server_stop(server);
     server_join(server);
-    if (server->config.pidfile[0]) unlink(server->config.pidfile);
+    if (config->pidfile[0]) unlink(config->pidfile);
     log_line(&server->log, LOG_LEVEL_WARNING, "sherd is now ready to exit, bye bye...");
     server_delete(server);
     return 0;

@@ -46,7 +46,6 @@ struct server {
     double tick_ns;
     int stop_fd; /* eventfd; readable when the server stops */
     char os[256];          /* uname: "Linux 6.18.44 x86_64" */
-    uint64_t used_startup; /* bytes in all heaps once everything had started */
 
     /* --- options --- */
     pthread_mutex_t config_lock;
@@ -56,10 +55,12 @@ struct server {
     /* --- changed by several threads, rarely --- */
     _Alignas(CACHE_LINE) _Atomic uint64_t client_count;
     _Atomic uint64_t next_client_id;
+    _Atomic uint64_t used_startup; /* bytes in all heaps once everything had started */
     _Atomic uint64_t used_peak; /* largest sum over all heaps seen */
     _Atomic uint32_t ready;   /* threads that finished starting */
     _Atomic uint32_t failed;  /* of them, those that could not */
     _Atomic uint32_t drained; /* threads with nothing outstanding while stopping */
+    _Atomic uint32_t left;    /* threads that run no more turns: nobody looks at another's heap after all have left */
     _Atomic bool stopping;
     struct error start_error; /* of the first that failed, under config_lock */
 };

@@ -52,9 +52,9 @@ void start_report_before(struct server *server) {
     config_warnings(&server->config, warn, &server->log);
 }
 
-void start_report_ready(struct server *server) {
-    if (server->config.port)
-        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections on port %d", server->config.port);
-    if (server->config.unixsocket[0])
-        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections at %s", server->config.unixsocket);
+void start_report_ready(struct server *server, const struct config *config) {
+    if (config->port)
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections on port %d", config->port);
+    if (config->unixsocket[0])
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections at %s", config->unixsocket);
 }

@@ -3,4 +3,5 @@
 #include "net/server.h"
 
 void start_report_before(struct server *server); /* version, threads, limits, warnings about options */
-void start_report_ready(struct server *server);  /* where it listens */
+/* Where it listens. config: the options of start-up; the server's own may be changing already. */
+void start_report_ready(struct server *server, const struct config *config);

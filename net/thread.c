@@ -128,6 +128,7 @@ static bool start_together(struct thread *thread) {
 /* --- the turn --- */
 
 static void stop_begins(struct thread *thread) {
+    ASSERT(atomic_load(&thread->server->stopping)); /* also orders all the main thread did before it */
     if (thread->stop_by_ns) return;
     thread->stop_by_ns = thread->shard->now_ns + STOP_NS;
     for (struct client *client = thread->shard->clients_first; client; client = client->next)
@@ -275,6 +276,12 @@ static void run(struct thread *thread) {
 
 /* --- end --- */
 
+/* INFO on one thread reads the counters of all heaps, so none is deleted before all have run their last turn. */
+static void leave_together(struct server *server) {
+    atomic_fetch_add(&server->left, 1);
+    while (atomic_load(&server->left) < server->thread_count) sched_yield();
+}
+
 static void stop(struct thread *thread) {
     listener_stop(thread);
     struct shard *shard = thread->shard;
@@ -291,6 +298,7 @@ void *thread_main(void *arg) {
     if (!start_together(thread)) return NULL;
     listener_start(thread);
     run(thread);
+    leave_together(thread->server);
     stop(thread);
     return NULL;
 }

@@ -447,9 +447,8 @@ bool sim_peer_busy(const struct peer *peer) {
     bool deaf = client->flags & CLIENT_CLOSE_AFTER_REPLY;
     bool output = !peer->stalled && (peer->sending_now || buf_readable(&client->out) > 0);
     if (output || client->queued || client->gather || !reply_queue_empty(&client->replies)) return true;
-    if (peer->stalled) return client->wait != WAIT_READER && client->wait != WAIT_NOTHING;
-    return client->wait != WAIT_NOTHING || (!deaf && buf_readable(&peer->script) > 0) ||
-           (deaf && !peer->closing);
+    if (peer->stalled && (client->wait == WAIT_READER || deaf)) return false; /* nothing happens until it reads */
+    return client->wait != WAIT_NOTHING || deaf || buf_readable(&peer->script) > 0;
 }
 
 static bool shard_busy(const struct thread_sim *thread) {
