@@ -35,6 +35,11 @@ static bool read_type(struct slice word, enum client_type *type) {
 
 /* --- LIST --- */
 
+/* A killed one is as good as gone, though its socket may take a moment to close. */
+static bool is_listed(const struct client *client) {
+    return !(client->flags & CLIENT_CLOSE_NOW);
+}
+
 static void reply_lines(struct exec *x, struct buf *lines) {
     resp_verbatim(x->out, x->resp, "txt", buf_slice(lines));
     buf_deinit(lines);
@@ -44,7 +49,7 @@ static void list_type(struct exec *x, enum client_type type) {
     struct buf lines;
     buf_init(&lines, x->shard->heap, MEM_CLIENT_OUT);
     for (const struct client *client = x->shard->clients_first; client; client = client->next)
-        if (type == TYPE_ANY || type_of(client) == type) client_describe(client, &lines);
+        if (is_listed(client) && (type == TYPE_ANY || type_of(client) == type)) client_describe(client, &lines);
     reply_lines(x, &lines);
 }
 
@@ -60,7 +65,7 @@ static void list_ids(struct exec *x) {
     for (uint32_t i = 3; i < x->argc; i++) {
         if (!num_parse_i64(x->argv[i], &id)) continue;
         for (const struct client *client = x->shard->clients_first; client; client = client->next)
-            if (client->id == (uint64_t)id) client_describe(client, &lines);
+            if (is_listed(client) && client->id == (uint64_t)id) client_describe(client, &lines);
     }
     reply_lines(x, &lines);
 }
