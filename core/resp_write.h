@@ -40,7 +40,7 @@ HOT_INLINE void resp_bulk(struct buf *out, struct slice bytes) {
     *p++ = (char)('0' + bytes.len % 10);
     *p++ = '\r';
     *p++ = '\n';
-    memcpy(p, bytes.ptr, bytes.len);
+    slice_copy(p, bytes.ptr, bytes.len);
     p += bytes.len;
     *p++ = '\r';
     *p++ = '\n';

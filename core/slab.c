@@ -219,6 +219,7 @@ static void count_held(struct slab *slab, int64_t bytes) {
 COLD static struct chunk *chunk_new(struct slab *slab) {
     struct chunk *chunk = heap_map(slab->heap, slab->owner, CHUNK_SIZE, CHUNK_SIZE);
     if (chunk == NULL) panic(__FILE__, __LINE__, "out of memory");
+    madvise(chunk, CHUNK_SIZE, MADV_HUGEPAGE);
     heap_count(slab->heap, slab->owner, -(int64_t)CHUNK_SIZE); /* pages count when they are used */
     count_held(slab, CHUNK_META);
     chunk->free_pages[0] = ~1ull;

@@ -22,8 +22,29 @@ HOT_INLINE struct slice slice_of_cstr(const char *text) {
     return (struct slice){text, strlen(text)};
 }
 
+HOT_INLINE uint64_t slice_word(const char *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Keys are mostly 8 to 32 bytes: compared as words, the last of them overlapping, without a call. */
 HOT_INLINE bool slice_equal(struct slice a, struct slice b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    if (a.len != b.len) return false;
+    if (UNLIKELY(a.len < 8 || a.len > 32)) return a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0;
+    for (size_t i = 0; i + 8 < a.len; i += 8)
+        if (slice_word(a.ptr + i) != slice_word(b.ptr + i)) return false;
+    return slice_word(a.ptr + a.len - 8) == slice_word(b.ptr + b.len - 8);
+}
+
+/* Copies without a call when short: 16 bytes at a time, the last 16 overlapping. to and from do not overlap. */
+HOT_INLINE void slice_copy(char *to, const char *from, size_t len) {
+    if (UNLIKELY(len < 16 || len > 128)) {
+        if (len) memcpy(to, from, len);
+        return;
+    }
+    for (size_t i = 0; i + 16 < len; i += 16) memcpy(to + i, from + i, 16);
+    memcpy(to + len - 16, from + len - 16, 16);
 }
 
 /* ASCII case is ignored; a lower-case literal as b is the usual call. O(len). */

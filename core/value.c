@@ -130,7 +130,7 @@ struct entry *entry_new_string(const struct store *store, struct slice key, stru
         return new_external(store, key, big, deadline_ms);
     }
     struct entry *entry = new_entry(store, key, value.len, deadline_ms, ENC_EMBEDDED);
-    if (value.len) memcpy(payload(entry), value.ptr, value.len);
+    slice_copy(payload(entry), value.ptr, value.len);
     return entry;
 }
 
@@ -162,7 +162,7 @@ static bool overwrite(const struct store *store, struct entry *entry, const void
     entry->flags &= (uint8_t)~ENTRY_RAW;
     char *at = payload(entry);
     entry->value_len = (uint16_t)len;
-    if (len) memcpy(at, bytes, len);
+    slice_copy(at, bytes, len);
     return true;
 }
 

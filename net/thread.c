@@ -298,6 +298,7 @@ void *thread_main(void *arg) {
     if (!start_together(thread)) return NULL;
     listener_start(thread);
     run(thread);
+    shard_drop_messages(thread->shard);
     leave_together(thread->server);
     stop(thread);
     return NULL;

@@ -21,6 +21,7 @@ void message_pool_deinit(struct message_pool *pool) {
         pool->free = message->next;
         message_free(pool, message);
     }
+    pool->free_count = 0;
 }
 
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to) {

@@ -39,11 +39,11 @@ struct message_item {
     struct gather *gather;
     uint64_t place; /* in the client's reply queue, or the gather's part */
     uint64_t hash, client_id;
+    uint64_t reply_len; /* written by the owner; MGET of a few large values is beyond 4 GiB */
     uint32_t hash_at;
     uint32_t number; /* command_slot.number */
     uint32_t argc;
     uint32_t size;      /* of the item with everything behind it */
-    uint32_t reply_len; /* written by the owner */
     uint32_t flags;     /* enum client_flag */
     uint16_t db;
     uint8_t resp;

@@ -228,19 +228,22 @@ void pipeline_count_gather(struct shard *shard, const struct gather *gather, boo
     count_command(shard, &x, now - gather->started_tick);
 }
 
-static struct exec exec_of(const struct queued *q, struct buf *out) {
+/* Field by field: an initialiser would clear the whole struct first, which costs more than all else here. */
+HOT_INLINE void fill_exec(struct exec *x, const struct queued *q, struct buf *out) {
     struct client *client = q->client;
-    return (struct exec){.slot = q->slot,
-                         .argv = q->argv,
-                         .argc = q->argc,
-                         .db = client->db,
-                         .resp = client->resp,
-                         .flags = client->flags,
-                         .hash = q->hash,
-                         .hash_at = q->hash_at,
-                         .out = out,
-                         .client = client,
-                         .client_id = client->id};
+    x->slot = q->slot;
+    x->argv = q->argv;
+    x->argc = q->argc;
+    x->db = client->db;
+    x->resp = client->resp;
+    x->failed = x->again = x->sleeping = x->part = false;
+    x->flags = client->flags;
+    x->hash = q->hash;
+    x->hash_at = q->hash_at;
+    x->out = out;
+    x->client = client;
+    x->client_id = client->id;
+    x->slice = NULL;
 }
 
 /* A browser that was lured here (cross-protocol scripting) sends POST and Host: lines; as Redis, we hang up. */
@@ -287,7 +290,8 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     if (UNLIKELY(client->out.cap == 0)) buf_pool_lend(&shard->replies, &client->out);
     struct buf *out = direct ? &client->out : &client->replies.held;
     size_t mark = out->len;
-    struct exec x = exec_of(q, out);
+    struct exec x;
+    fill_exec(&x, q, out);
     if (LIKELY(q->fate == FATE_LOCAL)) pipeline_execute(shard, &x);
     else run_reject(shard, q, &x);
     settle_reply(client, out, mark);
@@ -348,7 +352,8 @@ static void run_split(struct shard *shard, struct queued *q, struct exec *x) {
 
 static void run_gather(struct shard *shard, struct queued *q) {
     ASSERT(reply_queue_empty(&q->client->replies));
-    struct exec x = exec_of(q, &q->client->out);
+    struct exec x;
+    fill_exec(&x, q, &q->client->out);
     x.shard = shard;
     x.shared = &shard->shared;
     switch (q->fate) {
@@ -423,6 +428,8 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     if (LIKELY(q->fate == FATE_LOCAL || q->fate == FATE_REJECT)) run_local(shard, q);
     else if (q->fate == FATE_REMOTE) run_remote(shard, q);
     else run_gather(shard, q);
+    if (UNLIKELY(client->in.len > 0 && client->in.read == client->in.len && client->queued == 0))
+        buf_reset(&client->in, 0); /* nothing points there any more, and an idle client pins no memory */
     if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);
 }
 
@@ -635,20 +642,24 @@ static void serve_item(struct shard *shard, struct message *message, struct mess
     if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
     message_item_argv(item, argv);
     size_t mark = message->reply.len;
-    struct exec x = {.slot = command_at(shard->registry, item->number),
-                     .argv = argv,
-                     .argc = item->argc,
-                     .db = item->db,
-                     .resp = item->resp,
-                     .flags = item->flags,
-                     .hash = item->hash,
-                     .hash_at = item->hash_at,
-                     .out = &message->reply,
-                     .part = item->gather != NULL,
-                     .client_id = item->client_id};
+    struct exec x; /* field by field, as in fill_exec */
+    x.slot = command_at(shard->registry, item->number);
+    x.argv = argv;
+    x.argc = item->argc;
+    x.db = item->db;
+    x.resp = item->resp;
+    x.failed = x.again = x.sleeping = false;
+    x.part = item->gather != NULL;
+    x.flags = item->flags;
+    x.hash = item->hash;
+    x.hash_at = item->hash_at;
+    x.out = &message->reply;
+    x.client = NULL;
+    x.client_id = item->client_id;
+    x.slice = NULL;
     pipeline_execute(shard, &x);
     if (item->silent) message->reply.len = mark;
-    item->reply_len = (uint32_t)(message->reply.len - mark);
+    item->reply_len = message->reply.len - mark;
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
 }
 

@@ -46,12 +46,10 @@ uint64_t reply_queue_reserve(struct reply_queue *queue) {
 
 void reply_queue_hold(struct reply_queue *queue, size_t mark) {
     ASSERT(!reply_queue_empty(queue));
-    size_t len = queue->held.len - mark;
-    ASSERT(len <= UINT32_MAX);
     struct reply_place *place = append(queue);
     place->held = true;
     place->bytes = (const char *)(uintptr_t)(queue->held_base + mark + 1); /* plus one, so that it is never NULL */
-    place->len = (uint32_t)len;
+    place->len = queue->held.len - mark;
 }
 
 static void move_out(struct reply_queue *queue, struct reply_place *place, struct message_pool *pool, struct buf *out) {
@@ -84,7 +82,7 @@ void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice b
     ASSERT(!place->bytes);
     if (number != queue->head) {
         place->bytes = bytes.ptr ? bytes.ptr : ""; /* an empty reply (CLIENT REPLY OFF) is a reply, too */
-        place->len = (uint32_t)bytes.len;
+        place->len = bytes.len;
         place->message = message;
         message->uses++;
         return;

@@ -17,7 +17,7 @@ struct message_pool;
 
 struct reply_place {
     const char *bytes; /* NULL until the reply is there; for held replies an offset (see held_base) plus one */
-    uint32_t len;
+    size_t len;
     bool held;
     struct message *message; /* whose memory bytes points into */
 };

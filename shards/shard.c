@@ -72,6 +72,10 @@ static void delete_statistics(struct shard *shard) {
     slowlog_deinit(&shard->slowlog);
 }
 
+void shard_drop_messages(struct shard *shard) {
+    message_pool_deinit(&shard->messages);
+}
+
 void shard_delete(struct shard *shard) {
     ASSERT(!shard->clients_first);
     struct heap *heap = shard->heap;
@@ -189,7 +193,7 @@ static void deliver(struct shard *shard, struct message *message) {
         }
         struct client *client = item->client;
         reply_queue_fill(&client->replies, item->place, reply, message, &shard->messages, &client->out);
-        client->reply_size = item->reply_len;
+        client->reply_size = (uint32_t)MIN(item->reply_len, (uint64_t)UINT32_MAX);
         shard_mark_dirty(shard, client);
         if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
     }
@@ -271,7 +275,7 @@ static bool run_slice(struct shard *shard, struct job *job) {
                      .slice = job->slice};
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     pipeline_execute(shard, &x);
-    item->reply_len = (uint32_t)message->reply.len;
+    item->reply_len = message->reply.len;
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
     shard->jobs_busy |= x.again && !x.sleeping;
     return !x.again;

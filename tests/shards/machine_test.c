@@ -107,6 +107,7 @@ struct twin {
     size_t lens[TWIN_DBS][TWIN_KEYS];
     unsigned db;
     bool off, skip, skip_next, ended;
+    bool plain; /* single keys only, and few: long runs without a barrier, so that order on one key is at stake */
     size_t value_max;
     struct reply *replies;
     size_t reply_count, reply_cap;
@@ -116,6 +117,10 @@ struct twin {
 
 static uint32_t pick(struct twin *twin, uint32_t n) {
     return (uint32_t)prng_below(twin->prng, n);
+}
+
+static unsigned pick_key(struct twin *twin) {
+    return pick(twin, twin->plain ? 4 : TWIN_KEYS);
 }
 
 static struct slice key_text(const struct twin *twin, unsigned key, char out[32]) {
@@ -198,7 +203,7 @@ static struct slice random_value(struct twin *twin, char *out) {
 
 static void do_set(struct twin *twin) {
     char text[32], *value = malloc(VALUE_MAX);
-    unsigned key = pick(twin, TWIN_KEYS);
+    unsigned key = pick_key(twin);
     struct slice bytes = random_value(twin, value);
     SAY(twin, SLICE("SET"), key_text(twin, key, text), bytes);
     set_value(twin, key, bytes);
@@ -209,7 +214,7 @@ static void do_set(struct twin *twin) {
 
 static void do_get(struct twin *twin) {
     char text[32];
-    unsigned key = pick(twin, TWIN_KEYS);
+    unsigned key = pick_key(twin);
     SAY(twin, SLICE("gEt"), key_text(twin, key, text));
     answer_value(twin, key);
     command_done(twin, false);
@@ -217,7 +222,7 @@ static void do_get(struct twin *twin) {
 
 static void do_incr(struct twin *twin) {
     char text[32], digits[32];
-    unsigned key = pick(twin, TWIN_KEYS);
+    unsigned key = pick_key(twin);
     SAY(twin, SLICE("incr"), key_text(twin, key, text));
     int64_t value = 0;
     const char *old = twin->values[twin->db][key];
@@ -365,7 +370,7 @@ static void do_ping(struct twin *twin) {
 }
 
 static void do_something(struct twin *twin) {
-    uint32_t die = pick(twin, 100);
+    uint32_t die = pick(twin, twin->plain ? 66 : 100);
     if (die < 28) do_set(twin);
     else if (die < 56) do_get(twin);
     else if (die < 66) do_incr(twin);
@@ -480,6 +485,7 @@ static void twin_init(struct twin *twin, struct sim *sim, struct heap *heap, con
     twin->peer = sim_connect(sim, (uint32_t)prng_below(sim_prng(sim), round->shards));
     static const size_t pieces[] = {1, 7, 100, 0, 0, 0};
     twin->peer->piece_max = pieces[pick(twin, ARRAY_LEN(pieces))];
+    twin->plain = pick(twin, 3) == 0;
     uint32_t commands = twin->peer->piece_max == 1 ? round->commands / 4 : round->commands;
     if (twin->peer->piece_max == 1) twin->value_max = MIN(twin->value_max, (size_t)500);
     for (uint32_t i = 0; i < commands; i++) do_something(twin);
@@ -680,6 +686,88 @@ static void put_back_takes_kept_and_passed_commands(void **state) {
     free(value);
 }
 
+/* The parser may be in the middle of a long command when earlier ones go back in front of it. */
+static void put_back_before_a_half_parsed_command(void **state) {
+    (void)state;
+    enum { PAIRS = 100 };
+    struct sim *sim = small_sim(1, 16);
+    struct peer *peer = sim_connect(sim, 0);
+    struct shard *shard = sim_shard(sim, 0);
+    struct client *client = &peer->client;
+    struct heap *heap = heap_new();
+    struct buf text;
+    buf_init(&text, heap, MEM_CLIENT_IN);
+    char *value = calloc(1, OUT_PAUSE);
+    resp_command(&text, (struct slice[]){SLICE("set"), SLICE("k"), slice_of(value, OUT_PAUSE)}, 3);
+    sim_say(peer, text.data, text.len);
+    assert_true(sim_settle(sim, 10000));
+    assert_got(peer, "+OK\r\n");
+    buf_reset(&text, SIZE_MAX);
+    for (int i = 0; i < 3; i++) buf_append_literal(&text, "*2\r\n$3\r\nget\r\n$1\r\nk\r\n");
+    buf_printf(&text, "*%d\r\n$4\r\nmset\r\n", 1 + 2 * PAIRS);
+    for (int i = 0; i < PAIRS; i++) buf_printf(&text, "$4\r\nk%03d\r\n$4\r\nv%03d\r\n", i, i);
+    size_t cut = text.len - 300;
+    assert_set_shard(0);
+    shard_turn_begin(shard, shard->now_ns, shard->now_ms);
+    size_t taken = pipeline_feed(shard, client, slice_of(text.data, cut));
+    assert_int_equal(client->queued, 3);
+    assert_true(client_keep_input(shard, client, slice_of(text.data + taken, cut - taken)));
+    pipeline_run(shard);
+    assert_int_equal(client->wait, WAIT_READER);
+    assert_set_shard(-1);
+    sim_say(peer, text.data + cut, text.len - cut);
+    assert_true(sim_settle(sim, 10000));
+    buf_reset(&peer->got, 0);
+    say_text(peer, "dbsize\r\nget k099\r\nget k000\r\n");
+    assert_true(sim_settle(sim, 10000));
+    assert_got(peer, ":101\r\n$4\r\nv099\r\n$4\r\nv000\r\n");
+    sim_delete(sim);
+    buf_deinit(&text);
+    heap_delete(heap);
+    free(value);
+}
+
+/* A barrier that runs on another shard holds back the commands behind it until it took effect. */
+static void a_remote_barrier_holds_back(void **state) {
+    (void)state;
+    struct sim *sim = small_sim(2, 16);
+    struct shard *shard = sim_shard(sim, 0);
+    struct peer *peer = sim_connect(sim, 0);
+    char here[16], there[16];
+    for (int i = 0, found = 0; found != 3; i++) {
+        char tag[16];
+        snprintf(tag, sizeof tag, "{%d}", i);
+        bool local = shard_of_key(shard, slice_of_cstr(tag)) == 0;
+        memcpy(local ? here : there, tag, sizeof tag);
+        found |= local ? 1 : 2;
+    }
+    char text[200];
+    snprintf(text, sizeof text, "get %s\r\nexists %s1 %s2\r\nincr %s\r\n", there, there, there, here);
+    size_t len = strlen(text);
+    char *piece = malloc(len);
+    memcpy(piece, text, len);
+    assert_set_shard(0);
+    shard_turn_begin(shard, shard->now_ns, shard->now_ms);
+    size_t taken = pipeline_feed(shard, &peer->client, slice_of(piece, len)); /* the GET is out: EXISTS waits */
+    assert_true(client_keep_input(shard, &peer->client, slice_of(piece + taken, len - taken)));
+    pipeline_run(shard);
+    free(piece);
+    assert_int_equal(taken, strlen("get \r\n") + strlen(there));
+    assert_int_equal(peer->client.wait, WAIT_REPLIES);
+    assert_set_shard(-1);
+    bool seen = false;
+    for (int i = 0; i < 1000 && sim_peer_busy(peer); i++) {
+        sim_step(sim);
+        bool waits = peer->client.wait == WAIT_REPLIES && buf_readable(&peer->client.in) < 20; /* EXISTS is out */
+        seen |= waits;
+        assert_true(!waits || !shard_db_peek(shard, 0) || keyspace_count(shard_db_peek(shard, 0)) == 0);
+    }
+    assert_true(seen);
+    assert_true(sim_settle(sim, 10000));
+    assert_got(peer, "$-1\r\n:0\r\n:1\r\n");
+    sim_delete(sim);
+}
+
 /* CLIENT PAUSE holds back what its own pipeline brings behind it (with one shard it did not). */
 static void a_pause_holds_back_its_own_pipeline(void **state) {
     (void)state;
@@ -746,6 +834,29 @@ static void held_replies_do_not_pile_up(void **state) {
     sim_delete(sim);
 }
 
+/* A large command that came in pieces leaves nothing behind at the client. */
+static void an_idle_client_pins_no_input(void **state) {
+    (void)state;
+    enum { BYTES = 3 * 1000 * 1000 };
+    struct sim *sim = small_sim(1, 16);
+    struct peer *peer = sim_connect(sim, 0);
+    struct heap *heap = heap_new();
+    struct buf text;
+    buf_init(&text, heap, MEM_CLIENT_IN);
+    char *value = calloc(1, BYTES);
+    for (int i = 0; i < 10; i++) {
+        resp_command(&text, (struct slice[]){SLICE("set"), SLICE("k"), slice_of(value, BYTES)}, 3);
+        sim_say(peer, text.data, text.len);
+        buf_reset(&text, 0);
+        assert_true(sim_settle(sim, 100000));
+        assert_got(peer, "+OK\r\n");
+        assert_int_equal(peer->client.in.cap, 0);
+    }
+    sim_delete(sim);
+    free(value);
+    heap_delete(heap);
+}
+
 /* A command of many arguments that arrives in small pieces is taken in linear time. */
 static void a_long_command_is_not_copied_with_every_piece(void **state) {
     (void)state;
@@ -779,10 +890,13 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_that_stops_is_not_served),
         cmocka_unit_test(put_back_takes_kept_and_passed_commands),
+        cmocka_unit_test(put_back_before_a_half_parsed_command),
+        cmocka_unit_test(a_remote_barrier_holds_back),
         cmocka_unit_test(a_pause_holds_back_its_own_pipeline),
         cmocka_unit_test(silence_covers_protocol_errors),
         cmocka_unit_test(messages_beyond_a_turn_are_not_forgotten),
         cmocka_unit_test(held_replies_do_not_pile_up),
+        cmocka_unit_test(an_idle_client_pins_no_input),
         cmocka_unit_test(a_long_command_is_not_copied_with_every_piece),
         cmocka_unit_test(replies_equal_those_of_a_naive_server),
     };

@@ -162,7 +162,7 @@ static void delete_peers(struct sim *sim) {
 /* Nothing may be left: every message, buffer and place went back to where it came from. */
 static void check_memory(struct sim *sim) {
     for (uint32_t i = 0; i < sim->count; i++) {
-        message_pool_deinit(&sim->threads[i].shard->messages);
+        shard_drop_messages(sim->threads[i].shard);
         buf_pool_deinit(&sim->threads[i].shard->replies);
     }
     ASSERT(used(sim, MEM_MESSAGE) == sim->idle[MEM_MESSAGE]);
