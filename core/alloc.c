@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/assert.h"
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -82,6 +83,10 @@ static void raw_free(void *block) {
 size_t heap_block_size(size_t size) {
     return size;
 }
+const char *alloc_name(char out[ALLOC_NAME_MAX]) {
+    snprintf(out, ALLOC_NAME_MAX, "libc");
+    return out;
+}
 #else
 static void *raw_alloc(struct heap *heap, size_t size) {
     return mi_heap_malloc(heap->blocks, size);
@@ -106,6 +111,12 @@ static void raw_free(void *block) {
 }
 size_t heap_block_size(size_t size) {
     return mi_good_size(size);
+}
+/* Asked of the library that runs, which need not be the one we compiled with. 209 is 2.0.9. */
+const char *alloc_name(char out[ALLOC_NAME_MAX]) {
+    int version = mi_version();
+    snprintf(out, ALLOC_NAME_MAX, "mimalloc-%d.%d.%d", version / 100, version / 10 % 10, version % 10);
+    return out;
 }
 #endif
 

@@ -58,6 +58,8 @@ void heap_discard(void *block, size_t from, size_t size);
 void heap_purge(struct heap *heap);
 
 /* --- any thread --- */
+#define ALLOC_NAME_MAX 32
+const char *alloc_name(char out[ALLOC_NAME_MAX]); /* the allocator behind the heaps: "mimalloc-2.0.9"; returns out */
 int64_t heap_used(const struct heap *heap, enum mem_class owner); /* bytes; negative after cross-thread frees */
 
 /* --- before the threads start and after they ended ---

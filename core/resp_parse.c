@@ -54,7 +54,7 @@ static enum parse_result more(struct parsed_command *out, size_t need) {
 
 enum line { LINE_OK, LINE_MORE, LINE_BAD, LINE_LONG };
 
-/* Reads the number between at and CR; at ends behind CR LF. Lengths of up to 9 digits are the fast path. */
+/* Reads the number between at and CR; at ends behind CR LF. Up to two digits are the fast path. */
 HOT_INLINE enum line read_number(struct slice bytes, size_t *at, int64_t *value);
 
 static COLD enum line read_number_slow(struct slice bytes, size_t *at, int64_t *value) {
@@ -68,15 +68,22 @@ static COLD enum line read_number_slow(struct slice bytes, size_t *at, int64_t *
     return LINE_OK;
 }
 
+HOT_INLINE bool is_digit(char c) {
+    return (unsigned char)(c - '0') <= 9;
+}
+
 HOT_INLINE enum line read_number(struct slice bytes, size_t *at, int64_t *value) {
-    size_t i = *at, end = MIN(bytes.len, *at + 10);
-    unsigned number = 0;
-    if (LIKELY(i < end && bytes.ptr[i] >= '1' && bytes.ptr[i] <= '9')) {
-        do number = number * 10 + (unsigned)(bytes.ptr[i] - '0');
-        while (++i < end && bytes.ptr[i] >= '0' && bytes.ptr[i] <= '9' && i - *at < 9);
-        if (LIKELY(i + 1 < bytes.len && bytes.ptr[i] == '\r')) {
-            *value = (int64_t)number;
-            *at = i + 2;
+    const char *p = bytes.ptr + *at;
+    /* Nearly every number in nearly every command has one or two digits. */
+    if (LIKELY(bytes.len - *at >= 4 && is_digit(p[0]))) {
+        if (p[1] == '\r') {
+            *value = p[0] - '0';
+            *at += 3;
+            return LINE_OK;
+        }
+        if (p[2] == '\r' && is_digit(p[1]) && p[0] != '0') {
+            *value = (p[0] - '0') * 10 + (p[1] - '0');
+            *at += 4;
             return LINE_OK;
         }
     }

@@ -7,6 +7,7 @@
 #include "core/glob.h"
 #include "core/num.h"
 #include "net/cmd_server_priv.h"
+#include "net/runtime.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
 #include <math.h>
@@ -22,7 +23,7 @@ void cmd_internal_sleep(struct exec *x) {
         if (!num_parse_double(x->argv[1], &seconds) || !(seconds > 0)) seconds = 0;
         x->slice[0] = x->shard->now_ms + (uint64_t)(MIN(seconds, 1e9) * 1000);
     }
-    if (x->shard->now_ms < x->slice[0]) exec_continue(x);
+    if (x->shard->now_ms < x->slice[0]) exec_continue_later(x);
     else reply_ok(x);
 }
 
@@ -88,16 +89,9 @@ void cmd_internal_htstats(struct exec *x) {
 
 /* --- at home --- */
 
-static bool is_local(const struct client *client) {
-    char address[128] = "";
-    if (client->flags & CLIENT_UNIX_SOCKET || !client->carrier) return true;
-    client->carrier->address(client, false, address, sizeof address);
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "::1", 3) == 0;
-}
-
 static bool is_allowed(const struct gather *gather) {
     enum config_permission permission = gather->home->config->enable_debug_command;
-    return permission == PERMIT_YES || (permission == PERMIT_LOCAL && is_local(gather->client));
+    return permission == PERMIT_YES || (permission == PERMIT_LOCAL && net_client_is_local(gather->client));
 }
 
 static void debug_ok(struct gather *gather) {

@@ -153,7 +153,7 @@ static void write_diagnosis(struct buf *text, const struct totals *totals, const
 }
 
 static void write_classes(struct buf *text, const struct totals *totals, const struct runtime_facts *facts) {
-    buf_printf(text, "allocator %s\nresident %llu\nresident peak %llu\n\n%-8s", facts->allocator ? facts->allocator : "?",
+    buf_printf(text, "allocator %s\nresident %llu\nresident peak %llu\n\n%-8s", facts->allocator,
                (unsigned long long)facts->rss, (unsigned long long)facts->rss_peak, "shard");
     for (int m = 0; m < MEM_CLASSES; m++) buf_printf(text, " %14s", mem_class_name((enum mem_class)m));
     for (uint32_t i = 0; i < totals->shard_count; i++) {

@@ -1,5 +1,8 @@
 /* SLOWLOG: each shard keeps its own ring (shards/slowlog.h); GET asks all of them and puts the newest first.
  *
+ * What a shard answers to GET are pairs: the moment in microseconds, by which the entries are sorted at home, and the
+ * entry as the client will see it.
+ *
  * Ids are unique over the server, id * shards + shard, and grow with time within a shard. slowlog-max-len is a promise
  * for the server as a whole, so what is more than that over all rings is not shown. */
 #include "core/num.h"
@@ -24,6 +27,7 @@ static bool count_of(const struct slice *argv, uint32_t argc, uint32_t *count) {
 }
 
 static void write_entry(struct exec *x, const struct slow_entry *entry) {
+    reply_int(x, (int64_t)entry->time_us);
     reply_array(x, 6);
     reply_int(x, (int64_t)(entry->id * x->shard->count + x->shard->id));
     reply_int(x, (int64_t)entry->time_s);
@@ -46,27 +50,30 @@ static void cmd_slowlog_get(struct exec *x) {
         return;
     }
     count = MIN(count, log->count);
-    reply_array(x, count);
+    reply_array(x, 2 * (uint64_t)count);
     for (uint32_t i = 0; i < count; i++) write_entry(x, slowlog_at(log, i));
 }
 
 /* --- joining: an entry of a part, and what it is sorted by --- */
 
 struct dated {
-    int64_t id, time_s;
+    int64_t time_us, time_s, id;
     struct slice bytes;
 };
 
 static int newest_first(const void *a, const void *b) {
     const struct dated *x = a, *y = b;
+    if (x->time_us != y->time_us) return x->time_us > y->time_us ? -1 : 1;
     if (x->time_s != y->time_s) return x->time_s > y->time_s ? -1 : 1;
     return x->id > y->id ? -1 : x->id < y->id;
 }
 
-static struct dated dated_of(struct slice entry) {
-    struct dated dated = {.bytes = entry};
+static struct dated next_dated(struct slice *rest) {
+    struct dated dated;
     struct slice fields;
-    ASSERT(gather_reply_array(entry, &fields) >= 2);
+    ASSERT(gather_reply_int(gather_next_element(rest), &dated.time_us));
+    dated.bytes = gather_next_element(rest);
+    ASSERT(gather_reply_array(dated.bytes, &fields) >= 2);
     ASSERT(gather_reply_int(gather_next_element(&fields), &dated.id));
     ASSERT(gather_reply_int(gather_next_element(&fields), &dated.time_s));
     return dated;
@@ -80,14 +87,14 @@ static void merge_slowlog_get(struct gather *gather) {
             buf_append_slice(gather_out(gather), gather_reply(gather, i));
             return;
         }
-        total += (uint32_t)gather_reply_array(gather_reply(gather, i), &rest);
+        total += (uint32_t)gather_reply_array(gather_reply(gather, i), &rest) / 2;
     }
     ASSERT(count_of(gather->argv, gather->argc, &count));
     size_t bytes = MAX(total, 1u) * sizeof(struct dated);
     struct dated *entries = heap_alloc(gather->home->heap, MEM_MESSAGE, bytes);
     for (uint32_t i = 0; i < gather->parts; i++) {
         int64_t left = gather_reply_array(gather_reply(gather, i), &rest);
-        for (; left > 0; left--) entries[n++] = dated_of(gather_next_element(&rest));
+        for (; left > 0; left -= 2) entries[n++] = next_dated(&rest);
     }
     ASSERT(n == total);
     qsort(entries, total, sizeof *entries, newest_first);

@@ -210,6 +210,7 @@ static void take_input(struct conn *conn, struct slice bytes) {
     struct shard *shard = client->home;
     client->bytes_in += bytes.len;
     shard->stats.bytes_in += bytes.len;
+    shard->stats.reads++;
     client->active_ms = shard->now_ms;
     if (LIKELY(buf_readable(&client->in) == 0 && client->wait == WAIT_NOTHING)) {
         size_t used = pipeline_feed(shard, client, bytes);
@@ -253,6 +254,7 @@ void conn_flush(struct conn *conn) {
     client->out = free;
     conn->sent = 0;
     conn->sending_now = true;
+    client->home->stats.output_buffer_max = MAX(client->home->stats.output_buffer_max, (uint64_t)conn->sending.len);
     ring_send(conn->thread->ring, conn->fd, conn->sending.data, conn->sending.len, conn);
 }
 
@@ -265,6 +267,7 @@ void conn_sent(struct conn *conn, const struct ring_event *event) {
     }
     client->bytes_out += (uint64_t)event->result;
     client->home->stats.bytes_out += (uint64_t)event->result;
+    client->home->stats.writes++;
     conn->sent += (size_t)event->result;
     if (UNLIKELY(conn->sent < conn->sending.len)) {
         conn->sending_now = true;

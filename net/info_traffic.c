@@ -18,7 +18,6 @@ void info_stats(const struct info *info) {
         "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
     };
     static const char *const threads[] = {
-        "dump_payload_sanitizations", "total_reads_processed", "total_writes_processed",
         "io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands",
     };
     info_number(info, "total_connections_received", sum->connections);
@@ -45,6 +44,9 @@ void info_stats(const struct info *info) {
     info_number(info, "keyspace_misses", sum->misses);
     zeros(info, features, ARRAY_LEN(features));
     info_number(info, "total_error_replies", sum->errors);
+    info_number(info, "dump_payload_sanitizations", 0);
+    info_number(info, "total_reads_processed", sum->reads);
+    info_number(info, "total_writes_processed", sum->writes);
     zeros(info, threads, ARRAY_LEN(threads));
 }
 
@@ -68,9 +70,11 @@ void info_commandstats(const struct info *info) {
     }
 }
 
-/* Redis lists replies by code here ("errorstat_ERR:count=1"); shards only count them all (total_error_replies). */
 void info_errorstats(const struct info *info) {
-    (void)info;
+    const struct error_stats *errors = &info->totals->errors;
+    for (uint64_t i = 0; i < errors->used; i++)
+        buf_printf(info->out, "errorstat_%.*s:count=%llu\r\n", ERROR_CODE_MAX, errors->codes[i].code,
+                   (unsigned long long)errors->codes[i].count);
 }
 
 /* The time in microseconds below which this percentage of the calls stayed: linear inside a bucket. */
@@ -108,12 +112,15 @@ void info_latencystats(const struct info *info) {
 
 /* --- per shard --- */
 
+static double ratio(uint64_t a, uint64_t b) {
+    return b ? (double)a / (double)b : 0;
+}
+
 void info_shards(const struct info *info) {
     const struct totals *totals = info->totals;
     info_number(info, "shards", totals->shard_count);
     for (uint32_t i = 0; i < totals->shard_count; i++) {
         const struct shard_stats *stats = &totals->shard[i].stats;
-        uint64_t ticks = stats->busy_ticks + stats->idle_ticks;
         buf_printf(info->out, "shard%u:keys=%llu,expires=%llu,clients=%llu,commands=%llu", i,
                    (unsigned long long)totals->shard[i].keys, (unsigned long long)totals->shard[i].expires,
                    (unsigned long long)stats->clients, (unsigned long long)stats->commands);
@@ -121,7 +128,9 @@ void info_shards(const struct info *info) {
                    (unsigned long long)stats->hops_sent, (unsigned long long)stats->hops_served,
                    (unsigned long long)stats->hop_messages_sent, (unsigned long long)stats->hop_messages_served,
                    (unsigned long long)stats->queue_depth_max);
-        buf_printf(info->out, ",busy_share=%.3f", ticks ? (double)stats->busy_ticks / (double)ticks : 0);
+        buf_printf(info->out, ",messages_per_hop=%.3f,turns=%llu,busy_share=%.3f",
+                   ratio(stats->hop_messages_sent, stats->hops_sent), (unsigned long long)stats->turns,
+                   ratio(stats->busy_ticks, stats->busy_ticks + stats->idle_ticks));
         for (int m = 0; m < MEM_CLASSES; m++) /* signed: a shard may have freed what another allocated */
             buf_printf(info->out, ",mem_%s=%lld", mem_class_name((enum mem_class)m), (long long)stats->memory[m]);
         buf_append_literal(info->out, "\r\n");

@@ -152,12 +152,21 @@ static struct thread *emptiest(struct thread *thread) {
     return best;
 }
 
+/* What comes back when a hand-over fails: whom it was meant for, and the descriptor. */
+static uint64_t hand_over_note(const struct thread *target, int fd) {
+    return (uint64_t)target->id << 32 | (uint32_t)fd;
+}
+
 static void place(struct thread *thread, int fd) {
     struct thread *target = emptiest(thread);
     atomic_fetch_add_explicit(&target->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&thread->server->client_count, 1, memory_order_relaxed);
-    if (target == thread) conn_adopt(thread, fd);
-    else ring_hand_over(thread->ring, atomic_load_explicit(&target->ring_fd, memory_order_relaxed), fd);
+    if (target == thread) {
+        conn_adopt(thread, fd);
+        return;
+    }
+    int ring_fd = atomic_load_explicit(&target->ring_fd, memory_order_relaxed);
+    ring_hand_over(thread->ring, ring_fd, fd, hand_over_note(target, fd));
 }
 
 void listener_accepted(struct thread *thread, const struct ring_event *event) {
@@ -168,7 +177,10 @@ void listener_accepted(struct thread *thread, const struct ring_event *event) {
     if (!event->more && thread->accepting && !thread->stop_by_ns) ring_accept(thread->ring, listener->fd, event->owner);
 }
 
-/* The target's completion queue was full or its ring is gone: serve the connection here. */
-void listener_hand_over_failed(struct thread *thread, int fd) {
-    conn_adopt(thread, fd);
+/* The target's completion queue was full or its ring is gone: serve the connection here, and count it here. */
+void listener_hand_over_failed(struct thread *thread, int64_t note) {
+    struct thread *target = &thread->server->threads[note >> 32];
+    atomic_fetch_sub_explicit(&target->load, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&thread->load, 1, memory_order_relaxed);
+    conn_adopt(thread, (int)(note & INT32_MAX));
 }

@@ -17,4 +17,4 @@ void listener_close_all(struct server *server); /* removes the unix socket, too 
 void listener_start(struct thread *thread); /* accepts, when this is the first thread */
 void listener_stop(struct thread *thread);
 void listener_accepted(struct thread *thread, const struct ring_event *event);
-void listener_hand_over_failed(struct thread *thread, int fd);
+void listener_hand_over_failed(struct thread *thread, int64_t note); /* the note of RING_HANDED */

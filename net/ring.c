@@ -167,11 +167,12 @@ void ring_wake(struct ring *ring, int target) {
     sqe->user_data = tag(RING_WAKE, NULL);
 }
 
-void ring_hand_over(struct ring *ring, int target, int fd) {
+void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note) {
+    ASSERT(note <= OWNER_MASK);
     struct io_uring_sqe *sqe = entry(ring, RING_HANDED, NULL);
     io_uring_prep_msg_ring(sqe, target, (unsigned)fd, tag(RING_ADOPT, NULL), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = tag(RING_HANDED, (void *)(intptr_t)fd);
+    sqe->user_data = tag(RING_HANDED, (void *)(uintptr_t)note);
 }
 
 void ring_wait(struct ring *ring, uint64_t timeout_ns) {

@@ -21,7 +21,7 @@ enum ring_kind {
     RING_CLOSE,
     RING_WAKE,    /* somebody woke this thread */
     RING_ADOPT,   /* result: a descriptor handed over by another thread */
-    RING_HANDED,  /* the hand-over failed; owner is the descriptor */
+    RING_HANDED,  /* the hand-over failed; owner is the note, as a number */
     RING_POLL,    /* a descriptor became readable (the server's stop signal) */
 };
 
@@ -49,7 +49,8 @@ void ring_cancel_recv(struct ring *ring, void *owner);
 void ring_close_fd(struct ring *ring, int fd);
 void ring_poll(struct ring *ring, int fd, void *owner); /* one shot */
 void ring_wake(struct ring *ring, int target);          /* RING_WAKE there */
-void ring_hand_over(struct ring *ring, int target, int fd); /* RING_ADOPT there, or RING_HANDED here */
+/* RING_ADOPT there, or RING_HANDED with the note (below 2^56) here. */
+void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note);
 
 /* Submits what is queued and waits until there is an event or the time is over (0: just looks; UINT64_MAX: no limit). */
 void ring_wait(struct ring *ring, uint64_t timeout_ns);

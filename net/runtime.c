@@ -3,18 +3,18 @@
 #include "net/config_file.h"
 #include "net/thread.h"
 #include "shards/exec.h"
-#include <mimalloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static bool is_local(const struct client *client) {
-    if (!client || client->flags & CLIENT_UNIX_SOCKET) return true;
+bool net_client_is_local(const struct client *client) {
+    if (!client || !client->carrier || client->flags & CLIENT_UNIX_SOCKET) return true;
     char address[128];
     client->carrier->address(client, false, address, sizeof address);
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0;
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
+           strncmp(address, "[::ffff:127.", 12) == 0;
 }
 
 enum status net_config_set(struct exec *x, const struct slice *pairs, uint32_t count, struct error *error) {
@@ -22,7 +22,7 @@ enum status net_config_set(struct exec *x, const struct slice *pairs, uint32_t c
     size_t bytes = count * sizeof(struct config_pair);
     struct config_pair *list = heap_alloc(x->shard->heap, MEM_STATS, bytes);
     for (uint32_t i = 0; i < count; i++) list[i] = (struct config_pair){pairs[2 * i], pairs[2 * i + 1]};
-    enum status status = server_config_set(thread->server, list, count, is_local(x->client), error);
+    enum status status = server_config_set(thread->server, list, count, net_client_is_local(x->client), error);
     heap_free(x->shard->heap, MEM_STATS, list, bytes);
     if (status != ST_OK) return status;
     thread->config_version = server_config_read(thread->server, thread->config_version, &thread->config);
@@ -93,7 +93,6 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out) {
                                   .config_file = server->config_path,
                                   .supervisor = "no",
                                   .event_api = "io_uring",
-                                  .allocator = "mimalloc-2.0.9",
                                   .started_ms = server->started_ms,
                                   .uptime_s = (shard->now_ms - MIN(shard->now_ms, server->started_ms)) / 1000,
                                   .rss = machine_resident_bytes(),
@@ -105,6 +104,7 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out) {
     uint64_t used = server_used_bytes(server), peak = atomic_load_explicit(&server->used_peak, memory_order_relaxed);
     out->used_peak = MAX(used, peak);
     atomic_store_explicit(&server->used_peak, out->used_peak, memory_order_relaxed); /* an estimate: races lose little */
+    alloc_name(out->allocator);
     fill_cpu(out);
     fill_rates(server, out);
 }

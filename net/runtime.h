@@ -3,6 +3,7 @@
  * The command files know shards, clients and replies; they do not know threads, sockets, files or the process. The
  * few things they need from there are these functions. All are called on the connection's own thread. */
 #pragma once
+#include "core/alloc.h"
 #include "core/slice.h"
 #include "core/status.h"
 
@@ -19,9 +20,11 @@ struct shard;
 #endif
 
 /* CONFIG SET: pairs holds 2 * count slices, name and value in turn; all are set or none. On failure error->text is the
- * reply without "-ERR ". The thread that asked sees the new values when this returns. Whether the client is local,
- * which protected options require, is asked of client_is_local. */
+ * reply without "-ERR ". The thread that asked sees the new values when this returns. Protected
+ * options require a client that net_client_is_local. */
 NODISCARD enum status net_config_set(struct exec *x, const struct slice *pairs, uint32_t count, struct error *error);
+/* On this machine: loopback or a unix socket. A client without a carrier, or none at all, is the server itself. */
+bool net_client_is_local(const struct client *client);
 /* CONFIG REWRITE. On failure error->text is the reply without "-ERR "; "The server is running without a config file" when
  * there is none. */
 NODISCARD enum status net_config_rewrite(struct exec *x, struct error *error);
@@ -48,7 +51,7 @@ struct runtime_facts {
     const char *config_file; /* absolute path, "" for none */
     const char *supervisor;  /* "no", "systemd", "upstart" */
     const char *event_api;   /* "io_uring" */
-    const char *allocator;   /* "mimalloc-2.0.9" */
+    char allocator[ALLOC_NAME_MAX];
     uint64_t started_ms;     /* unix time */
     uint64_t uptime_s;
 

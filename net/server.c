@@ -35,7 +35,6 @@ static const struct command *const *command_tables(void) {
         dump_commands,
         database_commands,
         command_commands,
-        shard_commands,
         conn_commands,
         server_commands,
         info_commands,

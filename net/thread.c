@@ -199,8 +199,9 @@ static void close_idle(struct thread *thread) {
         if (shard->now_ms > client->active_ms + limit_ms && client->wait == WAIT_NOTHING) conn_close(conn_of(client));
 }
 
+/* A counter that shrank was set to zero by CONFIG RESETSTAT. */
 static uint64_t rate(uint64_t now, uint64_t *before, uint64_t span_ns) {
-    uint64_t delta = now - *before;
+    uint64_t delta = now < *before ? now : now - *before;
     *before = now;
     return delta * 1000 / MAX(span_ns / 1000000, 1ull);
 }

@@ -1,6 +1,6 @@
-/* The block of words: shard_stats, then counted lists of databases and commands:
+/* The block of words: shard_stats, error_stats, then counted lists of databases and commands:
  *
- *    | stats | n | db keys expires ttl_sum index | ... | m | number calls ticks rejected failed [histogram] | ...
+ *    | stats | errors | n | db keys expires ttl_sum index | ... | m | number calls ticks rejected failed [histogram] | ...
  *
  * What was asked for is remembered in gather->memo[0], because it decides how the block is read. */
 #include "net/totals.h"
@@ -8,6 +8,7 @@
 #include "shards/exec.h"
 
 static_assert(sizeof(struct shard_stats) % sizeof(uint64_t) == 0, "travels as words");
+static_assert(sizeof(struct error_stats) % sizeof(uint64_t) == 0, "travels as words");
 #define STATS_WORDS (sizeof(struct shard_stats) / sizeof(uint64_t))
 
 /* --- on each shard --- */
@@ -53,6 +54,14 @@ static void put_commands(struct buf *block, const struct shard *shard, bool hist
     }
 }
 
+/* They are still there and no longer connected. O(clients), as CLIENT LIST is. */
+static uint64_t closing_clients(const struct shard *shard) {
+    uint64_t count = 0;
+    for (const struct client *client = shard->clients_first; client; client = client->next)
+        count += (client->flags & CLIENT_CLOSE_NOW) != 0;
+    return count;
+}
+
 void cmd_internal_totals(struct exec *x) {
     int64_t what;
     struct shard_stats stats;
@@ -60,7 +69,9 @@ void cmd_internal_totals(struct exec *x) {
     ASSERT(num_parse_i64(x->argv[1], &what));
     buf_init(&block, x->shard->heap, MEM_MESSAGE);
     shard_stats_read(x->shard, &stats);
+    stats.clients -= closing_clients(x->shard);
     buf_append(&block, &stats, sizeof stats);
+    buf_append(&block, &x->shard->errors, sizeof x->shard->errors);
     put_databases(&block, x->shard);
     if (what & TOTALS_COMMANDS) put_commands(&block, x->shard, what & TOTALS_HISTOGRAMS);
     reply_bulk(x, buf_slice(&block));
@@ -76,12 +87,16 @@ void totals_request(struct gather *gather, unsigned what) {
     for (uint32_t i = 0; i < gather_shards(gather); i++) gather_send(gather, i, "sherd.totals", &argument, 1);
 }
 
+static void take_bytes(struct slice *block, void *out, size_t size) {
+    ASSERT(block->len >= size);
+    memcpy(out, block->ptr, size);
+    block->ptr += size;
+    block->len -= size;
+}
+
 static uint64_t take(struct slice *block) {
     uint64_t word;
-    ASSERT(block->len >= sizeof word);
-    memcpy(&word, block->ptr, sizeof word);
-    block->ptr += sizeof word;
-    block->len -= sizeof word;
+    take_bytes(block, &word, sizeof word);
     return word;
 }
 
@@ -130,10 +145,11 @@ static void take_commands(struct totals *totals, struct slice *block, bool histo
 
 static void take_part(struct totals *totals, uint32_t shard, struct slice block, unsigned what) {
     struct shard_stats *stats = &totals->shard[shard].stats;
-    ASSERT(block.len >= sizeof *stats);
-    memcpy(stats, block.ptr, sizeof *stats);
-    block = slice_of(block.ptr + sizeof *stats, block.len - sizeof *stats);
+    struct error_stats errors;
+    take_bytes(&block, stats, sizeof *stats);
+    take_bytes(&block, &errors, sizeof errors);
     add_stats(&totals->sum, stats);
+    for (uint64_t i = 0; i < errors.used; i++) error_stats_add(&totals->errors, &errors.codes[i]);
     take_databases(totals, shard, &block);
     if (what & TOTALS_COMMANDS) take_commands(totals, &block, what & TOTALS_HISTOGRAMS);
     ASSERT(block.len == 0);
@@ -155,6 +171,7 @@ struct totals *totals_new(const struct gather *gather) {
         ASSERT(gather_reply_bulk(gather_reply(gather, i), &block));
         take_part(totals, i, block, what);
     }
+    error_stats_sort(&totals->errors);
     return totals;
 }
 

@@ -12,4 +12,3 @@ extern const struct command scan_commands[];     /* cmd_scan.c: KEYS, SCAN, RAND
 extern const struct command dump_commands[];     /* cmd_dump.c: DUMP, RESTORE */
 extern const struct command database_commands[]; /* cmd_database.c: FLUSHALL, SWAPDB, DBSIZE */
 extern const struct command command_commands[]; /* cmd_command.c: COMMAND and its views */
-extern const struct command shard_commands[];   /* shard.c: internal ones */

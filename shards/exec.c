@@ -56,6 +56,7 @@ void exec_continue_later(struct exec *x) {
 
 void reply_error(struct exec *x, const char *text) {
     x->failed = true;
+    if (!x->part) error_stats_count(&x->shard->errors, slice_of_cstr(text)); /* a part's: once, when all are joined */
     resp_error(x->out, slice_of_cstr(text));
 }
 

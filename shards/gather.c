@@ -68,7 +68,10 @@ static void hand_over(struct shard *home, struct buf *from, struct buf *to) {
 static void gather_finish(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;
-    pipeline_count_gather(home, gather, gather_reply_is_error(buf_slice(&gather->out)));
+    struct slice reply = buf_slice(&gather->out);
+    bool failed = gather_reply_is_error(reply);
+    if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
+    pipeline_count_gather(home, gather, failed);
     if (client) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {

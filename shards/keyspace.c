@@ -7,14 +7,15 @@
 #include "core/hashtable_inline.h"
 #include "shards/reaper.h"
 
-#define EXPIRE_GROUPS 64 /* group summaries looked at per call of keyspace_expire_some */
+#define EXPIRE_GROUPS      64 /* group summaries looked at per call of keyspace_expire_some */
+#define TTL_SAMPLE_KEYS    20 /* as many as Redis looks at per database and cycle */
+#define TTL_SAMPLE_BUCKETS 64 /* and no more buckets than this to find them */
 
 struct keyspace {
     struct keyspace_shared *shared;
     struct hashtable *table;
     uint64_t timed;
     uint64_t expire_cursor;
-    double ttl_average_ms; /* running average over keys looked at by expiry */
 };
 
 static uint64_t rehash_entry(void *ctx, const void *entry) {
@@ -200,8 +201,29 @@ uint64_t keyspace_timed_count(const struct keyspace *keyspace) {
     return keyspace->timed;
 }
 
+struct ttl_sample {
+    uint64_t now_ms, count;
+    double sum_ms;
+};
+
+static void sample_ttl(void *ctx, void *entry, unsigned flags) {
+    struct ttl_sample *sample = ctx;
+    if (!(flags & HT_TIMED)) return;
+    uint64_t deadline_ms = entry_deadline_ms(entry);
+    sample->count++;
+    if (deadline_ms > sample->now_ms) sample->sum_ms += (double)(deadline_ms - sample->now_ms);
+}
+
+/* The start of hash order is as good a sample as any, and the same one each time keeps the figure steady. */
 uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace) {
-    return (uint64_t)(keyspace->ttl_average_ms * (double)keyspace->timed);
+    struct ttl_sample sample = {.now_ms = keyspace->shared->now_ms};
+    uint64_t cursor = 0;
+    if (keyspace->timed == 0) return 0;
+    for (int i = 0; i < TTL_SAMPLE_BUCKETS && sample.count < TTL_SAMPLE_KEYS; i++) {
+        cursor = hashtable_scan(keyspace->table, cursor, sample_ttl, &sample);
+        if (cursor == 0) break;
+    }
+    return sample.count ? (uint64_t)(sample.sum_ms / (double)sample.count * (double)keyspace->timed) : 0;
 }
 
 size_t keyspace_index_bytes(const struct keyspace *keyspace) {
@@ -212,7 +234,6 @@ void keyspace_clear(struct keyspace *keyspace) {
     reaper_take_table(keyspace->shared->reaper, keyspace->table);
     keyspace->table = table_new(keyspace);
     keyspace->timed = 0;
-    keyspace->ttl_average_ms = 0;
 }
 
 struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng) {
@@ -244,19 +265,8 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint64_t cursor, keyspace_visi
     return hashtable_scan(keyspace->table, cursor, visit_live, &filter);
 }
 
-/* An exponential average over random keys: an estimate, as Redis's avg_ttl is one. */
-static void sample_ttl(struct keyspace *keyspace, struct prng *prng) {
-    const struct entry *entry = hashtable_random(keyspace->table, prng);
-    if (!entry || !(entry->flags & ENTRY_TIMED)) return;
-    uint64_t deadline_ms = entry_deadline_ms(entry), now_ms = keyspace->shared->now_ms;
-    double left = deadline_ms > now_ms ? (double)(deadline_ms - now_ms) : 0;
-    double weight = keyspace->ttl_average_ms == 0 ? 1 : 0.05;
-    keyspace->ttl_average_ms += (left - keyspace->ttl_average_ms) * weight;
-}
-
-bool keyspace_expire_some(struct keyspace *keyspace, unsigned max, struct prng *prng) {
+bool keyspace_expire_some(struct keyspace *keyspace, unsigned max) {
     if (keyspace->timed == 0) return false;
-    sample_ttl(keyspace, prng);
     void *due[64];
     bool more = false;
     uint32_t now_s = (uint32_t)(keyspace->shared->now_ms / 1000);

@@ -70,7 +70,9 @@ void keyspace_put_copy(struct keyspace *keyspace, struct key_ref *ref, const str
 /* --- the whole --- */
 uint64_t keyspace_count(const struct keyspace *keyspace);
 uint64_t keyspace_timed_count(const struct keyspace *keyspace); /* keys with a deadline */
-uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace);  /* estimate behind INFO's avg_ttl, 0 when unknown */
+/* Time left of all keys with a deadline together, estimated from the first 20 or so: behind INFO's avg_ttl. 0 when none
+ * was found in the first buckets. */
+uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace);
 size_t keyspace_index_bytes(const struct keyspace *keyspace);
 void keyspace_clear(struct keyspace *keyspace); /* O(1); entries go to the reaper */
 /* An unexpired key at random; NULL when there is none (bounded tries). */
@@ -82,7 +84,7 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint64_t cursor, keyspace_visi
 
 /* --- background, in slices --- */
 /* Deletes keys whose deadline passed, at most max; true when there may be more that are due now. */
-bool keyspace_expire_some(struct keyspace *keyspace, unsigned max, struct prng *prng);
+bool keyspace_expire_some(struct keyspace *keyspace, unsigned max);
 /* Earliest deadline, rounded up to seconds, UINT32_MAX when none: when expire_some is worth calling next. */
 uint32_t keyspace_next_deadline_s(const struct keyspace *keyspace);
 bool keyspace_resize_some(struct keyspace *keyspace, unsigned buckets); /* true while a resize goes on */

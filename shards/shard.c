@@ -306,7 +306,7 @@ static bool expire(struct shard *shard) {
         if (!shard->db[i]) continue;
         bool due = true;
         for (int call = 0; due && call < EXPIRE_CALLS; call++)
-            due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH, &shard->prng);
+            due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH);
         more |= due;
     }
     return more;
@@ -382,18 +382,3 @@ void shard_check(const struct shard *shard) {
     for (const struct client *client = shard->clients_first; client; client = client->next) clients++;
     ASSERT(clients == shard->client_count);
 }
-
-/* --- internal commands --- */
-
-static void cmd_stats(struct exec *x) {
-    struct shard_stats stats;
-    shard_stats_read(x->shard, &stats);
-    reply_bulk(x, slice_of((const char *)&stats, sizeof stats));
-}
-
-const struct command shard_commands[] = {
-    {.name = "sherd.stats", .arity = 1, .flags = CMD_INTERNAL | CMD_LOADING | CMD_STALE, .where = ON_ALL,
-     .merge = MERGE_CONCAT, .run = cmd_stats, .group = "server", .since = "0.1.0", .cost = "O(1)",
-     .doc = "Answers the raw counters of this shard.", .args = ""},
-    {.name = NULL},
-};

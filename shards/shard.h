@@ -19,6 +19,7 @@
 #include "core/log.h"
 #include "shards/client.h"
 #include "shards/command.h"
+#include "shards/error_stats.h"
 #include "shards/keyspace.h"
 #include "shards/message.h"
 #include "shards/slowlog.h"
@@ -49,7 +50,7 @@ struct command_stats {
 /* Counters of one shard that INFO sums over all shards. All are uint64_t, so that they travel as one blob. */
 struct shard_stats {
     uint64_t commands, connections, clients, clients_blocked, rejected_connections;
-    uint64_t bytes_in, bytes_out, errors, expired, evicted, hits, misses, dirty;
+    uint64_t bytes_in, bytes_out, reads, writes, errors, expired, evicted, hits, misses, dirty;
     uint64_t hops_sent, hop_messages_sent, hops_served, hop_messages_served, queue_depth_max;
     uint64_t turns, busy_ticks, idle_ticks;
     uint64_t input_buffer_max, output_buffer_max;
@@ -99,6 +100,7 @@ struct shard {
 
     /* statistics */
     struct shard_stats stats;
+    struct error_stats errors; /* replies by code */
     struct command_stats *command_stats;
     struct slowlog slowlog;
     uint64_t slow_ticks; /* slowlog-log-slower-than */

@@ -84,7 +84,7 @@ void slowlog_add(struct slowlog *log, uint32_t max, uint64_t time_s, uint64_t mi
     log->newest = log->newest + 1 == log->cap ? 0 : log->newest + 1;
     log->count++;
     struct slow_entry *entry = &log->ring[log->newest];
-    *entry = (struct slow_entry){.id = log->next_id++, .time_s = time_s, .micros = micros};
+    *entry = (struct slow_entry){.id = log->next_id++, .time_s = time_s, .micros = micros, .time_us = log->now_us};
     copy_args(log, entry, argv, argc);
     snprintf(entry->client, sizeof entry->client, "%s", client);
     snprintf(entry->name, sizeof entry->name, "%s", name);

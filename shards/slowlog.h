@@ -8,6 +8,7 @@
 
 struct slow_entry {
     uint64_t id, time_s, micros;
+    uint64_t time_us; /* slowlog.now_us when it was added: orders the entries of several logs */
     uint32_t argc;
     struct slice *argv; /* one block with the bytes */
     size_t block_size;
@@ -19,6 +20,7 @@ struct slowlog {
     struct slow_entry *ring;
     uint32_t cap, count, newest;
     uint64_t next_id;
+    uint64_t now_us; /* a clock that all shards share, set by the owner at the start of each turn */
 };
 
 #define SLOWLOG_ARGS 32

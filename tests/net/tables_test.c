@@ -15,8 +15,8 @@
 
 static const struct command *const tables[] = {
     string_commands, string_edit_commands, string_many_commands, generic_commands, expire_commands, rename_commands,
-    scan_commands,   dump_commands,        database_commands,    command_commands, shard_commands,  conn_commands,
-    server_commands, info_commands,        NULL};
+    scan_commands,   dump_commands,        database_commands,    command_commands, conn_commands,   server_commands,
+    info_commands,   NULL};
 
 static struct heap *heap;
 static struct command_registry *registry;

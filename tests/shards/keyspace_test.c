@@ -259,7 +259,7 @@ static void background(struct test *test) {
     struct world *world = &test->world;
     struct prng *prng = &world->prng;
     switch (prng_below(prng, 6)) {
-    case 0: keyspace_expire_some(world->keyspace, 1 + (unsigned)prng_below(prng, 64), prng); break;
+    case 0: keyspace_expire_some(world->keyspace, 1 + (unsigned)prng_below(prng, 64)); break;
     case 1: keyspace_resize_some(world->keyspace, 1 + (unsigned)prng_below(prng, 64)); break;
     case 2: reaper_step(world->shared.reaper, 1 + (unsigned)prng_below(prng, 3)); break;
     case 3: world->shared.now_ms += prng_below(prng, 500); break;
@@ -323,7 +323,7 @@ static void deadlines_are_exact(void **state) {
     assert_int_equal(keyspace_count(world.keyspace), 0);
     put(&world, "far", SLICE("v"), UINT64_MAX); /* clamped in the summaries, not in the entry */
     assert_int_equal(entry_deadline_ms(open_key(&world, SLICE("far"), &ref)), UINT64_MAX);
-    assert_false(keyspace_expire_some(world.keyspace, 10, &world.prng));
+    assert_false(keyspace_expire_some(world.keyspace, 10));
     assert_non_null(open_key(&world, SLICE("far"), &ref));
     world_deinit(&world);
 }
@@ -343,7 +343,7 @@ static void expired_keys_vanish_within_a_second(void **state) {
     }
     for (uint64_t ms = 100; ms <= 23000; ms += 50) {
         world.shared.now_ms = START_MS + ms;
-        for (int calls = 0; calls < 100 && keyspace_expire_some(world.keyspace, 64, &world.prng); calls++) continue;
+        for (int calls = 0; calls < 100 && keyspace_expire_some(world.keyspace, 64); calls++) continue;
         uint64_t overdue = 0, left = 0;
         for (uint32_t i = 0; i < COUNT; i++) {
             bool late = deadlines[i] && deadlines[i] + 1050 <= world.shared.now_ms;
@@ -376,13 +376,39 @@ static void moved_deadlines(void **state) {
     open_key(&world, SLICE("sooner"), &ref);
     keyspace_set_deadline(world.keyspace, &ref, START_MS + 2000);
     world.shared.now_ms = START_MS + 3000;
-    while (keyspace_expire_some(world.keyspace, 64, &world.prng)) continue;
+    while (keyspace_expire_some(world.keyspace, 64)) continue;
     assert_int_equal(keyspace_count(world.keyspace), 2);
     assert_int_equal(keyspace_timed_count(world.keyspace), 1);
     world.shared.now_ms = START_MS + 51000;
-    while (keyspace_expire_some(world.keyspace, 64, &world.prng)) continue;
+    while (keyspace_expire_some(world.keyspace, 64)) continue;
     assert_int_equal(keyspace_count(world.keyspace), 1);
     assert_non_null(open_key(&world, SLICE("never"), &ref));
+    world_deinit(&world);
+}
+
+/* The estimate is exact when all deadlines are equal, near when they are spread, and 0 without deadlines. */
+static void time_left_is_estimated(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, 7);
+    assert_int_equal(keyspace_ttl_sum_ms(world.keyspace), 0);
+    put(&world, "never", SLICE("v"), 0);
+    assert_int_equal(keyspace_ttl_sum_ms(world.keyspace), 0);
+    put(&world, "once", SLICE("v"), START_MS + 5000);
+    assert_int_equal(keyspace_ttl_sum_ms(world.keyspace), 5000);
+    world.shared.now_ms = START_MS + 1000;
+    assert_int_equal(keyspace_ttl_sum_ms(world.keyspace), 4000);
+    world.shared.now_ms = START_MS + 6000; /* due and not yet deleted */
+    assert_int_equal(keyspace_ttl_sum_ms(world.keyspace), 0);
+    keyspace_clear(world.keyspace);
+    enum { COUNT = 10000 };
+    for (uint32_t i = 0; i < COUNT; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "k%u", i);
+        put(&world, key, SLICE("v"), world.shared.now_ms + 100000 + i);
+    }
+    uint64_t average_ms = keyspace_ttl_sum_ms(world.keyspace) / COUNT;
+    assert_true(average_ms >= 100000 && average_ms < 100000 + COUNT);
     world_deinit(&world);
 }
 
@@ -442,6 +468,7 @@ int main(void) {
         cmocka_unit_test(deadlines_are_exact),
         cmocka_unit_test(expired_keys_vanish_within_a_second),
         cmocka_unit_test(moved_deadlines),
+        cmocka_unit_test(time_left_is_estimated),
         cmocka_unit_test(random_is_never_expired),
         cmocka_unit_test(large_values_go_through_the_reaper),
         cmocka_unit_test(model),

@@ -344,8 +344,8 @@ static void do_wrong(struct twin *twin) {
         resp_error(&twin->out, SLICE("ERR wrong number of arguments for 'mset' command"));
         break;
     default:
-        SAY(twin, SLICE("sherd.stats"));
-        resp_error(&twin->out, SLICE("ERR unknown command 'sherd.stats', with args beginning with: "));
+        SAY(twin, SLICE("sherd.fetch"));
+        resp_error(&twin->out, SLICE("ERR unknown command 'sherd.fetch', with args beginning with: "));
         break;
     }
     command_done(twin, false);

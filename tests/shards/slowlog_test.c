@@ -13,6 +13,7 @@ static void add(struct slowlog *log, uint32_t max, uint64_t n) {
     char text[32];
     snprintf(text, sizeof text, "value-%llu", (unsigned long long)n);
     struct slice argv[] = {SLICE("set"), SLICE("key"), slice_of_cstr(text)};
+    log->now_us = 7000 + n;
     slowlog_add(log, max, 1000 + n, 10 * n, argv, 3, "127.0.0.1:5", "me");
     memset(text, 'x', sizeof text); /* the entry has its own copy */
 }
@@ -25,6 +26,7 @@ static void assert_newest_first(const struct slowlog *log, uint64_t newest, uint
         snprintf(text, sizeof text, "value-%llu", (unsigned long long)(newest - i));
         assert_int_equal(entry->id, newest - i);
         assert_int_equal(entry->time_s, 1000 + newest - i);
+        assert_int_equal(entry->time_us, 7000 + newest - i);
         assert_int_equal(entry->argc, 3);
         assert_true(slice_equal(entry->argv[0], SLICE("set")));
         assert_true(slice_equal(entry->argv[2], slice_of_cstr(text)));
