@@ -156,18 +156,31 @@ unsigned config_get(const struct config *config, const struct slice *patterns, u
 
 /* --- warnings --- */
 
+/* What was set says the same as saying nothing. */
+static bool is_preset(const struct config_option *option, const struct config *config,
+                      const char *value) {
+    char why[CONFIG_TEXT_MAX];
+    if (option->type == OPTION_DIRECTIVE) return false;
+    if (option->type == OPTION_UNUSED) return strcmp(value, option->preset) == 0;
+    struct config preset = *config;
+    struct slice word = slice_of_cstr(option->preset);
+    ASSERT(option_parse(option, &preset, &word, 1, ORIGIN_SET, true, why));
+    return option_same(option, config, &preset);
+}
+
 static bool warning_at(const struct config *config, unsigned index,
                        char out[static CONFIG_TEXT_MAX]) {
     const struct config_option *option = option_at(index);
     char value[CONFIG_VALUE_MAX];
     if (!option_given(config, index) || option->status == OPTION_LIVE) return false;
+    option_render(option, config, value);
+    if (is_preset(option, config, value)) return false;
     if (option->status == OPTION_IGNORED) {
         snprintf(out, CONFIG_TEXT_MAX, "option '%s' is accepted but not used: %s", option->name,
                  option->doc);
         return true;
     }
-    option_render(option, config, value);
-    if (!option->idle || strcmp(value, option->idle) == 0) return false;
+    if (!option->missing || (option->idle && strcmp(value, option->idle) == 0)) return false;
     snprintf(out, CONFIG_TEXT_MAX,
              "option '%s' is set to '%.80s' but has no effect in this version: %s", option->name,
              value, option->missing);

@@ -10,8 +10,9 @@
  *   unused  a word that Redis or Valkey know and sherd has no use for: the text is remembered for
  * CONFIG GET
  *
- * config_warnings says, one line per option, which of the given ones do nothing. Other words are
- * errors that suggest the nearest name.
+ * config_warnings says, one line per option, which of the given ones ask for something and do
+ * nothing; one that says the default is passed over. Other words are errors that suggest the
+ * nearest name.
  *
  * Ownership  A struct config holds no pointers: it is copied by assignment and never freed. It
  * takes about 28 KiB. Threads    One thread writes a struct config. Changes at run time are
@@ -235,8 +236,8 @@ NODISCARD enum status config_scan_arguments(int argc, char *const argv[],
 NODISCARD enum status config_parse_arguments(struct config *config, int argc, char *const argv[],
                                              int options_begin, struct error *error);
 
-/* One line per given option that has no effect in this version. emit gets the line without a
- * newline. */
+/* One line per given option that asks for something and has no effect in this version. emit gets
+ * the line without a newline. */
 void config_warnings(const struct config *config, config_emit *emit, void *ctx);
 
 /* The same for one option, e.g. after CONFIG SET. False: nothing to say. */

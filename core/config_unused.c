@@ -1,7 +1,7 @@
 /* Config, unused: words that Redis 7 and 8 and Valkey 8 know and sherd has no use for. Data only.
  *
- * They are accepted, so that a configuration written for those servers starts this one; each gets
- * one warning line. Their text is remembered for CONFIG GET, SET and REWRITE and looked at by
+ * They are accepted, so that a configuration written for those servers starts this one; each that
+ * is given another value than its default gets one warning line. Their text is remembered for CONFIG GET, SET and REWRITE and looked at by
  * nobody. The defaults are Redis 7.0's where it has the option. */
 #include "core/config_priv.h"
 

@@ -29,12 +29,12 @@ static void on_crash(int number) {
     raise(number);
 }
 
+/* Option crash-log-enabled. Without it a crash says nothing and leaves all to the core dump. */
 static void catch_crashes(void) {
     crash_report_prepare();
     struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_NODEFER | SA_ONSTACK};
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) sigaction(signals[i], &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 /* Blocked in all threads; only sigwait below takes them. */
@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
     static char config_path[CONFIG_PATH_MAX];
     enum config_action action = CONFIG_RUN;
     struct error error = {0};
-    catch_crashes();
+    signal(SIGPIPE, SIG_IGN);
     if (config_load(&config, argc, argv, &action, config_path, &error) != ST_OK) return fail(&error);
     if (action == CONFIG_HELP) {
         config_help(print, stdout);
@@ -115,6 +115,7 @@ int main(int argc, char **argv) {
         printf("sherd %s (speaks the commands of Redis 7)\n", SHERD_VERSION);
         return 0;
     }
+    if (config.crash_log_enabled) catch_crashes();
     if (enter_directory(&config, &error) != ST_OK) return fail(&error);
     return serve(&config, config_path);
 }

@@ -31,22 +31,16 @@ void buf_insert(struct buf *out, size_t mark, struct slice bytes) {
     out->len += bytes.len;
 }
 
-/* --- the access field ---
- * LRU: unix seconds, 24 bits. LFU: unix minutes, 16 bits, and above all a logarithmic counter in the low 8. */
+/* --- the access field: LRU, unix seconds, 24 bits; or what core/lfu.h says --- */
 
 #define ACCESS_MASK 0xFFFFFFu
 
 bool access_is_lfu(const struct exec *x) {
-    enum config_maxmemory_policy policy = x->shard->config->maxmemory_policy;
-    return policy == MAXMEMORY_VOLATILE_LFU || policy == MAXMEMORY_ALLKEYS_LFU;
+    return x->shared->use_lfu;
 }
 
 static uint32_t clock_s(const struct exec *x) {
     return (uint32_t)(x->shared->now_ms / 1000) & ACCESS_MASK;
-}
-
-static uint32_t clock_minutes(const struct exec *x) {
-    return (uint32_t)(x->shared->now_ms / 60000) & 0xFFFF;
 }
 
 uint32_t access_idle_s(const struct exec *x, const struct entry *entry) {
@@ -54,10 +48,7 @@ uint32_t access_idle_s(const struct exec *x, const struct entry *entry) {
 }
 
 uint32_t access_freq(const struct exec *x, const struct entry *entry) {
-    uint32_t counter = entry->access & 255, idle_minutes = (clock_minutes(x) - (entry->access >> 8)) & 0xFFFF;
-    uint32_t decay_minutes = (uint32_t)x->shard->config->lfu_decay_time;
-    uint32_t lost = decay_minutes ? idle_minutes / decay_minutes : 0;
-    return lost > counter ? 0 : counter - lost;
+    return lfu_counter(entry->access, keyspace_minutes(x->shared), &x->shared->lfu);
 }
 
 uint32_t access_of_idle(const struct exec *x, uint64_t idle_s) {
@@ -67,7 +58,7 @@ uint32_t access_of_idle(const struct exec *x, uint64_t idle_s) {
 }
 
 uint32_t access_of_freq(const struct exec *x, uint32_t freq) {
-    return clock_minutes(x) << 8 | freq;
+    return lfu_field(keyspace_minutes(x->shared), freq);
 }
 
 /* --- sums over keys --- */

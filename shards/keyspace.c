@@ -4,6 +4,7 @@
  * deadline costs its 8 bytes and nothing else, and what is due is found without a list or a heap. */
 #include "shards/keyspace.h"
 #include "core/assert.h"
+#include "core/config.h"
 #include "core/hashtable_inline.h"
 #include "shards/reaper.h"
 
@@ -107,9 +108,29 @@ struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_
     return entry;
 }
 
+void keyspace_config_changed(struct keyspace_shared *shared, const struct config *config, struct prng *prng) {
+    enum config_maxmemory_policy policy = config->maxmemory_policy;
+    shared->use_lfu = policy == MAXMEMORY_VOLATILE_LFU || policy == MAXMEMORY_ALLKEYS_LFU;
+    shared->lfu = (struct lfu_rule){(uint32_t)config->lfu_log_factor, (uint32_t)config->lfu_decay_time};
+    shared->prng = prng;
+}
+
+static COLD void touch_lfu(const struct keyspace_shared *shared, struct entry *entry) {
+    double chance = prng_double(shared->prng);
+    entry->access = lfu_access(entry->access, keyspace_minutes(shared), &shared->lfu, chance) & 0xFFFFFF;
+}
+
 void keyspace_touch(const struct keyspace *keyspace, struct entry *entry) {
+    const struct keyspace_shared *shared = keyspace->shared;
+    if (UNLIKELY(shared->use_lfu)) touch_lfu(shared, entry);
     /* Compared first: the line stays clean unless the second has changed. */
-    if (entry->access != keyspace->shared->access) entry->access = keyspace->shared->access & 0xFFFFFF;
+    else if (entry->access != shared->access) entry->access = shared->access & 0xFFFFFF;
+}
+
+/* The access field of a new entry; one that replaces another inherits its count of uses. */
+static uint32_t first_access(const struct keyspace_shared *shared, const struct entry *old) {
+    if (LIKELY(!shared->use_lfu)) return shared->access & 0xFFFFFF;
+    return old ? old->access : lfu_field(keyspace_minutes(shared), LFU_START);
 }
 
 /* Puts the entry into the table, or in place of ref's present one (whose memory is somebody else's business), and
@@ -133,13 +154,14 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
     struct entry *old = ref->entry;
     if (LIKELY(old && !is_large(old))) {
         bool was_timed = old->flags & ENTRY_TIMED;
+        uint32_t access = first_access(keyspace->shared, old);
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
-        entry->access = keyspace->shared->access & 0xFFFFFF;
+        entry->access = access & 0xFFFFFF;
         if (entry != old || was_timed || deadline_ms) install(keyspace, ref, entry, was_timed);
         return;
     }
     struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
-    entry->access = keyspace->shared->access & 0xFFFFFF;
+    entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
     install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
     if (old) reaper_take_entry(keyspace->shared->reaper, old);
 }
@@ -149,7 +171,7 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
     struct entry *old = ref->entry;
     if (!old) {
         struct entry *entry = entry_new_int(store, ref->key, value, 0);
-        entry->access = keyspace->shared->access & 0xFFFFFF;
+        entry->access = first_access(keyspace->shared, NULL) & 0xFFFFFF;
         install(keyspace, ref, entry, false);
         return;
     }

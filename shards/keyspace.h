@@ -12,8 +12,10 @@
 #pragma once
 #include "core/hash.h"
 #include "core/hashtable.h"
+#include "core/lfu.h"
 #include "core/value.h"
 
+struct config;
 struct keyspace;
 struct reaper;
 
@@ -24,6 +26,9 @@ struct keyspace_shared {
     struct reaper *reaper;
     uint64_t now_ms;  /* set at the start of each turn */
     uint32_t access;  /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
+    bool use_lfu;     /* an LFU policy is chosen: access fields are those of core/lfu.h */
+    struct lfu_rule lfu;
+    struct prng *prng; /* chances of LFU */
     uint64_t expired; /* keys deleted because their deadline passed */
     uint64_t dirty;   /* changes since start: what Redis's rdb_changes_since_last_save counts */
     uint64_t hits, misses;
@@ -36,9 +41,16 @@ struct key_ref {
     struct entry *entry; /* NULL when absent */
 };
 
+/* Whether access fields say when or how often follows maxmemory-policy. Entries keep what they have: as Redis says, it
+ * takes some time to adjust. */
+void keyspace_config_changed(struct keyspace_shared *shared, const struct config *config, struct prng *prng);
+
 struct keyspace *keyspace_new(struct keyspace_shared *shared);
 void keyspace_delete(struct keyspace *keyspace);
 
+HOT_INLINE uint32_t keyspace_minutes(const struct keyspace_shared *shared) { /* the clock of LFU */
+    return (uint32_t)(shared->now_ms / 60000);
+}
 HOT_INLINE uint64_t key_hash(const struct keyspace_shared *shared, struct slice key) {
     return hash_bytes(&shared->seed, key.ptr, key.len);
 }

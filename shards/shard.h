@@ -100,7 +100,6 @@ struct shard {
 
     /* statistics */
     struct shard_stats stats;
-    struct error_stats errors; /* replies by code */
     struct command_stats *command_stats;
     struct slowlog slowlog;
     uint64_t slow_ticks; /* slowlog-log-slower-than */
@@ -109,6 +108,7 @@ struct shard {
     uint64_t next_cron_ns;
     bool expire_more; /* expired keys are waiting */
     bool expire_off;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    struct error_stats errors; /* replies by code */
 };
 
 struct shard_options {

@@ -183,7 +183,11 @@ static void set_refuses_in_redis_s_words(void **state) {
     set_refuses("maxmemory", "abc", "argument must be a memory value");
     set_refuses("maxmemory", "-1", "argument must be a memory value");
     set_refuses("proto-max-bulk-len", "100",
-                "argument must be between 1048576 and 9223372036854775807 inclusive");
+                "argument must be between 1048576 and 536870912 inclusive");
+    set_refuses("proto-max-bulk-len", "536870913",
+                "argument must be between 1048576 and 536870912 inclusive");
+    set_refuses("client-query-buffer-limit", "4gb",
+                "argument must be between 1048576 and 3221225472 inclusive");
     set_refuses("appendfsync", "foo",
                 "argument(s) must be one of the following: everysec, always, no");
     set_refuses(
@@ -376,7 +380,7 @@ static void lines_split_as_in_redis(void **state) {
     refuses("unixsocketperm 999",
             "t.conf:1: 'unixsocketperm': argument couldn't be parsed as an octal number");
     refuses("databases 0",
-            "t.conf:1: 'databases': argument must be between 1 and 2147483647 inclusive");
+            "t.conf:1: 'databases': argument must be between 1 and 65536 inclusive");
     refuses("threads 65", "t.conf:1: 'threads': argument must be between 0 and 64 inclusive");
     refuses("cluster-enabled yes",
             "t.conf:1: 'cluster-enabled': argument must be 'no': this version has no cluster mode");
@@ -476,7 +480,20 @@ static void one_warning_per_idle_option(void **state) {
     assert_int_equal(count, 0);
     accepts(
         &config,
-        "appendonly no\nsave \"\"\nmaxmemory 0\nappendfsync always\nport 1\nreplica-read-only yes");
+        "appendonly no\nsave \"\"\nmaxmemory 0\nappendfsync always\nport 1\nreplica-read-only yes\n"
+        "maxmemory-policy allkeys-lru\nmaxmemory-samples 10\nlazyfree-lazy-user-del yes\n"
+        "set-proc-title no\nrdbcompression yes\noom-score-adj-values 0 200 800");
+    warnings_of(&config, &count);
+    assert_int_equal(count, 0);
+    /* The default, said aloud. */
+    accepts(&config, "save 3600 1 300 100 60 10000");
+    for (unsigned i = 0; i < option_count(); i++) {
+        const struct config_option *option = option_at(i);
+        char why[CONFIG_TEXT_MAX];
+        struct slice word = slice_of_cstr(option->preset);
+        if (option->type == OPTION_DIRECTIVE) continue;
+        assert_true(option_apply(i, &config, &word, 1, ORIGIN_SET, why));
+    }
     warnings_of(&config, &count);
     assert_int_equal(count, 0);
     accepts(

@@ -3,6 +3,7 @@
  * class but the index. SHERD_SEED and SHERD_STEPS set seed and length; a failure prints the seed. */
 #include "shards/keyspace.h"
 #include "shards/reaper.h"
+#include "core/config.h"
 #include "core/num.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -430,6 +431,40 @@ static void random_is_never_expired(void **state) {
     world_deinit(&world);
 }
 
+/* Under an LFU policy reads count, a replaced value inherits, a new key starts anew; under the others seconds are kept. */
+static void access_follows_the_policy(void **state) {
+    (void)state;
+    static struct config config;
+    struct world world;
+    struct key_ref ref;
+    world_init(&world, 8);
+    config_init(&config);
+    config.maxmemory_policy = MAXMEMORY_ALLKEYS_LFU;
+    config.lfu_log_factor = 0; /* every access counts */
+    keyspace_config_changed(&world.shared, &config, &world.prng);
+    put(&world, "k", SLICE("v"), 0);
+    struct slice key = SLICE("k");
+    uint32_t minutes = (uint32_t)(START_MS / 60000);
+    assert_int_equal(open_key(&world, key, &ref)->access, lfu_field(minutes, LFU_START));
+    for (int i = 0; i < 3; i++) keyspace_read(world.keyspace, key, key_hash(&world.shared, key), false, &ref);
+    keyspace_read(world.keyspace, key, key_hash(&world.shared, key), true, &ref);
+    assert_int_equal(ref.entry->access, lfu_field(minutes, LFU_START + 3));
+    put(&world, "k", SLICE("a longer value, which moves the entry to another block"), START_MS + 1000);
+    assert_int_equal(open_key(&world, key, &ref)->access, lfu_field(minutes, LFU_START + 3));
+    put(&world, "n", SLICE("1"), 0);
+    open_key(&world, SLICE("m"), &ref);
+    keyspace_put_int(world.keyspace, &ref, 5);
+    assert_int_equal(ref.entry->access, lfu_field(minutes, LFU_START));
+    config.maxmemory_policy = MAXMEMORY_ALLKEYS_LRU;
+    keyspace_config_changed(&world.shared, &config, &world.prng);
+    world.shared.access = 12345;
+    keyspace_read(world.keyspace, key, key_hash(&world.shared, key), false, &ref);
+    assert_int_equal(ref.entry->access, 12345);
+    put(&world, "new", SLICE("v"), 0);
+    assert_int_equal(open_key(&world, SLICE("new"), &ref)->access, 12345);
+    world_deinit(&world);
+}
+
 static void large_values_go_through_the_reaper(void **state) {
     (void)state;
     enum { BYTES = 5 * 1024 * 1024 };
@@ -470,6 +505,7 @@ int main(void) {
         cmocka_unit_test(moved_deadlines),
         cmocka_unit_test(time_left_is_estimated),
         cmocka_unit_test(random_is_never_expired),
+        cmocka_unit_test(access_follows_the_policy),
         cmocka_unit_test(large_values_go_through_the_reaper),
         cmocka_unit_test(model),
     };
