@@ -18,7 +18,7 @@
  *
  * Deadlines an entry whose slot carries HT_TIMED has a deadline in whole seconds that the user can compute. The table
  *           keeps a lower bound of the earliest deadline per group of 4 buckets and per segment, so that what is due
- *           is found in deadline order at second granularity for 1 byte per key and no list.
+ *           is found in deadline order at second granularity for 0.2 bytes per key and no list.
  *
  * Owner     one thread. The table owns its arrays, never the entries. Keys are never looked at: the caller's match
  *           function does that, and `rehash` is asked only in the rare case that stored hash bits run out.

@@ -130,7 +130,7 @@ void info_shards(const struct info *info) {
                    (unsigned long long)stats->queue_depth_max);
         buf_printf(info->out, ",messages_per_hop=%.3f,turns=%llu,busy_share=%.3f",
                    ratio(stats->hop_messages_sent, stats->hops_sent), (unsigned long long)stats->turns,
-                   ratio(stats->busy_ticks, stats->busy_ticks + stats->idle_ticks));
+                   ratio(stats->busy_ns, stats->busy_ns + stats->idle_ns));
         for (int m = 0; m < MEM_CLASSES; m++) /* signed: a shard may have freed what another allocated */
             buf_printf(info->out, ",mem_%s=%lld", mem_class_name((enum mem_class)m), (long long)stats->memory[m]);
         buf_append_literal(info->out, "\r\n");

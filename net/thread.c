@@ -212,6 +212,10 @@ static void publish(struct thread *thread) {
     uint64_t span_ns = shard->now_ns - thread->published_ns;
     if (LIKELY(span_ns < 1000000000)) return;
     thread->published_ns = shard->now_ns;
+    struct timespec cpu;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    shard->stats.busy_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+    shard->stats.idle_ns = shard->now_ns - MIN(shard->now_ns, thread->started_ns + shard->stats.busy_ns);
     atomic_store_explicit(&thread->ops_per_second, rate(shard->stats.commands, &thread->published_ops, span_ns),
                           memory_order_relaxed);
     atomic_store_explicit(&thread->in_per_second, rate(shard->stats.bytes_in, &thread->published_in, span_ns),
@@ -260,6 +264,7 @@ static void sleep_until_event(struct thread *thread, uint64_t wait_ns) {
 static void run(struct thread *thread) {
     struct shard *shard = thread->shard;
     bool more = true;
+    thread->started_ns = clock_mono_ns(&thread->clock);
     while (!may_leave(thread)) {
         sleep_until_event(thread, sleep_time(thread, more));
         follow_config(thread);

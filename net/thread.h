@@ -29,6 +29,7 @@ struct thread {
     uint32_t buffer_count;
     uint32_t conn_count;
     uint64_t next_timeout_ns; /* next look for idle connections */
+    uint64_t started_ns;
     uint64_t published_ns, published_ops, published_in, published_out;
     uint64_t stop_by_ns;      /* stopping: 0 while running */
     bool accepting, drained;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """DESIGN.md section 10, measured: sherd beside redis-server, on this machine, now.
 
-    ./run bench                          everything (about 5 minutes)
+    ./run bench                          everything (about seven minutes)
     ./run bench --quick --only 'GET'     short times, scenarios whose name matches
     ./run bench --json a.json            keep the figures;  --plot a.png  draw them
     perf/bench.py compare a.json b.json  what changed between two runs

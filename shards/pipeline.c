@@ -1,4 +1,5 @@
-/* The batch. The hot path of the server is pipeline_feed -> route -> run_batch -> run_local -> handler.
+/* The batch. The hot path of the server is pipeline_feed -> take_command -> route_command, then pipeline_run -> run_one ->
+ * run_local -> handler.
  *
  * Everything here is bounded: BATCH_MAX commands and ARGS_MAX argument slices per batch; a full batch is run at once
  * and collecting goes on. */
@@ -6,39 +7,14 @@
 #include "core/assert.h"
 #include "shards/gather.h"
 #include "shards/message.h"
+#include "shards/route.h"
 #include "shards/shard.h"
 #include <stdio.h>
 
 #define BATCH_MAX        128
 #define ARGS_MAX         4096
-#define KEYS_BATCH_MAX   64 /* keys of a several-key command looked at on the stack before using the heap */
 #define EXPECTED_OUT_MAX (1024 * 1024)
 #define KEEP_EXACT_MIN   (1024 * 1024)
-
-enum fate {
-    FATE_LOCAL,
-    FATE_REMOTE,
-    FATE_SPLIT,  /* keys on several shards, SPLIT_BY_KEY */
-    FATE_ACROSS, /* keys on several shards, ACROSS_OWNERS */
-    FATE_ALL,    /* every shard, or sliced here */
-    FATE_REJECT, /* queued.reject is the reply */
-};
-
-struct queued {
-    struct client *client;
-    const struct command_slot *slot;
-    const struct slice *argv;
-    const char *raw; /* where its bytes start, for putting it back */
-    uint32_t raw_len;
-    uint32_t argc;
-    uint64_t hash;
-    uint32_t hash_at;
-    uint8_t fate;
-    uint8_t owner;
-    uint8_t reject;
-};
-
-enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH };
 
 struct pipeline {
     uint32_t count, args_used;
@@ -53,128 +29,6 @@ struct pipeline *pipeline_new(struct heap *heap) {
 
 void pipeline_delete(struct pipeline *pipeline, struct heap *heap) {
     heap_free(heap, MEM_MESSAGE, pipeline, sizeof *pipeline);
-}
-
-/* --- routing ------------------------------------------------------------------------------------------------- */
-
-static COLD void reject(struct queued *q, enum reject why) {
-    q->fate = FATE_REJECT;
-    q->reject = (uint8_t)why;
-}
-
-/* Where the keys of a several-key command live: the one owner, or -1 when there are several. 0 keys: here. */
-static int common_owner(const struct shard *shard, const struct queued *q, const uint32_t *positions, int count) {
-    if (count <= 0) return (int)shard->id;
-    uint32_t owner = shard_of_key(shard, q->argv[positions[0]]);
-    for (int i = 1; i < count; i++)
-        if (shard_of_key(shard, q->argv[positions[i]]) != owner) return -1;
-    return (int)owner;
-}
-
-/* All key positions; on the stack when few, else from the heap (freed with keys_free). */
-struct keys {
-    uint32_t on_stack[KEYS_BATCH_MAX];
-    uint32_t *positions;
-    int count;
-    size_t heap_bytes;
-};
-
-static void keys_find(const struct shard *shard, const struct queued *q, struct keys *keys) {
-    keys->heap_bytes = 0;
-    keys->positions = keys->on_stack;
-    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->on_stack, KEYS_BATCH_MAX);
-    if (keys->count < KEYS_BATCH_MAX) return;
-    keys->heap_bytes = q->argc * sizeof(uint32_t);
-    keys->positions = heap_alloc(shard->heap, MEM_MESSAGE, keys->heap_bytes);
-    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->positions, (int)q->argc);
-}
-
-static void keys_free(const struct shard *shard, struct keys *keys) {
-    if (keys->heap_bytes) heap_free(shard->heap, MEM_MESSAGE, keys->positions, keys->heap_bytes);
-}
-
-static void route_several_keys(const struct shard *shard, struct queued *q) {
-    const struct key_spec *spec = &q->slot->row->keys[0];
-    if (spec->step > 1 && (q->argc - (uint32_t)(uint16_t)spec->first) % (uint32_t)(uint16_t)spec->step) {
-        q->fate = FATE_LOCAL; /* a key without its value (MSET): the handler words the error */
-        return;
-    }
-    struct keys keys;
-    keys_find(shard, q, &keys);
-    int owner = common_owner(shard, q, keys.positions, keys.count);
-    keys_free(shard, &keys);
-    if (owner < 0) {
-        q->fate = q->slot->row->where == SPLIT_BY_KEY ? FATE_SPLIT : FATE_ACROSS;
-        return;
-    }
-    q->owner = (uint8_t)owner;
-    q->fate = q->owner == shard->id ? FATE_LOCAL : FATE_REMOTE;
-}
-
-/* Several shards: decides where the command runs. */
-static void route_over_shards(const struct shard *shard, struct queued *q) {
-    const struct command *row = q->slot->row;
-    q->fate = FATE_LOCAL;
-    switch (row->where) {
-    case ON_CONN: return;
-    case ON_ALL: q->fate = FATE_ALL; return;
-    case ON_OWNER:
-        if (row->owner) {
-            struct exec x = {.shard = (struct shard *)(uintptr_t)shard, .argv = q->argv, .argc = q->argc};
-            q->owner = (uint8_t)row->owner(&x);
-        } else if (q->hash_at) {
-            q->owner = (uint8_t)shard_of_key(shard, q->argv[q->hash_at]);
-        } else {
-            return;
-        }
-        if (q->owner != shard->id) q->fate = FATE_REMOTE;
-        return;
-    case SPLIT_BY_KEY:
-    case ACROSS_OWNERS: route_several_keys(shard, q); return;
-    }
-}
-
-/* One shard: everything is local, but what runs in slices or joins parts goes the gather's way. */
-static void route_single_shard(struct queued *q) {
-    const struct command *row = q->slot->row;
-    bool gathers = row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM);
-    q->fate = row->flags & CMD_SLICED || gathers ? FATE_ALL : FATE_LOCAL;
-}
-
-HOT_INLINE void route(struct shard *shard, struct client *client, struct queued *q) {
-    const struct command_slot *slot = command_resolve(shard->registry, q->argv, q->argc);
-    q->slot = slot;
-    q->hash_at = 0;
-    q->owner = (uint8_t)shard->id;
-    if (UNLIKELY(!slot || slot->row->flags & CMD_INTERNAL)) {
-        q->slot = NULL;
-        reject(q, REJECT_UNKNOWN);
-        return;
-    }
-    const struct command *row = slot->row;
-    if (UNLIKELY(!command_arity_fits(row, q->argc))) {
-        reject(q, REJECT_ARITY);
-        return;
-    }
-    if (UNLIKELY(row->subs && (q->argc > 1 || !row->run))) {
-        reject(q, REJECT_UNKNOWN_SUB);
-        return;
-    }
-    if (UNLIKELY(!(client->flags & CLIENT_AUTHENTICATED) && !(row->flags & CMD_NO_AUTH))) {
-        reject(q, REJECT_NOAUTH);
-        return;
-    }
-    if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
-        q->hash_at = (uint32_t)row->keys[0].first;
-        q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
-    }
-    if (shard->count == 1) route_single_shard(q);
-    else route_over_shards(shard, q);
-    if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
-    if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
-        struct keyspace *keys = shard_db_peek(shard, client->db);
-        if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);
-    }
 }
 
 /* --- running ------------------------------------------------------------------------------------------------- */
@@ -340,14 +194,14 @@ static void run_remote(struct shard *shard, struct queued *q) {
 }
 
 static void run_split(struct shard *shard, struct queued *q, struct exec *x) {
-    struct keys keys;
-    keys_find(shard, q, &keys);
+    struct route_keys keys;
+    route_keys_find(shard, q, &keys);
     size_t bytes = (size_t)keys.count;
     uint8_t *owners = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
     for (int i = 0; i < keys.count; i++) owners[i] = (uint8_t)shard_of_key(shard, q->argv[keys.positions[i]]);
     gather_start_split(x, keys.positions, owners, (uint32_t)keys.count);
     heap_free(shard->heap, MEM_MESSAGE, owners, bytes);
-    keys_free(shard, &keys);
+    route_keys_free(shard, &keys);
 }
 
 static void run_gather(struct shard *shard, struct queued *q) {
@@ -537,7 +391,7 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->argc = command.argc;
     q->raw = bytes.ptr;
     q->raw_len = (uint32_t)command.size;
-    route(shard, client, q);
+    route_command(shard, client, q);
     enum client_wait wait = obstacle(shard, client, q);
     if (UNLIKELY(wait != WAIT_NOTHING)) {
         if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */

@@ -52,7 +52,8 @@ struct shard_stats {
     uint64_t commands, connections, clients, clients_blocked, rejected_connections;
     uint64_t bytes_in, bytes_out, reads, writes, errors, expired, evicted, hits, misses, dirty;
     uint64_t hops_sent, hop_messages_sent, hops_served, hop_messages_served, queue_depth_max;
-    uint64_t turns, busy_ticks, idle_ticks;
+    uint64_t turns;
+    uint64_t busy_ns, idle_ns; /* the thread's CPU time, and the rest; filled by who drives the shard */
     uint64_t input_buffer_max, output_buffer_max;
     uint64_t reap_pending, reaped;
     uint64_t memory[MEM_CLASSES];

@@ -2,6 +2,7 @@
 #include "core/crc.h"
 #include "core/defs.h"
 #include "core/prng.h"
+#include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,8 +62,7 @@ static void every_table_entry(void **state) {
 
 static void random_bytes_at_every_alignment(void **state) {
     (void)state;
-    const char *given = getenv("SHERD_SEED"); /* repeats a failure */
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t seed = seed_or((uint64_t)time(NULL));
     print_message("SHERD_SEED=%" PRIu64 "\n", seed);
     struct prng prng;
     prng_init(&prng, seed);

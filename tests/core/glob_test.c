@@ -7,6 +7,7 @@
  * it. (glob.c was also compared with KEYS and CONFIG GET of redis-server 7.0.15.) */
 #include "core/glob.h"
 #include "core/prng.h"
+#include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -295,8 +296,7 @@ static struct slice random_text(struct prng *prng, const char *alphabet, char *o
 
 static void agrees_with_the_reference(void **state) {
     (void)state;
-    const char *given = getenv("SHERD_SEED"); /* repeats a failure */
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t seed = seed_or((uint64_t)time(NULL));
     print_message("SHERD_SEED=%" PRIu64 "\n", seed);
     struct prng prng;
     prng_init(&prng, seed);

@@ -6,6 +6,7 @@
  * come from redis-server 7.0.15's CLUSTER KEYSLOT. */
 #include "core/hash.h"
 #include "core/prng.h"
+#include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,8 +88,7 @@ static void known_vectors(void **state) {
 
 static void agrees_with_the_twin(void **state) {
     (void)state;
-    const char *given = getenv("SHERD_SEED"); /* repeats a failure */
-    uint64_t start = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t start = seed_or((uint64_t)time(NULL));
     print_message("SHERD_SEED=%" PRIu64 "\n", start);
     struct prng prng;
     prng_init(&prng, start);

@@ -1,8 +1,9 @@
 /* Hash table against a naive twin: the twin is the list of live entries, so what the table should answer is known at
  * every step. Random operations on hashes of several kinds (good ones, and those an adversary would choose), with
- * scans and expiry rounds running between them; every seed is printed and SEED=n repeats one.
+ * scans and expiry rounds running between them; every seed is printed and SHERD_SEED=n repeats one.
  * Further: fair random choice, memory that comes back, the pace of resizes, moves that do not read entries. */
 #include "core/hashtable_priv.h"
+#include "tests/support/seed.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -278,11 +279,9 @@ static void model(uint64_t seed, uint32_t limit, int hashes, unsigned ops) {
 
 static void model_small(void **state) {
     (void)state;
-    const char *given = getenv("SEED");
-    uint64_t first = given != NULL ? strtoull(given, NULL, 10) : 1,
-             last = given != NULL ? first : 2000;
+    uint64_t first = seed_or(1), last = seed_given() ? first : 2000;
     for (uint64_t seed = first; seed <= last; seed++) {
-        if (seed % 100 == 0 || given != NULL) printf("seed %llu\n", (unsigned long long)seed);
+        if (seed % 100 == 0 || seed_given()) printf("seed %llu\n", (unsigned long long)seed);
         static const uint32_t limits[] = {3, 20, 60, 300, 1000};
         uint32_t limit = limits[seed / KINDS % ARRAY_LEN(limits)];
         model(seed, limit, (int)(seed % KINDS), 200 + limit * 4);

@@ -40,8 +40,9 @@ static void it_decays_between_accesses(void **state) {
     assert_int_equal(lfu_counter(field, 109, &slow), 50);
     assert_int_equal(lfu_counter(field, 130, &slow), 47);
     assert_int_equal(lfu_counter(field, 5000, &never), 50);
-    assert_int_equal(lfu_access(field, 110, &usual, 0.999), lfu_field(110, 40)); /* reckoned at the access, which resets it */
-    assert_int_equal(lfu_counter(lfu_field(65535, 50), 65536 + 9, &usual), 40);  /* over the wrap */
+    /* Reckoned at the access, from which on it counts anew. */
+    assert_int_equal(lfu_access(field, 110, &usual, 0.999), lfu_field(110, 40));
+    assert_int_equal(lfu_counter(lfu_field(65535, 50), 65536 + 9, &usual), 40); /* over the wrap */
 }
 
 /* redis.conf: with factor 10, 100 hits make 10, 1000 hits 18, 100k hits 142, 1M hits 255. */

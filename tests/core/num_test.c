@@ -4,6 +4,7 @@
  * INCRBYFLOAT, CONFIG SET). */
 #include "core/num.h"
 #include "core/prng.h"
+#include "tests/support/seed.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -19,8 +20,7 @@
 
 /* SHERD_SEED repeats a failure. */
 static struct prng seeded(void) {
-    const char *given = getenv("SHERD_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t seed = seed_or((uint64_t)time(NULL));
     print_message("SHERD_SEED=%" PRIu64 "\n", seed);
     struct prng prng;
     prng_init(&prng, seed);

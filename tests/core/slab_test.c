@@ -2,6 +2,7 @@
  * bounds, and goes back to the kernel. The model test keeps a twin of every live block and its fill byte. */
 #include "core/prng.h"
 #include "core/slab.h"
+#include "tests/support/seed.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -159,9 +160,8 @@ static void model(uint64_t seed) {
 
 static void against_a_twin(void **state) {
     (void)state;
-    const char *given = getenv("SEED");
-    uint64_t first = given != NULL ? strtoull(given, NULL, 10) : 1;
-    for (uint64_t seed = first; seed < first + (given != NULL ? 1 : 60); seed++) {
+    uint64_t first = seed_or(1);
+    for (uint64_t seed = first; seed < first + (seed_given() ? 1 : 60); seed++) {
         printf("seed %llu\r", (unsigned long long)seed);
         fflush(stdout);
         model(seed);

@@ -385,7 +385,7 @@ class Attached:
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--commands", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=None, help="or SHERD_SEED; a new one otherwise")
     parser.add_argument("--threads", type=int, default=2, help="of sherd")
     parser.add_argument("--proto", choices=["2", "3", "both"], default="both")
     parser.add_argument("--families", default="all", help="comma-separated: %s" % ",".join(families.names()))
@@ -400,7 +400,9 @@ def parse(arguments):
 
 
 def run(options):
-    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
+    seed = options.seed
+    if seed is None:
+        seed = int(os.environ.get("SHERD_SEED") or os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
     names = families.names() if options.families == "all" else options.families.split(",")
     protos = {"2": [2], "3": [3], "both": [2, 3]}[options.proto]
     print("differential: seed %d, %d commands, families %s, RESP %s, pipeline %d, threads %d"

@@ -5,6 +5,7 @@
 #include "shards/reaper.h"
 #include "core/config.h"
 #include "core/num.h"
+#include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -291,7 +292,7 @@ static void model(void **state) {
     (void)state;
     uint64_t steps = setting("SHERD_STEPS", 40000);
     struct test *test = calloc(1, sizeof *test);
-    test->seed = setting("SHERD_SEED", 1);
+    test->seed = seed_or(1);
     test->scratch = malloc(SCRATCH);
     world_init(&test->world, test->seed);
     for (uint64_t i = 0; i < steps; i++) {

@@ -13,6 +13,7 @@
 #include "shards/pipeline.h"
 #include "tests/support/machine.h"
 #include "tests/support/machine.c"
+#include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -571,8 +572,8 @@ static struct round round_of(uint64_t seed) {
 
 static void replies_equal_those_of_a_naive_server(void **state) {
     (void)state;
-    uint64_t first = setting("SHERD_SEED", 1);
-    uint64_t rounds = setting("SHERD_ROUNDS", getenv("SHERD_SEED") ? 1 : 40);
+    uint64_t first = seed_or(1);
+    uint64_t rounds = setting("SHERD_ROUNDS", seed_given() ? 1 : 40);
     for (uint64_t seed = first; seed < first + rounds; seed++) {
         struct round round = round_of(seed);
         run_round(&round);

@@ -4,6 +4,7 @@
 #include "shards/reply_queue.h"
 #include "core/prng.h"
 #include "shards/message.h"
+#include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -126,8 +127,7 @@ static void fill_some(struct prng *prng, uint64_t *places, struct slice *texts, 
 
 static void random_orders(void **state) {
     (void)state;
-    const char *env = getenv("SHERD_SEED");
-    uint64_t seed = env ? strtoull(env, NULL, 10) : 1;
+    uint64_t seed = seed_or(1);
     for (uint64_t round = 0; round < 60; round++) {
         struct prng prng;
         prng_init(&prng, seed + round);

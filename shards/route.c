@@ -1,0 +1,117 @@
+/* Routing is derived from the command row alone (where, keys, owner); nothing here knows a command by its name. */
+#include "shards/route.h"
+#include "core/assert.h"
+#include "shards/exec.h"
+#include "shards/shard.h"
+
+static COLD void reject(struct queued *q, enum reject why) {
+    q->fate = FATE_REJECT;
+    q->reject = (uint8_t)why;
+}
+
+/* Where the keys of a several-key command live: the one owner, or -1 when there are several. 0 keys: here. */
+static int common_owner(const struct shard *shard, const struct queued *q, const uint32_t *positions, int count) {
+    if (count <= 0) return (int)shard->id;
+    uint32_t owner = shard_of_key(shard, q->argv[positions[0]]);
+    for (int i = 1; i < count; i++)
+        if (shard_of_key(shard, q->argv[positions[i]]) != owner) return -1;
+    return (int)owner;
+}
+
+void route_keys_find(const struct shard *shard, const struct queued *q, struct route_keys *keys) {
+    keys->heap_bytes = 0;
+    keys->positions = keys->on_stack;
+    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->on_stack, ROUTE_KEYS_ON_STACK);
+    if (keys->count < ROUTE_KEYS_ON_STACK) return;
+    keys->heap_bytes = q->argc * sizeof(uint32_t);
+    keys->positions = heap_alloc(shard->heap, MEM_MESSAGE, keys->heap_bytes);
+    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->positions, (int)q->argc);
+}
+
+void route_keys_free(const struct shard *shard, struct route_keys *keys) {
+    if (keys->heap_bytes) heap_free(shard->heap, MEM_MESSAGE, keys->positions, keys->heap_bytes);
+}
+
+static void route_several_keys(const struct shard *shard, struct queued *q) {
+    const struct key_spec *spec = &q->slot->row->keys[0];
+    if (spec->step > 1 && (q->argc - (uint32_t)(uint16_t)spec->first) % (uint32_t)(uint16_t)spec->step) {
+        q->fate = FATE_LOCAL; /* a key without its value (MSET): the handler words the error */
+        return;
+    }
+    struct route_keys keys;
+    route_keys_find(shard, q, &keys);
+    int owner = common_owner(shard, q, keys.positions, keys.count);
+    route_keys_free(shard, &keys);
+    if (owner < 0) {
+        q->fate = q->slot->row->where == SPLIT_BY_KEY ? FATE_SPLIT : FATE_ACROSS;
+        return;
+    }
+    q->owner = (uint8_t)owner;
+    q->fate = q->owner == shard->id ? FATE_LOCAL : FATE_REMOTE;
+}
+
+/* Several shards: decides where the command runs. */
+static void route_over_shards(const struct shard *shard, struct queued *q) {
+    const struct command *row = q->slot->row;
+    q->fate = FATE_LOCAL;
+    switch (row->where) {
+    case ON_CONN: return;
+    case ON_ALL: q->fate = FATE_ALL; return;
+    case ON_OWNER:
+        if (row->owner) {
+            struct exec x = {.shard = (struct shard *)(uintptr_t)shard, .argv = q->argv, .argc = q->argc};
+            q->owner = (uint8_t)row->owner(&x);
+        } else if (q->hash_at) {
+            q->owner = (uint8_t)shard_of_key(shard, q->argv[q->hash_at]);
+        } else {
+            return;
+        }
+        if (q->owner != shard->id) q->fate = FATE_REMOTE;
+        return;
+    case SPLIT_BY_KEY:
+    case ACROSS_OWNERS: route_several_keys(shard, q); return;
+    }
+}
+
+/* One shard: everything is local, but what runs in slices or joins parts goes the gather's way. */
+static void route_single_shard(struct queued *q) {
+    const struct command *row = q->slot->row;
+    bool gathers = row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM);
+    q->fate = row->flags & CMD_SLICED || gathers ? FATE_ALL : FATE_LOCAL;
+}
+
+void route_command(struct shard *shard, const struct client *client, struct queued *q) {
+    const struct command_slot *slot = command_resolve(shard->registry, q->argv, q->argc);
+    q->slot = slot;
+    q->hash_at = 0;
+    q->owner = (uint8_t)shard->id;
+    if (UNLIKELY(!slot || slot->row->flags & CMD_INTERNAL)) {
+        q->slot = NULL;
+        reject(q, REJECT_UNKNOWN);
+        return;
+    }
+    const struct command *row = slot->row;
+    if (UNLIKELY(!command_arity_fits(row, q->argc))) {
+        reject(q, REJECT_ARITY);
+        return;
+    }
+    if (UNLIKELY(row->subs && (q->argc > 1 || !row->run))) {
+        reject(q, REJECT_UNKNOWN_SUB);
+        return;
+    }
+    if (UNLIKELY(!(client->flags & CLIENT_AUTHENTICATED) && !(row->flags & CMD_NO_AUTH))) {
+        reject(q, REJECT_NOAUTH);
+        return;
+    }
+    if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
+        q->hash_at = (uint32_t)row->keys[0].first;
+        q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
+    }
+    if (shard->count == 1) route_single_shard(q);
+    else route_over_shards(shard, q);
+    if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
+    if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
+        struct keyspace *keys = shard_db_peek(shard, client->db);
+        if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);
+    }
+}

@@ -1,0 +1,51 @@
+/* Route: what a parsed command is, whether it may run at all, and on which shard or shards.
+ *
+ * Thread    the client's home. Cost: one look-up in the registry, one hash of the first key; with several shards one CRC16
+ *           per key. Prefetches the bucket of a local key, so that a batch finds it in the cache. */
+#pragma once
+#include "shards/command.h"
+
+struct client;
+struct shard;
+
+/* What becomes of a command. */
+enum fate {
+    FATE_LOCAL,
+    FATE_REMOTE,
+    FATE_SPLIT,  /* keys on several shards, SPLIT_BY_KEY */
+    FATE_ACROSS, /* keys on several shards, ACROSS_OWNERS */
+    FATE_ALL,    /* every shard, or sliced here */
+    FATE_REJECT, /* queued.reject is the reply */
+};
+
+/* One command in the batch. */
+struct queued {
+    struct client *client;
+    const struct command_slot *slot;
+    const struct slice *argv;
+    const char *raw; /* where its bytes start, for putting it back */
+    uint32_t raw_len;
+    uint32_t argc;
+    uint64_t hash;
+    uint32_t hash_at;
+    uint8_t fate;
+    uint8_t owner;
+    uint8_t reject;
+};
+
+enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH };
+
+/* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. */
+void route_command(struct shard *shard, const struct client *client, struct queued *q);
+
+#define ROUTE_KEYS_ON_STACK 64 /* keys of a several-key command; more of them take memory from the heap */
+
+/* All key positions; on the stack when few, else from the heap (freed with route_keys_free). */
+struct route_keys {
+    uint32_t on_stack[ROUTE_KEYS_ON_STACK];
+    uint32_t *positions;
+    int count;
+    size_t heap_bytes;
+};
+void route_keys_find(const struct shard *shard, const struct queued *q, struct route_keys *keys);
+void route_keys_free(const struct shard *shard, struct route_keys *keys);
