@@ -146,7 +146,7 @@ static void handle(struct thread *thread, const struct ring_event *event) {
     case RING_SEND: conn_sent(event->owner, event); break;
     case RING_ACCEPT: listener_accepted(thread, event); break;
     case RING_ADOPT: conn_adopt(thread, event->result); break;
-    case RING_HANDED: listener_hand_over_failed(thread, (int)(intptr_t)event->owner); break;
+    case RING_HANDED: listener_hand_over_failed(thread, (intptr_t)event->owner); break;
     case RING_POLL: stop_begins(thread); break;
     case RING_CANCEL:
     case RING_CLOSE:

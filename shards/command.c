@@ -139,6 +139,8 @@ static bool has_many_keys(const struct command *row) {
 
 static bool is_barrier(const struct command *row) {
     if (row->where == ON_OWNER) return row->subs != NULL || has_many_keys(row);
+    /* Each shard gets the parts of one client's commands in order, so per key nothing overtakes anything. */
+    if (row->where == SPLIT_BY_KEY) return false;
     return !(row->where == ON_CONN && row->flags & CMD_NO_WAIT);
 }
 

@@ -72,7 +72,12 @@ static void gather_finish(struct gather *gather) {
     bool failed = gather_reply_is_error(reply);
     if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
     pipeline_count_gather(home, gather, failed);
-    if (client) {
+    if (gather->placed) {
+        if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) gather->out.len = 0;
+        else client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
+        reply_queue_fill_own(&client->replies, gather->place, &gather->out, &home->messages, &client->out);
+        shard_mark_dirty(home, client);
+    } else if (client) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {
             client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
@@ -353,7 +358,9 @@ void gather_start_split(struct exec *x, const uint32_t *positions, const uint8_t
         send_part(gather, owner, x->slot, x->db, argv, argc);
     }
     if (heap_bytes) heap_free(home->heap, MEM_MESSAGE, argv, heap_bytes);
-    gather_begin(gather);
+    gather->placed = true;
+    gather->place = reply_queue_reserve(&gather->client->replies);
+    gather_advance(gather);
 }
 
 void gather_start_all(struct exec *x) {

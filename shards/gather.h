@@ -48,6 +48,8 @@ struct gather {
     uint32_t key_count;
     uint32_t step;    /* 0 at the first call */
     uint32_t parts;   /* of the step that just finished */
+    bool placed;      /* SPLIT_BY_KEY: its reply has a place in the client's queue; the client does not wait */
+    uint64_t place;
     uint64_t memo[4]; /* for across functions, zero at first */
     struct buf out;
     /* --- private --- */

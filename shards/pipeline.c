@@ -31,6 +31,11 @@ void pipeline_delete(struct pipeline *pipeline, struct heap *heap) {
     heap_free(heap, MEM_MESSAGE, pipeline, sizeof *pipeline);
 }
 
+/* Its reply comes from other shards, to a place in the client's queue; the client goes on meanwhile. */
+HOT_INLINE bool leaves(const struct queued *q) {
+    return q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
+}
+
 /* --- running ------------------------------------------------------------------------------------------------- */
 
 static COLD void count_slow(struct shard *shard, struct exec *x, uint64_t micros) {
@@ -194,6 +199,9 @@ static void run_remote(struct shard *shard, struct queued *q) {
 }
 
 static void run_split(struct shard *shard, struct queued *q, struct exec *x) {
+    q->client->queued_remote--;
+    x->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    if (is_silent(q->client)) x->flags |= CLIENT_REPLY_SKIP;
     struct route_keys keys;
     route_keys_find(shard, q, &keys);
     size_t bytes = (size_t)keys.count;
@@ -205,7 +213,7 @@ static void run_split(struct shard *shard, struct queued *q, struct exec *x) {
 }
 
 static void run_gather(struct shard *shard, struct queued *q) {
-    ASSERT(reply_queue_empty(&q->client->replies));
+    ASSERT(q->fate == FATE_SPLIT || reply_queue_empty(&q->client->replies));
     struct exec x;
     fill_exec(&x, q, &q->client->out);
     x.shard = shard;
@@ -240,7 +248,7 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
         if (q->client != client) continue;
         if (!kept) buf_append(&again, q->raw, q->raw_len);
         client->queued--;
-        client->queued_remote -= q->fate == FATE_REMOTE;
+        client->queued_remote -= leaves(q);
         q->client = NULL;
     }
     client->wait = (uint8_t)why;
@@ -268,7 +276,7 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     struct client *client = q->client;
     if (UNLIKELY(client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY))) {
         client->queued--;
-        client->queued_remote -= q->fate == FATE_REMOTE;
+        client->queued_remote -= leaves(q);
         return;
     }
     enum client_wait why = hindrance(client);
@@ -313,6 +321,7 @@ static COLD void protocol_error(struct shard *shard, struct client *client, cons
     struct buf *out = direct ? &client->out : &client->replies.held;
     size_t mark = out->len;
     resp_errorf(out, "ERR %s", text);
+    error_stats_count(&shard->errors, SLICE("ERR"));
     settle_reply(client, out, mark);
     if (!direct) reply_queue_hold(&client->replies, mark);
     client->flags |= CLIENT_CLOSE_AFTER_REPLY;
@@ -359,7 +368,7 @@ enum take {
 static bool runs_at_once(const struct queued *q) {
     if (q->fate == FATE_LOCAL)
         return (q->slot->row->where == ON_CONN || q->slot->row->where == ON_ALL) && q->slot->barrier;
-    return q->fate != FATE_REJECT && (q->fate != FATE_REMOTE || q->slot->barrier);
+    return q->fate != FATE_REJECT && (!leaves(q) || q->slot->barrier);
 }
 
 /* One command of the client from bytes into the batch. */
@@ -400,7 +409,7 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     }
     p->count++;
     client->queued++;
-    client->queued_remote += q->fate == FATE_REMOTE;
+    client->queued_remote += leaves(q);
     *size = command.size;
     if (LIKELY(!command.kept)) p->args_used += command.argc;
     return UNLIKELY(command.kept || runs_at_once(q)) ? TAKE_RUN : TAKE_OK;

@@ -61,6 +61,7 @@ static void move_out(struct reply_queue *queue, struct reply_place *place, struc
         buf_append(out, place->bytes, place->len);
     }
     if (place->message) message_release(pool, place->message);
+    if (place->own_cap) heap_free(queue->held.heap, MEM_CLIENT_OUT, (void *)(uintptr_t)place->bytes, place->own_cap);
 }
 
 /* A queue that never empties (a client that always has something outstanding) must not hold on to what has left. */
@@ -73,6 +74,34 @@ static void trim_held(struct reply_queue *queue) {
         queue->held_base += held->read;
         buf_compact(held);
     }
+}
+
+/* The head's reply has just gone out: so do those behind it that are there. */
+static void advance(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
+    queue->head++;
+    struct reply_place *place;
+    while (!reply_queue_empty(queue) && (place = place_at(queue, queue->head))->bytes) {
+        move_out(queue, place, pool, out);
+        queue->head++;
+    }
+    trim_held(queue);
+}
+
+void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf *take, struct message_pool *pool,
+                          struct buf *out) {
+    ASSERT(number >= queue->head && number < queue->tail);
+    struct reply_place *place = place_at(queue, number);
+    ASSERT(!place->bytes && take->read == 0);
+    if (number == queue->head) {
+        buf_append_slice(out, buf_slice(take));
+        advance(queue, pool, out);
+        return;
+    }
+    place->bytes = take->data ? take->data : "";
+    place->len = take->len;
+    place->own_cap = take->cap;
+    take->data = NULL;
+    take->len = take->cap = 0;
 }
 
 void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice bytes, struct message *message,
@@ -88,10 +117,5 @@ void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice b
         return;
     }
     buf_append_slice(out, bytes);
-    queue->head++;
-    while (!reply_queue_empty(queue) && (place = place_at(queue, queue->head))->bytes) {
-        move_out(queue, place, pool, out);
-        queue->head++;
-    }
-    trim_held(queue);
+    advance(queue, pool, out);
 }

@@ -19,6 +19,7 @@ struct reply_place {
     const char *bytes; /* NULL until the reply is there; for held replies an offset (see held_base) plus one */
     size_t len;
     bool held;
+    size_t own_cap; /* not 0: bytes is a block of this size, which belongs to the place */
     struct message *message; /* whose memory bytes points into */
 };
 
@@ -45,3 +46,6 @@ void reply_queue_hold(struct reply_queue *queue, size_t mark);
 /* The reply for a place. The bytes are copied to out at once if everything before is there, else message is retained. */
 void reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
                       struct message_pool *pool, struct buf *out);
+/* The same for a reply that was composed at home: takes the memory of `take` when it has to wait. */
+void reply_queue_fill_own(struct reply_queue *queue, uint64_t place, struct buf *take, struct message_pool *pool,
+                          struct buf *out);

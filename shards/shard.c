@@ -91,6 +91,7 @@ void shard_delete(struct shard *shard) {
 }
 
 void shard_config_changed(struct shard *shard) {
+    keyspace_config_changed(&shard->shared, shard->config, &shard->prng);
     int64_t micros = shard->config->slowlog_log_slower_than;
     shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
 }
@@ -108,6 +109,7 @@ struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db) {
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
     shard->now_ns = now_ns;
     shard->now_ms = now_ms;
+    shard->slowlog.now_us = now_ns / 1000;
     shard->shared.now_ms = now_ms;
     shard->shared.access = (uint32_t)(now_ms / 1000) & 0xFFFFFF;
     if (!shard->started_ms) shard->started_ms = now_ms;

@@ -743,13 +743,13 @@ static void a_remote_barrier_holds_back(void **state) {
         found |= local ? 1 : 2;
     }
     char text[200];
-    snprintf(text, sizeof text, "get %s\r\nexists %s1 %s2\r\nincr %s\r\n", there, there, there, here);
+    snprintf(text, sizeof text, "get %s\r\ncopy %s1 %s2\r\nincr %s\r\n", there, there, there, here);
     size_t len = strlen(text);
     char *piece = malloc(len);
     memcpy(piece, text, len);
     assert_set_shard(0);
     shard_turn_begin(shard, shard->now_ns, shard->now_ms);
-    size_t taken = pipeline_feed(shard, &peer->client, slice_of(piece, len)); /* the GET is out: EXISTS waits */
+    size_t taken = pipeline_feed(shard, &peer->client, slice_of(piece, len)); /* the GET is out: COPY waits */
     assert_true(client_keep_input(shard, &peer->client, slice_of(piece + taken, len - taken)));
     pipeline_run(shard);
     free(piece);
@@ -759,7 +759,7 @@ static void a_remote_barrier_holds_back(void **state) {
     bool seen = false;
     for (int i = 0; i < 1000 && sim_peer_busy(peer); i++) {
         sim_step(sim);
-        bool waits = peer->client.wait == WAIT_REPLIES && buf_readable(&peer->client.in) < 20; /* EXISTS is out */
+        bool waits = peer->client.wait == WAIT_REPLIES && buf_readable(&peer->client.in) < 20; /* COPY is out */
         seen |= waits;
         assert_true(!waits || !shard_db_peek(shard, 0) || keyspace_count(shard_db_peek(shard, 0)) == 0);
     }
