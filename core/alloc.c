@@ -123,8 +123,7 @@ const char *alloc_name(char out[ALLOC_NAME_MAX]) {
 /* Relaxed: one writer; readers want a recent figure and nothing else that was written with it. */
 HOT_INLINE void count(struct heap *heap, enum mem_class owner, int64_t bytes) {
     _Atomic int64_t *used = &heap->used[owner];
-    atomic_store_explicit(used, atomic_load_explicit(used, memory_order_relaxed) + bytes,
-                          memory_order_relaxed);
+    atomic_store_explicit(used, atomic_load_explicit(used, memory_order_relaxed) + bytes, memory_order_relaxed);
 }
 
 COLD NORETURN static void out_of_memory(void) {
@@ -209,8 +208,7 @@ void heap_free(struct heap *heap, enum mem_class owner, void *block, size_t size
     count(heap, owner, -(int64_t)heap_block_size(size));
 }
 
-void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size,
-                      size_t new_size) {
+void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size) {
     if (block == NULL) return heap_try_alloc(heap, owner, new_size);
     if (heap_block_size(old_size) == heap_block_size(new_size)) return block;
     void *moved = heap_try_alloc(heap, owner, new_size);
@@ -220,8 +218,7 @@ void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size
     return moved;
 }
 
-void *heap_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size,
-                  size_t new_size) {
+void *heap_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size) {
     return or_stop(heap_try_resize(heap, owner, block, old_size, new_size));
 }
 

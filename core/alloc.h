@@ -37,8 +37,7 @@ NODISCARD void *heap_alloc_zero(struct heap *heap, enum mem_class owner, size_t 
 NODISCARD void *heap_alloc_aligned(struct heap *heap, enum mem_class owner, size_t size, size_t align);
 NODISCARD void *heap_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size);
 NODISCARD void *heap_try_alloc(struct heap *heap, enum mem_class owner, size_t size);
-NODISCARD void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size,
-                                size_t new_size);
+NODISCARD void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size);
 void heap_free(struct heap *heap, enum mem_class owner, void *block, size_t size); /* NULL is fine */
 size_t heap_block_size(size_t size); /* what a block of that size really takes */
 

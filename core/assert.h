@@ -8,9 +8,9 @@
 #pragma once
 #include "core/defs.h"
 
-#define ASSERT(x)                                                                                  \
-    do {                                                                                           \
-        if (UNLIKELY(!(x))) panic(__FILE__, __LINE__, #x);                                         \
+#define ASSERT(x)                                                                                                      \
+    do {                                                                                                               \
+        if (UNLIKELY(!(x))) panic(__FILE__, __LINE__, #x);                                                             \
     } while (0)
 
 #ifdef SHERD_SLOW_ASSERTS

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define BUF_FIRST   256u         /* the first allocation: a handful of small replies */
+#define BUF_FIRST   256u           /* the first allocation: a handful of small replies */
 #define BUF_DOUBLES (1024u * 1024) /* above this, growth by a quarter keeps the waste small */
 
 void buf_init(struct buf *buf, struct heap *heap, enum mem_class owner) {

@@ -58,8 +58,7 @@ void config_init(struct config *config) {
 
 /* --- CONFIG SET --- */
 
-static const char *refuse_change(const struct config_option *option, const struct config *config,
-                                 bool local) {
+static const char *refuse_change(const struct config_option *option, const struct config *config, bool local) {
     if (option->change == CHANGE_ANY_TIME) return NULL;
     if (option->change == CHANGE_AT_START) return "can't set immutable config";
     enum config_permission permission = config->enable_protected_configs;
@@ -68,8 +67,7 @@ static const char *refuse_change(const struct config_option *option, const struc
 }
 
 static enum status set_failed(struct error *error, struct slice name, const char *why) {
-    return error_set(error, ST_INVALID, 0,
-                     "CONFIG SET failed (possibly related to argument '%.*s') - %s",
+    return error_set(error, ST_INVALID, 0, "CONFIG SET failed (possibly related to argument '%.*s') - %s",
                      (int)MIN(name.len, 64), name.ptr, why);
 }
 
@@ -77,13 +75,12 @@ static bool is_parameter(unsigned index) {
     return option_at(index)->type != OPTION_DIRECTIVE;
 }
 
-static enum status check_pairs(const struct config *config, const struct config_pair *pairs,
-                               unsigned count, bool local, struct error *error) {
+static enum status check_pairs(const struct config *config, const struct config_pair *pairs, unsigned count, bool local,
+                               struct error *error) {
     for (unsigned i = 0; i < count; i++) {
         unsigned index;
         if (!option_find(pairs[i].name, &index) || !is_parameter(index))
-            return error_set(error, ST_NOT_FOUND, 0,
-                             "Unknown option or number of arguments for CONFIG SET - '%.*s'",
+            return error_set(error, ST_NOT_FOUND, 0, "Unknown option or number of arguments for CONFIG SET - '%.*s'",
                              (int)MIN(pairs[i].name.len, 128), pairs[i].name.ptr);
         const char *why = refuse_change(option_at(index), config, local);
         if (why) return set_failed(error, pairs[i].name, why);
@@ -110,27 +107,24 @@ enum status config_set_many(struct config *config, const struct config_pair *pai
     return ST_OK;
 }
 
-enum status config_set(struct config *config, struct slice name, struct slice value,
-                       struct error *error) {
+enum status config_set(struct config *config, struct slice name, struct slice value, struct error *error) {
     return config_set_many(config, &(struct config_pair){name, value}, 1, true, error);
 }
 
 /* --- CONFIG GET --- */
 
 /* The pattern that asks for name, or NULL. */
-static const struct slice *find_pattern(const struct slice *patterns, unsigned count,
-                                        struct slice name) {
+static const struct slice *find_pattern(const struct slice *patterns, unsigned count, struct slice name) {
     for (unsigned i = 0; i < count; i++) {
-        bool match = glob_is_literal(patterns[i]) ? slice_equal_nocase(patterns[i], name)
-                                                  : glob_match(patterns[i], name, true);
+        bool match =
+            glob_is_literal(patterns[i]) ? slice_equal_nocase(patterns[i], name) : glob_match(patterns[i], name, true);
         if (match) return &patterns[i];
     }
     return NULL;
 }
 
-static unsigned get_name(const struct config *config, const struct config_option *option,
-                         const char *name, const struct slice *patterns, unsigned count,
-                         config_get_emit *emit, void *ctx) {
+static unsigned get_name(const struct config *config, const struct config_option *option, const char *name,
+                         const struct slice *patterns, unsigned count, config_get_emit *emit, void *ctx) {
     struct slice text = slice_of_cstr(name);
     const struct slice *pattern = find_pattern(patterns, count, text);
     if (!pattern) return 0;
@@ -141,15 +135,14 @@ static unsigned get_name(const struct config *config, const struct config_option
     return 1;
 }
 
-unsigned config_get(const struct config *config, const struct slice *patterns, unsigned count,
-                    config_get_emit *emit, void *ctx) {
+unsigned config_get(const struct config *config, const struct slice *patterns, unsigned count, config_get_emit *emit,
+                    void *ctx) {
     unsigned found = 0;
     for (unsigned i = 0; i < option_count(); i++) {
         const struct config_option *option = option_at(i);
         if (!is_parameter(i)) continue;
         found += get_name(config, option, option->name, patterns, count, emit, ctx);
-        if (option->alias)
-            found += get_name(config, option, option->alias, patterns, count, emit, ctx);
+        if (option->alias) found += get_name(config, option, option->alias, patterns, count, emit, ctx);
     }
     return found;
 }
@@ -157,8 +150,7 @@ unsigned config_get(const struct config *config, const struct slice *patterns, u
 /* --- warnings --- */
 
 /* What was set says the same as saying nothing. */
-static bool is_preset(const struct config_option *option, const struct config *config,
-                      const char *value) {
+static bool is_preset(const struct config_option *option, const struct config *config, const char *value) {
     char why[CONFIG_TEXT_MAX];
     if (option->type == OPTION_DIRECTIVE) return false;
     if (option->type == OPTION_UNUSED) return strcmp(value, option->preset) == 0;
@@ -168,27 +160,23 @@ static bool is_preset(const struct config_option *option, const struct config *c
     return option_same(option, config, &preset);
 }
 
-static bool warning_at(const struct config *config, unsigned index,
-                       char out[static CONFIG_TEXT_MAX]) {
+static bool warning_at(const struct config *config, unsigned index, char out[static CONFIG_TEXT_MAX]) {
     const struct config_option *option = option_at(index);
     char value[CONFIG_VALUE_MAX];
     if (!option_given(config, index) || option->status == OPTION_LIVE) return false;
     option_render(option, config, value);
     if (is_preset(option, config, value)) return false;
     if (option->status == OPTION_IGNORED) {
-        snprintf(out, CONFIG_TEXT_MAX, "option '%s' is accepted but not used: %s", option->name,
-                 option->doc);
+        snprintf(out, CONFIG_TEXT_MAX, "option '%s' is accepted but not used: %s", option->name, option->doc);
         return true;
     }
     if (!option->missing || (option->idle && strcmp(value, option->idle) == 0)) return false;
-    snprintf(out, CONFIG_TEXT_MAX,
-             "option '%s' is set to '%.80s' but has no effect in this version: %s", option->name,
+    snprintf(out, CONFIG_TEXT_MAX, "option '%s' is set to '%.80s' but has no effect in this version: %s", option->name,
              value, option->missing);
     return true;
 }
 
-bool config_warning(const struct config *config, struct slice name,
-                    char out[static CONFIG_TEXT_MAX]) {
+bool config_warning(const struct config *config, struct slice name, char out[static CONFIG_TEXT_MAX]) {
     unsigned index;
     return option_find(name, &index) && warning_at(config, index, out);
 }

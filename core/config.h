@@ -7,18 +7,16 @@
  *
  *   live    works in this version
  *   later   typed and remembered, because scripts for Redis set it, but the feature is not here yet
- *   unused  a word that Redis or Valkey know and sherd has no use for: the text is remembered for
- * CONFIG GET
+ *   unused  a word that Redis or Valkey know and sherd has no use for: the text is remembered for CONFIG GET
  *
  * config_warnings says, one line per option, which of the given ones ask for something and do
  * nothing; one that says the default is passed over. Other words are errors that suggest the
  * nearest name.
  *
- * Ownership  A struct config holds no pointers: it is copied by assignment and never freed. It
- * takes about 28 KiB. Threads    One thread writes a struct config. Changes at run time are
- * published by the owner: copy, change the copy (config_set_many), hand it out by message. A reader
- * never sees a half-changed one. Files      This module does text only; net/config_file.h reads,
- * includes and writes files. */
+ * Ownership  A struct config holds no pointers: it is copied by assignment and never freed. It takes about 28 KiB.
+ * Threads    One thread writes a struct config. The server keeps a master copy behind a mutex and each thread a copy of
+ *            its own (net/server.h), so a reader never sees a half-changed one.
+ * Files      This module does text only; net/config_file.h reads, includes and writes files. */
 #pragma once
 #include "core/log.h"
 #include "core/slice.h"
@@ -49,11 +47,7 @@ enum config_maxmemory_policy {
 };
 enum config_appendfsync { APPENDFSYNC_EVERYSEC, APPENDFSYNC_ALWAYS, APPENDFSYNC_NO };
 enum config_supervised { SUPERVISED_NO, SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO };
-enum config_permission {
-    PERMIT_NO,
-    PERMIT_YES,
-    PERMIT_LOCAL
-}; /* local: loopback and unix-socket clients */
+enum config_permission { PERMIT_NO, PERMIT_YES, PERMIT_LOCAL }; /* local: loopback and unix-socket clients */
 
 /* Bits of notify_keyspace_events, with Redis's letters. */
 enum config_notify {
@@ -71,9 +65,8 @@ enum config_notify {
     NOTIFY_KEY_MISS = 1 << 11, /* m */
     NOTIFY_MODULE = 1 << 13,   /* d */
     NOTIFY_NEW = 1 << 14,      /* n */
-    NOTIFY_ALL = NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH |
-                 NOTIFY_ZSET | NOTIFY_EXPIRED | NOTIFY_EVICTED | NOTIFY_STREAM |
-                 NOTIFY_MODULE, /* A */
+    NOTIFY_ALL = NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH | NOTIFY_ZSET |
+                 NOTIFY_EXPIRED | NOTIFY_EVICTED | NOTIFY_STREAM | NOTIFY_MODULE, /* A */
 };
 
 struct config_bind {
@@ -91,12 +84,7 @@ struct config_save {
     } rules[CONFIG_SAVE_MAX];
 };
 
-enum config_client_class {
-    CLIENT_CLASS_NORMAL,
-    CLIENT_CLASS_REPLICA,
-    CLIENT_CLASS_PUBSUB,
-    CLIENT_CLASS_COUNT
-};
+enum config_client_class { CLIENT_CLASS_NORMAL, CLIENT_CLASS_REPLICA, CLIENT_CLASS_PUBSUB, CLIENT_CLASS_COUNT };
 
 struct config_output_limits {
     struct {
@@ -216,12 +204,11 @@ void config_init(struct config *config); /* all defaults */
 struct config_source {
     const char *file;
     int depth; /* 0 for the first file */
-    enum status (*include)(void *ctx, struct config *config, const char *pattern, int depth,
-                           struct error *error);
+    enum status (*include)(void *ctx, struct config *config, const char *pattern, int depth, struct error *error);
     void *ctx;
 };
-NODISCARD enum status config_parse_text(struct config *config, struct slice text,
-                                        const struct config_source *source, struct error *error);
+NODISCARD enum status config_parse_text(struct config *config, struct slice text, const struct config_source *source,
+                                        struct error *error);
 
 /* The command line: sherd [FILE|-] [--name value ...] | --help | --version. scan looks, parse
  * applies the options. */
@@ -231,18 +218,17 @@ struct config_arguments {
     const char *file;  /* borrowed from argv; NULL: none, "-": standard input */
     int options_begin; /* index in argv of the first --name */
 };
-NODISCARD enum status config_scan_arguments(int argc, char *const argv[],
-                                            struct config_arguments *out, struct error *error);
-NODISCARD enum status config_parse_arguments(struct config *config, int argc, char *const argv[],
-                                             int options_begin, struct error *error);
+NODISCARD enum status config_scan_arguments(int argc, char *const argv[], struct config_arguments *out,
+                                            struct error *error);
+NODISCARD enum status config_parse_arguments(struct config *config, int argc, char *const argv[], int options_begin,
+                                             struct error *error);
 
 /* One line per given option that asks for something and has no effect in this version. emit gets
  * the line without a newline. */
 void config_warnings(const struct config *config, config_emit *emit, void *ctx);
 
 /* The same for one option, e.g. after CONFIG SET. False: nothing to say. */
-bool config_warning(const struct config *config, struct slice name,
-                    char out[static CONFIG_TEXT_MAX]);
+bool config_warning(const struct config *config, struct slice name, char out[static CONFIG_TEXT_MAX]);
 
 /* The whole --help, from the table. */
 void config_help(config_emit *emit, void *ctx);
@@ -255,22 +241,20 @@ struct config_pair {
 /* CONFIG SET: all pairs or none. On failure `error` holds the reply as Redis words it, without
  * "-ERR ". The client is local when it came over loopback or a unix socket: some options are
  * protected. Costs two copies of the config. */
-NODISCARD enum status config_set_many(struct config *config, const struct config_pair *pairs,
-                                      unsigned count, bool client_is_local, struct error *error);
-NODISCARD enum status config_set(struct config *config, struct slice name, struct slice value,
-                                 struct error *error);
+NODISCARD enum status config_set_many(struct config *config, const struct config_pair *pairs, unsigned count,
+                                      bool client_is_local, struct error *error);
+NODISCARD enum status config_set(struct config *config, struct slice name, struct slice value, struct error *error);
 
 /* CONFIG GET: calls emit once per name that matches any of the patterns, in table order, and
  * returns how many. emit may be NULL, to count first (a RESP3 map starts with its size). A literal
  * pattern is answered as the client wrote it, as Redis does. */
 typedef void config_get_emit(void *ctx, struct slice name, struct slice value);
-unsigned config_get(const struct config *config, const struct slice *patterns, unsigned count,
-                    config_get_emit *emit, void *ctx);
+unsigned config_get(const struct config *config, const struct slice *patterns, unsigned count, config_get_emit *emit,
+                    void *ctx);
 
 /* CONFIG REWRITE: old_text with changed directives replaced where they stand and new ones at the
  * end. Lines that still say the truth are kept byte for byte. */
-void config_rewrite_text(const struct config *config, struct slice old_text, config_emit *emit,
-                         void *ctx);
+void config_rewrite_text(const struct config *config, struct slice old_text, config_emit *emit, void *ctx);
 
 /* The known name nearest to a misspelt one, NULL when none is near. O(names * length^2). */
 const char *config_suggest(struct slice name);

@@ -11,14 +11,14 @@ static enum status unknown_option(const char *where, struct slice name, struct e
     const char *near = config_suggest(name);
     int len = (int)MIN(name.len, 64);
     if (near)
-        return error_set(error, ST_INVALID, 0, "%sunknown option '%.*s'; did you mean '%s'?", where,
-                         len, name.ptr, near);
+        return error_set(error, ST_INVALID, 0, "%sunknown option '%.*s'; did you mean '%s'?", where, len, name.ptr,
+                         near);
     return error_set(error, ST_INVALID, 0, "%sunknown option '%.*s'", where, len, name.ptr);
 }
 
 /* One directive and its arguments, from wherever; `where` is "file:line: " or "command line: ". */
-static enum status apply(struct config *config, const char *where, struct slice name,
-                         const struct slice *words, unsigned count, struct error *error) {
+static enum status apply(struct config *config, const char *where, struct slice name, const struct slice *words,
+                         unsigned count, struct error *error) {
     unsigned index;
     char why[CONFIG_TEXT_MAX];
     if (!option_find(name, &index)) return unknown_option(where, name, error);
@@ -26,18 +26,15 @@ static enum status apply(struct config *config, const char *where, struct slice 
     return error_set(error, ST_INVALID, 0, "%s'%s': %s", where, option_at(index)->name, why);
 }
 
-static enum status include(struct config *config, const char *where, const struct slice *words,
-                           unsigned count, const struct config_source *source,
-                           struct error *error) {
+static enum status include(struct config *config, const char *where, const struct slice *words, unsigned count,
+                           const struct config_source *source, struct error *error) {
     char pattern[CONFIG_PATH_MAX];
-    if (count != 1 || words[0].len == 0 || words[0].len >= sizeof(pattern) ||
-        memchr(words[0].ptr, 0, words[0].len))
+    if (count != 1 || words[0].len == 0 || words[0].len >= sizeof(pattern) || memchr(words[0].ptr, 0, words[0].len))
         return error_set(error, ST_INVALID, 0, "%s'include' needs one path", where);
-    if (!source->include)
-        return error_set(error, ST_INVALID, 0, "%s'include' is not possible here", where);
+    if (!source->include) return error_set(error, ST_INVALID, 0, "%s'include' is not possible here", where);
     if (source->depth + 1 >= CONFIG_INCLUDE_DEPTH)
-        return error_set(error, ST_INVALID, 0, "%sfiles include each other more than %d deep",
-                         where, CONFIG_INCLUDE_DEPTH);
+        return error_set(error, ST_INVALID, 0, "%sfiles include each other more than %d deep", where,
+                         CONFIG_INCLUDE_DEPTH);
     memcpy(pattern, words[0].ptr, words[0].len);
     pattern[words[0].len] = 0;
     return source->include(source->ctx, config, pattern, source->depth + 1, error);
@@ -47,8 +44,8 @@ static enum status parse_line(struct config *config, struct slice line, unsigned
                               const struct config_source *source, struct error *error) {
     char where[160]; /* of a long path, the end tells more */
     size_t len = strlen(source->file);
-    snprintf(where, sizeof(where), "%s%s:%u: ", len > 128 ? "..." : "",
-             source->file + (len > 128 ? len - 128 : 0), number);
+    snprintf(where, sizeof(where), "%s%s:%u: ", len > 128 ? "..." : "", source->file + (len > 128 ? len - 128 : 0),
+             number);
     struct line_words split;
     const char *why = line_split(line, &split);
     if (why) return error_set(error, ST_INVALID, 0, "%s%s", where, why);
@@ -58,8 +55,8 @@ static enum status parse_line(struct config *config, struct slice line, unsigned
     return apply(config, where, split.words[0], split.words + 1, split.count - 1, error);
 }
 
-enum status config_parse_text(struct config *config, struct slice text,
-                              const struct config_source *source, struct error *error) {
+enum status config_parse_text(struct config *config, struct slice text, const struct config_source *source,
+                              struct error *error) {
     struct slice line;
     for (unsigned number = 1; line_next(&text, &line); number++) {
         line = line_trim(line);
@@ -76,8 +73,7 @@ static bool is_name(const char *arg) {
     return arg[0] == '-' && arg[1] == '-' && arg[2] != 0;
 }
 
-enum status config_scan_arguments(int argc, char *const argv[], struct config_arguments *out,
-                                  struct error *error) {
+enum status config_scan_arguments(int argc, char *const argv[], struct config_arguments *out, struct error *error) {
     *out = (struct config_arguments){.action = CONFIG_RUN, .options_begin = 1};
     if (argc < 2) return ST_OK;
     bool help = strcmp(argv[1], "-h") == 0, version = strcmp(argv[1], "-v") == 0;
@@ -91,8 +87,7 @@ enum status config_scan_arguments(int argc, char *const argv[], struct config_ar
     }
     if (!is_name(argv[1])) {
         if (argv[1][0] == '-' && argv[1][1] != 0)
-            return error_set(error, ST_INVALID, 0,
-                             "command line: unknown option '%.64s'; try --help", argv[1]);
+            return error_set(error, ST_INVALID, 0, "command line: unknown option '%.64s'; try --help", argv[1]);
         out->file = argv[1];
         out->options_begin = 2;
     }
@@ -114,22 +109,21 @@ static int count_values(struct slice name, int left, char *const *words) {
     return count;
 }
 
-static enum status parse_option(struct config *config, struct slice name, int count,
-                                char *const *values, struct error *error) {
+static enum status parse_option(struct config *config, struct slice name, int count, char *const *values,
+                                struct error *error) {
     struct slice words[LINE_WORDS_MAX];
     if (count > LINE_WORDS_MAX)
-        return error_set(error, ST_INVALID, 0, "command line: '%.*s' has more than %d values",
-                         (int)MIN(name.len, 64), name.ptr, LINE_WORDS_MAX);
+        return error_set(error, ST_INVALID, 0, "command line: '%.*s' has more than %d values", (int)MIN(name.len, 64),
+                         name.ptr, LINE_WORDS_MAX);
     for (int i = 0; i < count; i++) words[i] = slice_of_cstr(values[i]);
     if (count == 0 && slice_is(name, "save")) words[count++] = SLICE("");
     return apply(config, "command line: ", name, words, (unsigned)count, error);
 }
 
-enum status config_parse_arguments(struct config *config, int argc, char *const argv[],
-                                   int options_begin, struct error *error) {
+enum status config_parse_arguments(struct config *config, int argc, char *const argv[], int options_begin,
+                                   struct error *error) {
     for (int i = options_begin; i < argc;) {
-        ASSERT(is_name(
-            argv[i])); /* scan saw to the first; each step below stops at a name or the end */
+        ASSERT(is_name(argv[i])); /* scan saw to the first; each step below stops at a name or the end */
         struct slice name = slice_of_cstr(argv[i] + 2);
         const char *equals = strchr(name.ptr, '=');
         int count = equals ? 1 : count_values(name, argc - i - 1, argv + i + 1);
@@ -143,8 +137,7 @@ enum status config_parse_arguments(struct config *config, int argc, char *const 
         if (status != ST_OK) return status;
         i += equals ? 1 : count + 1;
         if (i < argc && !is_name(argv[i]))
-            return error_set(error, ST_INVALID, 0, "command line: '%.64s' belongs to no option",
-                             argv[i]);
+            return error_set(error, ST_INVALID, 0, "command line: '%.64s' belongs to no option", argv[i]);
     }
     return ST_OK;
 }
@@ -172,8 +165,7 @@ static unsigned edit_distance(struct slice a, struct slice b) {
     return rows[a.len % 3][b.len];
 }
 
-static void keep_nearest(struct slice name, const char *candidate, const char **best,
-                         unsigned *best_distance) {
+static void keep_nearest(struct slice name, const char *candidate, const char **best, unsigned *best_distance) {
     struct slice text = slice_of_cstr(candidate);
     if (text.len > SUGGEST_LEN_MAX) return;
     unsigned distance = edit_distance(name, text);
@@ -184,8 +176,7 @@ static void keep_nearest(struct slice name, const char *candidate, const char **
 
 const char *config_suggest(struct slice name) {
     const char *best = NULL;
-    unsigned limit =
-        (unsigned)MIN(name.len / 3 + 1, 4) + 1; /* farther away it is a guess, not a suggestion */
+    unsigned limit = (unsigned)MIN(name.len / 3 + 1, 4) + 1; /* farther away it is a guess, not a suggestion */
     if (name.len == 0 || name.len > SUGGEST_LEN_MAX) return NULL;
     for (unsigned i = 0; i < option_count(); i++) {
         const struct config_option *option = option_at(i);

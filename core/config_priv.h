@@ -29,14 +29,14 @@ enum option_change {
 };
 
 /* In the order of --help. */
-#define OPTION_GROUPS(X)                                                                           \
-    X(GROUP_NETWORK, "Network")                                                                    \
-    X(GROUP_GENERAL, "General")                                                                    \
-    X(GROUP_SECURITY, "Security")                                                                  \
-    X(GROUP_OBSERVATION, "Observation")                                                            \
-    X(GROUP_MEMORY, "Memory, expiry and eviction")                                                 \
-    X(GROUP_ENCODING, "Encodings")                                                                 \
-    X(GROUP_PERSISTENCE, "Persistence")                                                            \
+#define OPTION_GROUPS(X)                                                                                               \
+    X(GROUP_NETWORK, "Network")                                                                                        \
+    X(GROUP_GENERAL, "General")                                                                                        \
+    X(GROUP_SECURITY, "Security")                                                                                      \
+    X(GROUP_OBSERVATION, "Observation")                                                                                \
+    X(GROUP_MEMORY, "Memory, expiry and eviction")                                                                     \
+    X(GROUP_ENCODING, "Encodings")                                                                                     \
+    X(GROUP_PERSISTENCE, "Persistence")                                                                                \
     X(GROUP_REPLICATION, "Replication, cluster and scripts")
 
 enum option_group {
@@ -52,12 +52,12 @@ struct option_name {
 };
 
 struct config_option {
-    const char *name, *alias; /* lower case; alias NULL when there is none */
-    const char *preset;       /* the default, as text */
-    const char *unit;         /* NULL when it counts things or has none */
-    const char *doc;          /* one sentence for a user; why not, when it is ignored */
-    const char *idle;    /* later: a value besides the default that asks for nothing; or NULL */
-    const char *missing; /* later: what sherd does not do yet; NULL: not worth a warning */
+    const char *name, *alias;                 /* lower case; alias NULL when there is none */
+    const char *preset;                       /* the default, as text */
+    const char *unit;                         /* NULL when it counts things or has none */
+    const char *doc;                          /* one sentence for a user; why not, when it is ignored */
+    const char *idle;                         /* later: a value besides the default that asks for nothing; or NULL */
+    const char *missing;                      /* later: what sherd does not do yet; NULL: not worth a warning */
     const struct option_name *names;          /* OPTION_ENUM, ends with a NULL name */
     const char *(*refuse)(const void *field); /* a reason to refuse a parsed value, or NULL */
     int64_t min, max;                         /* numbers; sizes are refused outside them too */
@@ -87,17 +87,15 @@ enum option_origin { ORIGIN_LINE, ORIGIN_SET };
 
 /* Sets the field from words. False: `why` says it as Redis does, and the field may be half-changed.
  */
-bool option_parse(const struct config_option *option, struct config *config,
-                  const struct slice *words, unsigned count, enum option_origin origin, bool first,
-                  char why[static CONFIG_TEXT_MAX]);
+bool option_parse(const struct config_option *option, struct config *config, const struct slice *words, unsigned count,
+                  enum option_origin origin, bool first, char why[static CONFIG_TEXT_MAX]);
 
 /* The value as CONFIG GET shows it, terminated; returns its length. */
 size_t option_render(const struct config_option *option, const struct config *config,
                      char out[static CONFIG_VALUE_MAX]);
 
 /* True when both say the same. */
-bool option_same(const struct config_option *option, const struct config *a,
-                 const struct config *b);
+bool option_same(const struct config_option *option, const struct config *a, const struct config *b);
 
 /* The text of an unused option, its preset when nobody set it. */
 const char *unused_get(const struct config_unused *unused, const struct config_option *option);

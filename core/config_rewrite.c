@@ -34,8 +34,7 @@ static void set_bit(uint64_t *bits, unsigned index) {
 /* The parameter that a line sets; false for comments, includes, unknown words and broken lines. */
 static bool line_option(struct rewrite *r, struct slice line, unsigned *index) {
     struct slice trimmed = line_trim(line);
-    if (line_is_blank(trimmed) || line_split(trimmed, &r->split) || r->split.count == 0)
-        return false;
+    if (line_is_blank(trimmed) || line_split(trimmed, &r->split) || r->split.count == 0) return false;
     return option_find(r->split.words[0], index) && option_at(*index)->type != OPTION_DIRECTIVE;
 }
 
@@ -47,8 +46,7 @@ static void read_old(struct rewrite *r, struct slice text) {
     while (line_next(&text, &line)) {
         if (slice_equal(line_trim(line), SLICE(GENERATED))) r->has_header = true;
         if (!line_option(r, line, &index)) continue;
-        if (!option_apply(index, &r->file, r->split.words + 1, r->split.count - 1, ORIGIN_LINE,
-                          why))
+        if (!option_apply(index, &r->file, r->split.words + 1, r->split.count - 1, ORIGIN_LINE, why))
             set_bit(r->stale, index);
     }
     for (unsigned i = 0; i < option_count(); i++)
@@ -85,12 +83,10 @@ static void put_limits(struct rewrite *r) {
     static const char *const names[] = {"normal", "replica", "pubsub"};
     for (unsigned i = 0; i < CLIENT_CLASS_COUNT; i++) {
         char line[160], hard[32], soft[32];
-        format_memory(hard, sizeof(hard),
-                      r->config->client_output_buffer_limit.classes[i].hard_bytes);
-        format_memory(soft, sizeof(soft),
-                      r->config->client_output_buffer_limit.classes[i].soft_bytes);
-        snprintf(line, sizeof(line), "client-output-buffer-limit %s %s %s %lld\n", names[i], hard,
-                 soft, (long long)r->config->client_output_buffer_limit.classes[i].soft_seconds);
+        format_memory(hard, sizeof(hard), r->config->client_output_buffer_limit.classes[i].hard_bytes);
+        format_memory(soft, sizeof(soft), r->config->client_output_buffer_limit.classes[i].soft_bytes);
+        snprintf(line, sizeof(line), "client-output-buffer-limit %s %s %s %lld\n", names[i], hard, soft,
+                 (long long)r->config->client_output_buffer_limit.classes[i].soft_seconds);
         put(r, line);
     }
 }
@@ -110,8 +106,7 @@ static void put_value(struct rewrite *r, const struct config_option *option) {
     char text[CONFIG_VALUE_MAX];
     struct slice value = slice_of(text, option_render(option, r->config, text));
     if (option->type == OPTION_MEMORY)
-        value.len = format_memory(text, sizeof(text),
-                                  *(const uint64_t *)((const char *)r->config + option->offset));
+        value.len = format_memory(text, sizeof(text), *(const uint64_t *)((const char *)r->config + option->offset));
     bool is_text = option->type == OPTION_STRING || option->type == OPTION_EVENTS;
     if (!is_text && is_plain_list(value))
         r->emit(r->ctx, value);
@@ -145,8 +140,7 @@ static void write_lines(struct rewrite *r, struct slice text) {
     struct slice line;
     unsigned index;
     while (line_next(&text, &line)) {
-        bool newline =
-            text.len > 0 || line.ptr + line.len < text.ptr; /* the last line may have none */
+        bool newline = text.len > 0 || line.ptr + line.len < text.ptr; /* the last line may have none */
         if (!line_option(r, line, &index) || !bit(r->stale, index)) {
             put_line(r, line, newline);
         } else if (!bit(r->written, index)) {
@@ -166,8 +160,7 @@ static void write_new(struct rewrite *r) {
     }
 }
 
-void config_rewrite_text(const struct config *config, struct slice old_text, config_emit *emit,
-                         void *ctx) {
+void config_rewrite_text(const struct config *config, struct slice old_text, config_emit *emit, void *ctx) {
     struct rewrite r = {.config = config, .emit = emit, .ctx = ctx, .ends_with_newline = true};
     read_old(&r, old_text);
     write_lines(&r, old_text);

@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <limits.h>
 
-#define FIELD_TYPE(field)                                                                          \
+#define FIELD_TYPE(field)                                                                                              \
     _Generic(((struct config *)0)->field,                                                          \
         bool: OPTION_BOOL,                                                                         \
         int: OPTION_INT,                                                                           \
@@ -23,8 +23,7 @@
         struct config_output_limits: OPTION_LIMITS,                                                \
         struct config_percentiles: OPTION_PERCENTILES,                                             \
         unsigned: OPTION_ENUM)
-#define PLACE(field)                                                                               \
-    .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
+#define PLACE(field) .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
 #define FIELD(field) .type = FIELD_TYPE(field), PLACE(field)
 
 #define LIVE(when)    .status = OPTION_LIVE, .change = CHANGE_##when
@@ -35,8 +34,7 @@
  * or asks for what happens anyway. */
 #define NEEDS(what) .missing = (what)
 
-static_assert(sizeof(enum config_maxmemory_policy) == sizeof(unsigned),
-              "enums are read as unsigned");
+static_assert(sizeof(enum config_maxmemory_policy) == sizeof(unsigned), "enums are read as unsigned");
 
 static const struct option_name loglevel_names[] = {
     {"debug", LOG_LEVEL_DEBUG},     {"verbose", LOG_LEVEL_VERBOSE}, {"notice", LOG_LEVEL_NOTICE},

@@ -19,17 +19,14 @@
 #define NO_TESTING     "it only serves tests of Redis"
 #define NO_NEED        "sherd has nothing that this would change"
 
-#define UNUSED(name_, alias_, preset_, change_, why)                                               \
-    {                                                                                              \
-        .name = (name_), .alias = (alias_), .preset = (preset_), .doc = (why),                     \
-        .type = OPTION_UNUSED, .status = OPTION_IGNORED, .change = CHANGE_##change_                \
+#define UNUSED(name_, alias_, preset_, change_, why)                                                                   \
+    {                                                                                                                  \
+        .name = (name_), .alias = (alias_), .preset = (preset_), .doc = (why), .type = OPTION_UNUSED,                  \
+        .status = OPTION_IGNORED, .change = CHANGE_##change_                                                           \
     }
 /* Lines of a file that are no parameters. */
-#define DIRECTIVE(name_, why)                                                                      \
-    {                                                                                              \
-        .name = (name_), .preset = "", .doc = (why), .type = OPTION_DIRECTIVE,                     \
-        .status = OPTION_IGNORED                                                                   \
-    }
+#define DIRECTIVE(name_, why)                                                                                          \
+    { .name = (name_), .preset = "", .doc = (why), .type = OPTION_DIRECTIVE, .status = OPTION_IGNORED }
 
 /* clang-format off */
 const struct config_option config_unused_options[] = {

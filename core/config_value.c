@@ -22,8 +22,7 @@ static PRINTF_LIKE(2, 3) void text_add(struct text *text, const char *format, ..
     va_start(args, format);
     int n = vsnprintf(text->ptr + text->len, text->cap - text->len, format, args);
     va_end(args);
-    ASSERT(n >= 0 &&
-           (size_t)n < text->cap - text->len); /* CONFIG_VALUE_MAX holds the longest value */
+    ASSERT(n >= 0 && (size_t)n < text->cap - text->len); /* CONFIG_VALUE_MAX holds the longest value */
     text->len += (size_t)n;
 }
 
@@ -59,21 +58,18 @@ static bool in_range(const struct config_option *option, int64_t *value, char *w
         return true;
     }
     if (option->type == OPTION_OCTAL)
-        return refuse(why, "argument must be between %llo and %llo inclusive",
-                      (unsigned long long)option->min, (unsigned long long)option->max);
+        return refuse(why, "argument must be between %llo and %llo inclusive", (unsigned long long)option->min,
+                      (unsigned long long)option->max);
     return refuse(why, "argument must be between %lld and %lld inclusive", (long long)option->min,
                   (long long)option->max);
 }
 
-static bool parse_i64(const struct config_option *option, int64_t *value, struct slice word,
-                      char *why) {
-    if (!num_parse_i64(word, value))
-        return refuse(why, "argument couldn't be parsed into an integer");
+static bool parse_i64(const struct config_option *option, int64_t *value, struct slice word, char *why) {
+    if (!num_parse_i64(word, value)) return refuse(why, "argument couldn't be parsed into an integer");
     return in_range(option, value, why);
 }
 
-static bool parse_octal(const struct config_option *option, int64_t *value, struct slice word,
-                        char *why) {
+static bool parse_octal(const struct config_option *option, int64_t *value, struct slice word, char *why) {
     *value = 0;
     bool ok = word.len > 0 && word.len <= 8;
     for (size_t i = 0; ok && i < word.len; i++) {
@@ -84,13 +80,12 @@ static bool parse_octal(const struct config_option *option, int64_t *value, stru
     return in_range(option, value, why);
 }
 
-static bool parse_memory(const struct config_option *option, uint64_t *field, struct slice word,
-                         char *why) {
+static bool parse_memory(const struct config_option *option, uint64_t *field, struct slice word, char *why) {
     uint64_t bytes;
     if (!num_parse_memory(word, &bytes)) return refuse(why, "argument must be a memory value");
     if (bytes < (uint64_t)option->min || bytes > (uint64_t)option->max)
-        return refuse(why, "argument must be between %lld and %lld inclusive",
-                      (long long)option->min, (long long)option->max);
+        return refuse(why, "argument must be between %lld and %lld inclusive", (long long)option->min,
+                      (long long)option->max);
     *field = bytes;
     return true;
 }
@@ -112,19 +107,15 @@ static bool parse_memory_or_percent(int64_t *field, struct slice word, char *why
     return true;
 }
 
-static bool parse_string(const struct config_option *option, char *field, struct slice word,
-                         char *why) {
-    if (word.len >= option->size)
-        return refuse(why, "argument is longer than %zu bytes", option->size - 1);
-    if (word.len > 0 && memchr(word.ptr, 0, word.len))
-        return refuse(why, "argument has a zero byte in it");
+static bool parse_string(const struct config_option *option, char *field, struct slice word, char *why) {
+    if (word.len >= option->size) return refuse(why, "argument is longer than %zu bytes", option->size - 1);
+    if (word.len > 0 && memchr(word.ptr, 0, word.len)) return refuse(why, "argument has a zero byte in it");
     memset(field, 0, option->size);
     if (word.len > 0) memcpy(field, word.ptr, word.len);
     return true;
 }
 
-static bool parse_enum(const struct config_option *option, unsigned *field, struct slice word,
-                       char *why) {
+static bool parse_enum(const struct config_option *option, unsigned *field, struct slice word, char *why) {
     for (const struct option_name *n = option->names; n->name; n++) {
         if (slice_equal_nocase(word, slice_of_cstr(n->name))) {
             *field = n->value;
@@ -145,10 +136,9 @@ static const struct {
     unsigned bits;
 } event_letters[] = {
     /* Redis's order when it shows them; A first, because it stands for those that follow it. */
-    {'A', NOTIFY_ALL},      {'g', NOTIFY_GENERIC},  {'$', NOTIFY_STRING},   {'l', NOTIFY_LIST},
-    {'s', NOTIFY_SET},      {'h', NOTIFY_HASH},     {'z', NOTIFY_ZSET},     {'x', NOTIFY_EXPIRED},
-    {'e', NOTIFY_EVICTED},  {'t', NOTIFY_STREAM},   {'d', NOTIFY_MODULE},   {'n', NOTIFY_NEW},
-    {'K', NOTIFY_KEYSPACE}, {'E', NOTIFY_KEYEVENT}, {'m', NOTIFY_KEY_MISS},
+    {'A', NOTIFY_ALL},    {'g', NOTIFY_GENERIC}, {'$', NOTIFY_STRING},   {'l', NOTIFY_LIST},     {'s', NOTIFY_SET},
+    {'h', NOTIFY_HASH},   {'z', NOTIFY_ZSET},    {'x', NOTIFY_EXPIRED},  {'e', NOTIFY_EVICTED},  {'t', NOTIFY_STREAM},
+    {'d', NOTIFY_MODULE}, {'n', NOTIFY_NEW},     {'K', NOTIFY_KEYSPACE}, {'E', NOTIFY_KEYEVENT}, {'m', NOTIFY_KEY_MISS},
 };
 
 static bool parse_events(unsigned *field, struct slice word, char *why) {
@@ -176,8 +166,7 @@ static void render_events(unsigned bits, struct text *text) {
 
 /* --- lists --- */
 
-static bool parse_bind(struct config_bind *field, const struct slice *words, unsigned count,
-                       char *why) {
+static bool parse_bind(struct config_bind *field, const struct slice *words, unsigned count, char *why) {
     if (count > CONFIG_BIND_MAX) return refuse(why, "Too many bind addresses specified.");
     memset(field, 0, sizeof(*field));
     for (unsigned i = 0; i < count; i++) {
@@ -192,18 +181,15 @@ static bool parse_bind(struct config_bind *field, const struct slice *words, uns
     return true;
 }
 
-static bool parse_save(struct config_save *field, const struct slice *words, unsigned count,
-                       bool fresh, char *why) {
-    if (fresh || count == 0)
-        memset(field, 0, sizeof(*field)); /* `save ""` takes all earlier lines back */
+static bool parse_save(struct config_save *field, const struct slice *words, unsigned count, bool fresh, char *why) {
+    if (fresh || count == 0) memset(field, 0, sizeof(*field)); /* `save ""` takes all earlier lines back */
     if (count % 2 != 0) return refuse(why, "Invalid save parameters");
     for (unsigned i = 0; i < count; i += 2) {
         int64_t seconds, changes;
         if (!num_parse_i64(words[i], &seconds) || !num_parse_i64(words[i + 1], &changes))
             return refuse(why, "Invalid save parameters");
         if (seconds < 1 || changes < 0) return refuse(why, "Invalid save parameters");
-        if (field->count == CONFIG_SAVE_MAX)
-            return refuse(why, "more than %d save rules", CONFIG_SAVE_MAX);
+        if (field->count == CONFIG_SAVE_MAX) return refuse(why, "more than %d save rules", CONFIG_SAVE_MAX);
         field->rules[field->count].seconds = seconds;
         field->rules[field->count++].changes = changes;
     }
@@ -218,20 +204,16 @@ static int client_class(struct slice word) {
 }
 
 /* Classes that are not named keep their limits, in a file and in CONFIG SET alike. */
-static bool parse_limits(struct config_output_limits *field, const struct slice *words,
-                         unsigned count, char *why) {
-    if (count % 4 != 0)
-        return refuse(why, "Wrong number of arguments in buffer limit configuration.");
+static bool parse_limits(struct config_output_limits *field, const struct slice *words, unsigned count, char *why) {
+    if (count % 4 != 0) return refuse(why, "Wrong number of arguments in buffer limit configuration.");
     for (unsigned i = 0; i < count; i += 4) {
         int class = client_class(words[i]);
         uint64_t hard, soft;
         int64_t seconds;
-        if (class < 0)
-            return refuse(why, "Invalid client class specified in buffer limit configuration.");
+        if (class < 0) return refuse(why, "Invalid client class specified in buffer limit configuration.");
         if (!num_parse_memory(words[i + 1], &hard) || !num_parse_memory(words[i + 2], &soft) ||
             !num_parse_i64(words[i + 3], &seconds) || seconds < 0)
-            return refuse(
-                why, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+            return refuse(why, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
         field->classes[class].hard_bytes = hard;
         field->classes[class].soft_bytes = soft;
         field->classes[class].soft_seconds = seconds;
@@ -239,18 +221,15 @@ static bool parse_limits(struct config_output_limits *field, const struct slice 
     return true;
 }
 
-static bool parse_percentiles(struct config_percentiles *field, const struct slice *words,
-                              unsigned count, char *why) {
+static bool parse_percentiles(struct config_percentiles *field, const struct slice *words, unsigned count, char *why) {
     memset(field, 0, sizeof(*field));
-    if (count > CONFIG_PERCENTILES_MAX)
-        return refuse(why, "more than %d percentiles", CONFIG_PERCENTILES_MAX);
+    if (count > CONFIG_PERCENTILES_MAX) return refuse(why, "more than %d percentiles", CONFIG_PERCENTILES_MAX);
     for (unsigned i = 0; i < count; i++) {
         double percent;
         if (!num_parse_double(words[i], &percent))
             return refuse(why, "Invalid latency-tracking-info-percentiles parameters");
         if (!(percent >= 0.0 && percent <= 100.0))
-            return refuse(
-                why, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
+            return refuse(why, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
         field->percent[field->count++] = percent;
     }
     return true;
@@ -258,8 +237,7 @@ static bool parse_percentiles(struct config_percentiles *field, const struct sli
 
 static void render_bind(const struct config_bind *field, struct text *text) {
     for (unsigned i = 0; i < field->count; i++)
-        text_add(text, "%s%s%s", i ? " " : "", field->entries[i].optional ? "-" : "",
-                 field->entries[i].address);
+        text_add(text, "%s%s%s", i ? " " : "", field->entries[i].optional ? "-" : "", field->entries[i].address);
 }
 
 static void render_save(const struct config_save *field, struct text *text) {
@@ -271,17 +249,14 @@ static void render_save(const struct config_save *field, struct text *text) {
 static void render_limits(const struct config_output_limits *field, struct text *text) {
     static const char *const names[] = {"normal", "slave", "pubsub"};
     for (unsigned i = 0; i < CLIENT_CLASS_COUNT; i++)
-        text_add(text, "%s%s %llu %llu %lld", i ? " " : "", names[i],
-                 (unsigned long long)field->classes[i].hard_bytes,
-                 (unsigned long long)field->classes[i].soft_bytes,
-                 (long long)field->classes[i].soft_seconds);
+        text_add(text, "%s%s %llu %llu %lld", i ? " " : "", names[i], (unsigned long long)field->classes[i].hard_bytes,
+                 (unsigned long long)field->classes[i].soft_bytes, (long long)field->classes[i].soft_seconds);
 }
 
 /* --- options that sherd does not use --- */
 
 /* The value of name, or NULL; *entry is where its name stands. */
-static const char *unused_find(const struct config_unused *unused, const char *name,
-                               size_t *entry) {
+static const char *unused_find(const struct config_unused *unused, const char *name, size_t *entry) {
     for (size_t at = 0; at < unused->used_bytes;) {
         const char *key = unused->text + at, *value = key + strlen(key) + 1;
         *entry = at;
@@ -306,8 +281,8 @@ static void unused_remove(struct config_unused *unused, const char *name) {
     unused->used_bytes -= (unsigned)(after - entry);
 }
 
-static bool parse_unused(const struct config_option *option, struct config_unused *unused,
-                         const struct slice *words, unsigned count, char *why) {
+static bool parse_unused(const struct config_option *option, struct config_unused *unused, const struct slice *words,
+                         unsigned count, char *why) {
     unused_remove(unused, option->name);
     size_t bytes = strlen(option->name) + 2;
     for (unsigned i = 0; i < count; i++) {
@@ -329,8 +304,7 @@ static bool parse_unused(const struct config_option *option, struct config_unuse
 
 /* --- by type --- */
 
-static bool parse_word(const struct config_option *option, struct config *config, struct slice word,
-                       char *why) {
+static bool parse_word(const struct config_option *option, struct config *config, struct slice word, char *why) {
     void *field = field_of(option, config);
     int64_t number;
     switch (option->type) {
@@ -343,8 +317,7 @@ static bool parse_word(const struct config_option *option, struct config *config
     case OPTION_EVENTS: return parse_events(field, word, why);
     case OPTION_INT:
     case OPTION_OCTAL:
-        if (!(option->type == OPTION_INT ? parse_i64 : parse_octal)(option, &number, word, why))
-            return false;
+        if (!(option->type == OPTION_INT ? parse_i64 : parse_octal)(option, &number, word, why)) return false;
         *(int *)field = (int)number; /* the row's range fits an int: config_check */
         return true;
     default: panic(__FILE__, __LINE__, "an option with one word has an unknown type");
@@ -368,10 +341,9 @@ static unsigned split_list(struct slice word, struct slice *out, unsigned max) {
     return count;
 }
 
-static bool parse_list(const struct config_option *option, struct config *config,
-                       const struct slice *words, unsigned count, bool fresh, char *why) {
-    struct slice split[2 * CONFIG_SAVE_MAX +
-                       2]; /* one word more than any list holds, so that too many is noticed */
+static bool parse_list(const struct config_option *option, struct config *config, const struct slice *words,
+                       unsigned count, bool fresh, char *why) {
+    struct slice split[2 * CONFIG_SAVE_MAX + 2]; /* one word more than any list holds, so that too many is noticed */
     void *field = field_of(option, config);
     if (count == 1) {
         count = split_list(words[0], split, ARRAY_LEN(split));
@@ -385,15 +357,12 @@ static bool parse_list(const struct config_option *option, struct config *config
     }
 }
 
-bool option_parse(const struct config_option *option, struct config *config,
-                  const struct slice *words, unsigned count, enum option_origin origin, bool first,
-                  char why[static CONFIG_TEXT_MAX]) {
+bool option_parse(const struct config_option *option, struct config *config, const struct slice *words, unsigned count,
+                  enum option_origin origin, bool first, char why[static CONFIG_TEXT_MAX]) {
     if (count == 0) return refuse(why, "wrong number of arguments");
     if (option->type == OPTION_DIRECTIVE) return true;
-    if (option->type == OPTION_UNUSED)
-        return parse_unused(option, &config->unused, words, count, why);
-    if (takes_list(option))
-        return parse_list(option, config, words, count, first || origin == ORIGIN_SET, why);
+    if (option->type == OPTION_UNUSED) return parse_unused(option, &config->unused, words, count, why);
+    if (takes_list(option)) return parse_list(option, config, words, count, first || origin == ORIGIN_SET, why);
     if (count != 1) return refuse(why, "wrong number of arguments");
     if (!parse_word(option, config, words[0], why)) return false;
     const char *reason = option->refuse ? option->refuse(field_of(option, config)) : NULL;
@@ -407,8 +376,7 @@ static const char *name_of_enum(const struct config_option *option, unsigned val
 }
 
 static void render_percentiles(const struct config_percentiles *field, struct text *text) {
-    for (unsigned i = 0; i < field->count; i++)
-        text_add(text, "%s%.10g", i ? " " : "", field->percent[i]);
+    for (unsigned i = 0; i < field->count; i++) text_add(text, "%s%.10g", i ? " " : "", field->percent[i]);
 }
 
 static void render_memory_or_percent(int64_t value, struct text *text) {
@@ -425,9 +393,7 @@ size_t option_render(const struct config_option *option, const struct config *co
     case OPTION_INT: text_add(&text, "%d", *(const int *)field); break;
     case OPTION_I64: text_add(&text, "%lld", (long long)*(const int64_t *)field); break;
     case OPTION_OCTAL: text_add(&text, "%o", (unsigned)*(const int *)field); break;
-    case OPTION_MEMORY:
-        text_add(&text, "%llu", (unsigned long long)*(const uint64_t *)field);
-        break;
+    case OPTION_MEMORY: text_add(&text, "%llu", (unsigned long long)*(const uint64_t *)field); break;
     case OPTION_MEMORY_OR_PERCENT: render_memory_or_percent(*(const int64_t *)field, &text); break;
     case OPTION_STRING: text_add(&text, "%s", (const char *)field); break;
     case OPTION_ENUM: text_add(&text, "%s", name_of_enum(option, *(const unsigned *)field)); break;
@@ -442,8 +408,7 @@ size_t option_render(const struct config_option *option, const struct config *co
     return text.len;
 }
 
-bool option_same(const struct config_option *option, const struct config *a,
-                 const struct config *b) {
+bool option_same(const struct config_option *option, const struct config *a, const struct config *b) {
     char x[CONFIG_VALUE_MAX], y[CONFIG_VALUE_MAX];
     option_render(option, a, x);
     option_render(option, b, y);

@@ -26,37 +26,32 @@
 #define CRC64_STEP(to, from) to = ((from) >> 1) ^ (((from)&1) ? CRC64_POLY : 0)
 
 /* Steps are named in octal: a17 is step 15. A row of eight goes on where the row before ended. */
-#define CHAIN_ROW(STEP, s, before, row)                                                            \
-    STEP(s##row##0, s##before##7), STEP(s##row##1, s##row##0), STEP(s##row##2, s##row##1),         \
-        STEP(s##row##3, s##row##2), STEP(s##row##4, s##row##3), STEP(s##row##5, s##row##4),        \
-        STEP(s##row##6, s##row##5), STEP(s##row##7, s##row##6)
+#define CHAIN_ROW(STEP, s, before, row)                                                                                \
+    STEP(s##row##0, s##before##7), STEP(s##row##1, s##row##0), STEP(s##row##2, s##row##1), STEP(s##row##3, s##row##2), \
+        STEP(s##row##4, s##row##3), STEP(s##row##5, s##row##4), STEP(s##row##6, s##row##5), STEP(s##row##7, s##row##6)
 
-#define CHAIN(STEP, POLY, s)                                                                       \
-    s##00 = (POLY), STEP(s##01, s##00), STEP(s##02, s##01), STEP(s##03, s##02),                    \
-    STEP(s##04, s##03), STEP(s##05, s##04), STEP(s##06, s##05), STEP(s##07, s##06),                \
-    CHAIN_ROW(STEP, s, 0, 1), CHAIN_ROW(STEP, s, 1, 2), CHAIN_ROW(STEP, s, 2, 3),                  \
-    CHAIN_ROW(STEP, s, 3, 4), CHAIN_ROW(STEP, s, 4, 5), CHAIN_ROW(STEP, s, 5, 6),                  \
+#define CHAIN(STEP, POLY, s)                                                                                           \
+    s##00 = (POLY), STEP(s##01, s##00), STEP(s##02, s##01), STEP(s##03, s##02), STEP(s##04, s##03),                    \
+    STEP(s##05, s##04), STEP(s##06, s##05), STEP(s##07, s##06), CHAIN_ROW(STEP, s, 0, 1), CHAIN_ROW(STEP, s, 1, 2),    \
+    CHAIN_ROW(STEP, s, 2, 3), CHAIN_ROW(STEP, s, 3, 4), CHAIN_ROW(STEP, s, 4, 5), CHAIN_ROW(STEP, s, 5, 6),            \
     CHAIN_ROW(STEP, s, 6, 7)
 
 enum { CHAIN(CRC16_STEP, CRC16_POLY, a) };
 enum { CHAIN(CRC64_STEP, CRC64_POLY, b) }; /* 64 bits wide: gcc and clang both have it */
 
 /* The 256 XORs of eight values, ordered by the byte that selects them; bit 0 contributes b0. */
-#define XOR1(x, b0)                 (x), (x) ^ (b0)
-#define XOR2(x, b0, b1)             XOR1(x, b0), XOR1((x) ^ (b1), b0)
-#define XOR3(x, b0, b1, b2)         XOR2(x, b0, b1), XOR2((x) ^ (b2), b0, b1)
-#define XOR4(x, b0, b1, b2, b3)     XOR3(x, b0, b1, b2), XOR3((x) ^ (b3), b0, b1, b2)
-#define XOR5(x, b0, b1, b2, b3, b4) XOR4(x, b0, b1, b2, b3), XOR4((x) ^ (b4), b0, b1, b2, b3)
-#define XOR6(x, b0, b1, b2, b3, b4, b5)                                                            \
-    XOR5(x, b0, b1, b2, b3, b4), XOR5((x) ^ (b5), b0, b1, b2, b3, b4)
-#define XOR7(x, b0, b1, b2, b3, b4, b5, b6)                                                        \
-    XOR6(x, b0, b1, b2, b3, b4, b5), XOR6((x) ^ (b6), b0, b1, b2, b3, b4, b5)
-#define XOR8(b0, b1, b2, b3, b4, b5, b6, b7)                                                       \
-    XOR7(0, b0, b1, b2, b3, b4, b5, b6), XOR7((b7), b0, b1, b2, b3, b4, b5, b6)
+#define XOR1(x, b0)                          (x), (x) ^ (b0)
+#define XOR2(x, b0, b1)                      XOR1(x, b0), XOR1((x) ^ (b1), b0)
+#define XOR3(x, b0, b1, b2)                  XOR2(x, b0, b1), XOR2((x) ^ (b2), b0, b1)
+#define XOR4(x, b0, b1, b2, b3)              XOR3(x, b0, b1, b2), XOR3((x) ^ (b3), b0, b1, b2)
+#define XOR5(x, b0, b1, b2, b3, b4)          XOR4(x, b0, b1, b2, b3), XOR4((x) ^ (b4), b0, b1, b2, b3)
+#define XOR6(x, b0, b1, b2, b3, b4, b5)      XOR5(x, b0, b1, b2, b3, b4), XOR5((x) ^ (b5), b0, b1, b2, b3, b4)
+#define XOR7(x, b0, b1, b2, b3, b4, b5, b6)  XOR6(x, b0, b1, b2, b3, b4, b5), XOR6((x) ^ (b6), b0, b1, b2, b3, b4, b5)
+#define XOR8(b0, b1, b2, b3, b4, b5, b6, b7) XOR7(0, b0, b1, b2, b3, b4, b5, b6), XOR7((b7), b0, b1, b2, b3, b4, b5, b6)
 
-#define TABLE16(r)                                                                                 \
+#define TABLE16(r)                                                                                                     \
     { XOR8(a##r##0, a##r##1, a##r##2, a##r##3, a##r##4, a##r##5, a##r##6, a##r##7) }
-#define TABLE64(r)                                                                                 \
+#define TABLE64(r)                                                                                                     \
     { XOR8(b##r##7, b##r##6, b##r##5, b##r##4, b##r##3, b##r##2, b##r##1, b##r##0) }
 
 static const uint16_t table16[8][256] = {TABLE16(0), TABLE16(1), TABLE16(2), TABLE16(3),
@@ -68,9 +63,8 @@ uint16_t crc16(const void *bytes, size_t len) {
     const uint8_t *p = bytes;
     unsigned crc = 0;
     for (; len >= 8; p += 8, len -= 8) {
-        crc = (unsigned)(table16[7][p[0] ^ (crc >> 8)] ^ table16[6][p[1] ^ (crc & 0xff)] ^
-                         table16[5][p[2]] ^ table16[4][p[3]] ^ table16[3][p[4]] ^ table16[2][p[5]] ^
-                         table16[1][p[6]] ^ table16[0][p[7]]);
+        crc = (unsigned)(table16[7][p[0] ^ (crc >> 8)] ^ table16[6][p[1] ^ (crc & 0xff)] ^ table16[5][p[2]] ^
+                         table16[4][p[3]] ^ table16[3][p[4]] ^ table16[2][p[5]] ^ table16[1][p[6]] ^ table16[0][p[7]]);
     }
     for (; len > 0; p++, len--) crc = ((crc << 8) & 0xffff) ^ table16[0][p[0] ^ (crc >> 8)];
     return (uint16_t)crc;
@@ -82,9 +76,8 @@ uint64_t crc64(uint64_t crc, const void *bytes, size_t len) {
         uint64_t word;
         memcpy(&word, p, sizeof word);
         crc ^= le64toh(word);
-        crc = table64[7][crc & 0xff] ^ table64[6][(crc >> 8) & 0xff] ^
-              table64[5][(crc >> 16) & 0xff] ^ table64[4][(crc >> 24) & 0xff] ^
-              table64[3][(crc >> 32) & 0xff] ^ table64[2][(crc >> 40) & 0xff] ^
+        crc = table64[7][crc & 0xff] ^ table64[6][(crc >> 8) & 0xff] ^ table64[5][(crc >> 16) & 0xff] ^
+              table64[4][(crc >> 24) & 0xff] ^ table64[3][(crc >> 32) & 0xff] ^ table64[2][(crc >> 40) & 0xff] ^
               table64[1][(crc >> 48) & 0xff] ^ table64[0][crc >> 56];
     }
     for (; len > 0; p++, len--) crc = (crc >> 8) ^ table64[0][(crc ^ p[0]) & 0xff];

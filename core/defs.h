@@ -5,16 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NODISCARD          __attribute__((warn_unused_result))
-#define NORETURN           __attribute__((noreturn))
-#define COLD               __attribute__((cold, noinline))
-#define HOT_INLINE         static inline __attribute__((always_inline))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define LIKELY(x)          __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)        __builtin_expect(!!(x), 0)
-#define ARRAY_LEN(a)       (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)          ((a) < (b) ? (a) : (b))
-#define MAX(a, b)          ((a) > (b) ? (a) : (b))
+#define NODISCARD                     __attribute__((warn_unused_result))
+#define NORETURN                      __attribute__((noreturn))
+#define COLD                          __attribute__((cold, noinline))
+#define HOT_INLINE                    static inline __attribute__((always_inline))
+#define PRINTF_LIKE(f, a)             __attribute__((format(printf, f, a)))
+#define LIKELY(x)                     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)                   __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)                     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                     ((a) > (b) ? (a) : (b))
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 /* One cache line on every x86-64 and most arm64 servers. Shared structures keep writers this far apart. */

@@ -64,8 +64,7 @@ static size_t skip_stars(struct slice pattern, size_t at) {
 
 /* Where from on the run can fit first. One that begins with an ordinary byte can only begin at that
  * byte, and memchr goes there faster than we do. */
-static size_t first_start(struct slice pattern, size_t run, struct slice text, size_t from,
-                          bool nocase) {
+static size_t first_start(struct slice pattern, size_t run, struct slice text, size_t from, bool nocase) {
     char first = pattern.ptr[run];
     if (nocase || first == '?' || first == '[' || first == '\\') return from;
     const char *found = memchr(text.ptr + from, first, text.len - from);

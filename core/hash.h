@@ -59,8 +59,7 @@ HOT_INLINE uint64_t hash_tail(const uint8_t *bytes, size_t len) {
     if (len >= 4) {
         return hash_load32(bytes) | (uint64_t)hash_load32(bytes + len - 4) << (8 * (len - 4));
     }
-    return bytes[0] | (uint64_t)bytes[len / 2] << (8 * (len / 2)) |
-           (uint64_t)bytes[len - 1] << (8 * (len - 1));
+    return bytes[0] | (uint64_t)bytes[len / 2] << (8 * (len / 2)) | (uint64_t)bytes[len - 1] << (8 * (len - 1));
 }
 
 /* O(len); bytes may be NULL when len is 0. */

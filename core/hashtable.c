@@ -90,8 +90,7 @@ void ht_overflow_free(struct hashtable *table, struct ht_bucket *bucket) {
 
 /* The directory is zeroed by the allocator (large ones by the kernel, as they are touched); the entries of a new
  * array are set when the frontier comes to them. */
-void ht_array_init(struct hashtable *table, struct ht_array *array, uint64_t buckets,
-                   unsigned window) {
+void ht_array_init(struct hashtable *table, struct ht_array *array, uint64_t buckets, unsigned window) {
     *array = (struct ht_array){.buckets = buckets, .window = window};
     array->segments = &array->only;
     uint64_t segments = ht_segment_count(array);
@@ -126,8 +125,7 @@ static void array_deinit(struct hashtable *table, struct ht_array *array) {
     ht_directory_release(table, array);
 }
 
-COLD static struct ht_bucket *segment_new(struct hashtable *table, struct ht_array *array,
-                                          uint64_t s) {
+COLD static struct ht_bucket *segment_new(struct hashtable *table, struct ht_array *array, uint64_t s) {
     size_t size = ht_segment_size(array, s) * sizeof(struct ht_bucket);
     struct ht_bucket *segment = ht_take(table, size);
     memset(segment, 0, size);
@@ -152,8 +150,7 @@ static void link_overflow(struct ht_bucket *bucket, struct ht_bucket *overflow) 
 
 /* The first bucket is full: the entry goes into the first overflow bucket, which is made when there is none or when
  * it is full as well. */
-static ht_slot *put_overflow(struct hashtable *table, struct ht_bucket *first, uint8_t tag,
-                             ht_slot slot) {
+static ht_slot *put_overflow(struct hashtable *table, struct ht_bucket *first, uint8_t tag, ht_slot slot) {
     struct ht_bucket *overflow;
     if (!ht_chained(first)) {
         overflow = overflow_new(table);
@@ -163,8 +160,7 @@ static ht_slot *put_overflow(struct hashtable *table, struct ht_bucket *first, u
         return fill(overflow, tag, slot);
     }
     overflow = ht_next(first);
-    if (ht_used(overflow) < (ht_chained(overflow) ? HT_SLOTS - 1 : HT_SLOTS))
-        return fill(overflow, tag, slot);
+    if (ht_used(overflow) < (ht_chained(overflow) ? HT_SLOTS - 1 : HT_SLOTS)) return fill(overflow, tag, slot);
     struct ht_bucket *fresh = overflow_new(table);
     link_overflow(fresh, overflow);
     fresh->meta = HT_META_CHAINED;
@@ -172,8 +168,7 @@ static ht_slot *put_overflow(struct hashtable *table, struct ht_bucket *first, u
     return fill(fresh, tag, slot);
 }
 
-ht_slot *ht_put(struct hashtable *table, struct ht_array *array, uint64_t index, uint8_t tag,
-                ht_slot slot) {
+ht_slot *ht_put(struct hashtable *table, struct ht_array *array, uint64_t index, uint8_t tag, ht_slot slot) {
     uint64_t s = index >> HT_SEGMENT_BITS;
     struct ht_bucket *segment = array->segments[s];
     if (UNLIKELY(ht_is_empty(segment))) segment = segment_new(table, array, s);
@@ -182,8 +177,7 @@ ht_slot *ht_put(struct hashtable *table, struct ht_array *array, uint64_t index,
     return put_overflow(table, bucket, tag, slot);
 }
 
-void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_bucket *bucket,
-                 unsigned i) {
+void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_bucket *bucket, unsigned i) {
     struct ht_bucket *last = ht_chained(first) ? ht_next(first) : first;
     unsigned from = ht_used(last) - 1;
     ASSERT(ht_used(last) != 0 && i < ht_used(bucket));
@@ -191,8 +185,7 @@ void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_buc
     bucket->slots[i] = last->slots[from];
     last->meta--;
     if (last == first) return;
-    if (!ht_chained(last) &&
-        from == 1) { /* seven are left: the link's place is enough for the last one */
+    if (!ht_chained(last) && from == 1) { /* seven are left: the link's place is enough for the last one */
         first->tags[HT_SLOTS - 1] = last->tags[0];
         first->slots[HT_SLOTS - 1] = last->slots[0];
         first->meta = HT_SLOTS;
@@ -218,8 +211,7 @@ static void start_empty(struct hashtable *table, uint64_t buckets) {
     ht_set_limits(table);
 }
 
-struct hashtable *hashtable_new(struct heap *heap, struct slab *slab,
-                                const struct hashtable_type *type, void *ctx) {
+struct hashtable *hashtable_new(struct heap *heap, struct slab *slab, const struct hashtable_type *type, void *ctx) {
     struct hashtable *table = heap_alloc_zero(heap, MEM_INDEX, sizeof *table);
     table->heap = heap;
     table->slab = slab;
@@ -231,8 +223,7 @@ struct hashtable *hashtable_new(struct heap *heap, struct slab *slab,
 }
 
 /* Frees the overflow buckets and hands out the entries of one array. */
-static void array_drop(struct hashtable *table, struct ht_array *array,
-                       void (*drop)(void *, void *)) {
+static void array_drop(struct hashtable *table, struct ht_array *array, void (*drop)(void *, void *)) {
     for (uint64_t s = 0; s < ht_segment_count(array); s++) {
         struct ht_bucket *segment = array->segments[s];
         if (segment == NULL || ht_is_empty(segment)) continue;
@@ -265,8 +256,7 @@ size_t hashtable_bytes(const struct hashtable *table) {
     return table->bytes;
 }
 
-ht_slot *hashtable_find(struct hashtable *table, uint64_t hash, hashtable_match match,
-                        const void *key) {
+ht_slot *hashtable_find(struct hashtable *table, uint64_t hash, hashtable_match match, const void *key) {
     return ht_find(table, hash, match, key);
 }
 

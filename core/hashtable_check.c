@@ -106,8 +106,7 @@ void hashtable_stats(const struct hashtable *table, struct hashtable_stats *out)
     for (unsigned a = 0; a < ARRAY_LEN(table->arrays); a++) {
         if (table->arrays[a].buckets == 0) continue;
         count_array(&census, &table->arrays[a], false);
-        out->buckets += a == 0 ? table->arrays[a].buckets - table->moved
-                               : ht_place_limit(table, &table->arrays[a]);
+        out->buckets += a == 0 ? table->arrays[a].buckets - table->moved : ht_place_limit(table, &table->arrays[a]);
     }
     out->overflow_buckets = census.overflow_buckets;
     out->overflow_entries = census.overflow_entries;

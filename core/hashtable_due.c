@@ -72,8 +72,7 @@ static void prefetch_timed(const struct ht_bucket *bucket) {
 }
 
 /* The earliest deadline that stays in this chain; what is due and does not fit into out stays. */
-static uint32_t look_at_chain(struct look *look, const struct ht_bucket *bucket,
-                              uint32_t earliest) {
+static uint32_t look_at_chain(struct look *look, const struct ht_bucket *bucket, uint32_t earliest) {
     struct hashtable *table = look->table;
     for (;; bucket = ht_next(bucket)) {
         for (unsigned i = 0; i < ht_used(bucket); i++) {
@@ -108,8 +107,7 @@ static bool look_at_segment(struct look *look, struct ht_array *array, uint64_t 
         if (look->groups == 0 || look->found == look->max) return false;
         look->groups--;
         uint64_t first = *g * HT_GROUP;
-        due->groups[*g] =
-            look_at_group(look, &array->segments[s][first], MIN((uint64_t)HT_GROUP, size - first));
+        due->groups[*g] = look_at_group(look, &array->segments[s][first], MIN((uint64_t)HT_GROUP, size - first));
         if (due->groups[*g] <= look->now_s) return false; /* out is full */
     }
     uint32_t min = UINT32_MAX;
@@ -137,8 +135,8 @@ static uint64_t look_from(struct look *look, uint64_t hash, bool *stopped) {
     return 0;
 }
 
-size_t hashtable_due(struct hashtable *table, uint32_t now_s, uint64_t *cursor, unsigned groups,
-                     void **out, size_t max, bool *more) {
+size_t hashtable_due(struct hashtable *table, uint32_t now_s, uint64_t *cursor, unsigned groups, void **out, size_t max,
+                     bool *more) {
     now_s = MIN(now_s, UINT32_MAX - 1); /* the last second stands for never */
     struct look look = {.table = table, .now_s = now_s, .out = out, .max = max, .groups = groups};
     *more = false;

@@ -41,16 +41,14 @@ struct ht_array {
 };
 
 struct hashtable {
-    struct ht_array
-        arrays[2];     /* [0] has the hashes from the frontier upwards, [1] those below it */
-    uint64_t frontier; /* a border between buckets of arrays[0]; 0 when no resize is under way */
+    struct ht_array arrays[2]; /* [0] has the hashes from the frontier upwards, [1] those below it */
+    uint64_t frontier;         /* a border between buckets of arrays[0]; 0 when no resize is under way */
     uint64_t count;
     uint64_t grow_at, shrink_at; /* a resize starts above, below this count */
-    uint64_t
-        moved; /* buckets of arrays[0] that are empty now, because they lie below the frontier */
-    uint64_t entered;  /* segments of arrays[1] that the frontier has touched */
-    uint64_t expected; /* count that was announced; 0 when it is reached */
-    unsigned pace;     /* buckets to move per insert or remove */
+    uint64_t moved;              /* buckets of arrays[0] that are empty now, because they lie below the frontier */
+    uint64_t entered;            /* segments of arrays[1] that the frontier has touched */
+    uint64_t expected;           /* count that was announced; 0 when it is reached */
+    unsigned pace;               /* buckets to move per insert or remove */
     struct heap *heap;
     struct slab *slab;
     const struct hashtable_type *type;
@@ -99,16 +97,14 @@ HOT_INLINE unsigned ht_tag_hits(const struct ht_bucket *bucket, uint8_t tag) {
 /* --- look-up --- */
 
 /* The slot of the entry that has this hash and that match accepts; NULL when there is none. */
-HOT_INLINE ht_slot *ht_find(struct hashtable *table, uint64_t hash, hashtable_match match,
-                            const void *key) {
+HOT_INLINE ht_slot *ht_find(struct hashtable *table, uint64_t hash, hashtable_match match, const void *key) {
     const struct ht_array *array = ht_array_of(table, hash);
     struct ht_bucket *bucket = ht_bucket_at(array, ht_index(hash, array->buckets));
     uint32_t window = ht_window(hash, array->window);
     for (;;) {
         for (unsigned hits = ht_tag_hits(bucket, (uint8_t)window); hits != 0; hits &= hits - 1) {
             ht_slot *slot = &bucket->slots[__builtin_ctz(hits)];
-            if (LIKELY(*slot >> 48 == window >> 8) && LIKELY(match(ht_entry(*slot), key)))
-                return slot;
+            if (LIKELY(*slot >> 48 == window >> 8) && LIKELY(match(ht_entry(*slot), key))) return slot;
         }
         if (LIKELY((bucket->meta & HT_META_CHAINED) == 0)) return NULL;
         bucket = ht_next(bucket);

@@ -49,43 +49,35 @@ struct ht_place {
     uint64_t index, end;
 };
 struct ht_place ht_place_at(struct hashtable *table, uint64_t hash);
-uint64_t ht_place_limit(const struct hashtable *table,
-                        const struct ht_array *array); /* indices in use end here */
+uint64_t ht_place_limit(const struct hashtable *table, const struct ht_array *array); /* indices in use end here */
 
 /* --- storage (hashtable.c) --- */
-void ht_array_init(struct hashtable *table, struct ht_array *array, uint64_t buckets,
-                   unsigned window);
-void ht_directory_release(struct hashtable *table,
-                          struct ht_array *array); /* its segments are released already */
+void ht_array_init(struct hashtable *table, struct ht_array *array, uint64_t buckets, unsigned window);
+void ht_directory_release(struct hashtable *table, struct ht_array *array); /* its segments are released already */
 void ht_segment_release(struct hashtable *table, struct ht_array *array, uint64_t s);
-void *ht_take(struct hashtable *table,
-              size_t size); /* 64-byte aligned when size is a multiple of 64 */
+void *ht_take(struct hashtable *table, size_t size); /* 64-byte aligned when size is a multiple of 64 */
 void ht_give_back(struct hashtable *table, void *block, size_t size);
 void ht_overflow_free(struct hashtable *table, struct ht_bucket *bucket);
 void ht_set_limits(struct hashtable *table); /* grow_at and shrink_at for arrays[0] */
 
 /* Puts an entry into bucket index; tag and slot carry the window already. */
-ht_slot *ht_put(struct hashtable *table, struct ht_array *array, uint64_t index, uint8_t tag,
-                ht_slot slot);
+ht_slot *ht_put(struct hashtable *table, struct ht_array *array, uint64_t index, uint8_t tag, ht_slot slot);
 /* Takes entry i of `bucket` out of the chain that starts at `first`. */
-void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_bucket *bucket,
-                 unsigned i);
+void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_bucket *bucket, unsigned i);
 
 /* --- resize (hashtable_resize.c) --- */
 void ht_resize_start(struct hashtable *table, uint64_t buckets);
 uint64_t ht_grown(uint64_t buckets);
-unsigned ht_window_for(uint64_t buckets,
-                       unsigned window); /* the next array's window, given the last one's */
+unsigned ht_window_for(uint64_t buckets, unsigned window); /* the next array's window, given the last one's */
 /* Works out the bucket in an array of `buckets` from stored bits of an entry of [low, high]; false when it takes the
  * hash. *known is a hash that agrees with the entry's in all stored bits. */
-bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, uint64_t buckets,
-               uint64_t *index, uint64_t *known);
+bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, uint64_t buckets, uint64_t *index,
+               uint64_t *known);
 
 /* --- deadlines (hashtable_due.c) --- */
 void ht_due_note(struct hashtable *table, struct ht_array *array, uint64_t index, uint32_t when_s);
 void ht_due_release(struct hashtable *table, struct ht_array *array, uint64_t s);
 HOT_INLINE uint32_t ht_due_bound(const struct ht_array *array, uint64_t index) {
-    if (array->due == NULL || array->due[index >> HT_SEGMENT_BITS].groups == NULL)
-        return UINT32_MAX;
+    if (array->due == NULL || array->due[index >> HT_SEGMENT_BITS].groups == NULL) return UINT32_MAX;
     return array->due[index >> HT_SEGMENT_BITS].groups[(index & (HT_SEGMENT - 1)) / HT_GROUP];
 }

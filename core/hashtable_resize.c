@@ -34,8 +34,8 @@ uint64_t ht_border(uint64_t i, uint64_t buckets) {
 }
 
 /* Half-open at the top would need 2^64, so both ends belong to the interval. */
-bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, uint64_t buckets,
-               uint64_t *index, uint64_t *known) {
+bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, uint64_t buckets, uint64_t *index,
+               uint64_t *known) {
     unsigned shift = 64 - HT_WINDOW_BITS - window; /* a granule is 2^shift hashes */
     const uint64_t period = 1ull << HT_WINDOW_BITS;
     uint64_t first = low >> shift;
@@ -79,8 +79,7 @@ void ht_resize_start(struct hashtable *table, uint64_t buckets) {
 }
 
 static void resize_finish(struct hashtable *table) {
-    ht_directory_release(
-        table, &table->arrays[0]); /* the frontier released the segments as it left them */
+    ht_directory_release(table, &table->arrays[0]); /* the frontier released the segments as it left them */
     struct ht_array *array = &table->arrays[0];
     *array = table->arrays[1];
     if (array->segments == &table->arrays[1].only) array->segments = &array->only;
@@ -95,20 +94,17 @@ struct move {
     bool slides; /* the new window begins lower: its last bits are not stored */
 };
 
-static void move_entry(struct hashtable *table, const struct move *move, uint32_t stored,
-                       ht_slot slot) {
+static void move_entry(struct hashtable *table, const struct move *move, uint32_t stored, ht_slot slot) {
     uint64_t index, hash;
-    if (UNLIKELY(move->slides || !ht_deduce(stored, move->from->window, move->low, move->high,
-                                            move->to->buckets, &index, &hash))) {
+    if (UNLIKELY(move->slides ||
+                 !ht_deduce(stored, move->from->window, move->low, move->high, move->to->buckets, &index, &hash))) {
         hash = table->type->rehash(table->ctx, ht_entry(slot));
         ASSERT(hash >= move->low && hash <= move->high);
         index = ht_index(hash, move->to->buckets);
     }
     uint32_t window = ht_window(hash, move->to->window);
-    ht_put(table, move->to, index, (uint8_t)window,
-           (slot & 0x0000FFFFFFFFFFFFull) | (uint64_t)(window >> 8) << 48);
-    if ((slot & HT_TIMED) != 0 && move->due != UINT32_MAX)
-        ht_due_note(table, move->to, index, move->due);
+    ht_put(table, move->to, index, (uint8_t)window, (slot & 0x0000FFFFFFFFFFFFull) | (uint64_t)(window >> 8) << 48);
+    if ((slot & HT_TIMED) != 0 && move->due != UINT32_MAX) ht_due_note(table, move->to, index, move->due);
 }
 
 static void move_bucket(struct hashtable *table, const struct move *move, struct ht_bucket *first) {
@@ -127,8 +123,7 @@ static void move_bucket(struct hashtable *table, const struct move *move, struct
 /* What the next step will read. A sliding window reads the entries as well. */
 static void prefetch_ahead(const struct hashtable *table, const struct move *move) {
     uint64_t next = table->moved;
-    if ((next & (HT_SEGMENT - 1)) == 0)
-        return; /* another segment; the hardware finds it soon enough */
+    if ((next & (HT_SEGMENT - 1)) == 0) return; /* another segment; the hardware finds it soon enough */
     const struct ht_bucket *bucket = ht_bucket_at(move->from, next);
     __builtin_prefetch(bucket + 1);
     if (!move->slides) return;
@@ -156,8 +151,7 @@ static void advance(struct hashtable *table) {
     }
     table->moved = end;
     table->frontier = border;
-    if ((end & (HT_SEGMENT - 1)) == 0 || end == move.from->buckets)
-        ht_segment_release(table, move.from, s);
+    if ((end & (HT_SEGMENT - 1)) == 0 || end == move.from->buckets) ht_segment_release(table, move.from, s);
     if (end == move.from->buckets)
         resize_finish(table);
     else

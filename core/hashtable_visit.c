@@ -44,8 +44,7 @@ static uint64_t segment_end(const struct hashtable *table, const struct ht_place
     return below && end - 1 >= table->frontier ? table->frontier : end;
 }
 
-uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visit visit,
-                        void *ctx) {
+uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visit visit, void *ctx) {
     uint64_t hash = cursor << (64 - HT_CURSOR_BITS);
     for (unsigned passed = 0; passed < PASS_OVER; passed++) {
         struct ht_place place = ht_place_at(table, hash);
@@ -75,8 +74,7 @@ static void *chain_entry(const struct ht_bucket *bucket, uint64_t i) {
 }
 
 /* Bucket number `pick` of those in use: those of the new array first, then what is left of the old one. */
-static const struct ht_bucket *pick_bucket(const struct hashtable *table, uint64_t pick,
-                                           uint64_t below) {
+static const struct ht_bucket *pick_bucket(const struct hashtable *table, uint64_t pick, uint64_t below) {
     if (pick < below) return ht_bucket_at(&table->arrays[1], pick);
     return ht_bucket_at(&table->arrays[0], pick - below + table->moved);
 }
@@ -101,8 +99,7 @@ void *hashtable_random(struct hashtable *table, struct prng *prng) {
         if (place < length) return chain_entry(bucket, place);
     }
     void *entry = NULL;
-    for (uint64_t cursor = prng_next(prng); entry == NULL;)
-        cursor = hashtable_scan(table, cursor, keep_first, &entry);
+    for (uint64_t cursor = prng_next(prng); entry == NULL;) cursor = hashtable_scan(table, cursor, keep_first, &entry);
     return entry;
 }
 
@@ -118,8 +115,7 @@ static void release_if_empty(struct hashtable *table, struct ht_array *array, ui
     ht_segment_release(table, array, s);
 }
 
-static size_t empty_bucket(struct hashtable *table, struct ht_bucket *bucket, void **out,
-                           size_t max) {
+static size_t empty_bucket(struct hashtable *table, struct ht_bucket *bucket, void **out, size_t max) {
     size_t taken = 0;
     while (taken < max && bucket->meta != 0) {
         struct ht_bucket *last = ht_chained(bucket) ? ht_next(bucket) : bucket;

@@ -9,8 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void log_init(struct log *log, log_sink *sink, void *ctx, struct clock clock, enum log_level level,
-              char role) {
+void log_init(struct log *log, log_sink *sink, void *ctx, struct clock clock, enum log_level level, char role) {
     ASSERT(sink);
     *log = (struct log){.sink = sink, .ctx = ctx, .clock = clock, .pid = (int)getpid()};
     log_set_level(log, level);
@@ -32,8 +31,7 @@ bool log_wants(const struct log *log, enum log_level level) {
     return (int)level >= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
-static size_t put_prefix(const struct log *log, enum log_level level,
-                         char out[static LOG_LINE_MAX]) {
+static size_t put_prefix(const struct log *log, enum log_level level, char out[static LOG_LINE_MAX]) {
     static const char marks[] = ".-*#", months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     uint64_t real_us = clock_real_us(&log->clock);
@@ -42,9 +40,9 @@ static size_t put_prefix(const struct log *log, enum log_level level,
     memset(&tm, 0, sizeof(tm));
     localtime_r(&seconds, &tm);
     char role = atomic_load_explicit(&log->role, memory_order_relaxed);
-    int n = snprintf(out, LOG_LINE_MAX, "%d:%c %02d %s %04d %02d:%02d:%02d.%03u %c ", log->pid,
-                     role, tm.tm_mday, months[tm.tm_mon], 1900 + tm.tm_year, tm.tm_hour, tm.tm_min,
-                     tm.tm_sec, (unsigned)(real_us / 1000 % 1000), marks[level]);
+    int n = snprintf(out, LOG_LINE_MAX, "%d:%c %02d %s %04d %02d:%02d:%02d.%03u %c ", log->pid, role, tm.tm_mday,
+                     months[tm.tm_mon], 1900 + tm.tm_year, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                     (unsigned)(real_us / 1000 % 1000), marks[level]);
     ASSERT(n > 0 && n < LOG_LINE_MAX / 2);
     return (size_t)n;
 }

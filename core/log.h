@@ -38,8 +38,7 @@ struct log {
     _Atomic char role; /* M serves, S replica, C not serving yet */
 };
 
-void log_init(struct log *log, log_sink *sink, void *ctx, struct clock clock, enum log_level level,
-              char role);
+void log_init(struct log *log, log_sink *sink, void *ctx, struct clock clock, enum log_level level, char role);
 void log_set_level(struct log *log, enum log_level level);
 void log_set_role(struct log *log, char role);
 

@@ -17,10 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static_assert(FLT_EVAL_METHOD == 0,
-              "idea 3 needs doubles that are rounded to double after each operation");
-static_assert(NUM_LONG_DOUBLE_HUMAN_MAX >= LDBL_MAX_10_EXP + 1 + 1 + 17 + 1 + 1,
-              "the longest text fits");
+static_assert(FLT_EVAL_METHOD == 0, "idea 3 needs doubles that are rounded to double after each operation");
+static_assert(NUM_LONG_DOUBLE_HUMAN_MAX >= LDBL_MAX_10_EXP + 1 + 1 + 17 + 1 + 1, "the longest text fits");
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';

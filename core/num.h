@@ -13,9 +13,9 @@
 #pragma once
 #include "core/slice.h"
 
-#define NUM_I64_MAX               21 /* buffer for a whole number: "-9223372036854775808" is 20 */
-#define NUM_U64_MAX               21 /* "18446744073709551615" is 20 */
-#define NUM_DOUBLE_MAX            32 /* "-2.2250738585072014e-308" is 24, and the NUL of snprintf */
+#define NUM_I64_MAX               21   /* buffer for a whole number: "-9223372036854775808" is 20 */
+#define NUM_U64_MAX               21   /* "18446744073709551615" is 20 */
+#define NUM_DOUBLE_MAX            32   /* "-2.2250738585072014e-308" is 24, and the NUL of snprintf */
 #define NUM_LONG_DOUBLE_HUMAN_MAX 5120 /* 4933 digits, '.', 17 digits, sign and NUL are 4953 */
 #define NUM_FLOAT_TEXT_MAX        5119 /* longest text read as a float; Redis: 5 KB with the NUL */
 

@@ -17,7 +17,7 @@
 struct resp_slow {
     struct slice *args; /* while incomplete: ptr is an offset from the start of the command */
     uint32_t count, cap, want;
-    size_t at; /* offset of the next argument's header; 0 when no command is in progress */
+    size_t at;  /* offset of the next argument's header; 0 when no command is in progress */
     char *text; /* unquoted bytes of an inline command */
     size_t text_size;
 };
@@ -37,8 +37,7 @@ void resp_parser_reset(struct resp_parser *parser) {
 }
 
 static struct resp_slow *slow_of(struct resp_parser *parser) {
-    if (!parser->slow)
-        parser->slow = heap_alloc_zero(parser->heap, MEM_CLIENT_IN, sizeof *parser->slow);
+    if (!parser->slow) parser->slow = heap_alloc_zero(parser->heap, MEM_CLIENT_IN, sizeof *parser->slow);
     return parser->slow;
 }
 
@@ -138,8 +137,7 @@ static enum parse_result parse_slow(struct resp_parser *parser, struct slice byt
         if (result != PARSE_OK) return result;
         slow->args[slow->count++] = slice_of((const char *)(arg.ptr - bytes.ptr), arg.len);
     }
-    for (uint32_t i = 0; i < slow->count; i++)
-        slow->args[i].ptr = bytes.ptr + (uintptr_t)slow->args[i].ptr;
+    for (uint32_t i = 0; i < slow->count; i++) slow->args[i].ptr = bytes.ptr + (uintptr_t)slow->args[i].ptr;
     out->argv = slow->args;
     out->argc = slow->count;
     out->size = slow->at;

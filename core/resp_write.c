@@ -66,8 +66,10 @@ void resp_array(struct buf *out, uint64_t count) {
 }
 
 void resp_map(struct buf *out, int resp, uint64_t pairs) {
-    if (resp == 2) put_header(out, '*', (int64_t)(pairs * 2));
-    else put_header(out, '%', (int64_t)pairs);
+    if (resp == 2)
+        put_header(out, '*', (int64_t)(pairs * 2));
+    else
+        put_header(out, '%', (int64_t)pairs);
 }
 
 void resp_set(struct buf *out, int resp, uint64_t count) {
@@ -79,18 +81,24 @@ void resp_push(struct buf *out, int resp, uint64_t count) {
 }
 
 void resp_null(struct buf *out, int resp) {
-    if (resp == 2) buf_append_literal(out, "$-1\r\n");
-    else buf_append_literal(out, "_\r\n");
+    if (resp == 2)
+        buf_append_literal(out, "$-1\r\n");
+    else
+        buf_append_literal(out, "_\r\n");
 }
 
 void resp_null_array(struct buf *out, int resp) {
-    if (resp == 2) buf_append_literal(out, "*-1\r\n");
-    else buf_append_literal(out, "_\r\n");
+    if (resp == 2)
+        buf_append_literal(out, "*-1\r\n");
+    else
+        buf_append_literal(out, "_\r\n");
 }
 
 void resp_bool(struct buf *out, int resp, bool value) {
-    if (resp == 2) resp_int(out, value);
-    else buf_append(out, value ? "#t\r\n" : "#f\r\n", 4);
+    if (resp == 2)
+        resp_int(out, value);
+    else
+        buf_append(out, value ? "#t\r\n" : "#f\r\n", 4);
 }
 
 void resp_double(struct buf *out, int resp, double value) {

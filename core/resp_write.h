@@ -12,20 +12,21 @@ size_t resp_header(char *out, char type, int64_t value);
 
 void resp_simple(struct buf *out, struct slice text); /* +text; no CR or LF inside */
 void resp_error(struct buf *out, struct slice text);  /* -text; CR and LF inside become spaces */
-void resp_errorf(struct buf *out, const char *format, ...) PRINTF_LIKE(2, 3); /* the same, formatted; bounded to 1 KiB */
+void resp_errorf(struct buf *out, const char *format, ...)
+    PRINTF_LIKE(2, 3); /* the same, formatted; bounded to 1 KiB */
 void resp_int(struct buf *out, int64_t value);
 void resp_bulk_cold(struct buf *out, struct slice bytes);
 void resp_array(struct buf *out, uint64_t count); /* count elements follow */
 void resp_map(struct buf *out, int resp, uint64_t pairs);
 void resp_set(struct buf *out, int resp, uint64_t count);
 void resp_push(struct buf *out, int resp, uint64_t count);
-void resp_null(struct buf *out, int resp);       /* $-1 or _ */
-void resp_null_array(struct buf *out, int resp); /* *-1 or _ */
+void resp_null(struct buf *out, int resp);             /* $-1 or _ */
+void resp_null_array(struct buf *out, int resp);       /* *-1 or _ */
 void resp_bool(struct buf *out, int resp, bool value); /* :1 :0 or #t #f */
 void resp_double(struct buf *out, int resp, double value);
 void resp_verbatim(struct buf *out, int resp, const char type[3], struct slice text); /* bulk in RESP2 */
-void resp_bulk_int(struct buf *out, int64_t value); /* the number as a bulk string */
-void resp_command(struct buf *out, const struct slice *argv, size_t argc); /* array of bulks */
+void resp_bulk_int(struct buf *out, int64_t value);                                   /* the number as a bulk string */
+void resp_command(struct buf *out, const struct slice *argv, size_t argc);            /* array of bulks */
 
 /* A bulk string. Short ones, the common reply, are written inline. */
 HOT_INLINE void resp_bulk(struct buf *out, struct slice bytes) {

@@ -141,17 +141,15 @@ static bool bits_any(const uint64_t bits[2]) {
 }
 static unsigned bits_first(const uint64_t bits[2]) {
     ASSERT(bits_any(bits));
-    return bits[0] != 0 ? (unsigned)__builtin_ctzll(bits[0])
-                        : 64 + (unsigned)__builtin_ctzll(bits[1]);
+    return bits[0] != 0 ? (unsigned)__builtin_ctzll(bits[0]) : 64 + (unsigned)__builtin_ctzll(bits[1]);
 }
 
 /* --- lists --- */
 
 /* A chunk is listed by the eighth it is used to; a chunk without free pages is in no list. */
 static void chunk_relist(struct slab *slab, struct chunk *chunk) {
-    uint8_t list = chunk->used_pages == USABLE_PAGES
-                       ? NO_BIN
-                       : (uint8_t)(chunk->used_pages * CHUNK_LISTS / CHUNK_PAGES);
+    uint8_t list =
+        chunk->used_pages == USABLE_PAGES ? NO_BIN : (uint8_t)(chunk->used_pages * CHUNK_LISTS / CHUNK_PAGES);
     if (list == chunk->list) return;
     if (chunk->list != NO_BIN) {
         if (chunk->prev != NULL)
@@ -241,8 +239,8 @@ COLD static struct chunk *chunk_new(struct slab *slab) {
 /* Forgets a chunk and unmaps it; its pages stop counting. */
 static void chunk_free(struct slab *slab, struct chunk *chunk) {
     dirty_queue_remove(slab, chunk);
-    uint32_t dirty = (uint32_t)(__builtin_popcountll(chunk->dirty_pages[0]) +
-                                __builtin_popcountll(chunk->dirty_pages[1]));
+    uint32_t dirty =
+        (uint32_t)(__builtin_popcountll(chunk->dirty_pages[0]) + __builtin_popcountll(chunk->dirty_pages[1]));
     slab->dirty_pages -= dirty;
     count_held(slab, -(int64_t)((chunk->used_pages + dirty) * PAGE_SIZE + CHUNK_META));
     chunk->used_pages = USABLE_PAGES;
@@ -264,10 +262,8 @@ static void purge_some(struct slab *slab) {
     unsigned purged = 0;
     while (purged < PURGE_BATCH && bits_any(chunk->dirty_pages)) {
         unsigned first = bits_first(chunk->dirty_pages), end = first;
-        for (; end < CHUNK_PAGES && bit_get(chunk->dirty_pages, end); end++)
-            bit_clear(chunk->dirty_pages, end);
-        madvise(page_blocks(&chunk->pages[first]), (size_t)(end - first) * PAGE_SIZE,
-                MADV_DONTNEED);
+        for (; end < CHUNK_PAGES && bit_get(chunk->dirty_pages, end); end++) bit_clear(chunk->dirty_pages, end);
+        madvise(page_blocks(&chunk->pages[first]), (size_t)(end - first) * PAGE_SIZE, MADV_DONTNEED);
         purged += end - first;
     }
     slab->dirty_pages -= purged;
@@ -350,8 +346,7 @@ void *slab_alloc(struct slab *slab, size_t size) {
     size_t block_size = slab_block_size(size);
     struct size_class *class = class_of(slab, block_size);
     struct page *page = class->current;
-    if (UNLIKELY(page == NULL || !page_has_room(page)))
-        page = next_current(slab, class, block_size);
+    if (UNLIKELY(page == NULL || !page_has_room(page))) page = next_current(slab, class, block_size);
     page->used++;
     slab->used_bytes += block_size;
 
@@ -390,8 +385,7 @@ void slab_free(struct slab *slab, void *block, size_t size) {
     /* Partial pages act when they leave their quarter or empty; a full one (bin_floor is its capacity) at once. */
     struct size_class *class = class_of(slab, block_size);
     if (page == class->current) return;
-    if (page->bin == NO_BIN || page->used < page->bin_floor || page->used == 0)
-        page_drops(slab, class, page);
+    if (page->bin == NO_BIN || page->used < page->bin_floor || page->used == 0) page_drops(slab, class, page);
 }
 
 bool slab_is_sparse(const struct slab *slab, const void *block) {
@@ -399,8 +393,7 @@ bool slab_is_sparse(const struct slab *slab, const void *block) {
     const struct size_class *class = &slab->classes[page->block_size / 8 - 1];
     if (page == class->current || page->used * 2u >= page->capacity) return false;
     unsigned bin = page->used * FULLNESS / page->capacity;
-    bool fuller = class->current != NULL && page_has_room(class->current) &&
-                  class->current->used > page->used;
+    bool fuller = class->current != NULL && page_has_room(class->current) && class->current->used > page->used;
     for (unsigned i = bin + 1; i < FULLNESS; i++) fuller |= class->partial[i] != NULL;
     /* Among equals, all but one may move: they fill the one that becomes current. */
     return fuller || (class->partial[bin] != NULL && class->partial[bin] != page);
@@ -483,8 +476,8 @@ void slab_check(const struct slab *slab) {
     for (const struct chunk *chunk = slab->all; chunk != NULL; chunk = chunk->all_next) {
         check_chunk(slab, chunk, &used_bytes);
         held_bytes += CHUNK_META + chunk->used_pages * PAGE_SIZE;
-        dirty += (size_t)__builtin_popcountll(chunk->dirty_pages[0]) +
-                 (size_t)__builtin_popcountll(chunk->dirty_pages[1]);
+        dirty +=
+            (size_t)__builtin_popcountll(chunk->dirty_pages[0]) + (size_t)__builtin_popcountll(chunk->dirty_pages[1]);
         empty += chunk->used_pages == 0;
     }
     ASSERT(used_bytes == slab->used_bytes);

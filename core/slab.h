@@ -19,15 +19,15 @@
 #pragma once
 #include "core/alloc.h"
 
-#define SLAB_MAX 256 /* bytes; larger blocks belong to the heap */
-#define SLAB_SPARE_PAGES 64 /* 1 MiB, the most that is held beyond the pages that have blocks in them */
+#define SLAB_MAX         256 /* bytes; larger blocks belong to the heap */
+#define SLAB_SPARE_PAGES 64  /* 1 MiB, the most that is held beyond the pages that have blocks in them */
 
 struct slab;
 
 struct slab *slab_new(struct heap *heap, enum mem_class owner);
 void slab_delete(struct slab *slab); /* with all blocks in it */
 
-NODISCARD void *slab_alloc(struct slab *slab, size_t size); /* 1 <= size <= SLAB_MAX; stops when memory is gone */
+NODISCARD void *slab_alloc(struct slab *slab, size_t size);  /* 1 <= size <= SLAB_MAX; stops when memory is gone */
 void slab_free(struct slab *slab, void *block, size_t size); /* the size it was allocated with */
 
 HOT_INLINE size_t slab_block_size(size_t size) {

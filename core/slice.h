@@ -11,8 +11,9 @@ struct slice {
 };
 
 /* A literal as a constant initialiser: {SLICE_INIT("get")}. */
-#define SLICE_INIT(literal) {(literal), sizeof(literal) - 1}
-#define SLICE(literal)      ((struct slice)SLICE_INIT(literal))
+#define SLICE_INIT(literal)                                                                                            \
+    { (literal), sizeof(literal) - 1 }
+#define SLICE(literal) ((struct slice)SLICE_INIT(literal))
 
 HOT_INLINE struct slice slice_of(const char *ptr, size_t len) {
     return (struct slice){ptr, len};

@@ -32,8 +32,10 @@ static void *block_new(const struct store *store, size_t size) {
 }
 
 static void block_free(const struct store *store, void *block, size_t size) {
-    if (size <= SLAB_MAX) slab_free(store->slab, block, size);
-    else heap_free(store->heap, MEM_DATA, block, size);
+    if (size <= SLAB_MAX)
+        slab_free(store->slab, block, size);
+    else
+        heap_free(store->heap, MEM_DATA, block, size);
 }
 
 const char *value_type_name(enum value_type type) {
@@ -108,7 +110,8 @@ size_t entry_bytes(const struct entry *entry) {
     return bytes;
 }
 
-static struct entry *new_external(const struct store *store, struct slice key, struct bigstr *big, uint64_t deadline_ms) {
+static struct entry *new_external(const struct store *store, struct slice key, struct bigstr *big,
+                                  uint64_t deadline_ms) {
     struct entry *entry = new_entry(store, key, sizeof big, deadline_ms, ENC_EXTERNAL);
     memcpy(payload(entry), &big, sizeof big);
     return entry;

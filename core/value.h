@@ -31,7 +31,7 @@ struct entry {
     uint8_t type : 4;
     uint8_t encoding : 4;
     uint8_t flags;
-    uint16_t value_len; /* payload bytes in the entry */
+    uint16_t value_len;   /* payload bytes in the entry */
     uint32_t access : 24; /* LRU clock in seconds or LFU counter, as Redis's 24 bits */
     uint32_t key_len : 8;
     char rest[];
@@ -91,7 +91,7 @@ size_t entry_bytes(const struct entry *entry);              /* memory taken, ext
 struct entry *entry_new_string(const struct store *store, struct slice key, struct slice value, uint64_t deadline_ms,
                                bool allow_int);
 struct entry *entry_new_int(const struct store *store, struct slice key, int64_t value, uint64_t deadline_ms);
-void entry_delete(const struct store *store, struct entry *entry); /* with its external block */
+void entry_delete(const struct store *store, struct entry *entry);       /* with its external block */
 void entry_delete_shell(const struct store *store, struct entry *entry); /* its external block has a new owner */
 
 /* --- changing; each returns the entry, which may have moved, and frees the old one in that case --- */

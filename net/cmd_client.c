@@ -25,8 +25,10 @@ static void cmd_client_id(struct exec *x) {
 }
 
 static void cmd_client_getname(struct exec *x) {
-    if (x->client->name) reply_cstr(x, x->client->name);
-    else reply_null(x);
+    if (x->client->name)
+        reply_cstr(x, x->client->name);
+    else
+        reply_null(x);
 }
 
 static void cmd_client_setname(struct exec *x) {
@@ -62,8 +64,10 @@ static void cmd_client_info(struct exec *x) {
 
 /* on or off; false when it was neither and that was replied. */
 static bool set_flag(struct exec *x, uint32_t flag) {
-    if (arg_is(x, 2, "on")) x->client->flags |= flag;
-    else if (arg_is(x, 2, "off")) x->client->flags &= ~flag;
+    if (arg_is(x, 2, "on"))
+        x->client->flags |= flag;
+    else if (arg_is(x, 2, "off"))
+        x->client->flags &= ~flag;
     else {
         reply_syntax_error(x);
         return false;
@@ -184,38 +188,119 @@ static void cmd_client_help(struct exec *x) {
 #define OVER_ALL (CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE)
 
 const struct command client_subs[] = {
-    {.name = "id", .arity = 2, .flags = SELF, ON_SELF, .run = cmd_client_id, .since = "5.0.0",
+    {.name = "id",
+     .arity = 2,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_id,
+     .since = "5.0.0",
      .doc = "Returns the id of this connection."},
-    {.name = "getname", .arity = 2, .flags = SELF, ON_SELF, .run = cmd_client_getname, .since = "2.6.9",
+    {.name = "getname",
+     .arity = 2,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_getname,
+     .since = "2.6.9",
      .doc = "Returns the name of this connection."},
-    {.name = "setname", .arity = 3, .flags = SELF, ON_SELF, .run = cmd_client_setname, .args = "connection-name",
-     .since = "2.6.9", .doc = "Names this connection."},
-    {.name = "setinfo", .arity = 4, .flags = SELF, ON_SELF, .run = cmd_client_setinfo,
-     .args = "<LIB-NAME libname | LIB-VER libver>", .since = "7.2.0", .doc = "Notes which library made this connection."},
-    {.name = "info", .arity = 2, .flags = SELF, ON_SELF, .run = cmd_client_info, .since = "6.2.0",
-     .doc = "Describes this connection.", .tips = "nondeterministic_output"},
-    {.name = "list", .arity = -2, .flags = OVER_ALL, .acl = ACL_CONNECTION, .where = ON_ALL, .merge = MERGE_TEXT,
-     .run = cmd_client_list, .args = "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
-     .since = "2.4.0", .cost = "O(N), N = connections", .doc = "Describes all connections, or those asked for.",
+    {.name = "setname",
+     .arity = 3,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_setname,
+     .args = "connection-name",
+     .since = "2.6.9",
+     .doc = "Names this connection."},
+    {.name = "setinfo",
+     .arity = 4,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_setinfo,
+     .args = "<LIB-NAME libname | LIB-VER libver>",
+     .since = "7.2.0",
+     .doc = "Notes which library made this connection."},
+    {.name = "info",
+     .arity = 2,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_info,
+     .since = "6.2.0",
+     .doc = "Describes this connection.",
      .tips = "nondeterministic_output"},
-    {.name = "kill", .arity = -3, .flags = OVER_ALL, .acl = ACL_CONNECTION, .where = ON_ALL,
+    {.name = "list",
+     .arity = -2,
+     .flags = OVER_ALL,
+     .acl = ACL_CONNECTION,
+     .where = ON_ALL,
+     .merge = MERGE_TEXT,
+     .run = cmd_client_list,
+     .args = "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+     .since = "2.4.0",
+     .cost = "O(N), N = connections",
+     .doc = "Describes all connections, or those asked for.",
+     .tips = "nondeterministic_output"},
+    {.name = "kill",
+     .arity = -3,
+     .flags = OVER_ALL,
+     .acl = ACL_CONNECTION,
+     .where = ON_ALL,
      .across = client_kill_across,
-     .args = "<ip:port | [ID client-id] [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] [USER username] [ADDR ip:port] "
-             "[LADDR ip:port] [SKIPME <YES | NO>] [MAXAGE maxage:integer]>",
-     .since = "2.4.0", .cost = "O(N), N = connections", .doc = "Closes connections."},
-    {.name = "pause", .arity = -3, .flags = OVER_ALL, .acl = ACL_CONNECTION, .where = ON_ALL, .merge = MERGE_OK,
-     .run = cmd_client_pause, .args = "timeout [WRITE | ALL]", .since = "3.0.0", .cost = "O(1)",
+     .args =
+         "<ip:port | [ID client-id] [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] [USER username] [ADDR ip:port] "
+         "[LADDR ip:port] [SKIPME <YES | NO>] [MAXAGE maxage:integer]>",
+     .since = "2.4.0",
+     .cost = "O(N), N = connections",
+     .doc = "Closes connections."},
+    {.name = "pause",
+     .arity = -3,
+     .flags = OVER_ALL,
+     .acl = ACL_CONNECTION,
+     .where = ON_ALL,
+     .merge = MERGE_OK,
+     .run = cmd_client_pause,
+     .args = "timeout [WRITE | ALL]",
+     .since = "3.0.0",
+     .cost = "O(1)",
      .doc = "Holds back the commands of all connections for some milliseconds."},
-    {.name = "unpause", .arity = 2, .flags = OVER_ALL | CMD_ALLOW_BUSY, .acl = ACL_CONNECTION, .where = ON_ALL,
-     .merge = MERGE_OK, .run = cmd_client_unpause, .since = "6.2.0", .cost = "O(N), N = paused connections",
+    {.name = "unpause",
+     .arity = 2,
+     .flags = OVER_ALL | CMD_ALLOW_BUSY,
+     .acl = ACL_CONNECTION,
+     .where = ON_ALL,
+     .merge = MERGE_OK,
+     .run = cmd_client_unpause,
+     .since = "6.2.0",
+     .cost = "O(N), N = paused connections",
      .doc = "Ends a pause."},
-    {.name = "reply", .arity = 3, .flags = SELF, ON_SELF, .run = cmd_client_reply, .args = "<ON | OFF | SKIP>",
-     .since = "3.2.0", .doc = "Says whether this connection wants replies."},
-    {.name = "no-evict", .arity = 3, .flags = OVER_ALL, ON_SELF, .run = cmd_client_no_evict, .args = "<ON | OFF>",
-     .since = "7.0.0", .doc = "Protects this connection when client memory runs short."},
-    {.name = "no-touch", .arity = 3, .flags = SELF, ON_SELF, .run = cmd_client_no_touch, .args = "<ON | OFF>",
-     .since = "7.2.0", .doc = "Says whether this connection's commands count as use of their keys."},
-    {.name = "help", .arity = 2, .flags = CMD_LOADING | CMD_STALE, ON_SELF, .run = cmd_client_help, .since = "5.0.0",
+    {.name = "reply",
+     .arity = 3,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_reply,
+     .args = "<ON | OFF | SKIP>",
+     .since = "3.2.0",
+     .doc = "Says whether this connection wants replies."},
+    {.name = "no-evict",
+     .arity = 3,
+     .flags = OVER_ALL,
+     ON_SELF,
+     .run = cmd_client_no_evict,
+     .args = "<ON | OFF>",
+     .since = "7.0.0",
+     .doc = "Protects this connection when client memory runs short."},
+    {.name = "no-touch",
+     .arity = 3,
+     .flags = SELF,
+     ON_SELF,
+     .run = cmd_client_no_touch,
+     .args = "<ON | OFF>",
+     .since = "7.2.0",
+     .doc = "Says whether this connection's commands count as use of their keys."},
+    {.name = "help",
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     ON_SELF,
+     .run = cmd_client_help,
+     .since = "5.0.0",
      .doc = "Explains the subcommands of CLIENT."},
     {.name = NULL},
 };

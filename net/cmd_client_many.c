@@ -13,7 +13,7 @@ enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_REPLICA, TYPE_PUBSUB, TYPE_MASTER
 
 struct filter {
     enum client_type type;
-    int64_t id, maxage; /* 0: any */
+    int64_t id, maxage;             /* 0: any */
     struct slice addr, laddr, user; /* ptr NULL: any */
     bool skip_me;
 };
@@ -25,11 +25,16 @@ static enum client_type type_of(const struct client *client) {
 }
 
 static bool read_type(struct slice word, enum client_type *type) {
-    if (slice_is(word, "normal")) *type = TYPE_NORMAL;
-    else if (slice_is(word, "slave") || slice_is(word, "replica")) *type = TYPE_REPLICA;
-    else if (slice_is(word, "pubsub")) *type = TYPE_PUBSUB;
-    else if (slice_is(word, "master")) *type = TYPE_MASTER;
-    else return false;
+    if (slice_is(word, "normal"))
+        *type = TYPE_NORMAL;
+    else if (slice_is(word, "slave") || slice_is(word, "replica"))
+        *type = TYPE_REPLICA;
+    else if (slice_is(word, "pubsub"))
+        *type = TYPE_PUBSUB;
+    else if (slice_is(word, "master"))
+        *type = TYPE_MASTER;
+    else
+        return false;
     return true;
 }
 
@@ -75,8 +80,10 @@ void cmd_client_list(struct exec *x) {
     if (x->argc == 2) {
         list_type(x, type);
     } else if (x->argc == 4 && arg_is(x, 2, "type")) {
-        if (read_type(x->argv[3], &type)) list_type(x, type);
-        else reply_errorf(x, "ERR Unknown client type '%.*s'", (int)MIN(x->argv[3].len, (size_t)512), x->argv[3].ptr);
+        if (read_type(x->argv[3], &type))
+            list_type(x, type);
+        else
+            reply_errorf(x, "ERR Unknown client type '%.*s'", (int)MIN(x->argv[3].len, (size_t)512), x->argv[3].ptr);
     } else if (x->argc > 3 && arg_is(x, 2, "id")) {
         list_ids(x);
     } else {
@@ -211,7 +218,10 @@ void client_kill_across(struct gather *gather) {
     int64_t killed = 0, part;
     for (uint32_t i = 0; i < gather->parts; i++)
         if (gather_reply_int(gather_reply(gather, i), &part)) killed += part;
-    if (gather->argc > 3) resp_int(gather_out(gather), killed);
-    else if (killed) resp_simple(gather_out(gather), SLICE("OK"));
-    else gather_error(gather, "ERR No such client");
+    if (gather->argc > 3)
+        resp_int(gather_out(gather), killed);
+    else if (killed)
+        resp_simple(gather_out(gather), SLICE("OK"));
+    else
+        gather_error(gather, "ERR No such client");
 }

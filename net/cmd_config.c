@@ -28,14 +28,18 @@ static void cmd_config_set(struct exec *x) {
         reply_syntax_error(x);
         return;
     }
-    if (net_config_set(x, x->argv + 2, (x->argc - 2) / 2, &error) == ST_OK) reply_ok(x);
-    else reply_refused(x, &error);
+    if (net_config_set(x, x->argv + 2, (x->argc - 2) / 2, &error) == ST_OK)
+        reply_ok(x);
+    else
+        reply_refused(x, &error);
 }
 
 static void cmd_config_rewrite(struct exec *x) {
     struct error error = {0};
-    if (net_config_rewrite(x, &error) == ST_OK) reply_ok(x);
-    else reply_refused(x, &error);
+    if (net_config_rewrite(x, &error) == ST_OK)
+        reply_ok(x);
+    else
+        reply_refused(x, &error);
 }
 
 /* What says how things are now (clients, memory) is not a counter and stays. */
@@ -75,17 +79,49 @@ static void cmd_config_help(struct exec *x) {
 #define ADMIN (CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE)
 
 const struct command config_subs[] = {
-    {.name = "get", .arity = -3, .flags = ADMIN, .where = ON_CONN, .run = cmd_config_get,
-     .args = "parameter [parameter ...]", .since = "2.0.0", .cost = "O(N), N = options times patterns",
+    {.name = "get",
+     .arity = -3,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_config_get,
+     .args = "parameter [parameter ...]",
+     .since = "2.0.0",
+     .cost = "O(N), N = options times patterns",
      .doc = "Returns the options whose names match."},
-    {.name = "set", .arity = -4, .flags = ADMIN | CMD_SKIP_SLOWLOG, .where = ON_CONN, .run = cmd_config_set,
-     .args = "parameter value [parameter value ...]", .since = "2.0.0", .cost = "O(N), N = options given",
-     .doc = "Changes options, all or none.", .tips = "request_policy:all_nodes response_policy:all_succeeded"},
-    {.name = "resetstat", .arity = 2, .flags = ADMIN, .where = ON_ALL, .merge = MERGE_OK, .run = cmd_config_resetstat,
-     .since = "2.0.0", .cost = "O(1)", .doc = "Sets the counters of INFO to zero."},
-    {.name = "rewrite", .arity = 2, .flags = ADMIN, .where = ON_CONN, .run = cmd_config_rewrite, .since = "2.8.0",
-     .cost = "O(1)", .doc = "Writes the options in force into the configuration file."},
-    {.name = "help", .arity = 2, .flags = CMD_LOADING | CMD_STALE, .where = ON_CONN, .run = cmd_config_help,
-     .since = "5.0.0", .cost = "O(1)", .doc = "Explains the subcommands of CONFIG."},
+    {.name = "set",
+     .arity = -4,
+     .flags = ADMIN | CMD_SKIP_SLOWLOG,
+     .where = ON_CONN,
+     .run = cmd_config_set,
+     .args = "parameter value [parameter value ...]",
+     .since = "2.0.0",
+     .cost = "O(N), N = options given",
+     .doc = "Changes options, all or none.",
+     .tips = "request_policy:all_nodes response_policy:all_succeeded"},
+    {.name = "resetstat",
+     .arity = 2,
+     .flags = ADMIN,
+     .where = ON_ALL,
+     .merge = MERGE_OK,
+     .run = cmd_config_resetstat,
+     .since = "2.0.0",
+     .cost = "O(1)",
+     .doc = "Sets the counters of INFO to zero."},
+    {.name = "rewrite",
+     .arity = 2,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_config_rewrite,
+     .since = "2.8.0",
+     .cost = "O(1)",
+     .doc = "Writes the options in force into the configuration file."},
+    {.name = "help",
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .where = ON_CONN,
+     .run = cmd_config_help,
+     .since = "5.0.0",
+     .cost = "O(1)",
+     .doc = "Explains the subcommands of CONFIG."},
     {.name = NULL},
 };

@@ -3,8 +3,8 @@
  * All run on the connection's thread and, except for PING and ECHO, as barriers: what they change must be seen by the
  * commands behind them and not by those before. Passwords are compared in time that does not depend on where they
  * differ, and these commands stay out of the slow log. */
-#include "net/cmd_conn_priv.h"
 #include "core/num.h"
+#include "net/cmd_conn_priv.h"
 #include "net/cmd_tables.h"
 #include "net/runtime.h"
 #include "shards/shard.h"
@@ -117,9 +117,12 @@ static void cmd_hello(struct exec *x) {
 /* --- the rest --- */
 
 static void cmd_ping(struct exec *x) {
-    if (x->argc > 2) reply_wrong_arity(x);
-    else if (x->argc == 2) reply_bulk(x, x->argv[1]);
-    else reply_simple(x, "PONG");
+    if (x->argc > 2)
+        reply_wrong_arity(x);
+    else if (x->argc == 2)
+        reply_bulk(x, x->argv[1]);
+    else
+        reply_simple(x, "PONG");
 }
 
 static void cmd_echo(struct exec *x) {
@@ -154,26 +157,81 @@ static void cmd_quit(struct exec *x) {
 #define ANYTIME    (CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST)
 
 const struct command conn_commands[] = {
-    {.name = "auth", .arity = -2, .flags = ANYTIME | CMD_NO_AUTH | CMD_SKIP_SLOWLOG | CMD_ALLOW_BUSY, CONNECTION,
-     .run = cmd_auth, .args = "[username] password", .since = "1.0.0", .cost = "O(N), N = length of the password",
+    {.name = "auth",
+     .arity = -2,
+     .flags = ANYTIME | CMD_NO_AUTH | CMD_SKIP_SLOWLOG | CMD_ALLOW_BUSY,
+     CONNECTION,
+     .run = cmd_auth,
+     .args = "[username] password",
+     .since = "1.0.0",
+     .cost = "O(N), N = length of the password",
      .doc = "Authenticates this connection."},
-    {.name = "hello", .arity = -1, .flags = ANYTIME | CMD_NO_AUTH | CMD_SKIP_SLOWLOG | CMD_ALLOW_BUSY, CONNECTION,
-     .run = cmd_hello, .args = "[protover [AUTH username password] [SETNAME clientname]]", .since = "6.0.0",
-     .cost = "O(1)", .doc = "Agrees on the protocol version and introduces both sides."},
-    {.name = "ping", .arity = -1, .flags = CMD_FAST | CMD_NO_WAIT, CONNECTION, .run = cmd_ping, .args = "[message]",
-     .since = "1.0.0", .cost = "O(1)", .doc = "Answers, to show that the server is there.",
+    {.name = "hello",
+     .arity = -1,
+     .flags = ANYTIME | CMD_NO_AUTH | CMD_SKIP_SLOWLOG | CMD_ALLOW_BUSY,
+     CONNECTION,
+     .run = cmd_hello,
+     .args = "[protover [AUTH username password] [SETNAME clientname]]",
+     .since = "6.0.0",
+     .cost = "O(1)",
+     .doc = "Agrees on the protocol version and introduces both sides."},
+    {.name = "ping",
+     .arity = -1,
+     .flags = CMD_FAST | CMD_NO_WAIT,
+     CONNECTION,
+     .run = cmd_ping,
+     .args = "[message]",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .doc = "Answers, to show that the server is there.",
      .tips = "request_policy:all_shards response_policy:all_succeeded"},
-    {.name = "echo", .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_WAIT, CONNECTION,
-     .run = cmd_echo, .args = "message", .since = "1.0.0", .cost = "O(N), N = length of the message", .doc = "Returns the message."},
-    {.name = "select", .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, CONNECTION, .run = cmd_select,
-     .args = "index", .since = "1.0.0", .cost = "O(1)", .doc = "Chooses the database of this connection."},
-    {.name = "reset", .arity = 1, .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY, CONNECTION, .run = cmd_reset,
-     .since = "6.2.0", .cost = "O(1)", .doc = "Puts this connection into the state of a new one."},
-    {.name = "quit", .arity = -1, .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY, CONNECTION, .run = cmd_quit,
-     .args = "", .since = "1.0.0", .cost = "O(1)", .doc = "Closes the connection once all replies are sent."},
-    {.name = "client", .arity = -2, .where = ON_CONN, .subs = client_subs, .group = "connection", .since = "2.4.0",
+    {.name = "echo",
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_WAIT,
+     CONNECTION,
+     .run = cmd_echo,
+     .args = "message",
+     .since = "1.0.0",
+     .cost = "O(N), N = length of the message",
+     .doc = "Returns the message."},
+    {.name = "select",
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
+     CONNECTION,
+     .run = cmd_select,
+     .args = "index",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .doc = "Chooses the database of this connection."},
+    {.name = "reset",
+     .arity = 1,
+     .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     CONNECTION,
+     .run = cmd_reset,
+     .since = "6.2.0",
+     .cost = "O(1)",
+     .doc = "Puts this connection into the state of a new one."},
+    {.name = "quit",
+     .arity = -1,
+     .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     CONNECTION,
+     .run = cmd_quit,
+     .args = "",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .doc = "Closes the connection once all replies are sent."},
+    {.name = "client",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = client_subs,
+     .group = "connection",
+     .since = "2.4.0",
      .doc = "Holds the commands about connections."},
-    {.name = "sherd.kill", .arity = -4, .flags = CMD_INTERNAL, .where = ON_ALL, .merge = MERGE_SUM,
+    {.name = "sherd.kill",
+     .arity = -4,
+     .flags = CMD_INTERNAL,
+     .where = ON_ALL,
+     .merge = MERGE_SUM,
      .run = cmd_internal_kill},
     {.name = NULL},
 };

@@ -23,8 +23,10 @@ void cmd_internal_sleep(struct exec *x) {
         if (!num_parse_double(x->argv[1], &seconds) || !(seconds > 0)) seconds = 0;
         x->slice[0] = x->shard->now_ms + (uint64_t)(MIN(seconds, 1e9) * 1000);
     }
-    if (x->shard->now_ms < x->slice[0]) exec_continue_later(x);
-    else reply_ok(x);
+    if (x->shard->now_ms < x->slice[0])
+        exec_continue_later(x);
+    else
+        reply_ok(x);
 }
 
 /* Bytes that Redis would write for the value, without compression. */
@@ -119,9 +121,12 @@ static void debug_active_expire(struct gather *gather) {
 
 static void debug_htstats(struct gather *gather) {
     int64_t db;
-    if (!num_parse_i64(gather->argv[2], &db)) gather_error(gather, "ERR value is not an integer or out of range");
-    else if (db < 0 || db >= (int64_t)gather->home->db_count) gather_error(gather, "ERR Out of range database");
-    else send_all(gather, "sherd.htstats", &gather->argv[2]);
+    if (!num_parse_i64(gather->argv[2], &db))
+        gather_error(gather, "ERR value is not an integer or out of range");
+    else if (db < 0 || db >= (int64_t)gather->home->db_count)
+        gather_error(gather, "ERR Out of range database");
+    else
+        send_all(gather, "sherd.htstats", &gather->argv[2]);
 }
 
 static void debug_stringmatch(struct gather *gather) {
@@ -130,8 +135,10 @@ static void debug_stringmatch(struct gather *gather) {
 
 static void debug_packed_threshold(struct gather *gather) {
     uint64_t bytes;
-    if (num_parse_memory(gather->argv[2], &bytes) && bytes <= UINT32_MAX) debug_ok(gather); /* nothing to set here */
-    else gather_error(gather, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+    if (num_parse_memory(gather->argv[2], &bytes) && bytes <= UINT32_MAX)
+        debug_ok(gather); /* nothing to set here */
+    else
+        gather_error(gather, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
 }
 
 /* The text up to a line end becomes the error, code included. */
@@ -242,9 +249,10 @@ void debug_across(struct gather *gather) {
     if (gather->step > 0) {
         debug_finish(gather);
     } else if (!is_allowed(gather)) {
-        gather_error(gather, "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "
-                             "can run it from a local connection, otherwise you need to set this option in the "
-                             "configuration file, and then restart the server.");
+        gather_error(gather,
+                     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "
+                     "can run it from a local connection, otherwise you need to set this option in the "
+                     "configuration file, and then restart the server.");
     } else {
         debug_start(gather);
     }

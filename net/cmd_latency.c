@@ -100,10 +100,12 @@ static void cmd_latency_graph(struct exec *x) {
 
 static void cmd_latency_doctor(struct exec *x) {
     struct slice text = x->shard->config->latency_monitor_threshold == 0
-        ? SLICE("Dave, latency monitoring is switched off. CONFIG SET latency-monitor-threshold <milliseconds> switches "
-                "it on; LATENCY HISTOGRAM works without it.\n")
-        : SLICE("Dave, no latency spike was observed since the start or the last LATENCY RESET. LATENCY HISTOGRAM shows "
-                "how long commands take.\n");
+                            ? SLICE("Dave, latency monitoring is switched off. CONFIG SET latency-monitor-threshold "
+                                    "<milliseconds> switches "
+                                    "it on; LATENCY HISTOGRAM works without it.\n")
+                            : SLICE("Dave, no latency spike was observed since the start or the last LATENCY RESET. "
+                                    "LATENCY HISTOGRAM shows "
+                                    "how long commands take.\n");
     resp_verbatim(x->out, x->resp, "txt", text);
 }
 
@@ -121,7 +123,8 @@ static void cmd_latency_help(struct exec *x) {
         "    Reset latency data of one or more <event> classes.",
         "    (default: reset all data for all event classes)",
         "HISTOGRAM [COMMAND ...]",
-        "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.",
+        "    Return a cumulative distribution of latencies in the format of a histogram for the specified command "
+        "names.",
         "    If no commands are specified then all histograms are replied.",
         NULL,
     };
@@ -132,21 +135,71 @@ static void cmd_latency_help(struct exec *x) {
 #define TIPS  "nondeterministic_output request_policy:all_nodes response_policy:special"
 
 const struct command latency_subs[] = {
-    {.name = "histogram", .arity = -2, .flags = ADMIN, .where = ON_ALL, .across = histogram_across,
-     .args = "[command [command ...]]", .since = "7.0.0", .cost = "O(N), N = commands",
-     .doc = "Returns how long commands took, as cumulative counts.", .tips = TIPS},
-    {.name = "latest", .arity = 2, .flags = ADMIN, .where = ON_CONN, .run = cmd_latency_none, .since = "2.8.13",
-     .cost = "O(1)", .doc = "Returns the latest latency spikes.", .tips = TIPS},
-    {.name = "history", .arity = 3, .flags = ADMIN, .where = ON_CONN, .run = cmd_latency_none, .args = "event",
-     .since = "2.8.13", .cost = "O(1)", .doc = "Returns the latency spikes of an event.", .tips = TIPS},
-    {.name = "reset", .arity = -2, .flags = ADMIN, .where = ON_CONN, .run = cmd_latency_reset,
-     .args = "[event [event ...]]", .since = "2.8.13", .cost = "O(1)", .doc = "Forgets latency spikes.",
+    {.name = "histogram",
+     .arity = -2,
+     .flags = ADMIN,
+     .where = ON_ALL,
+     .across = histogram_across,
+     .args = "[command [command ...]]",
+     .since = "7.0.0",
+     .cost = "O(N), N = commands",
+     .doc = "Returns how long commands took, as cumulative counts.",
+     .tips = TIPS},
+    {.name = "latest",
+     .arity = 2,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_latency_none,
+     .since = "2.8.13",
+     .cost = "O(1)",
+     .doc = "Returns the latest latency spikes.",
+     .tips = TIPS},
+    {.name = "history",
+     .arity = 3,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_latency_none,
+     .args = "event",
+     .since = "2.8.13",
+     .cost = "O(1)",
+     .doc = "Returns the latency spikes of an event.",
+     .tips = TIPS},
+    {.name = "reset",
+     .arity = -2,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_latency_reset,
+     .args = "[event [event ...]]",
+     .since = "2.8.13",
+     .cost = "O(1)",
+     .doc = "Forgets latency spikes.",
      .tips = "request_policy:all_nodes response_policy:all_succeeded"},
-    {.name = "graph", .arity = 3, .flags = ADMIN, .where = ON_CONN, .run = cmd_latency_graph, .args = "event",
-     .since = "2.8.13", .cost = "O(1)", .doc = "Draws the latency spikes of an event.", .tips = TIPS},
-    {.name = "doctor", .arity = 2, .flags = ADMIN, .where = ON_CONN, .run = cmd_latency_doctor, .since = "2.8.13",
-     .cost = "O(1)", .doc = "Explains latency spikes.", .tips = TIPS},
-    {.name = "help", .arity = 2, .flags = CMD_LOADING | CMD_STALE, .where = ON_CONN, .run = cmd_latency_help,
-     .since = "2.8.13", .cost = "O(1)", .doc = "Explains the subcommands of LATENCY."},
+    {.name = "graph",
+     .arity = 3,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_latency_graph,
+     .args = "event",
+     .since = "2.8.13",
+     .cost = "O(1)",
+     .doc = "Draws the latency spikes of an event.",
+     .tips = TIPS},
+    {.name = "doctor",
+     .arity = 2,
+     .flags = ADMIN,
+     .where = ON_CONN,
+     .run = cmd_latency_doctor,
+     .since = "2.8.13",
+     .cost = "O(1)",
+     .doc = "Explains latency spikes.",
+     .tips = TIPS},
+    {.name = "help",
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .where = ON_CONN,
+     .run = cmd_latency_help,
+     .since = "2.8.13",
+     .cost = "O(1)",
+     .doc = "Explains the subcommands of LATENCY."},
     {.name = NULL},
 };

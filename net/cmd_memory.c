@@ -30,8 +30,10 @@ static void cmd_memory_usage(struct exec *x) {
         }
     }
     const struct entry *entry = exec_open_any(x, 2, &ref);
-    if (entry) reply_int(x, (int64_t)entry_bytes(entry) + index_share(x->keys));
-    else reply_null(x);
+    if (entry)
+        reply_int(x, (int64_t)entry_bytes(entry) + index_share(x->keys));
+    else
+        reply_null(x);
 }
 
 /* --- STATS --- */
@@ -142,8 +144,10 @@ static void write_diagnosis(struct buf *text, const struct totals *totals, const
         return;
     }
     if (peak > used + used / 2)
-        buf_printf(text, " * Peak: memory once was %llu%% of what it is now; the resident set may not have shrunk with "
-                   "it. MEMORY PURGE returns free pages.\n", (unsigned long long)(peak * 100 / used));
+        buf_printf(text,
+                   " * Peak: memory once was %llu%% of what it is now; the resident set may not have shrunk with "
+                   "it. MEMORY PURGE returns free pages.\n",
+                   (unsigned long long)(peak * 100 / used));
     if (facts->rss > used + used / 4 + 10 * 1024 * 1024)
         buf_printf(text, " * Resident: the process holds %.2f times what is allocated.\n", ratio(facts->rss, used));
     if (replies / clients > 200 * 1024)
@@ -218,19 +222,56 @@ static void cmd_memory_help(struct exec *x) {
 #define TIPS "nondeterministic_output request_policy:all_shards response_policy:special"
 
 const struct command memory_subs[] = {
-    {.name = "usage", .arity = -3, .flags = CMD_READ, .keys = {KEYS_ONE(2, KEY_RO)}, .where = ON_OWNER,
-     .run = cmd_memory_usage, .args = "key [SAMPLES count]", .since = "4.0.0", .cost = "O(1)",
+    {.name = "usage",
+     .arity = -3,
+     .flags = CMD_READ,
+     .keys = {KEYS_ONE(2, KEY_RO)},
+     .where = ON_OWNER,
+     .run = cmd_memory_usage,
+     .args = "key [SAMPLES count]",
+     .since = "4.0.0",
+     .cost = "O(1)",
      .doc = "Returns the bytes that a key and its value take."},
-    {.name = "stats", .arity = 2, .where = ON_ALL, .across = stats_across, .since = "4.0.0",
-     .cost = "O(N), N = shards", .doc = "Returns what memory is used for.", .tips = TIPS},
-    {.name = "doctor", .arity = 2, .where = ON_ALL, .across = doctor_across, .since = "4.0.0",
-     .cost = "O(N), N = shards", .doc = "Judges how memory is used.", .tips = TIPS},
-    {.name = "malloc-stats", .arity = 2, .where = ON_ALL, .across = malloc_stats_across, .since = "4.0.0",
-     .cost = "O(N), N = shards", .doc = "Returns the allocator's figures per shard.", .tips = TIPS},
-    {.name = "purge", .arity = 2, .where = ON_ALL, .merge = MERGE_OK, .run = cmd_memory_purge, .since = "4.0.0",
-     .cost = "O(N), N = pages held", .doc = "Returns free memory to the system.",
+    {.name = "stats",
+     .arity = 2,
+     .where = ON_ALL,
+     .across = stats_across,
+     .since = "4.0.0",
+     .cost = "O(N), N = shards",
+     .doc = "Returns what memory is used for.",
+     .tips = TIPS},
+    {.name = "doctor",
+     .arity = 2,
+     .where = ON_ALL,
+     .across = doctor_across,
+     .since = "4.0.0",
+     .cost = "O(N), N = shards",
+     .doc = "Judges how memory is used.",
+     .tips = TIPS},
+    {.name = "malloc-stats",
+     .arity = 2,
+     .where = ON_ALL,
+     .across = malloc_stats_across,
+     .since = "4.0.0",
+     .cost = "O(N), N = shards",
+     .doc = "Returns the allocator's figures per shard.",
+     .tips = TIPS},
+    {.name = "purge",
+     .arity = 2,
+     .where = ON_ALL,
+     .merge = MERGE_OK,
+     .run = cmd_memory_purge,
+     .since = "4.0.0",
+     .cost = "O(N), N = pages held",
+     .doc = "Returns free memory to the system.",
      .tips = "request_policy:all_shards response_policy:all_succeeded"},
-    {.name = "help", .arity = 2, .flags = CMD_LOADING | CMD_STALE, .where = ON_CONN, .run = cmd_memory_help,
-     .since = "4.0.0", .cost = "O(1)", .doc = "Explains the subcommands of MEMORY."},
+    {.name = "help",
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .where = ON_CONN,
+     .run = cmd_memory_help,
+     .since = "4.0.0",
+     .cost = "O(1)",
+     .doc = "Explains the subcommands of MEMORY."},
     {.name = NULL},
 };

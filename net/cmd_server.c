@@ -20,12 +20,18 @@ static void cmd_time(struct exec *x) {
 
 static bool shutdown_words(struct exec *x, unsigned *how, bool *abort_it) {
     for (uint32_t i = 1; i < x->argc; i++) {
-        if (arg_is(x, i, "nosave")) *how |= SHUTDOWN_NOSAVE;
-        else if (arg_is(x, i, "save")) *how |= SHUTDOWN_SAVE;
-        else if (arg_is(x, i, "now")) *how |= SHUTDOWN_NOW;
-        else if (arg_is(x, i, "force")) *how |= SHUTDOWN_FORCE;
-        else if (arg_is(x, i, "abort")) *abort_it = true;
-        else return false;
+        if (arg_is(x, i, "nosave"))
+            *how |= SHUTDOWN_NOSAVE;
+        else if (arg_is(x, i, "save"))
+            *how |= SHUTDOWN_SAVE;
+        else if (arg_is(x, i, "now"))
+            *how |= SHUTDOWN_NOW;
+        else if (arg_is(x, i, "force"))
+            *how |= SHUTDOWN_FORCE;
+        else if (arg_is(x, i, "abort"))
+            *abort_it = true;
+        else
+            return false;
     }
     bool both = *how & SHUTDOWN_SAVE && *how & SHUTDOWN_NOSAVE;
     return !both && !(*abort_it && *how);
@@ -37,8 +43,10 @@ static void cmd_shutdown(struct exec *x) {
     if (!shutdown_words(x, &how, &abort_it)) {
         reply_syntax_error(x);
     } else if (abort_it) {
-        if (net_shutdown_abort(x)) reply_ok(x);
-        else reply_error(x, "ERR No shutdown in progress.");
+        if (net_shutdown_abort(x))
+            reply_ok(x);
+        else
+            reply_error(x, "ERR No shutdown in progress.");
     } else if (how & SHUTDOWN_SAVE && !(how & SHUTDOWN_FORCE)) {
         reply_error(x, "ERR Errors trying to SHUTDOWN: this version of sherd does not save to disk yet. Use NOSAVE.");
     } else {
@@ -57,9 +65,12 @@ static void cmd_role(struct exec *x) {
 
 static void cmd_replicaof(struct exec *x) {
     int64_t port;
-    if (arg_is(x, 1, "no") && arg_is(x, 2, "one")) reply_ok(x);
-    else if (!num_parse_i64(x->argv[2], &port) || port < 0 || port > 65535) reply_error(x, "ERR Invalid master port");
-    else reply_error(x, "ERR This version of sherd cannot be a replica yet");
+    if (arg_is(x, 1, "no") && arg_is(x, 2, "one"))
+        reply_ok(x);
+    else if (!num_parse_i64(x->argv[2], &port) || port < 0 || port > 65535)
+        reply_error(x, "ERR Invalid master port");
+    else
+        reply_error(x, "ERR This version of sherd cannot be a replica yet");
 }
 
 /* --- features that are off --- */
@@ -90,33 +101,83 @@ static void cmd_module_help(struct exec *x) {
 #define ADMIN   (CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE)
 
 static const struct command acl_subs[] = {
-    {.name = "whoami", .arity = 2, .flags = CMD_NOSCRIPT | ANYTIME, .where = ON_CONN, .run = cmd_acl_whoami,
-     .since = "6.0.0", .cost = "O(1)", .doc = "Returns the user of this connection."},
-    {.name = "help", .arity = 2, .flags = ANYTIME, .where = ON_CONN, .run = cmd_acl_help, .since = "6.0.0",
-     .cost = "O(1)", .doc = "Explains the subcommands of ACL."},
+    {.name = "whoami",
+     .arity = 2,
+     .flags = CMD_NOSCRIPT | ANYTIME,
+     .where = ON_CONN,
+     .run = cmd_acl_whoami,
+     .since = "6.0.0",
+     .cost = "O(1)",
+     .doc = "Returns the user of this connection."},
+    {.name = "help",
+     .arity = 2,
+     .flags = ANYTIME,
+     .where = ON_CONN,
+     .run = cmd_acl_help,
+     .since = "6.0.0",
+     .cost = "O(1)",
+     .doc = "Explains the subcommands of ACL."},
     {.name = NULL},
 };
 
 #define NO_CLUSTER .where = ON_CONN, .run = cmd_no_cluster, .group = "cluster", .cost = "O(1)"
 static const struct command module_subs[] = {
-    {.name = "list", .arity = 2, .flags = CMD_ADMIN | CMD_NOSCRIPT, .where = ON_CONN, .run = cmd_module_list,
-     .since = "4.0.0", .cost = "O(1)", .doc = "Lists modules; there are none.", .tips = "nondeterministic_output_order"},
-    {.name = "help", .arity = 2, .flags = ANYTIME, .where = ON_CONN, .run = cmd_module_help, .since = "5.0.0",
-     .cost = "O(1)", .doc = "Explains the subcommands of MODULE."},
+    {.name = "list",
+     .arity = 2,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT,
+     .where = ON_CONN,
+     .run = cmd_module_list,
+     .since = "4.0.0",
+     .cost = "O(1)",
+     .doc = "Lists modules; there are none.",
+     .tips = "nondeterministic_output_order"},
+    {.name = "help",
+     .arity = 2,
+     .flags = ANYTIME,
+     .where = ON_CONN,
+     .run = cmd_module_help,
+     .since = "5.0.0",
+     .cost = "O(1)",
+     .doc = "Explains the subcommands of MODULE."},
     {.name = NULL},
 };
 
 static const struct command cluster_subs[] = {
-    {.name = "info", .arity = 2, .flags = CMD_STALE, NO_CLUSTER, .since = "3.0.0",
-     .doc = "Describes the state of the cluster.", .tips = "nondeterministic_output"},
-    {.name = "nodes", .arity = 2, .flags = CMD_STALE, NO_CLUSTER, .since = "3.0.0", .doc = "Lists the cluster's nodes.",
+    {.name = "info",
+     .arity = 2,
+     .flags = CMD_STALE,
+     NO_CLUSTER,
+     .since = "3.0.0",
+     .doc = "Describes the state of the cluster.",
      .tips = "nondeterministic_output"},
-    {.name = "slots", .arity = 2, .flags = CMD_STALE, NO_CLUSTER, .since = "3.0.0",
-     .doc = "Says which node has which slots.", .tips = "nondeterministic_output"},
-    {.name = "shards", .arity = 2, .flags = CMD_STALE, NO_CLUSTER, .since = "7.0.0",
-     .doc = "Says which shard has which slots.", .tips = "nondeterministic_output"},
+    {.name = "nodes",
+     .arity = 2,
+     .flags = CMD_STALE,
+     NO_CLUSTER,
+     .since = "3.0.0",
+     .doc = "Lists the cluster's nodes.",
+     .tips = "nondeterministic_output"},
+    {.name = "slots",
+     .arity = 2,
+     .flags = CMD_STALE,
+     NO_CLUSTER,
+     .since = "3.0.0",
+     .doc = "Says which node has which slots.",
+     .tips = "nondeterministic_output"},
+    {.name = "shards",
+     .arity = 2,
+     .flags = CMD_STALE,
+     NO_CLUSTER,
+     .since = "7.0.0",
+     .doc = "Says which shard has which slots.",
+     .tips = "nondeterministic_output"},
     {.name = "myid", .arity = 2, .flags = CMD_STALE, NO_CLUSTER, .since = "3.0.0", .doc = "Returns this node's id."},
-    {.name = "keyslot", .arity = 3, .flags = CMD_STALE, NO_CLUSTER, .since = "3.0.0", .args = "key:string",
+    {.name = "keyslot",
+     .arity = 3,
+     .flags = CMD_STALE,
+     NO_CLUSTER,
+     .since = "3.0.0",
+     .args = "key:string",
      .doc = "Returns the slot of a key."},
     {.name = NULL},
 };
@@ -124,47 +185,149 @@ static const struct command cluster_subs[] = {
 #define SERVER .where = ON_CONN, .group = "server"
 
 const struct command server_commands[] = {
-    {.name = "config", .arity = -2, .where = ON_CONN, .subs = config_subs, .group = "server", .since = "2.0.0",
+    {.name = "config",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = config_subs,
+     .group = "server",
+     .since = "2.0.0",
      .doc = "Holds the commands about options."},
-    {.name = "slowlog", .arity = -2, .where = ON_CONN, .subs = slowlog_subs, .group = "server", .since = "2.2.12",
+    {.name = "slowlog",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = slowlog_subs,
+     .group = "server",
+     .since = "2.2.12",
      .doc = "Holds the commands about slow commands."},
-    {.name = "debug", .arity = -2, .flags = ADMIN | CMD_PROTECTED, .where = ON_ALL, .across = debug_across,
-     .group = "server", .args = "subcommand [arg ...]", .since = "1.0.0", .cost = "Depends on the subcommand",
+    {.name = "debug",
+     .arity = -2,
+     .flags = ADMIN | CMD_PROTECTED,
+     .where = ON_ALL,
+     .across = debug_across,
+     .group = "server",
+     .args = "subcommand [arg ...]",
+     .since = "1.0.0",
+     .cost = "Depends on the subcommand",
      .doc = "Helps with tests and looks inside."},
-    {.name = "time", .arity = 1, .flags = ANYTIME | CMD_FAST, SERVER, .run = cmd_time, .since = "2.6.0", .cost = "O(1)",
-     .doc = "Returns the server's time in seconds and microseconds.", .tips = "nondeterministic_output"},
-    {.name = "shutdown", .arity = -1, .flags = ADMIN | CMD_NO_MULTI | CMD_ALLOW_BUSY, SERVER, .run = cmd_shutdown,
-     .args = "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", .since = "1.0.0", .cost = "O(1)", .doc = "Stops the server."},
-    {.name = "lolwut", .arity = -1, .flags = CMD_READ | CMD_FAST, SERVER, .run = cmd_lolwut,
-     .args = "[VERSION version [pieces:integer]]", .since = "5.0.0", .cost = "O(N), N = pieces", .doc = "Draws."},
-    {.name = "role", .arity = 1, .flags = CMD_NOSCRIPT | ANYTIME | CMD_FAST, .acl = ACL_ADMIN | ACL_DANGEROUS, SERVER,
-     .run = cmd_role, .since = "2.8.12", .cost = "O(1)", .doc = "Says whether this is a master or a replica."},
-    {.name = "replicaof", .arity = 3, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_STALE | CMD_NO_ASYNC_LOADING, SERVER,
-     .run = cmd_replicaof, .args = "<host port:integer | NO ONE>", .since = "5.0.0", .cost = "O(1)",
+    {.name = "time",
+     .arity = 1,
+     .flags = ANYTIME | CMD_FAST,
+     SERVER,
+     .run = cmd_time,
+     .since = "2.6.0",
+     .cost = "O(1)",
+     .doc = "Returns the server's time in seconds and microseconds.",
+     .tips = "nondeterministic_output"},
+    {.name = "shutdown",
+     .arity = -1,
+     .flags = ADMIN | CMD_NO_MULTI | CMD_ALLOW_BUSY,
+     SERVER,
+     .run = cmd_shutdown,
+     .args = "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .doc = "Stops the server."},
+    {.name = "lolwut",
+     .arity = -1,
+     .flags = CMD_READ | CMD_FAST,
+     SERVER,
+     .run = cmd_lolwut,
+     .args = "[VERSION version [pieces:integer]]",
+     .since = "5.0.0",
+     .cost = "O(N), N = pieces",
+     .doc = "Draws."},
+    {.name = "role",
+     .arity = 1,
+     .flags = CMD_NOSCRIPT | ANYTIME | CMD_FAST,
+     .acl = ACL_ADMIN | ACL_DANGEROUS,
+     SERVER,
+     .run = cmd_role,
+     .since = "2.8.12",
+     .cost = "O(1)",
+     .doc = "Says whether this is a master or a replica."},
+    {.name = "replicaof",
+     .arity = 3,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_STALE | CMD_NO_ASYNC_LOADING,
+     SERVER,
+     .run = cmd_replicaof,
+     .args = "<host port:integer | NO ONE>",
+     .since = "5.0.0",
+     .cost = "O(1)",
      .doc = "Makes this server a replica or a master."},
-    {.name = "slaveof", .arity = 3, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_STALE | CMD_NO_ASYNC_LOADING, SERVER,
-     .run = cmd_replicaof, .args = "<host port:integer | NO ONE>", .since = "1.0.0", .cost = "O(1)",
+    {.name = "slaveof",
+     .arity = 3,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_STALE | CMD_NO_ASYNC_LOADING,
+     SERVER,
+     .run = cmd_replicaof,
+     .args = "<host port:integer | NO ONE>",
+     .since = "1.0.0",
+     .cost = "O(1)",
      .doc = "The old name of REPLICAOF."},
-    {.name = "acl", .arity = -2, .where = ON_CONN, .subs = acl_subs, .group = "server", .since = "6.0.0",
+    {.name = "acl",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = acl_subs,
+     .group = "server",
+     .since = "6.0.0",
      .doc = "Holds the commands about users."},
-    {.name = "module", .arity = -2, .where = ON_CONN, .subs = module_subs, .group = "server", .since = "4.0.0",
+    {.name = "module",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = module_subs,
+     .group = "server",
+     .since = "4.0.0",
      .doc = "Holds the commands about modules."},
-    {.name = "cluster", .arity = -2, .where = ON_CONN, .subs = cluster_subs, .group = "cluster", .since = "3.0.0",
+    {.name = "cluster",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = cluster_subs,
+     .group = "cluster",
+     .since = "3.0.0",
      .doc = "Holds the commands about the cluster."},
-    {.name = "readonly", .arity = 1, .flags = ANYTIME | CMD_FAST, .acl = ACL_CONNECTION, NO_CLUSTER, .since = "3.0.0",
+    {.name = "readonly",
+     .arity = 1,
+     .flags = ANYTIME | CMD_FAST,
+     .acl = ACL_CONNECTION,
+     NO_CLUSTER,
+     .since = "3.0.0",
      .doc = "Allows reads from a cluster's replica."},
-    {.name = "readwrite", .arity = 1, .flags = ANYTIME | CMD_FAST, .acl = ACL_CONNECTION, NO_CLUSTER, .since = "3.0.0",
+    {.name = "readwrite",
+     .arity = 1,
+     .flags = ANYTIME | CMD_FAST,
+     .acl = ACL_CONNECTION,
+     NO_CLUSTER,
+     .since = "3.0.0",
      .doc = "Ends READONLY."},
-    {.name = "asking", .arity = 1, .flags = CMD_FAST, .acl = ACL_CONNECTION, NO_CLUSTER, .since = "3.0.0",
+    {.name = "asking",
+     .arity = 1,
+     .flags = CMD_FAST,
+     .acl = ACL_CONNECTION,
+     NO_CLUSTER,
+     .since = "3.0.0",
      .doc = "Allows the next command on a slot that is moving in."},
     /* sent by DEBUG to where its subcommands run */
-    {.name = "sherd.sleep", .arity = 2, .flags = CMD_INTERNAL | CMD_SLICED, .where = ON_OWNER,
+    {.name = "sherd.sleep",
+     .arity = 2,
+     .flags = CMD_INTERNAL | CMD_SLICED,
+     .where = ON_OWNER,
      .run = cmd_internal_sleep},
-    {.name = "sherd.debug-object", .arity = 2, .flags = CMD_INTERNAL | CMD_READ, .keys = {KEYS_ONE(1, KEY_RO)},
-     .where = ON_OWNER, .run = cmd_internal_debug_object},
-    {.name = "sherd.active-expire", .arity = 2, .flags = CMD_INTERNAL, .where = ON_ALL, .merge = MERGE_OK,
+    {.name = "sherd.debug-object",
+     .arity = 2,
+     .flags = CMD_INTERNAL | CMD_READ,
+     .keys = {KEYS_ONE(1, KEY_RO)},
+     .where = ON_OWNER,
+     .run = cmd_internal_debug_object},
+    {.name = "sherd.active-expire",
+     .arity = 2,
+     .flags = CMD_INTERNAL,
+     .where = ON_ALL,
+     .merge = MERGE_OK,
      .run = cmd_internal_active_expire},
-    {.name = "sherd.htstats", .arity = 2, .flags = CMD_INTERNAL, .where = ON_ALL, .merge = MERGE_TEXT,
+    {.name = "sherd.htstats",
+     .arity = 2,
+     .flags = CMD_INTERNAL,
+     .where = ON_ALL,
+     .merge = MERGE_TEXT,
      .run = cmd_internal_htstats},
     {.name = NULL},
 };

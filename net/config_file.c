@@ -16,8 +16,7 @@
 /* All of fd into pages; ST_TOO_LARGE when it does not fit. The caller unmaps out->ptr when it is
  * not NULL. */
 static enum status read_all(int fd, struct slice *out) {
-    char *pages = mmap(NULL, CONFIG_FILE_BYTES_MAX, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *pages = mmap(NULL, CONFIG_FILE_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *out = slice_of(NULL, 0);
     if (pages == MAP_FAILED) return ST_NO_MEMORY;
     out->ptr = pages;
@@ -35,19 +34,16 @@ static void release(struct slice text) {
     if (text.ptr) munmap((void *)(uintptr_t)text.ptr, CONFIG_FILE_BYTES_MAX);
 }
 
-static enum status read_failed(struct error *error, enum status status, int os_errno,
-                               const char *path) {
+static enum status read_failed(struct error *error, enum status status, int os_errno, const char *path) {
     if (status == ST_TOO_LARGE)
-        return error_set(error, status, 0, "configuration file '%.256s' is larger than %d bytes",
-                         path, CONFIG_FILE_BYTES_MAX);
+        return error_set(error, status, 0, "configuration file '%.256s' is larger than %d bytes", path,
+                         CONFIG_FILE_BYTES_MAX);
     return error_set(error, status, os_errno, "can't read configuration file '%.256s'", path);
 }
 
-static enum status include_files(void *ctx, struct config *config, const char *pattern, int depth,
-                                 struct error *error);
+static enum status include_files(void *ctx, struct config *config, const char *pattern, int depth, struct error *error);
 
-static enum status read_depth(struct config *config, const char *path, int depth,
-                              struct error *error) {
+static enum status read_depth(struct config *config, const char *path, int depth, struct error *error) {
     bool standard_input = strcmp(path, "-") == 0 && depth == 0;
     int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return read_failed(error, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, path);
@@ -57,9 +53,8 @@ static enum status read_depth(struct config *config, const char *path, int depth
     int os_errno = errno;
     if (!standard_input) close(fd);
     if (status == ST_OK) {
-        struct config_source source = {.file = standard_input ? "standard input" : path,
-                                       .depth = depth,
-                                       .include = include_files};
+        struct config_source source = {
+            .file = standard_input ? "standard input" : path, .depth = depth, .include = include_files};
         status = config_parse_text(config, text, &source, error);
     } else {
         read_failed(error, status, os_errno, path);
@@ -78,8 +73,7 @@ static enum status include_files(void *ctx, struct config *config, const char *p
     enum status status = ST_OK;
     int result = glob(pattern, 0, NULL, &found);
     if (result == GLOB_NOMATCH) return ST_OK;
-    if (result != 0)
-        return error_set(error, ST_IO, errno, "can't list included files '%.256s'", pattern);
+    if (result != 0) return error_set(error, ST_IO, errno, "can't list included files '%.256s'", pattern);
     for (size_t i = 0; i < found.gl_pathc && status == ST_OK; i++)
         status = read_depth(config, found.gl_pathv[i], depth, error);
     globfree(&found);
@@ -90,9 +84,8 @@ enum status config_file_read(struct config *config, const char *path, struct err
     return read_depth(config, path, 0, error);
 }
 
-enum status config_load(struct config *config, int argc, char *const argv[],
-                        enum config_action *action, char path[static CONFIG_PATH_MAX],
-                        struct error *error) {
+enum status config_load(struct config *config, int argc, char *const argv[], enum config_action *action,
+                        char path[static CONFIG_PATH_MAX], struct error *error) {
     struct config_arguments arguments;
     config_init(config);
     path[0] = 0;
@@ -150,8 +143,7 @@ static int sync_directory(const char *path) {
 }
 
 /* The new text, on disk, with the old file's mode and owner. Sets errno when it fails. */
-static bool write_new(const struct config *config, struct slice old, const struct stat *like,
-                      int fd) {
+static bool write_new(const struct config *config, struct slice old, const struct stat *like, int fd) {
     struct writer w = {.fd = fd};
     config_rewrite_text(config, old, writer_add, &w);
     writer_flush(&w);
@@ -162,17 +154,15 @@ static bool write_new(const struct config *config, struct slice old, const struc
     return fsync(fd) == 0;
 }
 
-static enum status rewrite_failed(struct error *error, int os_errno, const char *what,
-                                  const char *path) {
+static enum status rewrite_failed(struct error *error, int os_errno, const char *what, const char *path) {
     return error_set(error, ST_IO, os_errno, "Rewriting config file: %s '%.256s'", what, path);
 }
 
-static enum status replace(const struct config *config, const char *path, struct slice old,
-                           const struct stat *like, struct error *error) {
+static enum status replace(const struct config *config, const char *path, struct slice old, const struct stat *like,
+                           struct error *error) {
     char temporary[CONFIG_PATH_MAX];
     int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
-    if (n < 0 || (size_t)n >= sizeof(temporary))
-        return rewrite_failed(error, ENAMETOOLONG, "can't name", path);
+    if (n < 0 || (size_t)n >= sizeof(temporary)) return rewrite_failed(error, ENAMETOOLONG, "can't name", path);
     int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600: the file may hold a password */
     if (fd < 0) return rewrite_failed(error, errno, "can't create", temporary);
     bool ok = write_new(config, old, like, fd);
@@ -189,15 +179,12 @@ static enum status replace(const struct config *config, const char *path, struct
         unlink(temporary);
         return rewrite_failed(error, os_errno, "can't write", path);
     }
-    if (sync_directory(path) != 0)
-        return rewrite_failed(error, errno, "can't sync the directory of", path);
+    if (sync_directory(path) != 0) return rewrite_failed(error, errno, "can't sync the directory of", path);
     return ST_OK;
 }
 
-enum status config_file_rewrite(const struct config *config, const char *path,
-                                struct error *error) {
-    if (path[0] == 0)
-        return error_set(error, ST_NOT_FOUND, 0, "The server is running without a config file");
+enum status config_file_rewrite(const struct config *config, const char *path, struct error *error) {
+    if (path[0] == 0) return error_set(error, ST_NOT_FOUND, 0, "The server is running without a config file");
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno != ENOENT) return rewrite_failed(error, errno, "can't read", path);
     if (fd < 0) return replace(config, path, SLICE(""), NULL, error);

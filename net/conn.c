@@ -76,8 +76,10 @@ static const char *refusal(const struct thread *thread, const struct sockaddr_st
     if (atomic_load_explicit(&thread->server->client_count, memory_order_relaxed) > (uint64_t)config->maxclients)
         return "-ERR max number of clients reached\r\n";
     if (config->protected_mode && !config->requirepass[0] && !is_loopback(peer))
-        return "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
-               "default user. In this mode connections are only accepted from the loopback interface. To allow others: set a "
+        return "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set "
+               "for the "
+               "default user. In this mode connections are only accepted from the loopback interface. To allow others: "
+               "set a "
                "password (requirepass), or bind only to addresses you trust and start with --protected-mode no.\r\n";
     return NULL;
 }

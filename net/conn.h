@@ -40,7 +40,8 @@ void conn_sent(struct conn *conn, const struct ring_event *event);
 void conn_attend(struct conn *conn);
 void conn_flush(struct conn *conn);
 void conn_close(struct conn *conn);
-void conn_abandon(struct conn *conn); /* frees it although others may still name it: the ring is closed, the thread ends */
+void conn_abandon(
+    struct conn *conn); /* frees it although others may still name it: the ring is closed, the thread ends */
 HOT_INLINE struct conn *conn_of(struct client *client) {
     return CONTAINER_OF(client, struct conn, client);
 }

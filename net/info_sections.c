@@ -61,11 +61,12 @@ void info_clients(const struct info *info) {
 
 static void info_scripts_memory(const struct info *info) {
     static const char *const names[] = {
-        "used_memory_lua", "used_memory_vm_eval",
+        "used_memory_lua",
+        "used_memory_vm_eval",
     };
     static const char *const more[] = {
-        "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
-        "used_memory_vm_functions", "used_memory_vm_total",
+        "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions",
+        "number_of_libraries",      "used_memory_vm_functions", "used_memory_vm_total",
     };
     zeros(info, names, ARRAY_LEN(names));
     info_text(info, "used_memory_lua_human", "0B");
@@ -117,7 +118,10 @@ void info_memory(const struct info *info) {
     info_text(info, "maxmemory_policy", policy);
     info_fragmentation(info, used);
     static const char *const none[] = {
-        "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves",
+        "mem_not_counted_for_evict",
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_clients_slaves",
     };
     zeros(info, none, ARRAY_LEN(none));
     info_number(info, "mem_clients_normal",
@@ -142,8 +146,8 @@ void info_persistence(const struct info *info) {
         "loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age",
     };
     static const char *const last[] = {
-        "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded", "aof_enabled",
-        "aof_rewrite_in_progress", "aof_rewrite_scheduled",
+        "rdb_saves",   "rdb_last_cow_size",       "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
+        "aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled",
     };
     zeros(info, first, ARRAY_LEN(first));
     info_text(info, "current_fork_perc", "0.00");

@@ -12,13 +12,29 @@ void info_stats(const struct info *info) {
     static const char *const eviction[] = {"evicted_clients", "total_eviction_exceeded_time",
                                            "current_eviction_exceeded_time"};
     static const char *const features[] = {
-        "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
-        "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
-        "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
-        "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
     };
     static const char *const threads[] = {
-        "io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands",
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+        "reply_buffer_shrinks",
+        "reply_buffer_expands",
     };
     info_number(info, "total_connections_received", sum->connections);
     info_number(info, "total_commands_processed", sum->commands);
@@ -63,7 +79,8 @@ void info_commandstats(const struct info *info) {
         if (!is_shown(info, i) || !(command->calls || command->rejected || command->failed)) continue;
         char name[64];
         double micros = totals_ns(info->totals, command->ticks) / 1000;
-        buf_printf(info->out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",
+        buf_printf(info->out,
+                   "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",
                    command_full_name(command_at(info->registry, i), name), (unsigned long long)command->calls,
                    (unsigned long long)micros, command->calls ? micros / (double)command->calls : 0,
                    (unsigned long long)command->rejected, (unsigned long long)command->failed);
@@ -124,7 +141,8 @@ void info_shards(const struct info *info) {
         buf_printf(info->out, "shard%u:keys=%llu,expires=%llu,clients=%llu,commands=%llu", i,
                    (unsigned long long)totals->shard[i].keys, (unsigned long long)totals->shard[i].expires,
                    (unsigned long long)stats->clients, (unsigned long long)stats->commands);
-        buf_printf(info->out, ",hops_sent=%llu,hops_served=%llu,messages_sent=%llu,messages_served=%llu,queue_depth_max=%llu",
+        buf_printf(info->out,
+                   ",hops_sent=%llu,hops_served=%llu,messages_sent=%llu,messages_served=%llu,queue_depth_max=%llu",
                    (unsigned long long)stats->hops_sent, (unsigned long long)stats->hops_served,
                    (unsigned long long)stats->hop_messages_sent, (unsigned long long)stats->hop_messages_served,
                    (unsigned long long)stats->queue_depth_max);

@@ -69,7 +69,8 @@ static enum status open_address(struct server *server, const char *address, bool
     int result = getaddrinfo(host, port, &hints, &found);
     if (result != 0) {
         if (optional) return ST_OK;
-        return error_set(error, ST_INVALID, 0, "Cannot resolve the bind address '%s': %s", address, gai_strerror(result));
+        return error_set(error, ST_INVALID, 0, "Cannot resolve the bind address '%s': %s", address,
+                         gai_strerror(result));
     }
     int fd = open_tcp(found, config->tcp_backlog), reason = errno;
     freeaddrinfo(found);
@@ -80,8 +81,9 @@ static enum status open_address(struct server *server, const char *address, bool
     /* As Redis: an address family or address that this machine lacks is no reason to stop, if marked optional. */
     if (optional && (reason == EADDRNOTAVAIL || reason == EAFNOSUPPORT || reason == EPROTONOSUPPORT)) return ST_OK;
     return error_set(error, ST_IO, reason,
-                     reason == EADDRINUSE ? "Port %d on %s is in use by another process; stop it or choose another --port"
-                                          : "Cannot listen on port %d of %s",
+                     reason == EADDRINUSE
+                         ? "Port %d on %s is in use by another process; stop it or choose another --port"
+                         : "Cannot listen on port %d of %s",
                      config->port, address);
 }
 
@@ -113,7 +115,8 @@ enum status listener_open_all(struct server *server, struct error *error) {
         if (status != ST_OK) return status;
     }
     if (server->listener_count == 0)
-        return error_set(error, ST_INVALID, 0, "Nothing to listen on: port is 0 or no bind address works, and there is no unixsocket");
+        return error_set(error, ST_INVALID, 0,
+                         "Nothing to listen on: port is 0 or no bind address works, and there is no unixsocket");
     return ST_OK;
 }
 
@@ -171,9 +174,11 @@ static void place(struct thread *thread, int fd) {
 
 void listener_accepted(struct thread *thread, const struct ring_event *event) {
     const struct listener *listener = event->owner;
-    if (event->result >= 0) place(thread, event->result);
+    if (event->result >= 0)
+        place(thread, event->result);
     else if (event->result == -EMFILE || event->result == -ENFILE)
-        log_line(&thread->server->log, LOG_LEVEL_WARNING, "Accepting a connection failed: out of file descriptors (ulimit -n)");
+        log_line(&thread->server->log, LOG_LEVEL_WARNING,
+                 "Accepting a connection failed: out of file descriptors (ulimit -n)");
     if (!event->more && thread->accepting && !thread->stop_by_ns) ring_accept(thread->ring, listener->fd, event->owner);
 }
 

@@ -9,9 +9,9 @@
 struct machine {
     uint32_t cpus[MACHINE_CPUS_MAX]; /* numbers of the CPUs in the affinity mask */
     uint32_t cpu_count;
-    uint32_t cpu_quota;      /* whole CPUs the cgroup grants, rounded up; 0: no quota */
-    uint64_t memory_bytes;   /* RAM */
-    uint64_t memory_limit;   /* the cgroup's limit, UINT64_MAX: none */
+    uint32_t cpu_quota;    /* whole CPUs the cgroup grants, rounded up; 0: no quota */
+    uint64_t memory_bytes; /* RAM */
+    uint64_t memory_limit; /* the cgroup's limit, UINT64_MAX: none */
     uint32_t numa_nodes;
     uint64_t open_files_max; /* RLIMIT_NOFILE after raising it to the hard limit */
 };

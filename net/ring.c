@@ -38,20 +38,23 @@ static enum status explain(struct error *error, int reason) {
         close(fd);
     }
     if (reason == ENOSYS)
-        return error_set(error, ST_UNSUPPORTED, reason,
-                         "This kernel has no io_uring (or a seccomp profile hides it). sherd needs Linux 6.1 or newer; in a "
-                         "container allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile");
+        return error_set(
+            error, ST_UNSUPPORTED, reason,
+            "This kernel has no io_uring (or a seccomp profile hides it). sherd needs Linux 6.1 or newer; in a "
+            "container allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile");
     if (reason == EPERM && (state[0] == '1' || state[0] == '2'))
         return error_set(error, ST_UNSUPPORTED, reason,
                          "io_uring is switched off: kernel.io_uring_disabled is %c. Allow it with "
-                         "'sysctl kernel.io_uring_disabled=0'", state[0]);
+                         "'sysctl kernel.io_uring_disabled=0'",
+                         state[0]);
     if (reason == EPERM)
         return error_set(error, ST_UNSUPPORTED, reason,
                          "io_uring is forbidden, most likely by the container's seccomp profile. Allow io_uring_setup, "
                          "io_uring_enter and io_uring_register there (docker: --security-opt seccomp=PROFILE)");
     if (reason == EINVAL)
-        return error_set(error, ST_UNSUPPORTED, reason,
-                         "This kernel's io_uring is too old: sherd needs Linux 6.1 or newer (SINGLE_ISSUER, DEFER_TASKRUN)");
+        return error_set(
+            error, ST_UNSUPPORTED, reason,
+            "This kernel's io_uring is too old: sherd needs Linux 6.1 or newer (SINGLE_ISSUER, DEFER_TASKRUN)");
     if (reason == ENOMEM)
         return error_set(error, ST_NO_MEMORY, reason,
                          "No memory for an io_uring; raise the locked-memory limit (ulimit -l) or use fewer threads");
@@ -60,7 +63,8 @@ static enum status explain(struct error *error, int reason) {
 
 static int open_uring(struct ring *ring, unsigned entries) {
     struct io_uring_params params = {0};
-    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+    params.flags =
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
     params.cq_entries = CQ_ENTRIES;
     return -io_uring_queue_init_params(entries, &ring->uring, &params);
 }
@@ -68,16 +72,16 @@ static int open_uring(struct ring *ring, unsigned entries) {
 static enum status open_buffers(struct ring *ring, struct error *error) {
     ring->ring_bytes = ring->buffer_count * sizeof(struct io_uring_buf);
     ring->memory_bytes = (size_t)ring->buffer_count * RING_BUFFER_BYTES;
-    void *both = mmap(NULL, ring->ring_bytes + ring->memory_bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *both =
+        mmap(NULL, ring->ring_bytes + ring->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (both == MAP_FAILED) return error_set(error, ST_NO_MEMORY, errno, "No memory for receive buffers");
     ring->buffers = both;
     ring->memory = (char *)both + ring->ring_bytes;
-    struct io_uring_buf_reg registration = {.ring_addr = (uint64_t)(uintptr_t)both,
-                                            .ring_entries = ring->buffer_count,
-                                            .bgid = BUFFER_GROUP};
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uint64_t)(uintptr_t)both, .ring_entries = ring->buffer_count, .bgid = BUFFER_GROUP};
     int result = io_uring_register_buf_ring(&ring->uring, &registration, 0);
-    if (result < 0) return error_set(error, ST_UNSUPPORTED, -result, "io_uring refuses provided buffers; Linux 6.1 is needed");
+    if (result < 0)
+        return error_set(error, ST_UNSUPPORTED, -result, "io_uring refuses provided buffers; Linux 6.1 is needed");
     io_uring_buf_ring_init(ring->buffers);
     for (unsigned i = 0; i < ring->buffer_count; i++) ring_give_back(ring, (uint16_t)i);
     ring_flush_buffers(ring);
@@ -125,11 +129,11 @@ static struct io_uring_sqe *entry(struct ring *ring, enum ring_kind kind, const 
 }
 
 /* The prep functions of liburing clear user_data, so it is set after them. */
-#define PREPARE(ring, kind, owner, prep, ...)                                                      \
-    do {                                                                                           \
-        struct io_uring_sqe *sqe_ = entry(ring, kind, owner);                                      \
-        prep(sqe_, __VA_ARGS__);                                                                   \
-        sqe_->user_data = tag(kind, owner);                                                        \
+#define PREPARE(ring, kind, owner, prep, ...)                                                                          \
+    do {                                                                                                               \
+        struct io_uring_sqe *sqe_ = entry(ring, kind, owner);                                                          \
+        prep(sqe_, __VA_ARGS__);                                                                                       \
+        sqe_->user_data = tag(kind, owner);                                                                            \
     } while (0)
 
 void ring_accept(struct ring *ring, int listener, void *owner) {

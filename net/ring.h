@@ -14,15 +14,15 @@
 struct ring;
 
 enum ring_kind {
-    RING_ACCEPT,  /* result: descriptor */
-    RING_RECV,    /* result: bytes, 0 at the end, or -errno; data and buffer when bytes > 0 */
-    RING_SEND,    /* result: bytes or -errno */
+    RING_ACCEPT, /* result: descriptor */
+    RING_RECV,   /* result: bytes, 0 at the end, or -errno; data and buffer when bytes > 0 */
+    RING_SEND,   /* result: bytes or -errno */
     RING_CANCEL,
     RING_CLOSE,
-    RING_WAKE,    /* somebody woke this thread */
-    RING_ADOPT,   /* result: a descriptor handed over by another thread */
-    RING_HANDED,  /* the hand-over failed; owner is the note, as a number */
-    RING_POLL,    /* a descriptor became readable (the server's stop signal) */
+    RING_WAKE,   /* somebody woke this thread */
+    RING_ADOPT,  /* result: a descriptor handed over by another thread */
+    RING_HANDED, /* the hand-over failed; owner is the note, as a number */
+    RING_POLL,   /* a descriptor became readable (the server's stop signal) */
 };
 
 struct ring_event {

@@ -75,8 +75,8 @@ static void fill_rates(const struct server *server, struct runtime_facts *out) {
 uint64_t server_used_bytes(const struct server *server) {
     int64_t used = 0;
     for (uint32_t i = 0; i < server->thread_count; i++)
-        for (int class = 0; class < MEM_CLASSES; class++)
-            used += heap_used(server->threads[i].shard->heap, (enum mem_class)class);
+        for (int class = 0; class < MEM_CLASSES; class ++)
+            used += heap_used(server->threads[i].shard->heap, (enum mem_class) class);
     return (uint64_t)MAX(used, 0);
 }
 
@@ -103,7 +103,8 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out) {
     if (server->machine.memory_limit != UINT64_MAX) out->memory_limit = server->machine.memory_limit;
     uint64_t used = server_used_bytes(server), peak = atomic_load_explicit(&server->used_peak, memory_order_relaxed);
     out->used_peak = MAX(used, peak);
-    atomic_store_explicit(&server->used_peak, out->used_peak, memory_order_relaxed); /* an estimate: races lose little */
+    atomic_store_explicit(&server->used_peak, out->used_peak,
+                          memory_order_relaxed); /* an estimate: races lose little */
     alloc_name(out->allocator);
     fill_cpu(out);
     fill_rates(server, out);

@@ -52,15 +52,15 @@ struct runtime_facts {
     const char *supervisor;  /* "no", "systemd", "upstart" */
     const char *event_api;   /* "io_uring" */
     char allocator[ALLOC_NAME_MAX];
-    uint64_t started_ms;     /* unix time */
+    uint64_t started_ms; /* unix time */
     uint64_t uptime_s;
 
     /* memory, bytes */
-    uint64_t rss, rss_peak;     /* of the process: VmRSS, VmHWM */
-    uint64_t used_peak;         /* largest sum over all heaps that was seen */
-    uint64_t used_startup;      /* sum over all heaps once everything had started */
+    uint64_t rss, rss_peak; /* of the process: VmRSS, VmHWM */
+    uint64_t used_peak;     /* largest sum over all heaps that was seen */
+    uint64_t used_startup;  /* sum over all heaps once everything had started */
     uint64_t total_system_memory;
-    uint64_t memory_limit;      /* of the cgroup; 0: none */
+    uint64_t memory_limit; /* of the cgroup; 0: none */
 
     /* cpu, microseconds since the start */
     uint64_t cpu_user_us, cpu_system_us;               /* process */

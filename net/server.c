@@ -24,21 +24,13 @@
 #define MAILBOX_SLOTS 128
 
 static const struct command *const *command_tables(void) {
-    static const struct command *const tables[] = {
-        string_commands,
-        string_edit_commands,
-        string_many_commands,
-        generic_commands,
-        expire_commands,
-        rename_commands,
-        scan_commands,
-        dump_commands,
-        database_commands,
-        command_commands,
-        conn_commands,
-        server_commands,
-        info_commands,
-        NULL};
+    static const struct command *const tables[] = {string_commands,      string_edit_commands,
+                                                   string_many_commands, generic_commands,
+                                                   expire_commands,      rename_commands,
+                                                   scan_commands,        dump_commands,
+                                                   database_commands,    command_commands,
+                                                   conn_commands,        server_commands,
+                                                   info_commands,        NULL};
     return tables;
 }
 
@@ -135,7 +127,8 @@ enum status server_start(struct server *server, struct error *error) {
         /* The ones that run wait for all; count the missing as there and failed. */
         atomic_fetch_add(&server->failed, 1);
         atomic_fetch_add(&server->ready, server->thread_count - started);
-        error_set(&server->start_error, ST_IO, reason, "Cannot start thread %u of %u", started + 1, server->thread_count);
+        error_set(&server->start_error, ST_IO, reason, "Cannot start thread %u of %u", started + 1,
+                  server->thread_count);
         break;
     }
     while (atomic_load(&server->ready) < server->thread_count) sched_yield();

@@ -30,7 +30,7 @@ struct server {
     uint32_t thread_count;
     struct thread *threads; /* thread_count of them */
     struct command_registry *registry;
-    struct heap *start_heap; /* the main thread's: registry */
+    struct heap *start_heap;    /* the main thread's: registry */
     struct mailbox **mailboxes; /* [from * thread_count + to] */
     struct hash_seed hash_seed;
     uint64_t random_seed;
@@ -44,8 +44,8 @@ struct server {
     char run_id[41];
     uint64_t started_ms; /* unix time */
     double tick_ns;
-    int stop_fd; /* eventfd; readable when the server stops */
-    char os[256];          /* uname: "Linux 6.18.44 x86_64" */
+    int stop_fd;  /* eventfd; readable when the server stops */
+    char os[256]; /* uname: "Linux 6.18.44 x86_64" */
 
     /* --- options --- */
     pthread_mutex_t config_lock;
@@ -56,11 +56,11 @@ struct server {
     _Alignas(CACHE_LINE) _Atomic uint64_t client_count;
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t used_startup; /* bytes in all heaps once everything had started */
-    _Atomic uint64_t used_peak; /* largest sum over all heaps seen */
-    _Atomic uint32_t ready;   /* threads that finished starting */
-    _Atomic uint32_t failed;  /* of them, those that could not */
-    _Atomic uint32_t drained; /* threads with nothing outstanding while stopping */
-    _Atomic uint32_t left;    /* threads that run no more turns: nobody looks at another's heap after all have left */
+    _Atomic uint64_t used_peak;    /* largest sum over all heaps seen */
+    _Atomic uint32_t ready;        /* threads that finished starting */
+    _Atomic uint32_t failed;       /* of them, those that could not */
+    _Atomic uint32_t drained;      /* threads with nothing outstanding while stopping */
+    _Atomic uint32_t left; /* threads that run no more turns: nobody looks at another's heap after all have left */
     _Atomic bool stopping;
     struct error start_error; /* of the first that failed, under config_lock */
 };

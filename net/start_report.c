@@ -26,7 +26,8 @@ static void report_threads(struct server *server) {
 static void report_memory(struct server *server) {
     const struct machine *machine = &server->machine;
     if (machine->memory_limit != UINT64_MAX)
-        log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: the cgroup allows %llu MiB of %llu MiB RAM; no ceiling is enforced yet",
+        log_line(&server->log, LOG_LEVEL_NOTICE,
+                 "Memory: the cgroup allows %llu MiB of %llu MiB RAM; no ceiling is enforced yet",
                  (unsigned long long)machine->memory_limit >> 20, (unsigned long long)machine->memory_bytes >> 20);
     else
         log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: %llu MiB RAM, no cgroup limit; no ceiling is enforced yet",
@@ -36,9 +37,10 @@ static void report_memory(struct server *server) {
 static void report_limits(struct server *server) {
     uint64_t need = (uint64_t)server->config.maxclients + 32;
     if (server->machine.open_files_max && server->machine.open_files_max < need)
-        log_line(&server->log, LOG_LEVEL_WARNING,
-                 "maxclients is %lld, but this process may open %llu files only: raise the limit (ulimit -n, LimitNOFILE=)",
-                 (long long)server->config.maxclients, (unsigned long long)server->machine.open_files_max);
+        log_line(
+            &server->log, LOG_LEVEL_WARNING,
+            "maxclients is %lld, but this process may open %llu files only: raise the limit (ulimit -n, LimitNOFILE=)",
+            (long long)server->config.maxclients, (unsigned long long)server->machine.open_files_max);
 }
 
 void start_report_before(struct server *server) {
@@ -47,14 +49,14 @@ void start_report_before(struct server *server) {
              server->config_path);
     report_threads(server);
     report_memory(server);
-    log_line(&server->log, LOG_LEVEL_NOTICE, "Durability: none in this version; data lives in memory only and is gone at exit");
+    log_line(&server->log, LOG_LEVEL_NOTICE,
+             "Durability: none in this version; data lives in memory only and is gone at exit");
     report_limits(server);
     config_warnings(&server->config, warn, &server->log);
 }
 
 void start_report_ready(struct server *server, const struct config *config) {
-    if (config->port)
-        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections on port %d", config->port);
+    if (config->port) log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections on port %d", config->port);
     if (config->unixsocket[0])
         log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections at %s", config->unixsocket);
 }

@@ -18,10 +18,10 @@
 #include <x86intrin.h>
 #endif
 
-#define RING_ENTRIES   1024
-#define RING_BUFFERS   256 /* of 16 KiB: 4 MiB per thread, touched as far as they are used */
-#define REAP_MAX       512
-#define STOP_NS        2000000000ull /* how long a stopping server waits for replies to leave */
+#define RING_ENTRIES    1024
+#define RING_BUFFERS    256 /* of 16 KiB: 4 MiB per thread, touched as far as they are used */
+#define REAP_MAX        512
+#define STOP_NS         2000000000ull /* how long a stopping server waits for replies to leave */
 #define TIMEOUT_LOOK_NS 1000000000ull
 
 /* --- host functions of the shard --- */
@@ -63,8 +63,7 @@ static void pin(struct thread *thread) {
     CPU_ZERO(&set);
     CPU_SET(thread->cpu, &set);
     /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another idles helps nobody. */
-    if (thread->server->thread_count <= thread->server->machine.cpu_count)
-        sched_setaffinity(0, sizeof set, &set);
+    if (thread->server->thread_count <= thread->server->machine.cpu_count) sched_setaffinity(0, sizeof set, &set);
     if (thread->server->machine.numa_nodes > 1) numa_set_localalloc();
 }
 
@@ -292,8 +291,8 @@ static void stop(struct thread *thread) {
     listener_stop(thread);
     struct shard *shard = thread->shard;
     if (shard->client_count > 0)
-        log_line(&thread->server->log, LOG_LEVEL_WARNING, "%u connections did not take their replies in time and were dropped",
-                 shard->client_count);
+        log_line(&thread->server->log, LOG_LEVEL_WARNING,
+                 "%u connections did not take their replies in time and were dropped", shard->client_count);
     ring_close(thread->ring); /* ends every operation; nothing is in the kernel's hands any more */
     while (shard->clients_first) conn_abandon(conn_of(shard->clients_first));
     shard_delete(shard);

@@ -25,13 +25,13 @@ struct thread {
     pthread_t handle;
 
     struct conn *attend, **attend_end; /* may be parsed again, or are to be closed */
-    uint16_t buffers[4096]; /* receive buffers of this turn, given back after the batch ran */
+    uint16_t buffers[4096];            /* receive buffers of this turn, given back after the batch ran */
     uint32_t buffer_count;
     uint32_t conn_count;
     uint64_t next_timeout_ns; /* next look for idle connections */
     uint64_t started_ns;
     uint64_t published_ns, published_ops, published_in, published_out;
-    uint64_t stop_by_ns;      /* stopping: 0 while running */
+    uint64_t stop_by_ns; /* stopping: 0 while running */
     bool accepting, drained;
 
     /* --- seen by others --- */

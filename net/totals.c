@@ -177,8 +177,7 @@ struct totals *totals_new(const struct gather *gather) {
 
 void totals_delete(struct totals *totals) {
     struct heap *heap = totals->home->heap;
-    if (totals->command)
-        heap_free(heap, MEM_STATS, totals->command, totals->command_count * sizeof *totals->command);
+    if (totals->command) heap_free(heap, MEM_STATS, totals->command, totals->command_count * sizeof *totals->command);
     heap_free(heap, MEM_STATS, totals->db, totals->db_count * sizeof *totals->db);
     heap_free(heap, MEM_STATS, totals, sizeof *totals);
 }

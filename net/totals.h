@@ -29,7 +29,7 @@ struct command_totals {
 
 struct totals {
     struct shard *home;
-    struct shard_stats sum; /* of the fields that end in max: the largest */
+    struct shard_stats sum;    /* of the fields that end in max: the largest */
     struct error_stats errors; /* of all shards, sorted */
     uint32_t shard_count;
     struct {

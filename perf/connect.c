@@ -70,18 +70,16 @@ static bool ask(int fd, const char *command, char *why, size_t why_size) {
 }
 
 int connect_open(const struct engine_target *target, char *why, size_t why_size) {
-    int fd = target->unix_path != NULL ? open_unix(target->unix_path)
-                                       : open_tcp(target->host, target->port);
+    int fd = target->unix_path != NULL ? open_unix(target->unix_path) : open_tcp(target->host, target->port);
     if (fd < 0) {
-        (void)snprintf(why, why_size, "cannot connect: %s",
-                       strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+        (void)snprintf(why, why_size, "cannot connect: %s", strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
         return -1;
     }
     char command[512];
     bool fine = true;
     if (target->password != NULL) {
-        (void)snprintf(command, sizeof command, "*2\r\n$4\r\nAUTH\r\n$%zu\r\n%.400s\r\n",
-                       strlen(target->password), target->password);
+        (void)snprintf(command, sizeof command, "*2\r\n$4\r\nAUTH\r\n$%zu\r\n%.400s\r\n", strlen(target->password),
+                       target->password);
         fine = ask(fd, command, why, why_size);
     }
     if (fine && target->resp3) fine = ask(fd, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n", why, why_size);

@@ -31,17 +31,11 @@ enum {
     RING_ENTRIES = 1024,
 };
 static const uint64_t ns_per_s = UINT64_C(1000000000);
-static const uint64_t tick_ns =
-    UINT64_C(20000000); /* how late the end of a stalled window may be seen */
-static const uint64_t silence_ns =
-    UINT64_C(60000000000); /* a server that answers nothing so long is dead */
+static const uint64_t tick_ns = UINT64_C(20000000);       /* how late the end of a stalled window may be seen */
+static const uint64_t silence_ns = UINT64_C(60000000000); /* a server that answers nothing so long is dead */
 static const uint64_t open_grace_ns = UINT64_C(10000000000);
 
-enum event {
-    EVENT_RECV,
-    EVENT_SEND,
-    EVENT_TICK
-}; /* low byte of user_data; the connection's index above it */
+enum event { EVENT_RECV, EVENT_SEND, EVENT_TICK }; /* low byte of user_data; the connection's index above it */
 
 struct conn {
     int fd;
@@ -71,8 +65,7 @@ struct engine {
     struct workload *workload;
     const struct engine_phase *phase;
     struct engine_result *result;
-    struct histogram
-        slice; /* latencies of the current interval; merged into the result at its end */
+    struct histogram slice; /* latencies of the current interval; merged into the result at its end */
     uint64_t start_ns, now_ns, last_reply_ns, next_interval_ns;
     uint64_t cpu_start_ns;
     uint64_t issued, answered, target; /* requests; target 0: until the window ends */
@@ -143,8 +136,8 @@ static void send_queue(struct engine *e, const struct conn *c, size_t len) {
 }
 
 static void buffer_give_back(struct engine *e, uint32_t id, int offset) {
-    io_uring_buf_ring_add(e->buffers, e->buffer_memory + (size_t)id * BUFFER_BYTES, BUFFER_BYTES,
-                          (uint16_t)id, io_uring_buf_ring_mask(e->buffer_count), offset);
+    io_uring_buf_ring_add(e->buffers, e->buffer_memory + (size_t)id * BUFFER_BYTES, BUFFER_BYTES, (uint16_t)id,
+                          io_uring_buf_ring_mask(e->buffer_count), offset);
 }
 
 /* --- batches --- */
@@ -179,8 +172,7 @@ static uint64_t due_ns(const struct engine *e, uint64_t op) {
 
 /* Spreads what is due over the free connections. */
 static void open_dispatch(struct engine *e) {
-    uint64_t due =
-        (uint64_t)((double)(e->now_ns - e->start_ns) * e->phase->rate / (double)ns_per_s) + 1;
+    uint64_t due = (uint64_t)((double)(e->now_ns - e->start_ns) * e->phase->rate / (double)ns_per_s) + 1;
     if (due > e->target) due = e->target;
     while (e->issued < due && e->idle_head != e->idle_tail) {
         uint64_t backlog = due - e->issued, free_conns = e->idle_tail - e->idle_head;
@@ -202,14 +194,12 @@ static void conn_free(struct engine *e, struct conn *c) {
 
 /* --- replies --- */
 
-static void value_seen(void *context, const char *piece, size_t len, uint64_t offset,
-                       int64_t total) {
+static void value_seen(void *context, const char *piece, size_t len, uint64_t offset, int64_t total) {
     struct conn *c = context;
     struct engine *e = c->engine;
     if (c->drawn_next >= c->drawn_count) return; /* a value nobody predicted: another command's */
     uint64_t key = c->drawn[c->drawn_next];
-    if (total >= 0 && !workload_value_matches(e->workload, key, piece, len, offset, total))
-        e->result->wrong++;
+    if (total >= 0 && !workload_value_matches(e->workload, key, piece, len, offset, total)) e->result->wrong++;
     if (total < 0 || offset + len == (uint64_t)total) c->drawn_next++;
 }
 
@@ -240,8 +230,7 @@ static bool conn_received(struct engine *e, struct conn *c, const char *bytes, s
     return true;
 }
 
-static bool recv_completed(struct engine *e, const struct io_uring_cqe *cqe, struct conn *c,
-                           int *given_back) {
+static bool recv_completed(struct engine *e, const struct io_uring_cqe *cqe, struct conn *c, int *given_back) {
     bool fine = true;
     if (cqe->res > 0) {
         uint32_t id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -325,8 +314,7 @@ static bool phase_goes_on(struct engine *e) {
     const struct engine_phase *p = e->phase;
     if (e->now_ns >= e->next_interval_ns) interval_end(e);
     bool all_answered = e->target > 0 && e->answered == e->target;
-    if (!e->window_over &&
-        (all_answered || (p->requests == 0 && e->now_ns - e->start_ns >= p->duration_ns)))
+    if (!e->window_over && (all_answered || (p->requests == 0 && e->now_ns - e->start_ns >= p->duration_ns)))
         window_end(e);
     if (!e->window_over) return true;
     if (p->rate <= 0) return e->answered < e->issued;
@@ -368,9 +356,8 @@ static void phase_begin(struct engine *e) {
         workload_prefill(e->workload, c->out, p->pipeline);
         reply_init(&c->reply, p->verify ? value_seen : NULL, c);
         free(c->drawn);
-        c->drawn = p->verify ? calloc((size_t)p->pipeline * (e->workload->drawn_per_request + 1),
-                                      sizeof *c->drawn)
-                             : NULL;
+        c->drawn =
+            p->verify ? calloc((size_t)p->pipeline * (e->workload->drawn_per_request + 1), sizeof *c->drawn) : NULL;
         c->batch = c->left = 0;
     }
     e->workload->drawn = NULL;
@@ -387,13 +374,12 @@ static void results_gather(struct engine *e) {
         const struct reply_state *reply = &e->conns[i].reply;
         r->errors += reply->errors;
         r->nils += reply->nils;
-        if (r->error_text[0] == '\0')
-            memcpy(r->error_text, reply->error_text, sizeof r->error_text);
+        if (r->error_text[0] == '\0') memcpy(r->error_text, reply->error_text, sizeof r->error_text);
     }
 }
 
-bool engine_run(struct engine *e, struct workload *w, const struct engine_phase *phase,
-                struct engine_result *result, char *why, size_t why_size) {
+bool engine_run(struct engine *e, struct workload *w, const struct engine_phase *phase, struct engine_result *result,
+                char *why, size_t why_size) {
     e->workload = w;
     e->phase = phase;
     e->result = result;
@@ -424,8 +410,7 @@ static bool ring_open(struct engine *e) {
     };
     int error = io_uring_queue_init_params(RING_ENTRIES, &e->ring, &params);
     if (error < 0) return fail(e, "io_uring (kernel 6.1 or later)", -error);
-    (void)io_uring_register_ring_fd(
-        &e->ring); /* saves a descriptor look-up per call; fine without */
+    (void)io_uring_register_ring_fd(&e->ring); /* saves a descriptor look-up per call; fine without */
 
     int *fds = malloc(e->conn_count * sizeof *fds);
     if (fds == NULL) abort();
@@ -440,9 +425,8 @@ static bool ring_open(struct engine *e) {
     e->buffers = aligned_alloc(4096, (ring_bytes + 4095) / 4096 * 4096);
     e->buffer_memory = aligned_alloc(4096, (size_t)e->buffer_count * BUFFER_BYTES);
     if (e->buffers == NULL || e->buffer_memory == NULL) abort();
-    struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)e->buffers,
-                                   .ring_entries = e->buffer_count,
-                                   .bgid = BUFFER_GROUP};
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uint64_t)(uintptr_t)e->buffers, .ring_entries = e->buffer_count, .bgid = BUFFER_GROUP};
     error = io_uring_register_buf_ring(&e->ring, &reg, 0);
     if (error < 0) return fail(e, "registering buffers", -error);
     io_uring_buf_ring_init(e->buffers);
@@ -451,8 +435,7 @@ static bool ring_open(struct engine *e) {
     return true;
 }
 
-struct engine *engine_open(const struct engine_target *target, uint32_t conns, char *why,
-                           size_t why_size) {
+struct engine *engine_open(const struct engine_target *target, uint32_t conns, char *why, size_t why_size) {
     struct engine *e = calloc(1, sizeof *e);
     if (e == NULL) abort();
     e->ring.ring_fd = -1;
@@ -464,8 +447,7 @@ struct engine *engine_open(const struct engine_target *target, uint32_t conns, c
     if (e->conns == NULL || e->idle == NULL) abort();
     for (; e->conn_count < conns; e->conn_count++) {
         struct conn *c = &e->conns[e->conn_count];
-        *c = (struct conn){
-            .fd = connect_open(target, why, why_size), .index = e->conn_count, .engine = e};
+        *c = (struct conn){.fd = connect_open(target, why, why_size), .index = e->conn_count, .engine = e};
         if (c->fd < 0) goto failed;
     }
     if (!ring_open(e)) goto failed;

@@ -35,8 +35,8 @@ struct engine_phase {
     uint64_t duration_ns; /* if requests is 0 */
     double rate;          /* requests per second, open loop; 0: closed loop */
     bool verify;          /* compare values of GET and MGET with what SET wrote */
-    uint32_t reap; /* closed loop: sleep until so many completions, at most conns / 2; 0 means 1 */
-    bool spin;     /* never sleep: no wake-ups to be paid for by the server */
+    uint32_t reap;        /* closed loop: sleep until so many completions, at most conns / 2; 0 means 1 */
+    bool spin;            /* never sleep: no wake-ups to be paid for by the server */
     uint64_t interval_ns; /* call `interval` so often; 0: never */
     /* Called around the measured window, from inside the loop; may be NULL. */
     void (*window)(void *context, bool begins);
@@ -60,14 +60,13 @@ struct engine_result {
 struct engine;
 
 /* Connects `conns` connections. NULL, with a sentence in why[0..why_size), on failure. */
-struct engine *engine_open(const struct engine_target *target, uint32_t conns, char *why,
-                           size_t why_size);
+struct engine *engine_open(const struct engine_target *target, uint32_t conns, char *why, size_t why_size);
 void engine_close(struct engine *e);
 
 /* Runs one phase to its end; no request is on the wire before and after. False with a sentence in
  * `why` (of engine_open's size or more) when the server went away, stopped answering or does not
  * speak RESP. */
-bool engine_run(struct engine *e, struct workload *w, const struct engine_phase *phase,
-                struct engine_result *result, char *why, size_t why_size);
+bool engine_run(struct engine *e, struct workload *w, const struct engine_phase *phase, struct engine_result *result,
+                char *why, size_t why_size);
 
 uint64_t engine_now_ns(void); /* CLOCK_MONOTONIC */

@@ -69,8 +69,7 @@ static void edges(void **state) {
     (void)state;
     histogram_init(&a);
     assert_int_equal(histogram_percentile(&a, 99), 0);
-    histogram_record(&a, UINT64_C(1) << 50,
-                     1); /* too large for any bucket: the maximum stays exact */
+    histogram_record(&a, UINT64_C(1) << 50, 1); /* too large for any bucket: the maximum stays exact */
     assert_int_equal(histogram_percentile(&a, 100), UINT64_C(1) << 50);
     histogram_record(&a, 5, 99);
     assert_int_equal(histogram_percentile(&a, 50), 5);

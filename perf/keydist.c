@@ -27,8 +27,7 @@ static uint64_t scatter_multiplier(uint64_t count) {
 static bool zipf_build(struct keydist *d, double skew) {
     uint64_t n = d->count;
     double *weight = malloc(n * sizeof *weight);
-    uint32_t *stack =
-        malloc(n * sizeof *stack); /* poor ranks grow from the front, rich from the back */
+    uint32_t *stack = malloc(n * sizeof *stack); /* poor ranks grow from the front, rich from the back */
     d->columns = malloc(n * sizeof *d->columns);
     if (weight == NULL || stack == NULL || d->columns == NULL) {
         free(weight);
@@ -62,8 +61,7 @@ static bool zipf_build(struct keydist *d, double skew) {
     return true;
 }
 
-bool keydist_init(struct keydist *d, const char *spec, uint64_t count, uint64_t seed,
-                  const char **why) {
+bool keydist_init(struct keydist *d, const char *spec, uint64_t count, uint64_t seed, const char **why) {
     *d = (struct keydist){.count = count, .state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
     if (strcmp(spec, "uniform") == 0) {
         d->kind = KEYDIST_UNIFORM;

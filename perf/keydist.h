@@ -34,15 +34,13 @@ struct keydist {
 
 /* `spec` is "uniform", "zipf:0.99" or "seq". False, with a sentence in *why, when it is not, or
  * memory is out. */
-bool keydist_init(struct keydist *d, const char *spec, uint64_t count, uint64_t seed,
-                  const char **why);
+bool keydist_init(struct keydist *d, const char *spec, uint64_t count, uint64_t seed, const char **why);
 void keydist_deinit(struct keydist *d);
 
 /* wyrand: one multiplication, passes BigCrush, and two lines. */
 static inline uint64_t keydist_random(struct keydist *d) {
     d->state += UINT64_C(0xa0761d6478bd642f);
-    unsigned __int128 product =
-        (unsigned __int128)d->state * (d->state ^ UINT64_C(0xe7037ed1a0b428db));
+    unsigned __int128 product = (unsigned __int128)d->state * (d->state ^ UINT64_C(0xe7037ed1a0b428db));
     return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
 
@@ -68,6 +66,5 @@ static inline uint64_t keydist_next(struct keydist *d) {
     __builtin_prefetch(&d->columns[(uint64_t)(((unsigned __int128)*slot * d->count) >> 64)]);
     const struct keydist_column *column = &d->columns[(uint64_t)(product >> 64)];
     uint32_t coin = (uint32_t)((uint64_t)product >> 32);
-    return column
-        ->id[coin >= column->threshold]; /* an index, not a branch: it would be mispredicted */
+    return column->id[coin >= column->threshold]; /* an index, not a branch: it would be mispredicted */
 }

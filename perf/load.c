@@ -43,8 +43,7 @@ static bool preload(const struct load_options *o, struct engine *e, char *why, s
     struct workload w;
     struct engine_result result;
     const char *reason = NULL;
-    struct engine_phase phase = {
-        .pipeline = o->preload_pipeline, .requests = o->shape.keys, .spin = o->spin};
+    struct engine_phase phase = {.pipeline = o->preload_pipeline, .requests = o->shape.keys, .spin = o->spin};
     if (!workload_init(&w, o->preload_op, &o->shape, "seq", o->seed, &reason)) {
         (void)snprintf(why, why_size, "--preload-op: %s", reason);
         workload_deinit(&w);
@@ -56,8 +55,7 @@ static bool preload(const struct load_options *o, struct engine *e, char *why, s
         fine = false;
     }
     if (fine && !o->json && !o->measure)
-        (void)printf("loaded %llu keys in %.2f s\n", (unsigned long long)o->shape.keys,
-                     result.seconds);
+        (void)printf("loaded %llu keys in %.2f s\n", (unsigned long long)o->shape.keys, result.seconds);
     workload_deinit(&w);
     return fine;
 }
@@ -66,11 +64,8 @@ static int measure(const struct load_options *o, struct engine *e, struct worklo
     static struct engine_result result; /* 35 KiB: static rather than on the stack */
     char why[256];
     struct run run = {.report = {.options = o, .result = &result}};
-    struct engine_phase phase = {.pipeline = o->pipeline,
-                                 .rate = o->rate,
-                                 .spin = o->spin,
-                                 .reap = o->reap,
-                                 .verify = o->verify};
+    struct engine_phase phase = {
+        .pipeline = o->pipeline, .rate = o->rate, .spin = o->spin, .reap = o->reap, .verify = o->verify};
     if (o->warmup_s > 0) {
         phase.duration_ns = (uint64_t)(o->warmup_s * 1e9);
         if (!engine_run(e, w, &phase, &result, why, sizeof why)) return refuse(why);
@@ -100,8 +95,7 @@ int main(int argc, char **argv) {
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET((size_t)o.cpu, &set);
-        if (sched_setaffinity(0, sizeof set, &set) != 0)
-            return refuse("--cpu: there is no such CPU for us");
+        if (sched_setaffinity(0, sizeof set, &set) != 0) return refuse("--cpu: there is no such CPU for us");
     }
     struct workload w;
     const char *reason = NULL;

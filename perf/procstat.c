@@ -46,8 +46,7 @@ bool procstat_read(int pid, struct procstat *out) {
     const char *rest = strrchr(text, ')');
     uint64_t user = 0, system = 0;
     if (rest == NULL ||
-        sscanf(rest + 1,
-               " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64, /* NOLINT */
+        sscanf(rest + 1, " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64, /* NOLINT */
                &user, &system) != 2)
         return false;
     out->tick_ns = (user + system) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
@@ -58,8 +57,7 @@ bool procstat_read(int pid, struct procstat *out) {
     (void)snprintf(path, sizeof path, "/proc/%d/task", pid);
     DIR *tasks = opendir(path);
     if (tasks == NULL) return false;
-    for (struct dirent *entry;
-         (entry = readdir(tasks)) != NULL;) /* NOLINT(concurrency-mt-unsafe): one thread */
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) /* NOLINT(concurrency-mt-unsafe): one thread */
         if (entry->d_name[0] != '.') task_add(pid, entry->d_name, out);
     (void)closedir(tasks);
     if (out->cpu_is_ticks) out->cpu_ns = out->tick_ns;

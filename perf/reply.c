@@ -5,8 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-              "shape_head is compared as a little-endian word");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "shape_head is compared as a little-endian word");
 
 void reply_init(struct reply_state *s, reply_value_fn *value_fn, void *value_context) {
     *s = (struct reply_state){.value_fn = value_fn, .value_context = value_context};
@@ -37,8 +36,7 @@ static inline bool shape_matches(const struct reply_state *s, const char *p, siz
     if (left < s->shape_size || left < sizeof(uint64_t) || s->shape_size == 0) return false;
     uint64_t word;
     memcpy(&word, p, sizeof word);
-    return (word & s->shape_mask) == s->shape_head && p[s->shape_size - 2] == '\r' &&
-           p[s->shape_size - 1] == '\n';
+    return (word & s->shape_mask) == s->shape_head && p[s->shape_size - 2] == '\r' && p[s->shape_size - 1] == '\n';
 }
 
 static int64_t nil_end(struct reply_state *s) {
@@ -119,8 +117,7 @@ static const char *bulk_read(struct reply_state *s, const char *p, const char *e
         uint64_t offset = s->bulk_size + 2 - s->skip;
         uint64_t left = offset < s->bulk_size ? s->bulk_size - offset : 0;
         size_t piece = left < take ? (size_t)left : take;
-        if (piece > 0 || s->bulk_size == 0)
-            s->value_fn(s->value_context, p, piece, offset, (int64_t)s->bulk_size);
+        if (piece > 0 || s->bulk_size == 0) s->value_fn(s->value_context, p, piece, offset, (int64_t)s->bulk_size);
     }
     s->skip -= take;
     return p + take;

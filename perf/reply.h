@@ -20,8 +20,7 @@
 
 /* Sees the values of bulk strings, for --verify: a piece of `len` bytes at `offset` of a bulk of
  * `total` bytes; `total` is -1 for nil, then there is no piece. */
-typedef void reply_value_fn(void *context, const char *piece, size_t len, uint64_t offset,
-                            int64_t total);
+typedef void reply_value_fn(void *context, const char *piece, size_t len, uint64_t offset, int64_t total);
 
 struct reply_state {
     /* where we are */

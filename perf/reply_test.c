@@ -22,8 +22,7 @@ static const struct expectation streams[] = {
     {"$-1\r\n*-1\r\n_\r\n", 3, 0, 3},
     {"*0\r\n*2\r\n$1\r\na\r\n$-1\r\n*1\r\n*1\r\n*2\r\n:1\r\n:2\r\n", 3, 0, 1},
     {"-ERR unknown\r\n+OK\r\n-WRONGTYPE x\r\n", 3, 2, 0},
-    {"%2\r\n+a\r\n:1\r\n+b\r\n*1\r\n:2\r\n~1\r\n,1.5\r\n#t\r\n(123456789012345678901234567890\r\n",
-     4, 0, 0},
+    {"%2\r\n+a\r\n:1\r\n+b\r\n*1\r\n:2\r\n~1\r\n,1.5\r\n#t\r\n(123456789012345678901234567890\r\n", 4, 0, 0},
     {"=7\r\ntxt:abc\r\n!5\r\nERR x\r\n", 2, 1, 0},
     {">2\r\n+invalidate\r\n$1\r\na\r\n+OK\r\n", 1, 0, 0}, /* a push is not a reply */
     {"|1\r\n+ttl\r\n:5\r\n$1\r\na\r\n", 1, 0, 0},         /* an attribute belongs to what follows */
@@ -97,8 +96,7 @@ static void shows_values(void **state) {
         reply_init(&s, collect, NULL);
         seen[0] = '\0';
         for (size_t at = 0; at < sizeof bytes - 1; at += step)
-            (void)reply_skip(&s, bytes + at,
-                             sizeof bytes - 1 - at < step ? sizeof bytes - 1 - at : step);
+            (void)reply_skip(&s, bytes + at, sizeof bytes - 1 - at < step ? sizeof bytes - 1 - at : step);
         assert_string_equal(seen, "abc,nil,,de,abc,");
     }
 }

@@ -74,12 +74,11 @@ struct compiler {
     const char *why;
 };
 
-static void compiler_patch(struct compiler *c, enum patch_kind kind, uint64_t limit,
-                           uint8_t digits) {
+static void compiler_patch(struct compiler *c, enum patch_kind kind, uint64_t limit, uint8_t digits) {
     c->patches = realloc(c->patches, (c->patch_count + 1) * sizeof *c->patches);
     if (c->patches == NULL) abort();
-    c->patches[c->patch_count++] = (struct patch){
-        .end = (uint32_t)c->argument.len, .digits = digits, .kind = kind, .limit = limit};
+    c->patches[c->patch_count++] =
+        (struct patch){.end = (uint32_t)c->argument.len, .digits = digits, .kind = kind, .limit = limit};
     c->argument_patches++;
 }
 
@@ -96,8 +95,7 @@ static void compile_value(const struct workload *w, struct compiler *c) {
 }
 
 /* Compiles a placeholder at `p` and returns what follows it; NULL: there is none here. */
-static const char *compile_placeholder(const struct workload *w, struct compiler *c,
-                                       const char *p) {
+static const char *compile_placeholder(const struct workload *w, struct compiler *c, const char *p) {
     if (strncmp(p, "__key__", 7) == 0) {
         key_append(w, &c->argument);
         compiler_patch(c, PATCH_KEY, 0, w->key_digits);
@@ -165,8 +163,8 @@ static const char *compile_command(struct workload *w, const char *p) {
             p = compile_argument(w, &c, p);
     }
     struct template *template = &w->templates[w->template_count++];
-    bool reads = c.out.len > 8 && (strncasecmp(c.out.bytes, "$3\r\nGET\r", 8) == 0 ||
-                                   strncasecmp(c.out.bytes, "$4\r\nMGET\r", 9) == 0);
+    bool reads = c.out.len > 8 &&
+                 (strncasecmp(c.out.bytes, "$3\r\nGET\r", 8) == 0 || strncasecmp(c.out.bytes, "$4\r\nMGET\r", 9) == 0);
     char head[32];
     (void)snprintf(head, sizeof head, "*%u\r\n", c.arguments);
     struct text whole = {0};
@@ -194,18 +192,14 @@ static bool expand_many(const char *op, struct text *raw) {
     unsigned long count = strtoul(op + 5, &end, 10);
     if (count == 0 || count > 10000 || *end != '\0') return false;
     text_append_string(raw, set ? "MSET" : "MGET");
-    for (unsigned long i = 0; i < count; i++)
-        text_append_string(raw, set ? " __key__ __value__" : " __key__");
+    for (unsigned long i = 0; i < count; i++) text_append_string(raw, set ? " __key__ __value__" : " __key__");
     return true;
 }
 
 static bool expand(struct workload *w, const char *op, struct text *raw) {
     static const struct {
         const char *name, *raw;
-    } named[] = {{"get", "GET __key__"},
-                 {"set", "SET __key__ __value__"},
-                 {"incr", "INCR __key__"},
-                 {"ping", "PING"}};
+    } named[] = {{"get", "GET __key__"}, {"set", "SET __key__ __value__"}, {"incr", "INCR __key__"}, {"ping", "PING"}};
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
         if (strcmp(op, named[i].name) != 0) continue;
         text_append_string(raw, named[i].raw);
@@ -245,13 +239,12 @@ static bool shape_fits(struct workload *w, const char **why) {
     return true;
 }
 
-bool workload_init(struct workload *w, const char *op, const struct workload_shape *shape,
-                   const char *dist, uint64_t seed, const char **why) {
+bool workload_init(struct workload *w, const char *op, const struct workload_shape *shape, const char *dist,
+                   uint64_t seed, const char **why) {
     *w = (struct workload){.shape = *shape};
     if (!shape_fits(w, why) || !keydist_init(&w->dist, dist, shape->keys, seed, why)) return false;
     struct text raw = {0};
-    *why =
-        "cannot read the operation (get set incr ping mget:N mset:N setget:RATIO or a raw command)";
+    *why = "cannot read the operation (get set incr ping mget:N mset:N setget:RATIO or a raw command)";
     bool fine = expand(w, op, &raw) && raw.len > 0;
     for (const char *p = raw.bytes; fine && *p != '\0';) {
         p = w->template_count < WORKLOAD_TEMPLATES_MAX ? compile_command(w, p) : NULL;
@@ -322,12 +315,11 @@ size_t workload_encode(struct workload *w, char *buf, uint32_t count) {
     return (size_t)(at - buf);
 }
 
-bool workload_value_matches(struct workload *w, uint64_t key, const char *piece, size_t len,
-                            uint64_t offset, int64_t total) {
+bool workload_value_matches(struct workload *w, uint64_t key, const char *piece, size_t len, uint64_t offset,
+                            int64_t total) {
     if (total != (int64_t)w->shape.value_len) return false;
     uint32_t key_bytes = value_holds_key(w) ? w->shape.key_len : 0;
-    if (key_bytes > 0 && offset < key_bytes)
-        digits_write(w->key_text + w->shape.key_len, key, w->key_digits);
+    if (key_bytes > 0 && offset < key_bytes) digits_write(w->key_text + w->shape.key_len, key, w->key_digits);
     for (size_t i = 0; i < len; i++) {
         uint64_t at = offset + i;
         if (piece[i] != (at < key_bytes ? w->key_text[at] : value_pattern(at))) return false;

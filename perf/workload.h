@@ -65,8 +65,8 @@ struct workload {
 
 /* False, with a sentence in *why, when the specification or the shape makes no sense; deinit then
  * too. */
-bool workload_init(struct workload *w, const char *op, const struct workload_shape *shape,
-                   const char *dist, uint64_t seed, const char **why);
+bool workload_init(struct workload *w, const char *op, const struct workload_shape *shape, const char *dist,
+                   uint64_t seed, const char **why);
 void workload_deinit(struct workload *w);
 
 /* Room for `count` requests. */
@@ -79,5 +79,5 @@ void workload_prefill(const struct workload *w, char *buf, uint32_t count);
 size_t workload_encode(struct workload *w, char *buf, uint32_t count);
 
 /* Is `piece` what the value of `key` has at `offset`? Does the length fit? */
-bool workload_value_matches(struct workload *w, uint64_t key, const char *piece, size_t len,
-                            uint64_t offset, int64_t total);
+bool workload_value_matches(struct workload *w, uint64_t key, const char *piece, size_t len, uint64_t offset,
+                            int64_t total);

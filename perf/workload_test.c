@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-static const struct workload_shape shape = {
-    .key_prefix = "key:", .keys = 1000, .key_len = 12, .value_len = 20};
+static const struct workload_shape shape = {.key_prefix = "key:", .keys = 1000, .key_len = 12, .value_len = 20};
 static char buf[4096];
 
 static void encode(const char *op, uint32_t count) {
@@ -27,17 +26,13 @@ static void encode(const char *op, uint32_t count) {
 static void encodes_as_written(void **state) {
     (void)state;
     encode("get", 2); /* the second round of a sequence: keys 2 and 3 */
-    assert_string_equal(
-        buf,
-        "*2\r\n$3\r\nGET\r\n$12\r\nkey:00000002\r\n*2\r\n$3\r\nGET\r\n$12\r\nkey:00000003\r\n");
+    assert_string_equal(buf, "*2\r\n$3\r\nGET\r\n$12\r\nkey:00000002\r\n*2\r\n$3\r\nGET\r\n$12\r\nkey:00000003\r\n");
     encode("set", 1);
-    assert_string_equal(
-        buf, "*3\r\n$3\r\nSET\r\n$12\r\nkey:00000001\r\n$20\r\nkey:00000001mnopqrst\r\n");
+    assert_string_equal(buf, "*3\r\n$3\r\nSET\r\n$12\r\nkey:00000001\r\n$20\r\nkey:00000001mnopqrst\r\n");
     encode("mget:2", 1);
     assert_string_equal(buf, "*3\r\n$4\r\nMGET\r\n$12\r\nkey:00000002\r\n$12\r\nkey:00000003\r\n");
     encode("lpush l \"a b\" ; lpop l", 2);
-    assert_string_equal(
-        buf, "*3\r\n$5\r\nlpush\r\n$1\r\nl\r\n$3\r\na b\r\n*2\r\n$4\r\nlpop\r\n$1\r\nl\r\n");
+    assert_string_equal(buf, "*3\r\n$5\r\nlpush\r\n$1\r\nl\r\n$3\r\na b\r\n*2\r\n$4\r\nlpop\r\n$1\r\nl\r\n");
     encode("sadd s m:__rand:1__", 1);
     assert_string_equal(buf, "*3\r\n$4\r\nsadd\r\n$1\r\ns\r\n$3\r\nm:0\r\n");
     encode("set x \"\"", 1);

@@ -11,17 +11,23 @@
 
 static void join_list(struct client *client, struct shard *home) {
     client->prev = home->clients_last;
-    if (home->clients_last) home->clients_last->next = client;
-    else home->clients_first = client;
+    if (home->clients_last)
+        home->clients_last->next = client;
+    else
+        home->clients_first = client;
     home->clients_last = client;
     home->client_count++;
 }
 
 static void leave_list(struct client *client, struct shard *home) {
-    if (client->prev) client->prev->next = client->next;
-    else home->clients_first = client->next;
-    if (client->next) client->next->prev = client->prev;
-    else home->clients_last = client->prev;
+    if (client->prev)
+        client->prev->next = client->next;
+    else
+        home->clients_first = client->next;
+    if (client->next)
+        client->next->prev = client->prev;
+    else
+        home->clients_last = client->prev;
     client->next = client->prev = NULL;
     home->client_count--;
 }
@@ -119,7 +125,8 @@ static const char *text_of(const char *text) {
 }
 
 size_t client_memory(const struct client *client) {
-    size_t texts = (client->name ? strlen(client->name) + 1 : 0) + (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
+    size_t texts = (client->name ? strlen(client->name) + 1 : 0) +
+                   (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
     return sizeof *client + texts + client->in.cap + client->out.cap + client->replies.held.cap +
            client->replies.cap * sizeof(struct reply_place);
@@ -132,13 +139,15 @@ void client_describe(const struct client *client, struct buf *out) {
     address_of(client, false, peer);
     address_of(client, true, local);
     if (client->last_command) command_full_name(client->last_command, command);
-    buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1",
-               (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
-               text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
-               (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db);
-    buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
+    buf_printf(
+        out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1",
+        (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
+        text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
+        (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db);
+    buf_printf(out,
+               " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
                buf_readable(&client->in), client->in.cap - client->in.len, client->out.cap, client->out.len, waiting,
                reply_queue_len(&client->replies), client->replies.held.cap, client_memory(client));
-    buf_printf(out, " events=%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n", waiting ? "rw" : "r", command,
-               client->user, client->resp, text_of(client->lib_name), text_of(client->lib_ver));
+    buf_printf(out, " events=%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n", waiting ? "rw" : "r",
+               command, client->user, client->resp, text_of(client->lib_name), text_of(client->lib_ver));
 }

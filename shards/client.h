@@ -17,8 +17,8 @@ enum client_flag {
     CLIENT_NO_TOUCH = 1 << 0,
     CLIENT_NO_EVICT = 1 << 1,
     CLIENT_REPLY_OFF = 1 << 2,
-    CLIENT_REPLY_SKIP = 1 << 3,      /* the command that runs now is not answered */
-    CLIENT_REPLY_SKIP_NEXT = 1 << 4, /* nor the next */
+    CLIENT_REPLY_SKIP = 1 << 3,        /* the command that runs now is not answered */
+    CLIENT_REPLY_SKIP_NEXT = 1 << 4,   /* nor the next */
     CLIENT_CLOSE_AFTER_REPLY = 1 << 5, /* QUIT, protocol errors: no more input is taken */
     CLIENT_CLOSE_NOW = 1 << 6,         /* killed: the carrier drops it at the end of the turn */
     CLIENT_UNIX_SOCKET = 1 << 7,
@@ -27,13 +27,13 @@ enum client_flag {
     CLIENT_MONITOR = 1 << 10,
 };
 
-enum client_wait {       /* why its next command may not start */
-    WAIT_NOTHING,
-    WAIT_REPLIES,        /* a barrier waits for commands on other shards */
-    WAIT_GATHER,         /* its command over several shards is under way */
-    WAIT_PAUSE,          /* CLIENT PAUSE */
-    WAIT_SLEEP,          /* DEBUG SLEEP on this connection's command */
-    WAIT_READER,         /* it does not read its replies */
+enum client_wait { /* why its next command may not start */
+                   WAIT_NOTHING,
+                   WAIT_REPLIES, /* a barrier waits for commands on other shards */
+                   WAIT_GATHER,  /* its command over several shards is under way */
+                   WAIT_PAUSE,   /* CLIENT PAUSE */
+                   WAIT_SLEEP,   /* DEBUG SLEEP on this connection's command */
+                   WAIT_READER,  /* it does not read its replies */
 };
 
 struct client {
@@ -43,18 +43,18 @@ struct client {
     struct shard *home;
     struct client *next, *prev; /* the shard's list, in order of arrival */
     uint16_t db;
-    uint8_t resp; /* 2 or 3 */
-    uint8_t wait; /* enum client_wait */
+    uint8_t resp;    /* 2 or 3 */
+    uint8_t wait;    /* enum client_wait */
     uint32_t queued; /* commands of this client in the batch being collected; their arguments point into its input */
     uint32_t queued_remote; /* of them, those that will leave for other shards */
     uint32_t reply_size;    /* of its latest reply: how much an outstanding command may come to */
-    struct gather *gather; /* WAIT_GATHER */
+    struct gather *gather;  /* WAIT_GATHER */
 
     struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */
     struct resp_parser parser;
     size_t need; /* bytes of `in` before parsing it again can help */
 
-    struct buf out; /* replies in order, waiting for the carrier */
+    struct buf out;             /* replies in order, waiting for the carrier */
     struct reply_queue replies; /* replies that wait for earlier ones */
 
     struct client *next_dirty;

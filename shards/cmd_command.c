@@ -18,8 +18,8 @@ static uint32_t count_public(const struct command_registry *registry) {
 }
 
 /* COMMAND INFO and DOCS without names. */
-static void write_all(struct exec *x, void (*write)(struct buf *, int, const struct command_registry *,
-                                                    const struct command_slot *)) {
+static void write_all(struct exec *x,
+                      void (*write)(struct buf *, int, const struct command_registry *, const struct command_slot *)) {
     const struct command_registry *registry = registry_of(x);
     for (uint32_t i = 0; i < command_registry_count(registry); i++) {
         const struct command_slot *slot = command_at(registry, i);
@@ -49,8 +49,10 @@ static void cmd_command_info(struct exec *x) {
     reply_array(x, x->argc - 2);
     for (uint32_t i = 2; i < x->argc; i++) {
         const struct command_slot *slot = command_find_full(registry_of(x), x->argv[i]);
-        if (slot) command_write_info(x->out, x->resp, registry_of(x), slot);
-        else reply_null(x);
+        if (slot)
+            command_write_info(x->out, x->resp, registry_of(x), slot);
+        else
+            reply_null(x);
     }
 }
 
@@ -87,9 +89,10 @@ static void cmd_command_list(struct exec *x) {
     enum list_filter filter = LIST_ALL;
     struct slice argument = {0};
     if (x->argc == 5 && arg_is(x, 2, "filterby")) {
-        filter = arg_is(x, 3, "module") ? LIST_MODULE
-                 : arg_is(x, 3, "aclcat") ? LIST_ACLCAT
-                 : arg_is(x, 3, "pattern") ? LIST_PATTERN : LIST_ALL;
+        filter = arg_is(x, 3, "module")    ? LIST_MODULE
+                 : arg_is(x, 3, "aclcat")  ? LIST_ACLCAT
+                 : arg_is(x, 3, "pattern") ? LIST_PATTERN
+                                           : LIST_ALL;
         argument = x->argv[4];
     }
     if (x->argc != 2 && filter == LIST_ALL) {
@@ -203,31 +206,76 @@ static void cmd_command_help(struct exec *x) {
 #define ON_SELF .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .where = ON_CONN
 
 static const struct command command_subs[] = {
-    {.name = "count", .arity = 2, ON_SELF, .run = cmd_command_count, .since = "2.8.13", .cost = "O(1)",
+    {.name = "count",
+     .arity = 2,
+     ON_SELF,
+     .run = cmd_command_count,
+     .since = "2.8.13",
+     .cost = "O(1)",
      .doc = "Counts the commands this server knows."},
-    {.name = "docs", .arity = -2, ON_SELF, .run = cmd_command_docs, .args = "[command-name [command-name ...]]",
-     .since = "7.0.0", .cost = "O(N), N = commands asked for", .doc = "Describes commands for people and clients.",
+    {.name = "docs",
+     .arity = -2,
+     ON_SELF,
+     .run = cmd_command_docs,
+     .args = "[command-name [command-name ...]]",
+     .since = "7.0.0",
+     .cost = "O(N), N = commands asked for",
+     .doc = "Describes commands for people and clients.",
      .tips = "nondeterministic_output_order"},
-    {.name = "getkeys", .arity = -4, ON_SELF, .run = cmd_command_getkeys, .args = "command [arg [arg ...]]",
-     .since = "2.8.13", .cost = "O(N), N = arguments", .doc = "Finds the keys in a whole command."},
-    {.name = "getkeysandflags", .arity = -4, ON_SELF, .run = cmd_command_getkeysandflags,
-     .args = "command [arg [arg ...]]", .since = "7.0.0", .cost = "O(N), N = arguments",
+    {.name = "getkeys",
+     .arity = -4,
+     ON_SELF,
+     .run = cmd_command_getkeys,
+     .args = "command [arg [arg ...]]",
+     .since = "2.8.13",
+     .cost = "O(N), N = arguments",
+     .doc = "Finds the keys in a whole command."},
+    {.name = "getkeysandflags",
+     .arity = -4,
+     ON_SELF,
+     .run = cmd_command_getkeysandflags,
+     .args = "command [arg [arg ...]]",
+     .since = "7.0.0",
+     .cost = "O(N), N = arguments",
      .doc = "Finds the keys in a whole command and how it uses them."},
-    {.name = "help", .arity = 2, ON_SELF, .run = cmd_command_help, .since = "5.0.0", .cost = "O(1)",
+    {.name = "help",
+     .arity = 2,
+     ON_SELF,
+     .run = cmd_command_help,
+     .since = "5.0.0",
+     .cost = "O(1)",
      .doc = "Explains the subcommands of COMMAND."},
-    {.name = "info", .arity = -2, ON_SELF, .run = cmd_command_info, .args = "[command-name [command-name ...]]",
-     .since = "2.8.13", .cost = "O(N), N = commands asked for", .doc = "Returns arity, flags and key positions of commands.",
+    {.name = "info",
+     .arity = -2,
+     ON_SELF,
+     .run = cmd_command_info,
+     .args = "[command-name [command-name ...]]",
+     .since = "2.8.13",
+     .cost = "O(N), N = commands asked for",
+     .doc = "Returns arity, flags and key positions of commands.",
      .tips = "nondeterministic_output_order"},
-    {.name = "list", .arity = -2, ON_SELF, .run = cmd_command_list,
-     .args = "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]", .since = "7.0.0",
-     .cost = "O(N), N = commands", .doc = "Lists the names of commands, all or those that match.",
+    {.name = "list",
+     .arity = -2,
+     ON_SELF,
+     .run = cmd_command_list,
+     .args = "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+     .since = "7.0.0",
+     .cost = "O(N), N = commands",
+     .doc = "Lists the names of commands, all or those that match.",
      .tips = "nondeterministic_output_order"},
     {.name = NULL},
 };
 
 const struct command command_commands[] = {
-    {.name = "command", .arity = -1, ON_SELF, .run = cmd_command, .subs = command_subs, .group = "server",
-     .since = "2.8.13", .cost = "O(N), N = commands", .doc = "Returns arity, flags and key positions of all commands.",
+    {.name = "command",
+     .arity = -1,
+     ON_SELF,
+     .run = cmd_command,
+     .subs = command_subs,
+     .group = "server",
+     .since = "2.8.13",
+     .cost = "O(N), N = commands",
+     .doc = "Returns arity, flags and key positions of all commands.",
      .tips = "nondeterministic_output_order"},
     {.name = NULL},
 };

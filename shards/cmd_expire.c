@@ -13,10 +13,14 @@ enum condition { IF_NONE = 1 << 0, IF_ANY = 1 << 1, IF_LATER = 1 << 2, IF_EARLIE
 static bool parse_conditions(struct exec *x, unsigned *conditions) {
     *conditions = 0;
     for (uint32_t at = 3; at < x->argc; at++) {
-        if (arg_is(x, at, "nx")) *conditions |= IF_NONE;
-        else if (arg_is(x, at, "xx")) *conditions |= IF_ANY;
-        else if (arg_is(x, at, "gt")) *conditions |= IF_LATER;
-        else if (arg_is(x, at, "lt")) *conditions |= IF_EARLIER;
+        if (arg_is(x, at, "nx"))
+            *conditions |= IF_NONE;
+        else if (arg_is(x, at, "xx"))
+            *conditions |= IF_ANY;
+        else if (arg_is(x, at, "gt"))
+            *conditions |= IF_LATER;
+        else if (arg_is(x, at, "lt"))
+            *conditions |= IF_EARLIER;
         else {
             struct slice word = x->argv[at];
             while (word.len && (word.ptr[word.len - 1] == '\r' || word.ptr[word.len - 1] == '\n')) word.len--;
@@ -67,8 +71,10 @@ static void expire_generic(struct exec *x, uint64_t base_ms, bool seconds) {
         reply_int(x, 0);
         return;
     }
-    if (when_ms <= (int64_t)x->shared->now_ms) keyspace_remove(x->keys, &ref);
-    else keyspace_set_deadline(x->keys, &ref, (uint64_t)when_ms);
+    if (when_ms <= (int64_t)x->shared->now_ms)
+        keyspace_remove(x->keys, &ref);
+    else
+        keyspace_set_deadline(x->keys, &ref, (uint64_t)when_ms);
     exec_changed(x, x->argv[1], 1);
     reply_int(x, 1);
 }
@@ -127,38 +133,115 @@ static void cmd_pexpiretime(struct exec *x) {
 }
 
 const struct command expire_commands[] = {
-    {.name = "expire", .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_expire, .group = "generic",
-     .since = "1.0.0", .cost = "O(1)", .args = "key seconds [NX | XX | GT | LT]",
+    {.name = "expire",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_expire,
+     .group = "generic",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .args = "key seconds [NX | XX | GT | LT]",
      .doc = "Lets a key live for a number of seconds from now."},
-    {.name = "pexpire", .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_pexpire, .group = "generic",
-     .since = "2.6.0", .cost = "O(1)", .args = "key milliseconds [NX | XX | GT | LT]",
+    {.name = "pexpire",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_pexpire,
+     .group = "generic",
+     .since = "2.6.0",
+     .cost = "O(1)",
+     .args = "key milliseconds [NX | XX | GT | LT]",
      .doc = "Lets a key live for a number of milliseconds from now."},
-    {.name = "expireat", .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_expireat, .group = "generic",
-     .since = "1.2.0", .cost = "O(1)", .args = "key unix-time-seconds [NX | XX | GT | LT]",
+    {.name = "expireat",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_expireat,
+     .group = "generic",
+     .since = "1.2.0",
+     .cost = "O(1)",
+     .args = "key unix-time-seconds [NX | XX | GT | LT]",
      .doc = "Lets a key live until a moment given in Unix seconds."},
-    {.name = "pexpireat", .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_pexpireat, .group = "generic",
-     .since = "2.6.0", .cost = "O(1)", .args = "key unix-time-milliseconds [NX | XX | GT | LT]",
+    {.name = "pexpireat",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_pexpireat,
+     .group = "generic",
+     .since = "2.6.0",
+     .cost = "O(1)",
+     .args = "key unix-time-milliseconds [NX | XX | GT | LT]",
      .doc = "Lets a key live until a moment given in Unix milliseconds."},
-    {.name = "ttl", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)}, .where = ON_OWNER, .run = cmd_ttl, .group = "generic",
-     .since = "1.0.0", .cost = "O(1)", .args = "key", .tips = "nondeterministic_output",
+    {.name = "ttl",
+     .arity = 2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_ttl,
+     .group = "generic",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .args = "key",
+     .tips = "nondeterministic_output",
      .doc = "Answers how many seconds a key has left."},
-    {.name = "pttl", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)}, .where = ON_OWNER, .run = cmd_pttl, .group = "generic",
-     .since = "2.6.0", .cost = "O(1)", .args = "key", .tips = "nondeterministic_output",
+    {.name = "pttl",
+     .arity = 2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_pttl,
+     .group = "generic",
+     .since = "2.6.0",
+     .cost = "O(1)",
+     .args = "key",
+     .tips = "nondeterministic_output",
      .doc = "Answers how many milliseconds a key has left."},
-    {.name = "expiretime", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)}, .where = ON_OWNER, .run = cmd_expiretime, .group = "generic",
-     .since = "7.0.0", .cost = "O(1)", .args = "key", .doc = "Answers when a key expires, in Unix seconds."},
-    {.name = "pexpiretime", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)}, .where = ON_OWNER, .run = cmd_pexpiretime, .group = "generic",
-     .since = "7.0.0", .cost = "O(1)", .args = "key", .doc = "Answers when a key expires, in Unix milliseconds."},
-    {.name = "persist", .arity = 2, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_persist, .group = "generic",
-     .since = "2.2.0", .cost = "O(1)", .args = "key", .doc = "Takes a key's deadline away."},
+    {.name = "expiretime",
+     .arity = 2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_expiretime,
+     .group = "generic",
+     .since = "7.0.0",
+     .cost = "O(1)",
+     .args = "key",
+     .doc = "Answers when a key expires, in Unix seconds."},
+    {.name = "pexpiretime",
+     .arity = 2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_pexpiretime,
+     .group = "generic",
+     .since = "7.0.0",
+     .cost = "O(1)",
+     .args = "key",
+     .doc = "Answers when a key expires, in Unix milliseconds."},
+    {.name = "persist",
+     .arity = 2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_persist,
+     .group = "generic",
+     .since = "2.2.0",
+     .cost = "O(1)",
+     .args = "key",
+     .doc = "Takes a key's deadline away."},
     {0},
 };

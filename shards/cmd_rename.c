@@ -49,8 +49,10 @@ static void rename_generic(struct exec *x, bool only_if_free) {
         exec_changed(x, x->argv[1], 0); /* Redis counts one change for both keys */
         exec_changed(x, x->argv[2], 1);
     }
-    if (only_if_free) reply_int(x, 1);
-    else reply_ok(x);
+    if (only_if_free)
+        reply_int(x, 1);
+    else
+        reply_ok(x);
 }
 
 static void cmd_rename(struct exec *x) {
@@ -203,16 +205,22 @@ static void rename_across(struct gather *g, bool only_if_free) {
     switch (g->step) {
     case 0: fetch_source(g); return;
     case 1:
-        if (gather_reply_is_error(gather_reply(g, 0))) forward_reply(g);
-        else if (!put_at_target(g, g->db, !only_if_free)) gather_error(g, NO_SUCH_KEY);
+        if (gather_reply_is_error(gather_reply(g, 0)))
+            forward_reply(g);
+        else if (!put_at_target(g, g->db, !only_if_free))
+            gather_error(g, NO_SUCH_KEY);
         return;
     case 2:
-        if (!gather_reply_int(gather_reply(g, 0), &was_put) || !was_put) forward_reply(g);
-        else gather_send(g, gather_owner(g, 1), "sherd.drop", &g->argv[1], 1);
+        if (!gather_reply_int(gather_reply(g, 0), &was_put) || !was_put)
+            forward_reply(g);
+        else
+            gather_send(g, gather_owner(g, 1), "sherd.drop", &g->argv[1], 1);
         return;
     default:
-        if (only_if_free) resp_int(gather_out(g), 1);
-        else resp_simple(gather_out(g), SLICE("OK"));
+        if (only_if_free)
+            resp_int(gather_out(g), 1);
+        else
+            resp_simple(gather_out(g), SLICE("OK"));
     }
 }
 
@@ -228,45 +236,105 @@ static void copy_gather(struct gather *g) {
     const char *error = parse_copy(g->argv, g->argc, g->home->db_count, &options);
     switch (g->step) {
     case 0:
-        if (error) gather_error(g, error);
-        else fetch_source(g);
+        if (error)
+            gather_error(g, error);
+        else
+            fetch_source(g);
         return;
     case 1:
-        if (gather_reply_is_error(gather_reply(g, 0))) forward_reply(g);
-        else if (!put_at_target(g, options.db, options.replace)) resp_int(gather_out(g), 0);
+        if (gather_reply_is_error(gather_reply(g, 0)))
+            forward_reply(g);
+        else if (!put_at_target(g, options.db, options.replace))
+            resp_int(gather_out(g), 0);
         return;
     default: forward_reply(g);
     }
 }
 
 const struct command rename_commands[] = {
-    {.name = "rename", .arity = 3, .flags = CMD_WRITE, .acl = ACL_KEYSPACE,
+    {.name = "rename",
+     .arity = 3,
+     .flags = CMD_WRITE,
+     .acl = ACL_KEYSPACE,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE), KEYS_ONE(2, KEY_OW | KEY_UPDATE)},
-     .where = ACROSS_OWNERS, .run = cmd_rename, .across = rename_gather, .group = "generic", .since = "1.0.0",
-     .cost = "O(N), N = length of the value", .args = "key newkey",
+     .where = ACROSS_OWNERS,
+     .run = cmd_rename,
+     .across = rename_gather,
+     .group = "generic",
+     .since = "1.0.0",
+     .cost = "O(N), N = length of the value",
+     .args = "key newkey",
      .doc = "Gives a value another name; a value that had that name is lost."},
-    {.name = "renamenx", .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
+    {.name = "renamenx",
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE), KEYS_ONE(2, KEY_OW | KEY_INSERT)},
-     .where = ACROSS_OWNERS, .run = cmd_renamenx, .across = renamenx_gather, .group = "generic", .since = "1.0.0",
-     .cost = "O(N), N = length of the value", .args = "key newkey",
+     .where = ACROSS_OWNERS,
+     .run = cmd_renamenx,
+     .across = renamenx_gather,
+     .group = "generic",
+     .since = "1.0.0",
+     .cost = "O(N), N = length of the value",
+     .args = "key newkey",
      .doc = "Gives a value another name unless that name is taken."},
-    {.name = "copy", .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS), KEYS_ONE(2, KEY_OW | KEY_UPDATE)}, .where = ACROSS_OWNERS,
-     .run = cmd_copy, .across = copy_gather, .group = "generic", .since = "6.2.0",
-     .cost = "O(N), N = length of the value", .args = "source destination [DB destination-db] [REPLACE]",
+    {.name = "copy",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS), KEYS_ONE(2, KEY_OW | KEY_UPDATE)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_copy,
+     .across = copy_gather,
+     .group = "generic",
+     .since = "6.2.0",
+     .cost = "O(N), N = length of the value",
+     .args = "source destination [DB destination-db] [REPLACE]",
      .doc = "Copies a value and its deadline to another key, also in another database."},
-    {.name = "move", .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_move,
-     .group = "generic", .since = "1.0.0", .cost = "O(N), N = length of the value", .args = "key db",
+    {.name = "move",
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_move,
+     .group = "generic",
+     .since = "1.0.0",
+     .cost = "O(N), N = length of the value",
+     .args = "key db",
      .doc = "Moves a key to another database unless it is there already."},
-    {.name = "sherd.fetch", .arity = 2, .flags = CMD_READ | CMD_INTERNAL, .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
-     .where = ON_OWNER, .run = cmd_fetch, .group = "generic", .since = "0.1.0", .cost = "O(N), N = length of the value",
-     .args = "key", .doc = "Answers body, deadline and form of a value, or null."},
-    {.name = "sherd.put", .arity = 6, .flags = CMD_WRITE | CMD_INTERNAL, .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
-     .where = ON_OWNER, .run = cmd_put, .group = "generic", .since = "0.1.0", .cost = "O(N), N = length of the value",
-     .args = "key body deadline form <NX | REPLACE>", .doc = "Stores what sherd.fetch answered under another key."},
-    {.name = "sherd.drop", .arity = 2, .flags = CMD_WRITE | CMD_INTERNAL, .keys = {KEYS_ONE(1, KEY_RM | KEY_DELETE)},
-     .where = ON_OWNER, .run = cmd_drop, .group = "generic", .since = "0.1.0", .cost = "O(1)", .args = "key",
+    {.name = "sherd.fetch",
+     .arity = 2,
+     .flags = CMD_READ | CMD_INTERNAL,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_fetch,
+     .group = "generic",
+     .since = "0.1.0",
+     .cost = "O(N), N = length of the value",
+     .args = "key",
+     .doc = "Answers body, deadline and form of a value, or null."},
+    {.name = "sherd.put",
+     .arity = 6,
+     .flags = CMD_WRITE | CMD_INTERNAL,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_put,
+     .group = "generic",
+     .since = "0.1.0",
+     .cost = "O(N), N = length of the value",
+     .args = "key body deadline form <NX | REPLACE>",
+     .doc = "Stores what sherd.fetch answered under another key."},
+    {.name = "sherd.drop",
+     .arity = 2,
+     .flags = CMD_WRITE | CMD_INTERNAL,
+     .keys = {KEYS_ONE(1, KEY_RM | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_drop,
+     .group = "generic",
+     .since = "0.1.0",
+     .cost = "O(1)",
+     .args = "key",
      .doc = "Deletes the old name of a value that was put elsewhere."},
     {0},
 };

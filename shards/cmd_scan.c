@@ -31,8 +31,8 @@ static_assert(HT_CURSOR_BITS + SHARD_BITS <= 64, "a cursor is a 64-bit number");
 struct walk {
     struct exec *x;
     struct slice pattern;
-    bool all; /* everything matches */
-    int type; /* enum value_type, or SCAN_TYPE_... */
+    bool all;            /* everything matches */
+    int type;            /* enum value_type, or SCAN_TYPE_... */
     uint64_t resumed_at; /* hashes before this were visited in an earlier call; 0: look at none */
     uint64_t visited, found;
 };
@@ -90,8 +90,10 @@ static void cmd_keys(struct exec *x) {
     walk_init(&keys, x, pattern);
     slice[KEYS_POSITION] = walk(&keys, slice[KEYS_POSITION], KEYS_SLICE);
     slice[KEYS_FOUND] += keys.found;
-    if (slice[KEYS_POSITION]) exec_continue(x);
-    else resp_array_close(x->out, slice[KEYS_MARK], slice[KEYS_FOUND]);
+    if (slice[KEYS_POSITION])
+        exec_continue(x);
+    else
+        resp_array_close(x->out, slice[KEYS_MARK], slice[KEYS_FOUND]);
 }
 
 /* --- SCAN --- */
@@ -187,8 +189,10 @@ static void cmd_scan(struct exec *x) {
 
 static void cmd_randomkey(struct exec *x) {
     const struct entry *entry = keyspace_random(x->keys, &x->shard->prng);
-    if (entry) reply_bulk(x, entry_key(entry));
-    else reply_null(x);
+    if (entry)
+        reply_bulk(x, entry_key(entry));
+    else
+        reply_null(x);
 }
 
 #define RANDOM_TRIES 4
@@ -217,8 +221,10 @@ static bool choose_shard(struct gather *g, uint32_t *chosen) {
 static void randomkey_gather(struct gather *g) {
     uint32_t shard;
     if (g->step % 2 == 1) {
-        if (choose_shard(g, &shard)) gather_send(g, shard, "randomkey", NULL, 0);
-        else resp_null(gather_out(g), g->resp);
+        if (choose_shard(g, &shard))
+            gather_send(g, shard, "randomkey", NULL, 0);
+        else
+            resp_null(gather_out(g), g->resp);
         return;
     }
     struct slice key;
@@ -230,20 +236,44 @@ static void randomkey_gather(struct gather *g) {
 }
 
 const struct command scan_commands[] = {
-    {.name = "keys", .arity = 2, .flags = CMD_READ | CMD_SLICED, .acl = ACL_KEYSPACE | ACL_DANGEROUS,
-     .where = ON_ALL, .merge = MERGE_CONCAT, .run = cmd_keys, .group = "generic", .since = "1.0.0",
+    {.name = "keys",
+     .arity = 2,
+     .flags = CMD_READ | CMD_SLICED,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .where = ON_ALL,
+     .merge = MERGE_CONCAT,
+     .run = cmd_keys,
+     .group = "generic",
+     .since = "1.0.0",
      .cost = "O(N), N = number of keys in the database, in slices; O(1) for a pattern without special characters",
-     .args = "pattern", .tips = "request_policy:all_shards nondeterministic_output_order",
+     .args = "pattern",
+     .tips = "request_policy:all_shards nondeterministic_output_order",
      .doc = "Lists all keys that match a pattern."},
-    {.name = "scan", .arity = -2, .flags = CMD_READ, .acl = ACL_KEYSPACE, .where = ON_OWNER, .owner = scan_owner,
-     .run = cmd_scan, .group = "generic", .since = "2.8.0",
+    {.name = "scan",
+     .arity = -2,
+     .flags = CMD_READ,
+     .acl = ACL_KEYSPACE,
+     .where = ON_OWNER,
+     .owner = scan_owner,
+     .run = cmd_scan,
+     .group = "generic",
+     .since = "2.8.0",
      .cost = "O(COUNT) for a call, O(N) for all, N = number of keys in the database",
      .args = "cursor [MATCH pattern] [COUNT count] [TYPE type]",
      .tips = "nondeterministic_output request_policy:special",
      .doc = "Lists some of the keys and a cursor to go on with; a whole round lists every key that was there all the "
             "time."},
-    {.name = "randomkey", .arity = 1, .flags = CMD_READ, .acl = ACL_KEYSPACE, .where = ON_ALL, .run = cmd_randomkey,
-     .across = randomkey_gather, .group = "generic", .since = "1.0.0", .cost = "O(S), S = number of shards",
-     .tips = "request_policy:all_shards nondeterministic_output", .doc = "Names a key chosen at random."},
+    {.name = "randomkey",
+     .arity = 1,
+     .flags = CMD_READ,
+     .acl = ACL_KEYSPACE,
+     .where = ON_ALL,
+     .run = cmd_randomkey,
+     .across = randomkey_gather,
+     .group = "generic",
+     .since = "1.0.0",
+     .cost = "O(S), S = number of shards",
+     .tips = "request_policy:all_shards nondeterministic_output",
+     .doc = "Names a key chosen at random."},
     {0},
 };

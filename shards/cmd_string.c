@@ -74,8 +74,10 @@ static bool parse_options(struct exec *x, uint32_t first, unsigned allowed, stru
         out->set |= row->option;
         if (!row->takes_value) continue;
         at++;
-        if (row->option == OPT_IFEQ) out->compare_at = at;
-        else out->deadline_at = at;
+        if (row->option == OPT_IFEQ)
+            out->compare_at = at;
+        else
+            out->deadline_at = at;
     }
     return true;
 }
@@ -101,8 +103,10 @@ static bool holds(const struct entry *entry, struct slice value) {
 }
 
 static void reply_value(struct exec *x, const struct entry *entry) {
-    if (entry) reply_entry(x, entry);
-    else reply_null(x);
+    if (entry)
+        reply_entry(x, entry);
+    else
+        reply_null(x);
 }
 
 static void put(struct exec *x, struct key_ref *ref, uint32_t value_at, uint64_t deadline_ms) {
@@ -243,45 +247,115 @@ static void cmd_delifeq(struct exec *x) {
 }
 
 const struct command string_commands[] = {
-    {.name = "set", .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE)}, .where = ON_OWNER, .run = cmd_set,
-     .group = "string", .since = "1.0.0", .cost = "O(1)",
+    {.name = "set",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE)},
+     .where = ON_OWNER,
+     .run = cmd_set,
+     .group = "string",
+     .since = "1.0.0",
+     .cost = "O(1)",
      .args = "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | "
              "EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
      .doc = "Stores a string under a key, whatever was there before; options make it conditional, give it a "
             "deadline or return the old value."},
-    {.name = "setnx", .arity = 3, .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_OW | KEY_INSERT)}, .where = ON_OWNER, .run = cmd_setnx,
-     .group = "string", .since = "1.0.0", .cost = "O(1)", .args = "key value",
+    {.name = "setnx",
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_INSERT)},
+     .where = ON_OWNER,
+     .run = cmd_setnx,
+     .group = "string",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .args = "key value",
      .doc = "Stores a string if there is nothing under the key yet."},
-    {.name = "setex", .arity = 4, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_setex,
-     .group = "string", .since = "2.0.0", .cost = "O(1)", .args = "key seconds value",
+    {.name = "setex",
+     .arity = 4,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_setex,
+     .group = "string",
+     .since = "2.0.0",
+     .cost = "O(1)",
+     .args = "key seconds value",
      .doc = "Stores a string that lives for a number of seconds."},
-    {.name = "psetex", .arity = 4, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_psetex,
-     .group = "string", .since = "2.6.0", .cost = "O(1)", .args = "key milliseconds value",
+    {.name = "psetex",
+     .arity = 4,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_psetex,
+     .group = "string",
+     .since = "2.6.0",
+     .cost = "O(1)",
+     .args = "key milliseconds value",
      .doc = "Stores a string that lives for a number of milliseconds."},
-    {.name = "get", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)}, .where = ON_OWNER, .run = cmd_get,
-     .group = "string", .since = "1.0.0", .cost = "O(1)", .args = "key",
+    {.name = "get",
+     .arity = 2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_get,
+     .group = "string",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .args = "key",
      .doc = "Answers the string under a key."},
-    {.name = "getex", .arity = -2, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_getex,
-     .group = "string", .since = "6.2.0", .cost = "O(1)",
+    {.name = "getex",
+     .arity = -2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_getex,
+     .group = "string",
+     .since = "6.2.0",
+     .cost = "O(1)",
      .args = "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
      .doc = "Answers the string under a key and changes or removes its deadline."},
-    {.name = "getdel", .arity = 2, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)}, .where = ON_OWNER, .run = cmd_getdel,
-     .group = "string", .since = "6.2.0", .cost = "O(1)", .args = "key",
+    {.name = "getdel",
+     .arity = 2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_getdel,
+     .group = "string",
+     .since = "6.2.0",
+     .cost = "O(1)",
+     .args = "key",
      .doc = "Answers the string under a key and deletes the key."},
-    {.name = "getset", .arity = 3, .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)}, .where = ON_OWNER, .run = cmd_getset,
-     .group = "string", .since = "1.0.0", .cost = "O(1)", .args = "key value",
+    {.name = "getset",
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_getset,
+     .group = "string",
+     .since = "1.0.0",
+     .cost = "O(1)",
+     .args = "key value",
      .doc = "Stores a string and answers the one it replaces."},
-    {.name = "delifeq", .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)}, .where = ON_OWNER, .run = cmd_delifeq,
-     .group = "string", .since = "9.0.0", .cost = "O(N), N = length of the value", .args = "key value",
+    {.name = "delifeq",
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_delifeq,
+     .group = "string",
+     .since = "9.0.0",
+     .cost = "O(N), N = length of the value",
+     .args = "key value",
      .doc = "Deletes a key if it holds exactly this string."},
     {0},
 };

@@ -36,8 +36,10 @@ static void cmd_mget(struct exec *x) {
         for (uint32_t i = 0; i < count; i++, at++) {
             struct key_ref ref;
             struct entry *entry = keyspace_read(x->keys, x->argv[at], hashes[i], no_touch, &ref);
-            if (entry && entry->type == TYPE_STRING) reply_entry(x, entry);
-            else reply_null(x); /* also for other types */
+            if (entry && entry->type == TYPE_STRING)
+                reply_entry(x, entry);
+            else
+                reply_null(x); /* also for other types */
         }
     }
 }
@@ -144,8 +146,10 @@ static void msetnx_across(struct gather *g) {
     switch (g->step) {
     case 0: send_pairs(g, "exists", false); return;
     case 1:
-        if (any_part_counts(g)) resp_int(gather_out(g), 0);
-        else send_pairs(g, "mset", true);
+        if (any_part_counts(g))
+            resp_int(gather_out(g), 0);
+        else
+            send_pairs(g, "mset", true);
         return;
     default: resp_int(gather_out(g), 1); return;
     }
@@ -173,8 +177,10 @@ static void cmd_lcs(struct exec *x) {
     for (uint32_t i = 0; i < 2; i++) {
         struct key_ref ref;
         struct entry *entry = exec_read_any(x, i + 1, &ref);
-        if (entry && entry->type != TYPE_STRING) strings = false;
-        else values[i] = entry ? entry_string(entry, scratch[i]) : SLICE("");
+        if (entry && entry->type != TYPE_STRING)
+            strings = false;
+        else
+            values[i] = entry ? entry_string(entry, scratch[i]) : SLICE("");
     }
     const char *error = LCS_NOT_STRINGS;
     if (strings) error = lcs_answer(x->shard, x->argv, x->argc, x->resp, values[0], values[1], x->out);
@@ -201,25 +207,59 @@ static void lcs_across(struct gather *g) {
 }
 
 const struct command string_many_commands[] = {
-    {.name = "mget", .arity = -2, .flags = CMD_READ | CMD_FAST, .acl = ACL_STRING,
-     .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)}, .where = SPLIT_BY_KEY, .merge = MERGE_BY_KEY, .run = cmd_mget,
-     .group = "string", .since = "1.0.0", .cost = "O(N), N = number of keys", .args = "key [key ...]",
+    {.name = "mget",
+     .arity = -2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
+     .where = SPLIT_BY_KEY,
+     .merge = MERGE_BY_KEY,
+     .run = cmd_mget,
+     .group = "string",
+     .since = "1.0.0",
+     .cost = "O(N), N = number of keys",
+     .args = "key [key ...]",
      .tips = "request_policy:multi_shard",
      .doc = "Answers the strings under several keys, in their order."},
-    {.name = "mset", .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
-     .keys = {KEYS_RANGE(1, -1, 2, KEY_OW | KEY_UPDATE)}, .where = SPLIT_BY_KEY, .merge = MERGE_OK, .run = cmd_mset,
-     .group = "string", .since = "1.0.1", .cost = "O(N), N = number of keys", .args = "key value [key value ...]",
+    {.name = "mset",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_STRING,
+     .keys = {KEYS_RANGE(1, -1, 2, KEY_OW | KEY_UPDATE)},
+     .where = SPLIT_BY_KEY,
+     .merge = MERGE_OK,
+     .run = cmd_mset,
+     .group = "string",
+     .since = "1.0.1",
+     .cost = "O(N), N = number of keys",
+     .args = "key value [key value ...]",
      .tips = "request_policy:multi_shard response_policy:all_succeeded",
      .doc = "Stores several strings, each under its key."},
-    {.name = "msetnx", .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
-     .keys = {KEYS_RANGE(1, -1, 2, KEY_OW | KEY_INSERT)}, .where = ACROSS_OWNERS, .run = cmd_msetnx,
+    {.name = "msetnx",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_STRING,
+     .keys = {KEYS_RANGE(1, -1, 2, KEY_OW | KEY_INSERT)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_msetnx,
      .across = msetnx_across,
-     .group = "string", .since = "1.0.1", .cost = "O(N), N = number of keys", .args = "key value [key value ...]",
+     .group = "string",
+     .since = "1.0.1",
+     .cost = "O(N), N = number of keys",
+     .args = "key value [key value ...]",
      .tips = "request_policy:multi_shard response_policy:agg_min",
      .doc = "Stores several strings if none of their keys is there yet."},
-    {.name = "lcs", .arity = -3, .flags = CMD_READ, .acl = ACL_STRING,
-     .keys = {KEYS_RANGE(1, 2, 1, KEY_RO | KEY_ACCESS)}, .where = ACROSS_OWNERS, .run = cmd_lcs, .across = lcs_across,
-     .group = "string", .since = "7.0.0", .cost = "O(N*M), N and M = lengths of the strings",
+    {.name = "lcs",
+     .arity = -3,
+     .flags = CMD_READ,
+     .acl = ACL_STRING,
+     .keys = {KEYS_RANGE(1, 2, 1, KEY_RO | KEY_ACCESS)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_lcs,
+     .across = lcs_across,
+     .group = "string",
+     .since = "7.0.0",
+     .cost = "O(N*M), N and M = lengths of the strings",
      .args = "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]",
      .doc = "Answers the longest sequence of bytes that two strings have in common, gaps allowed."},
     {0},

@@ -5,10 +5,10 @@
 extern const struct command string_commands[];      /* cmd_string.c: whole values */
 extern const struct command string_edit_commands[]; /* cmd_string_edit.c: parts and numbers */
 extern const struct command string_many_commands[]; /* cmd_string_many.c: several keys */
-extern const struct command generic_commands[];  /* cmd_generic.c: existence, type, OBJECT */
-extern const struct command expire_commands[];   /* cmd_expire.c: deadlines */
-extern const struct command rename_commands[];   /* cmd_rename.c: other names, other databases */
-extern const struct command scan_commands[];     /* cmd_scan.c: KEYS, SCAN, RANDOMKEY */
-extern const struct command dump_commands[];     /* cmd_dump.c: DUMP, RESTORE */
-extern const struct command database_commands[]; /* cmd_database.c: FLUSHALL, SWAPDB, DBSIZE */
-extern const struct command command_commands[]; /* cmd_command.c: COMMAND and its views */
+extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
+extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
+extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */
+extern const struct command scan_commands[];        /* cmd_scan.c: KEYS, SCAN, RANDOMKEY */
+extern const struct command dump_commands[];        /* cmd_dump.c: DUMP, RESTORE */
+extern const struct command database_commands[];    /* cmd_database.c: FLUSHALL, SWAPDB, DBSIZE */
+extern const struct command command_commands[];     /* cmd_command.c: COMMAND and its views */

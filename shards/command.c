@@ -20,7 +20,7 @@
 #include "core/num.h"
 #include <stdio.h>
 
-#define NAME_WORDS 3
+#define NAME_WORDS     3
 #define NAME_MAX_BYTES (NAME_WORDS * 8)
 
 struct folded {
@@ -185,19 +185,13 @@ static void check_routing(const struct command *row) {
     bool internal = row->flags & CMD_INTERNAL;
     bool keyed = spec_is_used(&row->keys[0]);
     switch (row->where) {
-    case ON_OWNER:
-        insist(keyed || row->owner != NULL || internal, row, "ON_OWNER needs keys or .owner");
-        break;
+    case ON_OWNER: insist(keyed || row->owner != NULL || internal, row, "ON_OWNER needs keys or .owner"); break;
     case SPLIT_BY_KEY:
         insist(keyed && !spec_is_used(&row->keys[1]), row, "SPLIT_BY_KEY needs one key specification");
         insist(row->merge != MERGE_NONE, row, "SPLIT_BY_KEY needs .merge");
         break;
-    case ACROSS_OWNERS:
-        insist(keyed && row->across != NULL, row, "ACROSS_OWNERS needs keys and .across");
-        break;
-    case ON_ALL:
-        insist(row->merge != MERGE_NONE || row->across != NULL, row, "ON_ALL needs .merge or .across");
-        break;
+    case ACROSS_OWNERS: insist(keyed && row->across != NULL, row, "ACROSS_OWNERS needs keys and .across"); break;
+    case ON_ALL: insist(row->merge != MERGE_NONE || row->across != NULL, row, "ON_ALL needs .merge or .across"); break;
     case ON_CONN: break;
     }
     insist((row->merge == MERGE_CUSTOM) == (row->merge_with != NULL), row, "MERGE_CUSTOM and .merge_with go together");

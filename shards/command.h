@@ -13,15 +13,15 @@ struct heap;
 
 /* Flags, Redis's names. Bits 0-23 are what COMMAND INFO shows. */
 enum command_flag {
-    CMD_READ = 1 << 0,        /* readonly */
-    CMD_WRITE = 1 << 1,       /* write */
-    CMD_DENYOOM = 1 << 2,     /* may grow memory: refused at the ceiling */
+    CMD_READ = 1 << 0,    /* readonly */
+    CMD_WRITE = 1 << 1,   /* write */
+    CMD_DENYOOM = 1 << 2, /* may grow memory: refused at the ceiling */
     CMD_ADMIN = 1 << 3,
-    CMD_FAST = 1 << 4,        /* O(1) or O(log N) */
+    CMD_FAST = 1 << 4, /* O(1) or O(log N) */
     CMD_NOSCRIPT = 1 << 5,
-    CMD_LOADING = 1 << 6,     /* allowed while loading */
+    CMD_LOADING = 1 << 6, /* allowed while loading */
     CMD_STALE = 1 << 7,
-    CMD_NO_AUTH = 1 << 8,     /* allowed before AUTH */
+    CMD_NO_AUTH = 1 << 8, /* allowed before AUTH */
     CMD_SKIP_SLOWLOG = 1 << 9,
     CMD_SKIP_MONITOR = 1 << 10,
     CMD_NO_ASYNC_LOADING = 1 << 11,
@@ -40,26 +40,52 @@ enum command_flag {
 };
 
 enum acl_category {
-    ACL_KEYSPACE = 1 << 0, ACL_READ = 1 << 1, ACL_WRITE = 1 << 2, ACL_SET = 1 << 3, ACL_SORTEDSET = 1 << 4,
-    ACL_LIST = 1 << 5, ACL_HASH = 1 << 6, ACL_STRING = 1 << 7, ACL_BITMAP = 1 << 8, ACL_HYPERLOGLOG = 1 << 9,
-    ACL_GEO = 1 << 10, ACL_STREAM = 1 << 11, ACL_PUBSUB = 1 << 12, ACL_ADMIN = 1 << 13, ACL_FAST = 1 << 14,
-    ACL_SLOW = 1 << 15, ACL_BLOCKING = 1 << 16, ACL_DANGEROUS = 1 << 17, ACL_CONNECTION = 1 << 18,
-    ACL_TRANSACTION = 1 << 19, ACL_SCRIPTING = 1 << 20,
+    ACL_KEYSPACE = 1 << 0,
+    ACL_READ = 1 << 1,
+    ACL_WRITE = 1 << 2,
+    ACL_SET = 1 << 3,
+    ACL_SORTEDSET = 1 << 4,
+    ACL_LIST = 1 << 5,
+    ACL_HASH = 1 << 6,
+    ACL_STRING = 1 << 7,
+    ACL_BITMAP = 1 << 8,
+    ACL_HYPERLOGLOG = 1 << 9,
+    ACL_GEO = 1 << 10,
+    ACL_STREAM = 1 << 11,
+    ACL_PUBSUB = 1 << 12,
+    ACL_ADMIN = 1 << 13,
+    ACL_FAST = 1 << 14,
+    ACL_SLOW = 1 << 15,
+    ACL_BLOCKING = 1 << 16,
+    ACL_DANGEROUS = 1 << 17,
+    ACL_CONNECTION = 1 << 18,
+    ACL_TRANSACTION = 1 << 19,
+    ACL_SCRIPTING = 1 << 20,
 }; /* READ/WRITE/ADMIN/DANGEROUS/FAST/SLOW/... that follow from flags are added by the registry as Redis does */
 
 /* Where its keys stand in argv and what is done to them. last and step as Redis: last < 0 counts from the end. */
 enum key_access { /* Redis 7 key specification flags */
-    KEY_RO = 1 << 0, KEY_RW = 1 << 1, KEY_OW = 1 << 2, KEY_RM = 1 << 3,
-    KEY_ACCESS = 1 << 4, KEY_UPDATE = 1 << 5, KEY_INSERT = 1 << 6, KEY_DELETE = 1 << 7,
-    KEY_NOT_KEY = 1 << 8, KEY_INCOMPLETE = 1 << 9, KEY_VARIABLE = 1 << 10,
+                  KEY_RO = 1 << 0,
+                  KEY_RW = 1 << 1,
+                  KEY_OW = 1 << 2,
+                  KEY_RM = 1 << 3,
+                  KEY_ACCESS = 1 << 4,
+                  KEY_UPDATE = 1 << 5,
+                  KEY_INSERT = 1 << 6,
+                  KEY_DELETE = 1 << 7,
+                  KEY_NOT_KEY = 1 << 8,
+                  KEY_INCOMPLETE = 1 << 9,
+                  KEY_VARIABLE = 1 << 10,
 };
 struct key_spec {
     int16_t first, last, step; /* first 0: no keys */
     uint32_t access;           /* enum key_access bits */
     int16_t count_at;          /* > 0: argv[count_at] is numkeys and the keys follow it */
 };
-#define KEYS_ONE(at, what)                 {.first = (at), .last = (at), .step = 1, .access = (what)}
-#define KEYS_RANGE(from, to, by, what)     {.first = (from), .last = (to), .step = (by), .access = (what)}
+#define KEYS_ONE(at, what)                                                                                             \
+    { .first = (at), .last = (at), .step = 1, .access = (what) }
+#define KEYS_RANGE(from, to, by, what)                                                                                 \
+    { .first = (from), .last = (to), .step = (by), .access = (what) }
 #define KEYS_MAX 2 /* key specifications of one row (RENAME has two with different access) */
 
 enum command_where {
@@ -72,12 +98,12 @@ enum command_where {
 
 enum command_merge {
     MERGE_NONE,
-    MERGE_OK,       /* all parts +OK; the first error wins */
-    MERGE_SUM,      /* integers added up */
-    MERGE_BY_KEY,   /* arrays: element i belongs to the i-th key (MGET) */
-    MERGE_CONCAT,   /* arrays, one after the other (KEYS) */
-    MERGE_TEXT,     /* bulk or verbatim texts, one after the other (CLIENT LIST) */
-    MERGE_CUSTOM,   /* .merge_with */
+    MERGE_OK,     /* all parts +OK; the first error wins */
+    MERGE_SUM,    /* integers added up */
+    MERGE_BY_KEY, /* arrays: element i belongs to the i-th key (MGET) */
+    MERGE_CONCAT, /* arrays, one after the other (KEYS) */
+    MERGE_TEXT,   /* bulk or verbatim texts, one after the other (CLIENT LIST) */
+    MERGE_CUSTOM, /* .merge_with */
 };
 
 typedef void (*command_run)(struct exec *x);
@@ -90,15 +116,15 @@ struct command {
     struct key_spec keys[KEYS_MAX];
     enum command_where where;
     enum command_merge merge;
-    command_run run;             /* on the shard that has all keys, or on the connection's thread */
-    command_across across;       /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
-    command_across merge_with;   /* MERGE_CUSTOM: all parts are there; write the reply */
+    command_run run;           /* on the shard that has all keys, or on the connection's thread */
+    command_across across;     /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
+    command_across merge_with; /* MERGE_CUSTOM: all parts are there; write the reply */
     uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
-    const struct command *subs;  /* subcommands, ended by a row without name; then run is NULL */
-    const char *group;           /* string, generic, connection, server ... */
+    const struct command *subs;              /* subcommands, ended by a row without name; then run is NULL */
+    const char *group;                       /* string, generic, connection, server ... */
     const char *since, *cost, *doc;
-    const char *args;            /* syntax, e.g. "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
-    const char *tips;            /* COMMAND INFO's tips, space separated; NULL for none */
+    const char *args; /* syntax, e.g. "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
+    const char *tips; /* COMMAND INFO's tips, space separated; NULL for none */
 };
 
 /* --- registry --- */
@@ -109,8 +135,8 @@ struct command_slot {
     const struct command *row;
     const struct command *parent; /* of a subcommand, else NULL */
     uint32_t number;
-    uint32_t acl;                 /* with what follows from flags */
-    bool barrier;                 /* waits for earlier commands of its connection and holds back later ones */
+    uint32_t acl; /* with what follows from flags */
+    bool barrier; /* waits for earlier commands of its connection and holds back later ones */
 };
 
 /* tables: NULL-ended list of row arrays, each ended by a row without name. Stops on a bad table (our bug). */

@@ -42,8 +42,10 @@ static int16_t node_new(struct parser *p, enum docs_type type) {
 
 static void list_add(struct parser *p, struct list *list, int16_t node) {
     node_at(p->tree, node)->next = -1;
-    if (list->first < 0) list->first = node;
-    else node_at(p->tree, list->last)->next = node;
+    if (list->first < 0)
+        list->first = node;
+    else
+        node_at(p->tree, list->last)->next = node;
     list->last = node;
 }
 
@@ -59,9 +61,9 @@ static const struct {
     const char *name;
     enum docs_type type;
 } type_names[] = {
-    {"string", DOCS_STRING},   {"key", DOCS_KEY},             {"integer", DOCS_INTEGER},
-    {"double", DOCS_DOUBLE},   {"pattern", DOCS_PATTERN},     {"unix-time", DOCS_UNIX_TIME},
-    {"pure-token", DOCS_PURE_TOKEN}, {"oneof", DOCS_ONEOF},   {"block", DOCS_BLOCK},
+    {"string", DOCS_STRING},         {"key", DOCS_KEY},         {"integer", DOCS_INTEGER},
+    {"double", DOCS_DOUBLE},         {"pattern", DOCS_PATTERN}, {"unix-time", DOCS_UNIX_TIME},
+    {"pure-token", DOCS_PURE_TOKEN}, {"oneof", DOCS_ONEOF},     {"block", DOCS_BLOCK},
 };
 
 const char *docs_type_name(enum docs_type type) {
@@ -74,20 +76,57 @@ static const struct {
     const char *name;
     enum docs_type type;
 } known_names[] = {
-    {"key", DOCS_KEY}, {"newkey", DOCS_KEY}, {"key1", DOCS_KEY}, {"key2", DOCS_KEY}, {"source", DOCS_KEY},
-    {"destination", DOCS_KEY}, {"destkey", DOCS_KEY}, {"sourcekey", DOCS_KEY}, {"src", DOCS_KEY}, {"dst", DOCS_KEY},
+    {"key", DOCS_KEY},
+    {"newkey", DOCS_KEY},
+    {"key1", DOCS_KEY},
+    {"key2", DOCS_KEY},
+    {"source", DOCS_KEY},
+    {"destination", DOCS_KEY},
+    {"destkey", DOCS_KEY},
+    {"sourcekey", DOCS_KEY},
+    {"src", DOCS_KEY},
+    {"dst", DOCS_KEY},
     {"pattern", DOCS_PATTERN},
-    {"unix-time-seconds", DOCS_UNIX_TIME}, {"unix-time-milliseconds", DOCS_UNIX_TIME},
-    {"seconds", DOCS_INTEGER}, {"milliseconds", DOCS_INTEGER}, {"count", DOCS_INTEGER}, {"offset", DOCS_INTEGER},
-    {"start", DOCS_INTEGER}, {"end", DOCS_INTEGER}, {"stop", DOCS_INTEGER}, {"index", DOCS_INTEGER},
-    {"index1", DOCS_INTEGER}, {"index2", DOCS_INTEGER}, {"increment", DOCS_INTEGER}, {"decrement", DOCS_INTEGER},
-    {"numkeys", DOCS_INTEGER}, {"cursor", DOCS_INTEGER}, {"db", DOCS_INTEGER}, {"destination-db", DOCS_INTEGER},
-    {"client-id", DOCS_INTEGER}, {"protover", DOCS_INTEGER}, {"version", DOCS_INTEGER}, {"len", DOCS_INTEGER},
-    {"min-match-len", DOCS_INTEGER}, {"ttl", DOCS_INTEGER}, {"frequency", DOCS_INTEGER}, {"timeout", DOCS_INTEGER},
-    {"numlocal", DOCS_INTEGER}, {"numreplicas", DOCS_INTEGER}, {"maxlen", DOCS_INTEGER}, {"rank", DOCS_INTEGER},
-    {"num-matches", DOCS_INTEGER}, {"bit", DOCS_INTEGER}, {"numfields", DOCS_INTEGER}, {"limit", DOCS_INTEGER},
-    {"score", DOCS_DOUBLE}, {"longitude", DOCS_DOUBLE}, {"latitude", DOCS_DOUBLE}, {"radius", DOCS_DOUBLE},
-    {"width", DOCS_DOUBLE}, {"height", DOCS_DOUBLE},
+    {"unix-time-seconds", DOCS_UNIX_TIME},
+    {"unix-time-milliseconds", DOCS_UNIX_TIME},
+    {"seconds", DOCS_INTEGER},
+    {"milliseconds", DOCS_INTEGER},
+    {"count", DOCS_INTEGER},
+    {"offset", DOCS_INTEGER},
+    {"start", DOCS_INTEGER},
+    {"end", DOCS_INTEGER},
+    {"stop", DOCS_INTEGER},
+    {"index", DOCS_INTEGER},
+    {"index1", DOCS_INTEGER},
+    {"index2", DOCS_INTEGER},
+    {"increment", DOCS_INTEGER},
+    {"decrement", DOCS_INTEGER},
+    {"numkeys", DOCS_INTEGER},
+    {"cursor", DOCS_INTEGER},
+    {"db", DOCS_INTEGER},
+    {"destination-db", DOCS_INTEGER},
+    {"client-id", DOCS_INTEGER},
+    {"protover", DOCS_INTEGER},
+    {"version", DOCS_INTEGER},
+    {"len", DOCS_INTEGER},
+    {"min-match-len", DOCS_INTEGER},
+    {"ttl", DOCS_INTEGER},
+    {"frequency", DOCS_INTEGER},
+    {"timeout", DOCS_INTEGER},
+    {"numlocal", DOCS_INTEGER},
+    {"numreplicas", DOCS_INTEGER},
+    {"maxlen", DOCS_INTEGER},
+    {"rank", DOCS_INTEGER},
+    {"num-matches", DOCS_INTEGER},
+    {"bit", DOCS_INTEGER},
+    {"numfields", DOCS_INTEGER},
+    {"limit", DOCS_INTEGER},
+    {"score", DOCS_DOUBLE},
+    {"longitude", DOCS_DOUBLE},
+    {"latitude", DOCS_DOUBLE},
+    {"radius", DOCS_DOUBLE},
+    {"width", DOCS_DOUBLE},
+    {"height", DOCS_DOUBLE},
 };
 
 static enum docs_type docs_type_of(struct slice name) {

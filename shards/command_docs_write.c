@@ -54,8 +54,7 @@ static void write_node(struct writer *w, const struct docs_node *node) {
     bool key = node->type == DOCS_KEY && w->key_specs > 0;
     bool parts = node->type == DOCS_ONEOF || node->type == DOCS_BLOCK;
     name_of(w->tree, node, name, &name_len);
-    resp_map(w->out, w->resp,
-             2u + key + (node->token.len > 0) + (node->flags != 0) + parts);
+    resp_map(w->out, w->resp, 2u + key + (node->token.len > 0) + (node->flags != 0) + parts);
     write_pair(w->out, "name", slice_of(name, name_len));
     write_pair(w->out, "type", slice_of_cstr(docs_type_name((enum docs_type)node->type)));
     if (key) { /* the n-th key argument has the n-th specification; the last one covers the rest */

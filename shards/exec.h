@@ -26,20 +26,20 @@ struct exec {
     const struct slice *argv; /* argv[0] is the name */
     uint32_t argc;
     uint16_t db;
-    uint8_t resp;       /* 2 or 3 */
-    bool failed;        /* an error was replied */
-    bool again;         /* exec_continue was called */
-    bool sleeping;      /* exec_continue_later was called */
-    bool part;          /* of a command over several shards: counted there */
-    uint32_t flags;     /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
-    uint64_t hash;      /* of argv[hash_at], computed when the command was routed */
-    uint32_t hash_at;   /* 0: none */
+    uint8_t resp;     /* 2 or 3 */
+    bool failed;      /* an error was replied */
+    bool again;       /* exec_continue was called */
+    bool sleeping;    /* exec_continue_later was called */
+    bool part;        /* of a command over several shards: counted there */
+    uint32_t flags;   /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
+    uint64_t hash;    /* of argv[hash_at], computed when the command was routed */
+    uint32_t hash_at; /* 0: none */
     struct keyspace *keys;
     struct keyspace_shared *shared;
     struct buf *out;
     struct client *client; /* ON_CONN commands only, else NULL */
     uint64_t client_id;
-    uint64_t *slice;       /* CMD_SLICED: four words that survive between slices, zero at first */
+    uint64_t *slice; /* CMD_SLICED: four words that survive between slices, zero at first */
 };
 
 /* --- keys. at is the position in argv --- */
@@ -72,24 +72,48 @@ void reply_error(struct exec *x, const char *text); /* with its code: "ERR synta
 void reply_errorf(struct exec *x, const char *format, ...) PRINTF_LIKE(2, 3);
 void reply_wrong_type(struct exec *x);
 void reply_syntax_error(struct exec *x);
-void reply_wrong_arity(struct exec *x); /* "ERR wrong number of arguments for 'get' command" */
+void reply_wrong_arity(struct exec *x);     /* "ERR wrong number of arguments for 'get' command" */
 void reply_unknown_command(struct exec *x); /* names the command and the beginning of its arguments */
 /* A subcommand that does not exist, as Redis words it. */
 void reply_unknown_sub(struct exec *x);
 /* The HELP of a container: lines ended by NULL, framed as Redis frames them. */
 void reply_help(struct exec *x, const char *const *lines);
 
-HOT_INLINE void reply_ok(struct exec *x) { buf_append_literal(x->out, "+OK\r\n"); }
-HOT_INLINE void reply_simple(struct exec *x, const char *text) { resp_simple(x->out, slice_of_cstr(text)); }
-HOT_INLINE void reply_int(struct exec *x, int64_t value) { resp_int(x->out, value); }
-HOT_INLINE void reply_bulk(struct exec *x, struct slice bytes) { resp_bulk(x->out, bytes); }
-HOT_INLINE void reply_cstr(struct exec *x, const char *text) { resp_bulk(x->out, slice_of_cstr(text)); }
-HOT_INLINE void reply_null(struct exec *x) { resp_null(x->out, x->resp); }
-HOT_INLINE void reply_null_array(struct exec *x) { resp_null_array(x->out, x->resp); }
-HOT_INLINE void reply_array(struct exec *x, uint64_t count) { resp_array(x->out, count); }
-HOT_INLINE void reply_map(struct exec *x, uint64_t pairs) { resp_map(x->out, x->resp, pairs); }
-HOT_INLINE void reply_set(struct exec *x, uint64_t count) { resp_set(x->out, x->resp, count); }
-HOT_INLINE void reply_double(struct exec *x, double value) { resp_double(x->out, x->resp, value); }
-HOT_INLINE void reply_bool(struct exec *x, bool value) { resp_bool(x->out, x->resp, value); }
+HOT_INLINE void reply_ok(struct exec *x) {
+    buf_append_literal(x->out, "+OK\r\n");
+}
+HOT_INLINE void reply_simple(struct exec *x, const char *text) {
+    resp_simple(x->out, slice_of_cstr(text));
+}
+HOT_INLINE void reply_int(struct exec *x, int64_t value) {
+    resp_int(x->out, value);
+}
+HOT_INLINE void reply_bulk(struct exec *x, struct slice bytes) {
+    resp_bulk(x->out, bytes);
+}
+HOT_INLINE void reply_cstr(struct exec *x, const char *text) {
+    resp_bulk(x->out, slice_of_cstr(text));
+}
+HOT_INLINE void reply_null(struct exec *x) {
+    resp_null(x->out, x->resp);
+}
+HOT_INLINE void reply_null_array(struct exec *x) {
+    resp_null_array(x->out, x->resp);
+}
+HOT_INLINE void reply_array(struct exec *x, uint64_t count) {
+    resp_array(x->out, count);
+}
+HOT_INLINE void reply_map(struct exec *x, uint64_t pairs) {
+    resp_map(x->out, x->resp, pairs);
+}
+HOT_INLINE void reply_set(struct exec *x, uint64_t count) {
+    resp_set(x->out, x->resp, count);
+}
+HOT_INLINE void reply_double(struct exec *x, double value) {
+    resp_double(x->out, x->resp, value);
+}
+HOT_INLINE void reply_bool(struct exec *x, bool value) {
+    resp_bool(x->out, x->resp, value);
+}
 /* The string of an entry. */
 void reply_entry(struct exec *x, const struct entry *entry);

@@ -73,8 +73,10 @@ static void gather_finish(struct gather *gather) {
     if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
     pipeline_count_gather(home, gather, failed);
     if (gather->placed) {
-        if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) gather->out.len = 0;
-        else client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
+        if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))
+            gather->out.len = 0;
+        else
+            client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
         reply_queue_fill_own(&client->replies, gather->place, &gather->out, &home->messages, &client->out);
         shard_mark_dirty(home, client);
     } else if (client) {
@@ -169,7 +171,8 @@ static void send_part(struct gather *gather, uint32_t to, const struct command_s
         run_here(gather, part, slot, db, argv, argc, hash_at, hash);
         return;
     }
-    struct message *message = to == home->id ? message_new(&home->messages, to, to) : pipeline_outgoing(home, to, sliced);
+    struct message *message =
+        to == home->id ? message_new(&home->messages, to, to) : pipeline_outgoing(home, to, sliced);
     struct message_item *item = message_add(message, argv, argc);
     item->gather = gather;
     item->place = (uint64_t)(part - gather->sending);
@@ -313,8 +316,10 @@ static void merge_text(struct gather *gather) {
         verbatim |= reply.len > 0 && reply.ptr[0] == '=';
         if (gather_reply_bulk(reply, &bytes)) buf_append_slice(&text, bytes);
     }
-    if (verbatim) resp_verbatim(&gather->out, gather->resp, "txt", buf_slice(&text));
-    else resp_bulk(&gather->out, buf_slice(&text));
+    if (verbatim)
+        resp_verbatim(&gather->out, gather->resp, "txt", buf_slice(&text));
+    else
+        resp_bulk(&gather->out, buf_slice(&text));
     buf_deinit(&text);
 }
 

@@ -46,9 +46,9 @@ struct gather {
     uint8_t resp;
     uint8_t *part_of_key; /* SPLIT_BY_KEY: which part answers key i */
     uint32_t key_count;
-    uint32_t step;    /* 0 at the first call */
-    uint32_t parts;   /* of the step that just finished */
-    bool placed;      /* SPLIT_BY_KEY: its reply has a place in the client's queue; the client does not wait */
+    uint32_t step;  /* 0 at the first call */
+    uint32_t parts; /* of the step that just finished */
+    bool placed;    /* SPLIT_BY_KEY: its reply has a place in the client's queue; the client does not wait */
     uint64_t place;
     uint64_t memo[4]; /* for across functions, zero at first */
     struct buf out;
@@ -82,8 +82,8 @@ void gather_error(struct gather *gather, const char *text); /* with its code */
 
 /* --- pieces of part replies, for across functions --- */
 bool gather_reply_is_error(struct slice reply);
-bool gather_reply_int(struct slice reply, int64_t *value);         /* ":n" */
-bool gather_reply_bulk(struct slice reply, struct slice *bytes);   /* "$n": false when null or not a bulk */
+bool gather_reply_int(struct slice reply, int64_t *value);       /* ":n" */
+bool gather_reply_bulk(struct slice reply, struct slice *bytes); /* "$n": false when null or not a bulk */
 /* Cuts the elements of an array reply: *rest starts at the first, returns the count or -1. */
 int64_t gather_reply_array(struct slice reply, struct slice *rest);
 struct slice gather_next_element(struct slice *rest);

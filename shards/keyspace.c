@@ -124,7 +124,8 @@ void keyspace_touch(const struct keyspace *keyspace, struct entry *entry) {
     const struct keyspace_shared *shared = keyspace->shared;
     if (UNLIKELY(shared->use_lfu)) touch_lfu(shared, entry);
     /* Compared first: the line stays clean unless the second has changed. */
-    else if (entry->access != shared->access) entry->access = shared->access & 0xFFFFFF;
+    else if (entry->access != shared->access)
+        entry->access = shared->access & 0xFFFFFF;
 }
 
 /* The access field of a new entry; one that replaces another inherits its count of uses. */
@@ -137,8 +138,10 @@ static uint32_t first_access(const struct keyspace_shared *shared, const struct 
  * keeps count and deadline summary right. was_timed is what the present one had. */
 static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, bool was_timed) {
     bool timed = entry->flags & ENTRY_TIMED;
-    if (ref->slot) ht_replace(ref->slot, entry, timed ? HT_TIMED : 0);
-    else ref->slot = hashtable_insert(keyspace->table, ref->hash, entry, timed ? HT_TIMED : 0);
+    if (ref->slot)
+        ht_replace(ref->slot, entry, timed ? HT_TIMED : 0);
+    else
+        ref->slot = hashtable_insert(keyspace->table, ref->hash, entry, timed ? HT_TIMED : 0);
     ref->entry = entry;
     keyspace->timed += (uint64_t)timed - (uint64_t)was_timed;
     if (timed) hashtable_note_deadline(keyspace->table, ref->hash, seconds_of(entry_deadline_ms(entry)));

@@ -24,13 +24,13 @@ struct keyspace_shared {
     struct store store;
     struct hash_seed seed; /* one for the whole server, so that a hash may travel with its key */
     struct reaper *reaper;
-    uint64_t now_ms;  /* set at the start of each turn */
-    uint32_t access;  /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
-    bool use_lfu;     /* an LFU policy is chosen: access fields are those of core/lfu.h */
+    uint64_t now_ms; /* set at the start of each turn */
+    uint32_t access; /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
+    bool use_lfu;    /* an LFU policy is chosen: access fields are those of core/lfu.h */
     struct lfu_rule lfu;
     struct prng *prng; /* chances of LFU */
-    uint64_t expired; /* keys deleted because their deadline passed */
-    uint64_t dirty;   /* changes since start: what Redis's rdb_changes_since_last_save counts */
+    uint64_t expired;  /* keys deleted because their deadline passed */
+    uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */
     uint64_t hits, misses;
 };
 

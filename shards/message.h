@@ -43,8 +43,8 @@ struct message_item {
     uint32_t hash_at;
     uint32_t number; /* command_slot.number */
     uint32_t argc;
-    uint32_t size;      /* of the item with everything behind it */
-    uint32_t flags;     /* enum client_flag */
+    uint32_t size;  /* of the item with everything behind it */
+    uint32_t flags; /* enum client_flag */
     uint16_t db;
     uint8_t resp;
     bool silent; /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */

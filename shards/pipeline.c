@@ -43,8 +43,8 @@ static COLD void count_slow(struct shard *shard, struct exec *x, uint64_t micros
     char address[64] = "";
     const struct client *client = x->client;
     if (client && client->carrier) client->carrier->address(client, false, address, sizeof address);
-    slowlog_add(&shard->slowlog, (uint32_t)shard->config->slowlog_max_len, shard->now_ms / 1000, micros, x->argv, x->argc,
-                address, client && client->name ? client->name : "");
+    slowlog_add(&shard->slowlog, (uint32_t)shard->config->slowlog_max_len, shard->now_ms / 1000, micros, x->argv,
+                x->argc, address, client && client->name ? client->name : "");
 }
 
 HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t ticks) {
@@ -63,7 +63,8 @@ HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t tick
         unsigned bucket = 63u - (unsigned)__builtin_clzll(ns);
         stats->histogram[MIN(bucket, HISTOGRAM_BUCKETS - 1u)]++;
     }
-    if (UNLIKELY(ticks >= shard->slow_ticks)) count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
+    if (UNLIKELY(ticks >= shard->slow_ticks))
+        count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
 }
 
 void pipeline_execute(struct shard *shard, struct exec *x) {
@@ -78,11 +79,8 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
 }
 
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
-    struct exec x = {.slot = gather->slot,
-                     .argv = gather->argv,
-                     .argc = gather->argc,
-                     .client = gather->client,
-                     .failed = failed};
+    struct exec x = {
+        .slot = gather->slot, .argv = gather->argv, .argc = gather->argc, .client = gather->client, .failed = failed};
     uint64_t now = shard->host.ticks(shard->host.ctx);
     count_command(shard, &x, now - gather->started_tick);
 }
@@ -111,9 +109,10 @@ static bool looks_like_http(const struct exec *x) {
 }
 
 static COLD void refuse_http(struct shard *shard, struct exec *x) {
-    log_line(shard->log, LOG_LEVEL_WARNING,
-             "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to sherd. This is "
-             "likely due to an attacker attempting to use Cross Protocol Scripting. Connection closed.");
+    log_line(
+        shard->log, LOG_LEVEL_WARNING,
+        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to sherd. This is "
+        "likely due to an attacker attempting to use Cross Protocol Scripting. Connection closed.");
     x->client->flags |= CLIENT_CLOSE_AFTER_REPLY;
 }
 
@@ -121,8 +120,10 @@ static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *
     x->shard = shard;
     switch ((enum reject)q->reject) {
     case REJECT_UNKNOWN:
-        if (looks_like_http(x)) refuse_http(shard, x);
-        else reply_unknown_command(x);
+        if (looks_like_http(x))
+            refuse_http(shard, x);
+        else
+            reply_unknown_command(x);
         break;
     case REJECT_UNKNOWN_SUB: reply_unknown_sub(x); break;
     case REJECT_ARITY: reply_wrong_arity(x); break;
@@ -151,8 +152,10 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     size_t mark = out->len;
     struct exec x;
     fill_exec(&x, q, out);
-    if (LIKELY(q->fate == FATE_LOCAL)) pipeline_execute(shard, &x);
-    else run_reject(shard, q, &x);
+    if (LIKELY(q->fate == FATE_LOCAL))
+        pipeline_execute(shard, &x);
+    else
+        run_reject(shard, q, &x);
     settle_reply(client, out, mark);
     client->reply_size = (uint32_t)MIN(out->len - mark, (size_t)UINT32_MAX);
     if (UNLIKELY(!direct)) reply_queue_hold(&client->replies, mark);
@@ -287,9 +290,12 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     client->queued--;
     client->commands++;
     if (q->slot) client->last_command = q->slot;
-    if (LIKELY(q->fate == FATE_LOCAL || q->fate == FATE_REJECT)) run_local(shard, q);
-    else if (q->fate == FATE_REMOTE) run_remote(shard, q);
-    else run_gather(shard, q);
+    if (LIKELY(q->fate == FATE_LOCAL || q->fate == FATE_REJECT))
+        run_local(shard, q);
+    else if (q->fate == FATE_REMOTE)
+        run_remote(shard, q);
+    else
+        run_gather(shard, q);
     if (UNLIKELY(client->in.len > 0 && client->in.read == client->in.len && client->queued == 0))
         buf_reset(&client->in, 0); /* nothing points there any more, and an idle client pins no memory */
     if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);
@@ -339,8 +345,7 @@ static bool must_pause(const struct shard *shard, const struct queued *q) {
 static bool too_many_outstanding(const struct client *client) {
     uint64_t outstanding = reply_queue_len(&client->replies) + client->queued_remote;
     if (LIKELY(outstanding < 16)) return false;
-    return outstanding + client->queued >= REPLY_QUEUE_MAX ||
-           outstanding * client->reply_size > EXPECTED_OUT_MAX;
+    return outstanding + client->queued >= REPLY_QUEUE_MAX || outstanding * client->reply_size > EXPECTED_OUT_MAX;
 }
 
 /* Why the command just parsed may not join the batch; WAIT_NOTHING: it may. */

@@ -110,8 +110,10 @@ static void reap_table(struct reaper *reaper) {
 
 bool reaper_step(struct reaper *reaper, unsigned units) {
     while (units-- > 0 && !reaper_idle(reaper)) {
-        if (reaper->blocks) reap_block(reaper);
-        else reap_table(reaper);
+        if (reaper->blocks)
+            reap_block(reaper);
+        else
+            reap_table(reaper);
     }
     return !reaper_idle(reaper);
 }

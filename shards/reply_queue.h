@@ -19,7 +19,7 @@ struct reply_place {
     const char *bytes; /* NULL until the reply is there; for held replies an offset (see held_base) plus one */
     size_t len;
     bool held;
-    size_t own_cap; /* not 0: bytes is a block of this size, which belongs to the place */
+    size_t own_cap;          /* not 0: bytes is a block of this size, which belongs to the place */
     struct message *message; /* whose memory bytes points into */
 };
 

@@ -107,8 +107,10 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         q->hash_at = (uint32_t)row->keys[0].first;
         q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
     }
-    if (shard->count == 1) route_single_shard(q);
-    else route_over_shards(shard, q);
+    if (shard->count == 1)
+        route_single_shard(q);
+    else
+        route_over_shards(shard, q);
     if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
     if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
         struct keyspace *keys = shard_db_peek(shard, client->db);

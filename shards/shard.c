@@ -10,11 +10,11 @@
 #include "shards/reaper.h"
 #include <stdatomic.h>
 
-#define TURN_MESSAGES  64               /* per turn, all senders together */
-#define EXPIRE_BATCH   64               /* keys per call */
-#define EXPIRE_CALLS   16               /* calls per turn and database while expired keys are plenty */
-#define REAP_UNITS     2                /* pieces of 1 MiB or 256 entries per turn */
-#define RESIZE_BUCKETS 64               /* per turn, beyond what inserts do by themselves */
+#define TURN_MESSAGES  64 /* per turn, all senders together */
+#define EXPIRE_BATCH   64 /* keys per call */
+#define EXPIRE_CALLS   16 /* calls per turn and database while expired keys are plenty */
+#define REAP_UNITS     2  /* pieces of 1 MiB or 256 entries per turn */
+#define RESIZE_BUCKETS 64 /* per turn, beyond what inserts do by themselves */
 #define CRON_NS        (100 * 1000000ull)
 
 /* One CMD_SLICED command under way. */
@@ -151,8 +151,10 @@ void shard_post(struct shard *shard, struct message *message) {
         return;
     }
     message->next = NULL;
-    if (shard->unsent[to]) shard->unsent_last[to]->next = message;
-    else shard->unsent[to] = message;
+    if (shard->unsent[to])
+        shard->unsent_last[to]->next = message;
+    else
+        shard->unsent[to] = message;
     shard->unsent_last[to] = message;
 }
 
@@ -204,8 +206,10 @@ static void deliver(struct shard *shard, struct message *message) {
 
 static void send_back(struct shard *shard, struct message *message) {
     message->kind = MESSAGE_REPLIES;
-    if (message->from == shard->id) deliver(shard, message);
-    else shard_post(shard, message);
+    if (message->from == shard->id)
+        deliver(shard, message);
+    else
+        shard_post(shard, message);
 }
 
 static void receive(struct shard *shard, struct message *message) {
@@ -307,8 +311,7 @@ static bool expire(struct shard *shard) {
     for (uint32_t i = 0; i < shard->db_count; i++) {
         if (!shard->db[i]) continue;
         bool due = true;
-        for (int call = 0; due && call < EXPIRE_CALLS; call++)
-            due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH);
+        for (int call = 0; due && call < EXPIRE_CALLS; call++) due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH);
         more |= due;
     }
     return more;

@@ -75,12 +75,12 @@ struct shard {
     struct prng prng;
 
     /* time of this turn */
-    uint64_t now_ns;  /* monotonic */
-    uint64_t now_ms;  /* unix time, milliseconds (also shared.now_ms) */
+    uint64_t now_ns; /* monotonic */
+    uint64_t now_ms; /* unix time, milliseconds (also shared.now_ms) */
 
     /* clients */
     struct client *clients_first, *clients_last;
-    struct client *dirty; /* have something in `out` */
+    struct client *dirty;    /* have something in `out` */
     struct buf_pool replies; /* buffers for client.out; the carrier gives them back when they are sent */
     uint32_t client_count;
     uint64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
@@ -89,7 +89,7 @@ struct shard {
     /* other shards */
     struct mailbox *outbox[SHARDS_MAX], *inbox[SHARDS_MAX]; /* NULL at its own place */
     _Atomic uint64_t *pending[SHARDS_MAX]; /* per shard: its inboxes that have something, one bit each */
-    struct message *outgoing[SHARDS_MAX];                   /* being filled in this turn */
+    struct message *outgoing[SHARDS_MAX];  /* being filled in this turn */
     struct message *unsent[SHARDS_MAX], *unsent_last[SHARDS_MAX]; /* the mailbox was full: next turn, in order */
     struct message_pool messages;
     uint64_t to_wake;    /* shards that were posted to in this turn */
@@ -107,8 +107,8 @@ struct shard {
     uint64_t last_tick;  /* when the latest command ended */
     uint64_t started_ms;
     uint64_t next_cron_ns;
-    bool expire_more; /* expired keys are waiting */
-    bool expire_off;  /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    bool expire_more;          /* expired keys are waiting */
+    bool expire_off;           /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct error_stats errors; /* replies by code */
 };
 
@@ -121,7 +121,7 @@ struct shard_options {
     const struct config *config;
     struct log *log;
     struct mailbox *const *outbox, *const *inbox; /* arrays of count */
-    _Atomic uint64_t *const *pending; /* array of count */
+    _Atomic uint64_t *const *pending;             /* array of count */
 };
 /* On the thread that will own it; NULL when out of memory. */
 struct shard *shard_new(const struct shard_options *options);
@@ -139,7 +139,7 @@ HOT_INLINE uint32_t shard_of_slot(uint32_t slot, uint32_t shard_count) {
 HOT_INLINE uint32_t shard_of_key(const struct shard *shard, struct slice key) {
     return shard->count == 1 ? 0 : shard_of_slot(hash_slot(key), shard->count);
 }
-struct keyspace *shard_db(struct shard *shard, uint32_t db); /* creates it when first used; db < db_count */
+struct keyspace *shard_db(struct shard *shard, uint32_t db);            /* creates it when first used; db < db_count */
 struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db); /* NULL when never used */
 
 /* The options changed (shard.config points at new values): what is derived from them is computed again. */
@@ -152,7 +152,7 @@ void shard_start_job(struct shard *shard, struct message *take);
 void shard_unpause(struct shard *shard); /* CLIENT UNPAUSE, or its time is over */
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms);
-bool shard_turn(struct shard *shard); /* true when it has more to do right away */
+bool shard_turn(struct shard *shard);                 /* true when it has more to do right away */
 struct client *shard_next_dirty(struct shard *shard); /* takes it off the list; NULL when none */
 void shard_mark_dirty(struct shard *shard, struct client *client);
 /* 0: do not sleep; UINT64_MAX: until something happens. */

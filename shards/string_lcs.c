@@ -72,8 +72,10 @@ static bool step_back(const struct table *table, size_t *i, size_t *j) {
         (*j)--;
         return true;
     }
-    if (cell(table, *i - 1, *j) > cell(table, *i, *j - 1)) (*i)--;
-    else (*j)--;
+    if (cell(table, *i - 1, *j) > cell(table, *i, *j - 1))
+        (*i)--;
+    else
+        (*j)--;
     return false;
 }
 
@@ -149,8 +151,10 @@ const char *lcs_reply(struct heap *heap, struct slice a, struct slice b, const s
         resp_int(out, length_in_one_row(a, b, table.cells));
     } else {
         fill(&table);
-        if (options->idx) reply_matches(&table, options, resp, out);
-        else reply_sequence(&table, out);
+        if (options->idx)
+            reply_matches(&table, options, resp, out);
+        else
+            reply_sequence(&table, out);
     }
     heap_free(heap, MEM_CLIENT_OUT, table.cells, size);
     return NULL;

@@ -74,8 +74,7 @@ static double find_batched(struct bench *b, uint64_t finds) {
         }
         for (unsigned k = 0; k < 16; k++) ht_prefetch_entry(b->table, hashes[k]);
         for (unsigned k = 0; k < 16; k++)
-            sum += ((const struct entry *)ht_entry(*ht_find(b->table, hashes[k], same, &keys[k])))
-                       ->key;
+            sum += ((const struct entry *)ht_entry(*ht_find(b->table, hashes[k], same, &keys[k])))->key;
     }
     double each = (now_ns() - start) / (double)finds;
     return sum == 1 ? 0 : each;
@@ -95,21 +94,18 @@ static void run(uint64_t count) {
     struct bench b = {.heap = heap_new(), .count = count};
     prng_init(&b.prng, 1);
     b.slab = slab_new(b.heap, MEM_DATA);
-    struct slab *overflow =
-        slab_new(b.heap, MEM_INDEX); /* its own, so that its pages are counted below */
+    struct slab *overflow = slab_new(b.heap, MEM_INDEX); /* its own, so that its pages are counted below */
     b.table = hashtable_new(b.heap, overflow, &type, NULL);
     double start = now_ns();
     for (uint64_t key = 0; key < count; key++) insert(&b, key);
     double insert_ns = (now_ns() - start) / (double)count;
     uint64_t finds = count < 100000 ? 2000000 : 4000000;
-    double dependent = find_dependent(&b, finds), batched = find_batched(&b, finds),
-           absent = find_absent(&b, finds);
+    double dependent = find_dependent(&b, finds), batched = find_batched(&b, finds), absent = find_absent(&b, finds);
     struct hashtable_stats stats;
     hashtable_stats(b.table, &stats);
     double load = (double)count / (double)stats.buckets;
     double bytes =
-        (double)(hashtable_bytes(b.table) + slab_held_bytes(overflow) - slab_used_bytes(overflow)) /
-        (double)count;
+        (double)(hashtable_bytes(b.table) + slab_held_bytes(overflow) - slab_used_bytes(overflow)) / (double)count;
 
     start = now_ns();
     for (uint64_t key = 0; key < count; key++) { /* insertion order, which is random in the table */
@@ -147,15 +143,14 @@ static void bytes_over_sizes(uint64_t largest) {
     for (uint64_t key = 0; key < largest; key++) {
         hashtable_insert(b.table, hash_of(key), (void *)(uintptr_t)(8 + key * 8), 0);
         if (key + 1 != next) continue;
-        double bytes = (double)(hashtable_bytes(b.table) + slab_held_bytes(overflow) -
-                                slab_used_bytes(overflow)) /
-                       (double)next;
+        double bytes =
+            (double)(hashtable_bytes(b.table) + slab_held_bytes(overflow) - slab_used_bytes(overflow)) / (double)next;
         sum += bytes, reads++;
         worst = MAX(worst, bytes), best = MIN(best, bytes);
         next += next / 200;
     }
-    printf("bytes per entry from 100k to %lluk: mean %.2f, best %.2f, worst %.2f\n",
-           (unsigned long long)largest / 1000, sum / reads, best, worst);
+    printf("bytes per entry from 100k to %lluk: mean %.2f, best %.2f, worst %.2f\n", (unsigned long long)largest / 1000,
+           sum / reads, best, worst);
     hashtable_delete(b.table, NULL);
     slab_delete(overflow);
     heap_delete(b.heap);
@@ -163,8 +158,7 @@ static void bytes_over_sizes(uint64_t largest) {
 
 int main(int argc, char **argv) {
     uint64_t largest = argc > 1 ? strtoull(argv[1], NULL, 10) : 4000000;
-    for (uint64_t count = 1000; count < largest; count = count < 1000000 ? count * 1000 : largest)
-        run(count);
+    for (uint64_t count = 1000; count < largest; count = count < 1000000 ? count * 1000 : largest) run(count);
     run(largest);
     bytes_over_sizes(MIN(largest, 4000000ull));
     return 0;

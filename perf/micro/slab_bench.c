@@ -25,8 +25,7 @@ static double resident_bytes(void) {
     return (double)resident * 4096;
 }
 
-static void run(const char *name, struct heap *heap, struct slab *slab, size_t size,
-                size_t blocks) {
+static void run(const char *name, struct heap *heap, struct slab *slab, size_t size, size_t blocks) {
     char **all = malloc(blocks * sizeof *all);
     memset(all, 1, blocks * sizeof *all);
     struct prng prng;

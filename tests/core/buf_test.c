@@ -154,9 +154,12 @@ static void behaves_like_an_array(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(starts_empty_and_allocates_nothing), cmocka_unit_test(appends_and_prints),
-        cmocka_unit_test(reset_keeps_small_memory_only),      cmocka_unit_test(refuses_what_cannot_be_had),
-        cmocka_unit_test(grows_in_few_steps),                 cmocka_unit_test(behaves_like_an_array),
+        cmocka_unit_test(starts_empty_and_allocates_nothing),
+        cmocka_unit_test(appends_and_prints),
+        cmocka_unit_test(reset_keeps_small_memory_only),
+        cmocka_unit_test(refuses_what_cannot_be_had),
+        cmocka_unit_test(grows_in_few_steps),
+        cmocka_unit_test(behaves_like_an_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,18 +66,15 @@ static void refuses(const char *text, const char *why) {
 
 static void set(struct config *config, const char *name, const char *value) {
     struct error error = {0};
-    if (config_set(config, slice_of_cstr(name), slice_of_cstr(value), &error) != ST_OK)
-        fail_msg("%s", error.text);
+    if (config_set(config, slice_of_cstr(name), slice_of_cstr(value), &error) != ST_OK) fail_msg("%s", error.text);
 }
 
 static void set_refuses(const char *name, const char *value, const char *why) {
     struct config config = fresh(), before = config;
     struct error error = {0};
     char text[512];
-    assert_int_not_equal(config_set(&config, slice_of_cstr(name), slice_of_cstr(value), &error),
-                         ST_OK);
-    snprintf(text, sizeof(text), "CONFIG SET failed (possibly related to argument '%s') - %s", name,
-             why);
+    assert_int_not_equal(config_set(&config, slice_of_cstr(name), slice_of_cstr(value), &error), ST_OK);
+    snprintf(text, sizeof(text), "CONFIG SET failed (possibly related to argument '%s') - %s", name, why);
     assert_string_equal(error.text, text);
     assert_memory_equal(&config, &before, sizeof(config));
 }
@@ -123,8 +120,7 @@ static void defaults_parse_and_print_back(void **state) {
         if (!option_parse(option, &copy, &word, 1, ORIGIN_SET, true, why))
             fail_msg("%s '%s': %s", option->name, value, why);
         assert_true(option_same(option, &config, &copy));
-        if (option->type != OPTION_MEMORY && option->type != OPTION_LIMITS)
-            assert_string_equal(value, option->preset);
+        if (option->type != OPTION_MEMORY && option->type != OPTION_LIMITS) assert_string_equal(value, option->preset);
     }
 }
 
@@ -136,15 +132,13 @@ static void defaults_are_redis_s(void **state) {
     assert_string_equal(config.bind.entries[1].address, "::*");
     assert_true(config.bind.entries[1].optional && !config.bind.entries[0].optional);
     assert_true(config.protected_mode);
-    assert_int_equal(config.enable_debug_command,
-                     PERMIT_LOCAL); /* differs from Redis, on purpose */
+    assert_int_equal(config.enable_debug_command, PERMIT_LOCAL); /* differs from Redis, on purpose */
     gets(&config, "save", "save=3600 1 300 100 60 10000\n");
     gets(&config, "proto-max-bulk-len", "proto-max-bulk-len=536870912\n");
     gets(&config, "client-output-buffer-limit",
          "client-output-buffer-limit=normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 "
          "8388608 60\n");
-    gets(&config, "latency-tracking-info-percentiles",
-         "latency-tracking-info-percentiles=50 99 99.9\n");
+    gets(&config, "latency-tracking-info-percentiles", "latency-tracking-info-percentiles=50 99 99.9\n");
 }
 
 static void every_bool_and_number_takes_its_limits(void **state) {
@@ -153,8 +147,7 @@ static void every_bool_and_number_takes_its_limits(void **state) {
     for (unsigned i = 0; i < config_options_count; i++) {
         const struct config_option *option = &config_options[i];
         char value[32], out[CONFIG_VALUE_MAX], why[CONFIG_TEXT_MAX];
-        bool number = option->type == OPTION_INT || option->type == OPTION_I64 ||
-                      option->type == OPTION_MEMORY;
+        bool number = option->type == OPTION_INT || option->type == OPTION_I64 || option->type == OPTION_MEMORY;
         if (!number) continue;
         for (int high = 0; high < 2; high++) {
             snprintf(value, sizeof(value), "%lld", (long long)(high ? option->max : option->min));
@@ -173,45 +166,35 @@ static void every_bool_and_number_takes_its_limits(void **state) {
 
 static void set_refuses_in_redis_s_words(void **state) {
     (void)state;
-    set_refuses("tcp-keepalive", "2147483648",
-                "argument must be between 0 and 2147483647 inclusive");
+    set_refuses("tcp-keepalive", "2147483648", "argument must be between 0 and 2147483647 inclusive");
     set_refuses("timeout", "-1", "argument must be between 0 and 2147483647 inclusive");
     set_refuses("maxclients", "0", "argument must be between 1 and 4294967295 inclusive");
-    set_refuses("slowlog-log-slower-than", "-2",
-                "argument must be between -1 and 9223372036854775807 inclusive");
+    set_refuses("slowlog-log-slower-than", "-2", "argument must be between -1 and 9223372036854775807 inclusive");
     set_refuses("databases", "17", "can't set immutable config");
     set_refuses("maxmemory", "abc", "argument must be a memory value");
     set_refuses("maxmemory", "-1", "argument must be a memory value");
-    set_refuses("proto-max-bulk-len", "100",
-                "argument must be between 1048576 and 536870912 inclusive");
-    set_refuses("proto-max-bulk-len", "536870913",
-                "argument must be between 1048576 and 536870912 inclusive");
-    set_refuses("client-query-buffer-limit", "4gb",
-                "argument must be between 1048576 and 3221225472 inclusive");
-    set_refuses("appendfsync", "foo",
-                "argument(s) must be one of the following: everysec, always, no");
-    set_refuses(
-        "maxmemory-policy", "foo",
-        "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, "
-        "volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction");
+    set_refuses("proto-max-bulk-len", "100", "argument must be between 1048576 and 536870912 inclusive");
+    set_refuses("proto-max-bulk-len", "536870913", "argument must be between 1048576 and 536870912 inclusive");
+    set_refuses("client-query-buffer-limit", "4gb", "argument must be between 1048576 and 3221225472 inclusive");
+    set_refuses("appendfsync", "foo", "argument(s) must be one of the following: everysec, always, no");
+    set_refuses("maxmemory-policy", "foo",
+                "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, "
+                "volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction");
     set_refuses("appendonly", "maybe", "argument must be 'yes' or 'no'");
     set_refuses("hash-max-listpack-entries", "", "argument couldn't be parsed into an integer");
     set_refuses("lfu-log-factor", "1kb", "argument couldn't be parsed into an integer");
     set_refuses("save", "900 1 300", "Invalid save parameters");
     set_refuses("save", "0 1", "Invalid save parameters");
     set_refuses("save", "900 a", "Invalid save parameters");
-    set_refuses("client-output-buffer-limit", "normal 0 0",
-                "Wrong number of arguments in buffer limit configuration.");
+    set_refuses("client-output-buffer-limit", "normal 0 0", "Wrong number of arguments in buffer limit configuration.");
     set_refuses("client-output-buffer-limit", "master 0 0 0",
                 "Invalid client class specified in buffer limit configuration.");
     set_refuses("client-output-buffer-limit", "normal 1mb 0 -1",
                 "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
-    set_refuses("notify-keyspace-events", "KEQ",
-                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    set_refuses("notify-keyspace-events", "KEQ", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     set_refuses("latency-tracking-info-percentiles", "50 101",
                 "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
-    set_refuses("latency-tracking-info-percentiles", "a",
-                "Invalid latency-tracking-info-percentiles parameters");
+    set_refuses("latency-tracking-info-percentiles", "a", "Invalid latency-tracking-info-percentiles parameters");
     set_refuses("maxmemory-clients", "500%", "percentage argument must be less or equal to 100");
     set_refuses("maxmemory-clients", "-1", "argument must be a memory or percent value");
     set_refuses("DIR", "/tmp", "can't set protected config");
@@ -220,16 +203,13 @@ static void set_refuses_in_redis_s_words(void **state) {
 
 static void set_knows_parameters_only(void **state) {
     (void)state;
-    static const char *const names[] = {"nosuch",     "user",    "rename-command",
-                                        "loadmodule", "include", ""};
+    static const char *const names[] = {"nosuch", "user", "rename-command", "loadmodule", "include", ""};
     struct config config = fresh();
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct error error;
         char text[512];
-        assert_int_equal(config_set(&config, slice_of_cstr(names[i]), SLICE("x"), &error),
-                         ST_NOT_FOUND);
-        snprintf(text, sizeof(text), "Unknown option or number of arguments for CONFIG SET - '%s'",
-                 names[i]);
+        assert_int_equal(config_set(&config, slice_of_cstr(names[i]), SLICE("x"), &error), ST_NOT_FOUND);
+        snprintf(text, sizeof(text), "Unknown option or number of arguments for CONFIG SET - '%s'", names[i]);
         assert_string_equal(error.text, text);
     }
 }
@@ -241,14 +221,11 @@ static void set_is_all_or_nothing(void **state) {
     struct config_pair bad[] = {{SLICE("hz"), SLICE("7")}, {SLICE("Timeout"), SLICE("x")}};
     assert_int_equal(config_set_many(&config, bad, 2, false, &error), ST_INVALID);
     assert_memory_equal(&config, &before, sizeof(config));
-    assert_string_equal(
-        error.text,
-        "CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't "
-        "be parsed into an integer");
+    assert_string_equal(error.text, "CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't "
+                                    "be parsed into an integer");
     struct config_pair twice[] = {{SLICE("hz"), SLICE("7")}, {SLICE("hz"), SLICE("8")}};
     assert_int_equal(config_set_many(&config, twice, 2, false, &error), ST_INVALID);
-    assert_string_equal(
-        error.text, "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter");
+    assert_string_equal(error.text, "CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter");
     struct config_pair good[] = {{SLICE("hz"), SLICE("7")},
                                  {SLICE("hash-max-listpack-value"), SLICE("1")},
                                  {SLICE("hash-max-ziplist-value"), SLICE("2kb")}};
@@ -289,8 +266,7 @@ static void values_print_as_redis_prints_them(void **state) {
     set(&config, "notify-keyspace-events", "mnxE");
     gets(&config, "notify-keyspace-events", "notify-keyspace-events=xnEm\n");
     set(&config, "latency-tracking-info-percentiles", "50 99.99 12.345");
-    gets(&config, "latency-tracking-info-percentiles",
-         "latency-tracking-info-percentiles=50 99.99 12.345\n");
+    gets(&config, "latency-tracking-info-percentiles", "latency-tracking-info-percentiles=50 99.99 12.345\n");
     set(&config, "latency-tracking-info-percentiles", "");
     gets(&config, "latency-tracking-info-percentiles", "latency-tracking-info-percentiles=\n");
     set(&config, "save", "");
@@ -310,15 +286,11 @@ static void too_much_is_refused_not_cut(void **state) {
     struct error error;
     static char word[CONFIG_UNUSED_BYTES + 10];
     memset(word, 'x', sizeof(word) - 1);
-    assert_int_equal(config_set(&config, SLICE("requirepass"), slice_of_cstr(word), &error),
-                     ST_INVALID);
+    assert_int_equal(config_set(&config, SLICE("requirepass"), slice_of_cstr(word), &error), ST_INVALID);
     assert_non_null(strstr(error.text, "argument is longer than 511 bytes"));
-    assert_int_equal(config_set(&config, SLICE("masterauth"), slice_of_cstr(word), &error),
-                     ST_INVALID);
-    assert_int_equal(config_set(&config, SLICE("requirepass"), slice_of("a\0b", 3), &error),
-                     ST_INVALID);
-    refuses("bind a b c d e f g h i j k l m n o p q",
-            "t.conf:1: 'bind': Too many bind addresses specified.");
+    assert_int_equal(config_set(&config, SLICE("masterauth"), slice_of_cstr(word), &error), ST_INVALID);
+    assert_int_equal(config_set(&config, SLICE("requirepass"), slice_of("a\0b", 3), &error), ST_INVALID);
+    refuses("bind a b c d e f g h i j k l m n o p q", "t.conf:1: 'bind': Too many bind addresses specified.");
     for (int i = 0; i < CONFIG_SAVE_MAX; i++) accepts(&config, "save 1 1");
     assert_int_equal(parse(&config, "save 1 1", &error), ST_INVALID);
 }
@@ -351,8 +323,7 @@ static void unused_options_are_remembered(void **state) {
     gets(&config, "masterauth", "masterauth=longer than before\n");
     gets(&config, "primaryauth", "primaryauth=longer than before\n");
     gets(&config, "rdbcompression", "rdbcompression=no\n");
-    for (int i = 0; i < 2000; i++)
-        set(&config, "masterauth", i % 2 ? "short" : "a longer one again");
+    for (int i = 0; i < 2000; i++) set(&config, "masterauth", i % 2 ? "short" : "a longer one again");
     config_check(&config);
 }
 
@@ -361,8 +332,7 @@ static void unused_options_are_remembered(void **state) {
 static void lines_split_as_in_redis(void **state) {
     (void)state;
     struct config config = fresh();
-    accepts(&config,
-            "  # comment\n\n\t\r\n  TIMEOUT   7\t\r\n\"requirepass\" \"a\\x41\\n\\\"\\q\"");
+    accepts(&config, "  # comment\n\n\t\r\n  TIMEOUT   7\t\r\n\"requirepass\" \"a\\x41\\n\\\"\\q\"");
     assert_int_equal(config.timeout, 7);
     assert_string_equal(config.requirepass, "aA\n\"q");
     accepts(&config, "requirepass 'it\\'s \\n'");
@@ -377,10 +347,8 @@ static void lines_split_as_in_redis(void **state) {
     refuses("port 1 2", "t.conf:1: 'port': wrong number of arguments");
     refuses("maxmemory", "t.conf:1: 'maxmemory': wrong number of arguments");
     refuses("port 70000", "t.conf:1: 'port': argument must be between 0 and 65535 inclusive");
-    refuses("unixsocketperm 999",
-            "t.conf:1: 'unixsocketperm': argument couldn't be parsed as an octal number");
-    refuses("databases 0",
-            "t.conf:1: 'databases': argument must be between 1 and 65536 inclusive");
+    refuses("unixsocketperm 999", "t.conf:1: 'unixsocketperm': argument couldn't be parsed as an octal number");
+    refuses("databases 0", "t.conf:1: 'databases': argument must be between 1 and 65536 inclusive");
     refuses("threads 65", "t.conf:1: 'threads': argument must be between 0 and 64 inclusive");
     refuses("cluster-enabled yes",
             "t.conf:1: 'cluster-enabled': argument must be 'no': this version has no cluster mode");
@@ -410,8 +378,7 @@ static void hostile_lines_do_no_harm(void **state) {
         char *line = malloc(12); /* exact size, so that a sanitizer sees a read too far */
         size_t len = (size_t)(i % 12) + 1;
         line = realloc(line, len);
-        for (size_t k = 0; k < len; k++)
-            line[k] = alphabet[(seed = seed * 1103515245 + 12345) / 65536 % 15];
+        for (size_t k = 0; k < len; k++) line[k] = alphabet[(seed = seed * 1103515245 + 12345) / 65536 % 15];
         if (!line_split(slice_of(line, len), &split)) assert_true(split.count <= len);
         free(line);
     }
@@ -425,14 +392,12 @@ static void hostile_lines_do_no_harm(void **state) {
 static void repeated_lines_add_or_replace(void **state) {
     (void)state;
     struct config config = fresh();
-    accepts(&config,
-            "save 900 1\nsave 300 10 60 5\nbind 1.1.1.1\nbind 127.0.0.1 -::1\n"
-            "client-output-buffer-limit normal 1 2 3\nclient-output-buffer-limit pubsub 1mb 2 3");
+    accepts(&config, "save 900 1\nsave 300 10 60 5\nbind 1.1.1.1\nbind 127.0.0.1 -::1\n"
+                     "client-output-buffer-limit normal 1 2 3\nclient-output-buffer-limit pubsub 1mb 2 3");
     gets(&config, "save", "save=900 1 300 10 60 5\n");
     gets(&config, "bind", "bind=127.0.0.1 -::1\n");
-    gets(
-        &config, "client-output-buffer-limit",
-        "client-output-buffer-limit=normal 1 2 3 slave 268435456 67108864 60 pubsub 1048576 2 3\n");
+    gets(&config, "client-output-buffer-limit",
+         "client-output-buffer-limit=normal 1 2 3 slave 268435456 67108864 60 pubsub 1048576 2 3\n");
     accepts(&config, "save \"\"\nsave 60 5");
     gets(&config, "save", "save=60 5\n");
     accepts(&config, "bind \"\"");
@@ -441,11 +406,9 @@ static void repeated_lines_add_or_replace(void **state) {
 
 static void unknown_words_get_a_suggestion(void **state) {
     (void)state;
-    refuses("hz 10\n\napendonly yes",
-            "t.conf:3: unknown option 'apendonly'; did you mean 'appendonly'?");
+    refuses("hz 10\n\napendonly yes", "t.conf:3: unknown option 'apendonly'; did you mean 'appendonly'?");
     refuses("prot 1", "t.conf:1: unknown option 'prot'; did you mean 'port'?");
-    refuses("slave-readonly yes",
-            "t.conf:1: unknown option 'slave-readonly'; did you mean 'slave-read-only'?");
+    refuses("slave-readonly yes", "t.conf:1: unknown option 'slave-readonly'; did you mean 'slave-read-only'?");
     refuses("completely-different 1", "t.conf:1: unknown option 'completely-different'");
     assert_null(config_suggest(SLICE("")));
     assert_string_equal(config_suggest(SLICE("MAXMEMROY")), "maxmemory");
@@ -454,8 +417,7 @@ static void unknown_words_get_a_suggestion(void **state) {
 
 static enum status include_itself(void *ctx, struct config *config, const char *pattern, int depth,
                                   struct error *error) {
-    struct config_source source = {
-        .file = pattern, .depth = depth, .include = include_itself, .ctx = ctx};
+    struct config_source source = {.file = pattern, .depth = depth, .include = include_itself, .ctx = ctx};
     ++*(int *)ctx;
     return config_parse_text(config, SLICE("timeout 3\ninclude again"), &source, error);
 }
@@ -466,8 +428,7 @@ static void includes_have_an_end(void **state) {
     struct error error;
     int calls = 0;
     struct config_source source = {.file = "t.conf", .include = include_itself, .ctx = &calls};
-    assert_int_equal(config_parse_text(&config, SLICE("include 'a b'"), &source, &error),
-                     ST_INVALID);
+    assert_int_equal(config_parse_text(&config, SLICE("include 'a b'"), &source, &error), ST_INVALID);
     assert_int_equal(calls, CONFIG_INCLUDE_DEPTH - 1);
     assert_string_equal(error.text, "again:2: files include each other more than 16 deep");
 }
@@ -478,11 +439,9 @@ static void one_warning_per_idle_option(void **state) {
     size_t count;
     warnings_of(&config, &count);
     assert_int_equal(count, 0);
-    accepts(
-        &config,
-        "appendonly no\nsave \"\"\nmaxmemory 0\nappendfsync always\nport 1\nreplica-read-only yes\n"
-        "maxmemory-policy allkeys-lru\nmaxmemory-samples 10\nlazyfree-lazy-user-del yes\n"
-        "set-proc-title no\nrdbcompression yes\noom-score-adj-values 0 200 800");
+    accepts(&config, "appendonly no\nsave \"\"\nmaxmemory 0\nappendfsync always\nport 1\nreplica-read-only yes\n"
+                     "maxmemory-policy allkeys-lru\nmaxmemory-samples 10\nlazyfree-lazy-user-del yes\n"
+                     "set-proc-title no\nrdbcompression yes\noom-score-adj-values 0 200 800");
     warnings_of(&config, &count);
     assert_int_equal(count, 0);
     /* The default, said aloud. */
@@ -496,15 +455,12 @@ static void one_warning_per_idle_option(void **state) {
     }
     warnings_of(&config, &count);
     assert_int_equal(count, 0);
-    accepts(
-        &config,
-        "appendonly yes\nsave 900 1\nsave 60 1\nmaxmemory 1gb\ndaemonize yes\nrdbcompression yes\n"
-        "rdbcompression no\nloadmodule a.so\nloadmodule b.so\nuser alice on\nuser bob off\n"
-        "rename-command FLUSHALL \"\"\ntls-port 6380\nreplicaof 1.2.3.4 6379");
+    accepts(&config, "appendonly yes\nsave 900 1\nsave 60 1\nmaxmemory 1gb\ndaemonize yes\nrdbcompression yes\n"
+                     "rdbcompression no\nloadmodule a.so\nloadmodule b.so\nuser alice on\nuser bob off\n"
+                     "rename-command FLUSHALL \"\"\ntls-port 6380\nreplicaof 1.2.3.4 6379");
     const char *text = warnings_of(&config, &count);
     assert_int_equal(count, 10);
-    assert_non_null(
-        strstr(text, "option 'appendonly' is set to 'yes' but has no effect in this version: "));
+    assert_non_null(strstr(text, "option 'appendonly' is set to 'yes' but has no effect in this version: "));
     assert_non_null(strstr(text, "option 'rdbcompression' is accepted but not used: "));
     char warning[CONFIG_TEXT_MAX];
     assert_true(config_warning(&config, SLICE("slaveof"), warning));
@@ -522,8 +478,8 @@ static void one_warning_per_idle_option(void **state) {
 
 /* --- the command line --- */
 
-static enum status run_line(struct config *config, struct config_arguments *arguments,
-                            struct error *error, const char *const *argv) {
+static enum status run_line(struct config *config, struct config_arguments *arguments, struct error *error,
+                            const char *const *argv) {
     int argc = 0;
     while (argv[argc]) argc++;
     char **words = (char **)(uintptr_t)argv;
@@ -534,8 +490,7 @@ static enum status run_line(struct config *config, struct config_arguments *argu
     return config_parse_arguments(config, argc, words, arguments->options_begin, error);
 }
 
-#define COMMAND_LINE(...)                                                                          \
-    run_line(&config, &arguments, &error, (const char *const[]){"sherd", __VA_ARGS__})
+#define COMMAND_LINE(...) run_line(&config, &arguments, &error, (const char *const[]){"sherd", __VA_ARGS__})
 
 static void command_line_as_in_redis(void **state) {
     (void)state;
@@ -544,8 +499,7 @@ static void command_line_as_in_redis(void **state) {
     struct error error;
     assert_int_equal(COMMAND_LINE(NULL), ST_OK);
     assert_null(arguments.file);
-    assert_int_equal(
-        COMMAND_LINE("f.conf", "--save", "", "--port", "6380", "--appendonly", "no", NULL), ST_OK);
+    assert_int_equal(COMMAND_LINE("f.conf", "--save", "", "--port", "6380", "--appendonly", "no", NULL), ST_OK);
     assert_string_equal(arguments.file, "f.conf");
     assert_int_equal(config.port, 6380);
     gets(&config, "save", "save=\n");
@@ -557,8 +511,7 @@ static void command_line_as_in_redis(void **state) {
     assert_int_equal(COMMAND_LINE("--save", "--port", "1", NULL), ST_OK);
     gets(&config, "save", "save=\n");
     assert_int_equal(config.port, 1);
-    assert_int_equal(COMMAND_LINE("--port=7", "--requirepass=", "--bind=127.0.0.1 ::1", NULL),
-                     ST_OK);
+    assert_int_equal(COMMAND_LINE("--port=7", "--requirepass=", "--bind=127.0.0.1 ::1", NULL), ST_OK);
     assert_int_equal(config.port, 7);
     gets(&config, "bind", "bind=127.0.0.1 ::1\n");
     assert_int_equal(COMMAND_LINE("--requirepass", "--foo=1", "--port", "8", NULL), ST_OK);
@@ -577,16 +530,14 @@ static void command_line_mistakes_are_named(void **state) {
     assert_int_equal(COMMAND_LINE("--port", NULL), ST_INVALID);
     assert_string_equal(error.text, "command line: 'port': wrong number of arguments");
     assert_int_equal(COMMAND_LINE("--port", "abc", NULL), ST_INVALID);
-    assert_string_equal(error.text,
-                        "command line: 'port': argument couldn't be parsed into an integer");
+    assert_string_equal(error.text, "command line: 'port': argument couldn't be parsed into an integer");
     assert_int_equal(COMMAND_LINE("--port=1", "x", NULL), ST_INVALID);
     assert_string_equal(error.text, "command line: 'x' belongs to no option");
     assert_int_equal(COMMAND_LINE("a.conf", "b.conf", NULL), ST_INVALID);
     assert_int_equal(COMMAND_LINE("-p", "1", NULL), ST_INVALID);
     assert_string_equal(error.text, "command line: unknown option '-p'; try --help");
     assert_int_equal(COMMAND_LINE("--", NULL), ST_INVALID);
-    assert_int_equal(COMMAND_LINE("", NULL),
-                     ST_OK); /* an empty file name: the reader will say so */
+    assert_int_equal(COMMAND_LINE("", NULL), ST_OK); /* an empty file name: the reader will say so */
 }
 
 static void help_and_version_are_actions(void **state) {
@@ -600,21 +551,18 @@ static void help_and_version_are_actions(void **state) {
     assert_int_equal(COMMAND_LINE("-v", "--port", "x", NULL), ST_OK);
     assert_int_equal(arguments.action, CONFIG_VERSION);
     config_help(collect, &sink);
-    for (unsigned i = 0; i < option_count(); i++)
-        assert_non_null(strstr(sink.text, option_at(i)->name));
+    for (unsigned i = 0; i < option_count(); i++) assert_non_null(strstr(sink.text, option_at(i)->name));
     assert_non_null(strstr(sink.text, "--threads  (number 0..64; default 0) [start]\n"));
-    assert_non_null(
-        strstr(sink.text, "--loglevel  (debug|verbose|notice|warning|nothing; default notice)\n"));
+    assert_non_null(strstr(sink.text, "--loglevel  (debug|verbose|notice|warning|nothing; default notice)\n"));
 }
 
 /* --- CONFIG REWRITE --- */
 
 static void rewrite_keeps_what_is_true(void **state) {
     (void)state;
-    const char *text =
-        "# my server\n  hz   20  \n\nmaxmemory 1024mb\nsave 900 1\nsave 300 10\ninclude "
-        "other.conf\n"
-        "user alice on\nnosuch thing\nrdbcompression no\n# end without newline\nport 7000";
+    const char *text = "# my server\n  hz   20  \n\nmaxmemory 1024mb\nsave 900 1\nsave 300 10\ninclude "
+                       "other.conf\n"
+                       "user alice on\nnosuch thing\nrdbcompression no\n# end without newline\nport 7000";
     struct config config = fresh();
     accepts(&config, "hz 20\nmaxmemory 1gb\nsave 900 1\nsave 300 10\nrdbcompression no\nport 7000");
     rewrites(&config, text, text);
@@ -625,9 +573,8 @@ static void rewrite_keeps_what_is_true(void **state) {
 static void rewrite_changes_in_place_and_appends(void **state) {
     (void)state;
     struct config config = fresh();
-    accepts(&config,
-            "hz 20\nport 7391\nsave 900 1\nsave 300 10\nclient-output-buffer-limit normal 1 2 3\n"
-            "hash-max-ziplist-entries 100\nloglevel debug");
+    accepts(&config, "hz 20\nport 7391\nsave 900 1\nsave 300 10\nclient-output-buffer-limit normal 1 2 3\n"
+                     "hash-max-ziplist-entries 100\nloglevel debug");
     set(&config, "hz", "12");
     set(&config, "save", "60 5");
     set(&config, "hash-max-listpack-entries", "101");
@@ -691,8 +638,7 @@ static void rewrite_reads_back(void **state) {
         default: break;
         }
         struct slice word = slice_of_cstr(value);
-        if (!option_apply(i, &config, &word, 1, ORIGIN_SET, why))
-            fail_msg("%s: %s", option->name, why);
+        if (!option_apply(i, &config, &word, 1, ORIGIN_SET, why)) fail_msg("%s: %s", option->name, why);
     }
     config_rewrite_text(&config, SLICE("# old\nport 1\n"), collect, &sink);
     struct config back = fresh();

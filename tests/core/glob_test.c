@@ -22,7 +22,7 @@ struct row {
     bool match;
 };
 
-#define ROW(pattern, text, match)                                                                  \
+#define ROW(pattern, text, match)                                                                                      \
     { SLICE_INIT(pattern), SLICE_INIT(text), match }
 
 /* The slices lie in exact heap blocks, so that the address sanitizer sees a read beyond them. */
@@ -44,8 +44,7 @@ static void check_rows(const struct row *rows, size_t count, bool nocase) {
     for (size_t i = 0; i < count; i++) {
         const struct row *r = &rows[i];
         if (matches(r->pattern, r->text, nocase) != r->match) {
-            fail_msg("'%.*s' and '%.*s'", (int)r->pattern.len, r->pattern.ptr, (int)r->text.len,
-                     r->text.ptr);
+            fail_msg("'%.*s' and '%.*s'", (int)r->pattern.len, r->pattern.ptr, (int)r->text.len, r->text.ptr);
         }
     }
 }
@@ -95,8 +94,7 @@ static void plain_and_wild(void **state) {
 static void empty_text(void **state) {
     (void)state;
     static const struct row rows[] = {
-        ROW("*", "", false),  ROW("**", "", false), ROW("[^]", "", false),
-        ROW("[]", "", false), ROW("\\", "", false),
+        ROW("*", "", false), ROW("**", "", false), ROW("[^]", "", false), ROW("[]", "", false), ROW("\\", "", false),
     };
     check_rows(rows, ARRAY_LEN(rows), false);
     assert_true(glob_match(slice_of(NULL, 0), slice_of(NULL, 0), false));
@@ -106,32 +104,20 @@ static void empty_text(void **state) {
 static void classes(void **state) {
     (void)state;
     static const struct row rows[] = {
-        ROW("[abc]", "b", true),
-        ROW("[abc]", "d", false),
-        ROW("[a-c]", "b", true),
-        ROW("[a-c]", "d", false),
-        ROW("[c-a]", "b", true),
-        ROW("[^a-c]", "b", false),
-        ROW("[^a-c]", "d", true),
-        ROW("[a^]", "^", true),
-        ROW("[a-cx-z]y", "yy", true),
-        ROW("[]", "]", false),
-        ROW("[]a]", "a]", false),
-        ROW("[^]a]", "xa]", true),
-        ROW("[\\]]", "]", true),
-        ROW("[\\]", "\\", false), /* the ']' is quoted, the class is {]} and open */
-        ROW("[\\]", "]", true),
-        ROW("[\\^a]", "^", true),
-        ROW("[\\a-c]", "b", false), /* 'a' quoted, then '-', then 'c' */
-        ROW("[\\a-c]", "-", true),
-        ROW("[a-\\]]", "\\]", true), /* the range ends with the backslash */
-        ROW("[a-]", "]", true),      /* a range from 'a' to ']', and no end */
-        ROW("[a-]", "_", true),
-        ROW("[a-]", "-", false),
-        ROW("[-a]", "-", true),
-        ROW("[*?]", "*", true),
-        ROW("[*?]", "x", false),
-        ROW("x[ab]*", "xbcd", true),
+        ROW("[abc]", "b", true),      ROW("[abc]", "d", false),
+        ROW("[a-c]", "b", true),      ROW("[a-c]", "d", false),
+        ROW("[c-a]", "b", true),      ROW("[^a-c]", "b", false),
+        ROW("[^a-c]", "d", true),     ROW("[a^]", "^", true),
+        ROW("[a-cx-z]y", "yy", true), ROW("[]", "]", false),
+        ROW("[]a]", "a]", false),     ROW("[^]a]", "xa]", true),
+        ROW("[\\]]", "]", true),      ROW("[\\]", "\\", false), /* the ']' is quoted, the class is {]} and open */
+        ROW("[\\]", "]", true),       ROW("[\\^a]", "^", true),
+        ROW("[\\a-c]", "b", false),                                /* 'a' quoted, then '-', then 'c' */
+        ROW("[\\a-c]", "-", true),    ROW("[a-\\]]", "\\]", true), /* the range ends with the backslash */
+        ROW("[a-]", "]", true),                                    /* a range from 'a' to ']', and no end */
+        ROW("[a-]", "_", true),       ROW("[a-]", "-", false),
+        ROW("[-a]", "-", true),       ROW("[*?]", "*", true),
+        ROW("[*?]", "x", false),      ROW("x[ab]*", "xbcd", true),
         ROW("*[ab]x", "zzax", true),
     };
     check_rows(rows, ARRAY_LEN(rows), false);
@@ -140,14 +126,12 @@ static void classes(void **state) {
 static void unfinished(void **state) {
     (void)state;
     static const struct row rows[] = {
-        ROW("[", "a", false),     ROW("[", "[", false),      ROW("[^", "a", true),
-        ROW("a[^", "ab", true),   ROW("[abc", "c", true),    ROW("[abc", "d", false),
-        ROW("[a-", "a", true),    ROW("[a-", "-", true),     ROW("[a-", "b", false),
-        ROW("[a-c", "b", true),   ROW("[\\", "\\", true),    ROW("[^abc", "x", true),
-        ROW("\\", "\\", true),    ROW("a\\", "a\\", true),   ROW("*\\", "ab\\", true),
-        ROW("\\*", "*", true),    ROW("\\*", "a", false),    ROW("\\\\", "\\", true),
-        ROW("\\a", "a", true),    ROW("\\[a]", "[a]", true), ROW("[abc*", "*", true),
-        ROW("[ab*", "ab", false),
+        ROW("[", "a", false),    ROW("[", "[", false),     ROW("[^", "a", true),     ROW("a[^", "ab", true),
+        ROW("[abc", "c", true),  ROW("[abc", "d", false),  ROW("[a-", "a", true),    ROW("[a-", "-", true),
+        ROW("[a-", "b", false),  ROW("[a-c", "b", true),   ROW("[\\", "\\", true),   ROW("[^abc", "x", true),
+        ROW("\\", "\\", true),   ROW("a\\", "a\\", true),  ROW("*\\", "ab\\", true), ROW("\\*", "*", true),
+        ROW("\\*", "a", false),  ROW("\\\\", "\\", true),  ROW("\\a", "a", true),    ROW("\\[a]", "[a]", true),
+        ROW("[abc*", "*", true), ROW("[ab*", "ab", false),
     };
     check_rows(rows, ARRAY_LEN(rows), false);
 }
@@ -155,9 +139,8 @@ static void unfinished(void **state) {
 static void high_bytes_are_negative_in_ranges(void **state) {
     (void)state;
     static const struct row rows[] = {
-        ROW("[\x80-\xff]", "\x90", true), ROW("[\x01-\x80]", "\x02", false),
-        ROW("[\x01-\x80]", "\xff", true), ROW("[\x01-\x80]", "\x01", true),
-        ROW("[\x01-\x80]", "\0", true),   ROW("\xc3?", "\xc3\xa9", true),
+        ROW("[\x80-\xff]", "\x90", true), ROW("[\x01-\x80]", "\x02", false), ROW("[\x01-\x80]", "\xff", true),
+        ROW("[\x01-\x80]", "\x01", true), ROW("[\x01-\x80]", "\0", true),    ROW("\xc3?", "\xc3\xa9", true),
     };
     check_rows(rows, ARRAY_LEN(rows), false);
 }
@@ -273,8 +256,7 @@ static bool fits(const struct part *parts, size_t count, struct slice text) {
     if (count == 0) return text.len == 0;
     if (parts->star) {
         for (size_t taken = 0; taken <= text.len; taken++) {
-            if (fits(parts + 1, count - 1, slice_of(text.ptr + taken, text.len - taken)))
-                return true;
+            if (fits(parts + 1, count - 1, slice_of(text.ptr + taken, text.len - taken))) return true;
         }
         return false;
     }
@@ -300,23 +282,20 @@ static void agrees_with_the_reference(void **state) {
     print_message("SHERD_SEED=%" PRIu64 "\n", seed);
     struct prng prng;
     prng_init(&prng, seed);
-    static const char *const pattern_letters[] = {"ab*", "aAbB*?", "abcB[]^-\\*?",
-                                                  "a-c[]^\\\x80\xff*"};
+    static const char *const pattern_letters[] = {"ab*", "aAbB*?", "abcB[]^-\\*?", "a-c[]^\\\x80\xff*"};
     static const char *const text_letters[] = {"ab", "aAbB", "abcB[]^-\\*?", "abc]\x80\x90\xff"};
     size_t matched = 0;
     for (int round = 0; round < 400000; round++) {
         char pattern_bytes[PARTS_MAX], text_bytes[10];
         size_t letters = (size_t)prng_below(&prng, ARRAY_LEN(pattern_letters));
-        struct slice pattern =
-            random_text(&prng, pattern_letters[letters], pattern_bytes, sizeof pattern_bytes - 4);
-        struct slice text =
-            random_text(&prng, text_letters[letters], text_bytes, sizeof text_bytes);
+        struct slice pattern = random_text(&prng, pattern_letters[letters], pattern_bytes, sizeof pattern_bytes - 4);
+        struct slice text = random_text(&prng, text_letters[letters], text_bytes, sizeof text_bytes);
         bool nocase = prng_below(&prng, 2) != 0;
         bool expected = reference(pattern, text, nocase);
         matched += expected;
         if (matches(pattern, text, nocase) != expected) {
-            fail_msg("'%.*s' and '%.*s', nocase %d: expected %d", (int)pattern.len, pattern.ptr,
-                     (int)text.len, text.ptr, nocase, expected);
+            fail_msg("'%.*s' and '%.*s', nocase %d: expected %d", (int)pattern.len, pattern.ptr, (int)text.len,
+                     text.ptr, nocase, expected);
         }
     }
     assert_true(matched > 4000); /* the comparison is not about mismatches only */

@@ -168,8 +168,7 @@ static void scan_step(struct world *w) {
     for (uint32_t i = 0; i < w->count; i++) {
         struct entry *e = w->live[i];
         if (e->scan > w->scan) continue;
-        if (e->seen == 0)
-            fail_msg("scan %u missed hash %016llx", w->scan, (unsigned long long)e->hash);
+        if (e->seen == 0) fail_msg("scan %u missed hash %016llx", w->scan, (unsigned long long)e->hash);
     }
 }
 
@@ -190,9 +189,8 @@ static void expire(struct world *w) {
     bool more = true;
     for (unsigned rounds = 0; more; rounds++) {
         assert_true(rounds < 10 * w->limit + 100);
-        size_t found =
-            hashtable_due(w->table, w->now_s, &w->due_cursor, 1 + (unsigned)prng_below(&w->prng, 5),
-                          out, 1 + prng_below(&w->prng, 20), &more);
+        size_t found = hashtable_due(w->table, w->now_s, &w->due_cursor, 1 + (unsigned)prng_below(&w->prng, 5), out,
+                                     1 + prng_below(&w->prng, 20), &more);
         for (size_t i = 0; i < found; i++) {
             struct entry *e = out[i];
             assert_true(e->live && e->deadline != 0 && e->deadline <= w->now_s);
@@ -263,8 +261,7 @@ static void model(uint64_t seed, uint32_t limit, int hashes, unsigned ops) {
             hashtable_check(w.table);
             scan_at_rest(&w);
             if (prng_below(&w.prng, 6) == 0) drain(&w);
-            if (prng_below(&w.prng, 8) == 0)
-                hashtable_expect(w.table, prng_below(&w.prng, 2 * limit));
+            if (prng_below(&w.prng, 8) == 0) hashtable_expect(w.table, prng_below(&w.prng, 2 * limit));
         }
         change(&w, bias);
         if (prng_below(&w.prng, 4) == 0) scan_step(&w);
@@ -292,11 +289,7 @@ static void model_large(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         printf("seed %llu\n", (unsigned long long)seed);
-        model(seed, 60000,
-              seed == 4   ? CLUSTERS
-              : seed == 5 ? BORDERS
-                          : GOOD,
-              seed == 5 ? 30000 : 300000);
+        model(seed, 60000, seed == 4 ? CLUSTERS : seed == 5 ? BORDERS : GOOD, seed == 5 ? 30000 : 300000);
     }
 }
 
@@ -396,8 +389,7 @@ static void deduction(void **state) {
             undecided += i % 5 != 0;
             continue;
         }
-        if (index != ht_index(hash, next))
-            fail_msg("%llu of %llu", (unsigned long long)bucket, (unsigned long long)n);
+        if (index != ht_index(hash, next)) fail_msg("%llu of %llu", (unsigned long long)bucket, (unsigned long long)n);
         /* a window that begins higher is known from the deduced bits */
         assert_int_equal(ht_window(known, window / 2), ht_window(hash, window / 2));
         assert_int_equal(ht_window(known, window), ht_window(hash, window));
@@ -433,8 +425,7 @@ static void random_is_fair(void **state) {
         bool middle = resizing(&w) && w.table->moved == w.table->arrays[0].buckets / 2 && n > 500;
         if (!middle && n != COUNT - 1) continue;
         for (uint32_t i = 0; i <= n; i++) w.entries[i].seen = 0;
-        for (uint32_t i = 0; i < DRAWS * (n + 1); i++)
-            ((struct entry *)hashtable_random(w.table, &w.prng))->seen++;
+        for (uint32_t i = 0; i < DRAWS * (n + 1); i++) ((struct entry *)hashtable_random(w.table, &w.prng))->seen++;
         double chi2 = 0;
         for (uint32_t i = 0; i <= n; i++) {
             double off = (double)w.entries[i].seen - DRAWS;

@@ -36,8 +36,7 @@ static struct clock_manual manual;
 
 static void start(struct log *log, struct lines *lines, enum log_level level) {
     *lines = (struct lines){0};
-    clock_manual_init(&manual, 0,
-                      UINT64_C(1795382703607000)); /* 22 Nov 2026, from a line of redis-server */
+    clock_manual_init(&manual, 0, UINT64_C(1795382703607000)); /* 22 Nov 2026, from a line of redis-server */
     log_init(log, keep, lines, clock_manual_port(&manual), level, 'C');
 }
 
@@ -49,8 +48,7 @@ static void a_line_looks_like_redis_s(void **state) {
     start(&log, &lines, LOG_LEVEL_NOTICE);
     log_set_role(&log, 'M');
     log_line(&log, LOG_LEVEL_NOTICE, "Ready to accept %s", "connections");
-    snprintf(expected, sizeof(expected),
-             "%d:M 22 Nov 2026 21:25:03.607 * Ready to accept connections\n", getpid());
+    snprintf(expected, sizeof(expected), "%d:M 22 Nov 2026 21:25:03.607 * Ready to accept connections\n", getpid());
     assert_string_equal(lines.last, expected);
     assert_int_equal(lines.count, 1);
 }

@@ -21,8 +21,8 @@ static void known_seeding(void **state) {
     (void)state;
     struct prng prng;
     prng_init(&prng, 1234567);
-    static const uint64_t expected[] = {6457827717110365317ULL, 3203168211198807973ULL,
-                                        9817491932198370423ULL, 4593380528125082431ULL};
+    static const uint64_t expected[] = {6457827717110365317ULL, 3203168211198807973ULL, 9817491932198370423ULL,
+                                        4593380528125082431ULL};
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) assert_true(prng.state[i] == expected[i]);
 }
 

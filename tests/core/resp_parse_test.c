@@ -3,9 +3,9 @@
  *
  * Each call gets its bytes in a block of exactly their size, at a new address, so that a sanitizer sees any byte read
  * too many and any pointer kept too long. */
-#include "core/resp_parse.h"
 #include "core/buf.h"
 #include "core/prng.h"
+#include "core/resp_parse.h"
 #include "core/resp_write.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,8 +49,7 @@ static enum parse_result parse_once(struct session *s, struct parsed_command *co
     char *moved = malloc(len);
     if (len) memcpy(moved, s->in.data + s->in.read, len);
     *command = (struct parsed_command){0};
-    enum parse_result result =
-        resp_parse(&s->parser, slice_of(moved, len), &s->limits, argv, ARGV_CAP, command);
+    enum parse_result result = resp_parse(&s->parser, slice_of(moved, len), &s->limits, argv, ARGV_CAP, command);
     assert_true(result != PARSE_ARGV);
     if (result == PARSE_MORE) {
         assert_true(command->need > len);
@@ -111,7 +110,8 @@ static void expect(const char *text, const char *expected) {
 static void reads_multibulk(void **state) {
     (void)state;
     expect("*1\r\n$4\r\nPING\r\n", "*1\r\n$4\r\nPING\r\n");
-    expect("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*1\r\n$1\r\nx\r\n", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*1\r\n$1\r\nx\r\n");
+    expect("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*1\r\n$1\r\nx\r\n",
+           "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*1\r\n$1\r\nx\r\n");
     expect("*2\r\n$6\r\na\r\nb\r\n\r\n$3\r\n$1\r\r\n", "*2\r\n$6\r\na\r\nb\r\n\r\n$3\r\n$1\r\r\n");
 }
 
@@ -166,18 +166,24 @@ static void unquotes_inline(void **state) {
 
 static void refuses_unbalanced_quotes(void **state) {
     (void)state;
-    static const char *const texts[] = {"\"\n", "'\n", "a \"b\n", "\"a\"b\n", "'a'b\n", "\"a\\\"\n", "\"\\\n",
-                                        "'\\'\n", "\"a\"\"b\"\n"};
+    static const char *const texts[] = {"\"\n",      "'\n",    "a \"b\n", "\"a\"b\n",    "'a'b\n",
+                                        "\"a\\\"\n", "\"\\\n", "'\\'\n",  "\"a\"\"b\"\n"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) expect(texts[i], "Protocol error: unbalanced quotes in request");
 }
 
 static void refuses_bad_counts_and_lengths(void **state) {
     (void)state;
-    static const char *const counts[] = {"*\r\n", "*x\r\n", "*1x\r\n", "*+1\r\n", "* 1\r\n", "*01\r\n", "*-0\r\n",
-                                         "*2147483648\r\n", "*99999999999999999999\r\n"};
+    static const char *const counts[] = {"*\r\n",   "*x\r\n",          "*1x\r\n",
+                                         "*+1\r\n", "* 1\r\n",         "*01\r\n",
+                                         "*-0\r\n", "*2147483648\r\n", "*99999999999999999999\r\n"};
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) expect(counts[i], "Protocol error: invalid multibulk length");
-    static const char *const lengths[] = {"*1\r\n$\r\n", "*1\r\n$-1\r\n", "*1\r\n$x\r\n", "*1\r\n$1 \r\n", "*1\r\n$01\r\n",
-                                          "*1\r\n$536870913\r\n", "*1\r\n$99999999999999999999\r\n",
+    static const char *const lengths[] = {"*1\r\n$\r\n",
+                                          "*1\r\n$-1\r\n",
+                                          "*1\r\n$x\r\n",
+                                          "*1\r\n$1 \r\n",
+                                          "*1\r\n$01\r\n",
+                                          "*1\r\n$536870913\r\n",
+                                          "*1\r\n$99999999999999999999\r\n",
                                           "*2\r\n$1\r\na\r\n$-2\r\n"};
     for (size_t i = 0; i < ARRAY_LEN(lengths); i++) expect(lengths[i], "Protocol error: invalid bulk length");
     expect("*1\r\n:1\r\n", "Protocol error: expected '$', got ':'");
@@ -322,13 +328,20 @@ static void trusts_no_announcement(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_multibulk),           cmocka_unit_test(keeps_zero_bytes),
-        cmocka_unit_test(passes_over_empty_commands), cmocka_unit_test(does_not_check_line_ends),
-        cmocka_unit_test(reads_inline),              cmocka_unit_test(unquotes_inline),
-        cmocka_unit_test(refuses_unbalanced_quotes), cmocka_unit_test(refuses_bad_counts_and_lengths),
-        cmocka_unit_test(refuses_strangers_much),    cmocka_unit_test(refuses_endless_lines),
-        cmocka_unit_test(asks_for_what_is_missing),  cmocka_unit_test(asks_for_room),
-        cmocka_unit_test(reads_many_arguments),      cmocka_unit_test(keeps_progress),
+        cmocka_unit_test(reads_multibulk),
+        cmocka_unit_test(keeps_zero_bytes),
+        cmocka_unit_test(passes_over_empty_commands),
+        cmocka_unit_test(does_not_check_line_ends),
+        cmocka_unit_test(reads_inline),
+        cmocka_unit_test(unquotes_inline),
+        cmocka_unit_test(refuses_unbalanced_quotes),
+        cmocka_unit_test(refuses_bad_counts_and_lengths),
+        cmocka_unit_test(refuses_strangers_much),
+        cmocka_unit_test(refuses_endless_lines),
+        cmocka_unit_test(asks_for_what_is_missing),
+        cmocka_unit_test(asks_for_room),
+        cmocka_unit_test(reads_many_arguments),
+        cmocka_unit_test(keeps_progress),
         cmocka_unit_test(trusts_no_announcement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

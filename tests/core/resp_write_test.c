@@ -1,7 +1,7 @@
 /* The RESP writer: every kind of reply byte for byte in both protocols, lengths around each change of a header's
  * length, and resp_skip: it finds the end of whatever the writer wrote, and never in a part of it. */
-#include "core/resp_write.h"
 #include "core/prng.h"
+#include "core/resp_write.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +76,8 @@ static void writes_what_differs_between_protocols(void **state) {
         resp_push(&f->out, resp, 4);
         resp_bool(&f->out, resp, true);
         resp_bool(&f->out, resp, false);
-        expect(f, resp == 2 ? "$-1\r\n*-1\r\n*24\r\n*3\r\n*4\r\n:1\r\n:0\r\n" : "_\r\n_\r\n%12\r\n~3\r\n>4\r\n#t\r\n#f\r\n");
+        expect(f, resp == 2 ? "$-1\r\n*-1\r\n*24\r\n*3\r\n*4\r\n:1\r\n:0\r\n"
+                            : "_\r\n_\r\n%12\r\n~3\r\n>4\r\n#t\r\n#f\r\n");
         resp_double(&f->out, resp, 0.5);
         resp_double(&f->out, resp, (double)INFINITY);
         expect(f, resp == 2 ? "$3\r\n0.5\r\n$3\r\ninf\r\n" : ",0.5\r\n,inf\r\n");
@@ -176,9 +177,15 @@ static void skips_one_reply_and_never_a_part(void **state) {
 
 static void skip_refuses_nonsense(void **state) {
     (void)state;
-    static const char *const texts[] = {"", "*", "*x\r\n", "$x\r\nab\r\n", "*9223372036854775807\r\n",
-                                        "%9223372036854775807\r\n", "*2\r\n*9223372036854775807\r\n",
-                                        "$9223372036854775807\r\n", "$99999999999999999999\r\n"};
+    static const char *const texts[] = {"",
+                                        "*",
+                                        "*x\r\n",
+                                        "$x\r\nab\r\n",
+                                        "*9223372036854775807\r\n",
+                                        "%9223372036854775807\r\n",
+                                        "*2\r\n*9223372036854775807\r\n",
+                                        "$9223372036854775807\r\n",
+                                        "$99999999999999999999\r\n"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) assert_int_equal(resp_skip(slice_of_cstr(texts[i])), 0);
 }
 

@@ -111,8 +111,7 @@ struct live {
 
 static void verify(const struct live *live) {
     for (unsigned i = 0; i < live->size; i++)
-        if (live->block[i] != live->fill)
-            fail_msg("block %p of %u changed", (void *)live->block, live->size);
+        if (live->block[i] != live->fill) fail_msg("block %p of %u changed", (void *)live->block, live->size);
 }
 
 static void model(uint64_t seed) {

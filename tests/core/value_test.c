@@ -1,8 +1,8 @@
 /* Entries: layout at every border (key length, value length, deadline), each change keeps what it does not change, and
  * memory is counted exactly and all given back. The model test plays random changes against a plain struct. */
-#include "core/value.h"
 #include "core/num.h"
 #include "core/prng.h"
+#include "core/value.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,9 +72,18 @@ static void stores_integers_as_integers(void **state) {
     static const struct {
         const char *text;
         bool is_int;
-    } cases[] = {{"0", true}, {"-1", true}, {"9223372036854775807", true}, {"-9223372036854775808", true},
-                 {"9223372036854775808", false}, {"", false}, {"-0", false}, {"007", false}, {"+1", false},
-                 {" 1", false}, {"1 ", false}, {"1.0", false}};
+    } cases[] = {{"0", true},
+                 {"-1", true},
+                 {"9223372036854775807", true},
+                 {"-9223372036854775808", true},
+                 {"9223372036854775808", false},
+                 {"", false},
+                 {"-0", false},
+                 {"007", false},
+                 {"+1", false},
+                 {" 1", false},
+                 {"1 ", false},
+                 {"1.0", false}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct slice text = slice_of_cstr(cases[i].text);
         struct entry *entry = entry_new_string(store, SLICE("k"), text, 5, true);
@@ -117,7 +126,8 @@ static void overwrites_in_place(void **state) {
     assert_ptr_equal(entry_set_string(store, entry, SLICE("VALUE"), 0, true), entry);
     assert_ptr_equal(entry_set_string(store, entry, SLICE("valu"), 0, true), entry);
     entry = entry_set_int(store, entry, 1);
-    for (int64_t i = 0; i < 100; i++) assert_ptr_equal(entry_set_int(store, entry, i * INT64_C(92233720368547758)), entry);
+    for (int64_t i = 0; i < 100; i++)
+        assert_ptr_equal(entry_set_int(store, entry, i * INT64_C(92233720368547758)), entry);
     entry_delete(store, entry);
 }
 
@@ -228,22 +238,22 @@ static void model(const struct store *store, uint64_t seed) {
         twin_set(twin, &prng);
         twin->deadline_ms = random_deadline(&prng);
         twin->access = (uint32_t)prng_below(&prng, 1 << 24);
-        entries[i] = entry_new_string(store, slice_of(twin->key, twin->key_len),
-                                      slice_of(twin->value, twin->value_len), twin->deadline_ms, prng_below(&prng, 2));
+        entries[i] = entry_new_string(store, slice_of(twin->key, twin->key_len), slice_of(twin->value, twin->value_len),
+                                      twin->deadline_ms, prng_below(&prng, 2));
         entries[i]->access = twin->access & 0xffffff;
     }
     for (int step = 0; step < STEPS; step++) {
         size_t i = prng_below(&prng, ENTRIES);
         entries[i] = change(store, entries[i], &twins[i], &prng);
-        expect_entry(entries[i], slice_of(twins[i].key, twins[i].key_len),
-                     slice_of(twins[i].value, twins[i].value_len), twins[i].deadline_ms);
+        expect_entry(entries[i], slice_of(twins[i].key, twins[i].key_len), slice_of(twins[i].value, twins[i].value_len),
+                     twins[i].deadline_ms);
         assert_int_equal(entries[i]->access, twins[i].access);
     }
     /* What the entries say they take is what the store counts. */
     size_t said = 0;
     for (size_t i = 0; i < ENTRIES; i++) {
-        expect_entry(entries[i], slice_of(twins[i].key, twins[i].key_len),
-                     slice_of(twins[i].value, twins[i].value_len), twins[i].deadline_ms);
+        expect_entry(entries[i], slice_of(twins[i].key, twins[i].key_len), slice_of(twins[i].value, twins[i].value_len),
+                     twins[i].deadline_ms);
         said += entry_bytes(entries[i]);
     }
     size_t counted = (size_t)heap_used(store->heap, MEM_DATA) + slab_used_bytes(store->slab);
@@ -268,8 +278,8 @@ static void behaves_like_a_struct(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(holds_every_length),   TEST(stores_integers_as_integers), TEST(names_encodings_as_redis),
-        TEST(overwrites_in_place),  TEST(refusal_changes_nothing),     TEST(appends_are_amortised),
+        TEST(holds_every_length),    TEST(stores_integers_as_integers), TEST(names_encodings_as_redis),
+        TEST(overwrites_in_place),   TEST(refusal_changes_nothing),     TEST(appends_are_amortised),
         TEST(behaves_like_a_struct),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,9 +92,7 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
         case 3: /* a head that starts another form */
             bytes[at] = "\x3f\x7f\x80\x81\xc0\xc1\xc2\xc3\xc4\xe0\xff"[prng_below(prng, 11)];
             break;
-        default: /* one byte fewer */
-            memmove(bytes + at, bytes + at + 1, len - at - 1);
-            len--;
+        default: /* one byte fewer */ memmove(bytes + at, bytes + at + 1, len - at - 1); len--;
         }
     }
     return len;

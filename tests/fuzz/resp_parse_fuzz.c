@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define ARGV_CAP 64
+#define ARGV_CAP   64
 #define SEED_BYTES 8
 /* Longer lines are refused when they come in pieces and read when they come whole, as in Redis. */
 #define STREAM_MAX (60 * 1024)
@@ -112,8 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 /* Mostly commands, some inline, now and then a byte of damage. */
 static size_t generate(struct prng *prng, char *out, size_t cap) {
-    static const char *const pieces[] = {"PING\r\n", "set a \"b\\x41 c\"\r\n", "\r\n", "get 'a b'\n", "*0\r\n", "*-1\r\n",
-                                         "x \"un\r\n", " a\vb\f \n"};
+    static const char *const pieces[] = {
+        "PING\r\n", "set a \"b\\x41 c\"\r\n", "\r\n", "get 'a b'\n", "*0\r\n", "*-1\r\n", "x \"un\r\n", " a\vb\f \n"};
     size_t len = 0;
     uint64_t commands = 1 + prng_below(prng, 12);
     while (commands-- > 0 && len + 8192 < cap) {

@@ -13,10 +13,13 @@
 
 #include <cmocka.h>
 
-static const struct command *const tables[] = {
-    string_commands, string_edit_commands, string_many_commands, generic_commands, expire_commands, rename_commands,
-    scan_commands,   dump_commands,        database_commands,    command_commands, conn_commands,   server_commands,
-    info_commands,   NULL};
+static const struct command *const tables[] = {string_commands,      string_edit_commands,
+                                               string_many_commands, generic_commands,
+                                               expire_commands,      rename_commands,
+                                               scan_commands,        dump_commands,
+                                               database_commands,    command_commands,
+                                               conn_commands,        server_commands,
+                                               info_commands,        NULL};
 
 static struct heap *heap;
 static struct command_registry *registry;
@@ -42,8 +45,10 @@ static void every_name_is_found(void **state) {
         char name[64];
         command_full_name(slot, name);
         const struct command_slot *found = command_find_full(registry, slice_of_cstr(name));
-        if (command_is_public(slot, true)) assert_ptr_equal(found, slot);
-        else assert_null(found);
+        if (command_is_public(slot, true))
+            assert_ptr_equal(found, slot);
+        else
+            assert_null(found);
     }
 }
 
@@ -88,7 +93,8 @@ static void syntax_and_arity_agree(void **state) {
         assert_true(docs_parse(slice_of_cstr(row->args), &tree));
         uint32_t words = (slot->parent ? 2 : 1) + least_words(&tree, tree.first);
         /* CLIENT KILL, COMMAND GETKEYS and the like ask for more than their syntax can say. */
-        if (words > (uint32_t)abs(row->arity)) fail_msg("%s: arity %d, syntax \"%s\"", row->name, row->arity, row->args);
+        if (words > (uint32_t)abs(row->arity))
+            fail_msg("%s: arity %d, syntax \"%s\"", row->name, row->arity, row->args);
         if (row->arity > 0 && words != (uint32_t)row->arity)
             fail_msg("%s: arity %d, syntax \"%s\"", row->name, row->arity, row->args);
     }

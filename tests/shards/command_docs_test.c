@@ -3,8 +3,8 @@
  *      name:type  =TOKEN  ?optional  *multiple  +multiple_token  (children)
  *
  * and compared; broken notation is refused with a reason; random text never does anything worse than that. */
-#include "shards/command_docs.h"
 #include "core/prng.h"
+#include "shards/command_docs.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@ static void show(const struct docs_tree *tree, const struct docs_node *node, cha
     n += (size_t)snprintf(out + n, size - n, "%.*s:%s", (int)node->name.len, node->name.ptr ? node->name.ptr : "",
                           docs_type_name((enum docs_type)node->type));
     if (node->token.len) n += (size_t)snprintf(out + n, size - n, "=%.*s", (int)node->token.len, node->token.ptr);
-    snprintf(out + n, size - n, "%s%s%s", node->flags & DOCS_OPTIONAL ? "?" : "", node->flags & DOCS_MULTIPLE ? "*" : "",
-             node->flags & DOCS_MULTIPLE_TOKEN ? "+" : "");
+    snprintf(out + n, size - n, "%s%s%s", node->flags & DOCS_OPTIONAL ? "?" : "",
+             node->flags & DOCS_MULTIPLE ? "*" : "", node->flags & DOCS_MULTIPLE_TOKEN ? "+" : "");
     if (node->first < 0) return;
     strncat(out, "(", size - strlen(out) - 1);
     show_list(tree, node->first, out, size);
@@ -79,8 +79,18 @@ static void reads_the_notation(void **state) {
 
 static void refuses_broken_notation(void **state) {
     (void)state;
-    static const char *const cases[] = {"[key", "key]", "<a | b]", "[]", "[a |]", "a | | b", "...", "[...]",
-                                        "key [key ... x]", "[[[[[[[[[[[[[[[[[[[[a]]]]]]]]]]]]]]]]]]]]", ">", "<"};
+    static const char *const cases[] = {"[key",
+                                        "key]",
+                                        "<a | b]",
+                                        "[]",
+                                        "[a |]",
+                                        "a | | b",
+                                        "...",
+                                        "[...]",
+                                        "key [key ... x]",
+                                        "[[[[[[[[[[[[[[[[[[[[a]]]]]]]]]]]]]]]]]]]]",
+                                        ">",
+                                        "<"};
     struct docs_tree tree;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_false(docs_parse(slice_of_cstr(cases[i]), &tree));

@@ -1,9 +1,9 @@
 /* Command: that the registry finds every name in every case and nothing else, that it adds what rows imply, and that
  * keys are where Redis says they are. (The rows of the server itself are walked by tests/net/tables_test.c; here are
  * small tables whose answers are known by heart.) */
-#include "shards/command.h"
 #include "core/alloc.h"
 #include "core/prng.h"
+#include "shards/command.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,21 +22,63 @@ static void nothing_across(struct gather *gather) {
 #define DOCS .group = "string", .since = "1.0.0", .cost = "O(1)", .doc = "Says nothing."
 
 static const struct command keyed[] = {
-    {.name = "get", .arity = 2, .flags = CMD_READ | CMD_FAST, .acl = ACL_STRING, .keys = {KEYS_ONE(1, KEY_RO)},
-     .where = ON_OWNER, .run = nothing, .args = "key", DOCS},
-    {.name = "mset", .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
-     .keys = {KEYS_RANGE(1, -1, 2, KEY_OW)}, .where = SPLIT_BY_KEY, .merge = MERGE_OK, .run = nothing,
-     .args = "key value [key value ...]", DOCS},
-    {.name = "rename", .arity = 3, .flags = CMD_WRITE, .acl = ACL_KEYSPACE,
-     .keys = {KEYS_ONE(1, KEY_RW), KEYS_ONE(2, KEY_OW)}, .where = ACROSS_OWNERS, .run = nothing,
-     .across = nothing_across, .args = "key newkey", DOCS},
-    {.name = "eval_ro", .arity = -3, .flags = CMD_READ | CMD_NO_MANDATORY_KEYS, .acl = ACL_SCRIPTING,
-     .keys = {{.count_at = 2, .access = KEY_RO}}, .where = ACROSS_OWNERS, .run = nothing, .across = nothing_across,
-     .args = "script numkeys [key [key ...]]", DOCS},
-    {.name = "georadiusbymember_ro24by", .arity = 2, .flags = CMD_READ, .acl = ACL_GEO,
-     .keys = {KEYS_ONE(1, KEY_RO)}, .where = ON_OWNER, .run = nothing, .args = "key", DOCS},
-    {.name = "georadius_ro", .arity = 2, .flags = CMD_READ, .acl = ACL_GEO, .keys = {KEYS_ONE(1, KEY_RO)},
-     .where = ON_OWNER, .run = nothing, .args = "key", DOCS},
+    {.name = "get",
+     .arity = 2,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_STRING,
+     .keys = {KEYS_ONE(1, KEY_RO)},
+     .where = ON_OWNER,
+     .run = nothing,
+     .args = "key",
+     DOCS},
+    {.name = "mset",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_STRING,
+     .keys = {KEYS_RANGE(1, -1, 2, KEY_OW)},
+     .where = SPLIT_BY_KEY,
+     .merge = MERGE_OK,
+     .run = nothing,
+     .args = "key value [key value ...]",
+     DOCS},
+    {.name = "rename",
+     .arity = 3,
+     .flags = CMD_WRITE,
+     .acl = ACL_KEYSPACE,
+     .keys = {KEYS_ONE(1, KEY_RW), KEYS_ONE(2, KEY_OW)},
+     .where = ACROSS_OWNERS,
+     .run = nothing,
+     .across = nothing_across,
+     .args = "key newkey",
+     DOCS},
+    {.name = "eval_ro",
+     .arity = -3,
+     .flags = CMD_READ | CMD_NO_MANDATORY_KEYS,
+     .acl = ACL_SCRIPTING,
+     .keys = {{.count_at = 2, .access = KEY_RO}},
+     .where = ACROSS_OWNERS,
+     .run = nothing,
+     .across = nothing_across,
+     .args = "script numkeys [key [key ...]]",
+     DOCS},
+    {.name = "georadiusbymember_ro24by",
+     .arity = 2,
+     .flags = CMD_READ,
+     .acl = ACL_GEO,
+     .keys = {KEYS_ONE(1, KEY_RO)},
+     .where = ON_OWNER,
+     .run = nothing,
+     .args = "key",
+     DOCS},
+    {.name = "georadius_ro",
+     .arity = 2,
+     .flags = CMD_READ,
+     .acl = ACL_GEO,
+     .keys = {KEYS_ONE(1, KEY_RO)},
+     .where = ON_OWNER,
+     .run = nothing,
+     .args = "key",
+     DOCS},
     {.name = NULL},
 };
 
@@ -48,12 +90,31 @@ static const struct command config_subs[] = {
 
 static const struct command other[] = {
     {.name = "config", .arity = -2, .subs = config_subs, .group = "server", .since = "2.0.0", .doc = "Holds others."},
-    {.name = "ping", .arity = -1, .flags = CMD_FAST | CMD_NO_WAIT, .acl = ACL_CONNECTION, .where = ON_CONN,
-     .run = nothing, .args = "[message]", DOCS},
-    {.name = "select", .arity = 2, .flags = CMD_FAST, .acl = ACL_CONNECTION, .where = ON_CONN, .run = nothing,
-     .args = "index", DOCS},
-    {.name = "keys", .arity = 2, .flags = CMD_READ, .acl = ACL_DANGEROUS, .where = ON_ALL, .merge = MERGE_CONCAT,
-     .run = nothing, .args = "pattern", DOCS},
+    {.name = "ping",
+     .arity = -1,
+     .flags = CMD_FAST | CMD_NO_WAIT,
+     .acl = ACL_CONNECTION,
+     .where = ON_CONN,
+     .run = nothing,
+     .args = "[message]",
+     DOCS},
+    {.name = "select",
+     .arity = 2,
+     .flags = CMD_FAST,
+     .acl = ACL_CONNECTION,
+     .where = ON_CONN,
+     .run = nothing,
+     .args = "index",
+     DOCS},
+    {.name = "keys",
+     .arity = 2,
+     .flags = CMD_READ,
+     .acl = ACL_DANGEROUS,
+     .where = ON_ALL,
+     .merge = MERGE_CONCAT,
+     .run = nothing,
+     .args = "pattern",
+     DOCS},
     {.name = "sherd.stats", .arity = 1, .flags = CMD_INTERNAL, .where = ON_OWNER, .run = nothing},
     {.name = NULL},
 };
@@ -118,12 +179,28 @@ static void finds_every_name_in_every_case(void **state) {
 
 static void finds_nothing_else(void **state) {
     const struct fixture *f = *state;
-    static const char *const strangers[] = {"ge", "gett", "g", "geu", "config|get", "help", "selec", "selects",
-                                            "georadiusbymember_ro24bx", "georadiusbymember_ro24b",
-                                            "georadiusbymember_ro24byy", "georadius_rp", "georadius_", "GE\x14",
-                                            "g\xe5t", "\307et", "g`t", "rena\r\n", "ping ", " ping", "[get"};
-    for (size_t i = 0; i < ARRAY_LEN(strangers); i++)
-        assert_null(find(f, strangers[i], strlen(strangers[i])));
+    static const char *const strangers[] = {"ge",
+                                            "gett",
+                                            "g",
+                                            "geu",
+                                            "config|get",
+                                            "help",
+                                            "selec",
+                                            "selects",
+                                            "georadiusbymember_ro24bx",
+                                            "georadiusbymember_ro24b",
+                                            "georadiusbymember_ro24byy",
+                                            "georadius_rp",
+                                            "georadius_",
+                                            "GE\x14",
+                                            "g\xe5t",
+                                            "\307et",
+                                            "g`t",
+                                            "rena\r\n",
+                                            "ping ",
+                                            " ping",
+                                            "[get"};
+    for (size_t i = 0; i < ARRAY_LEN(strangers); i++) assert_null(find(f, strangers[i], strlen(strangers[i])));
     assert_null(command_find(f->registry, slice_of(NULL, 0)));
     assert_null(find(f, "get\0", 4));
     assert_null(find(f, "get\0\0\0\0\0", 8));

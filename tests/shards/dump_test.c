@@ -3,9 +3,9 @@
  * The expected payloads come from redis-server 7.0.15 (SET, then DUMP). Hostile inputs are made from good ones: cut at
  * every byte, every byte changed to every other, with the checksum left alone and with it made right. Each is read from
  * a heap block of exactly its size, so that a build with AddressSanitizer sees a step too far. */
-#include "shards/dump.h"
 #include "core/crc.h"
 #include "core/prng.h"
+#include "shards/dump.h"
 #include <endian.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,8 @@ static void assert_value(struct slice value, struct slice expected) {
 struct known {
     struct slice value, payload;
 };
-#define KNOWN(value, payload) {SLICE_INIT(value), SLICE_INIT(payload)}
+#define KNOWN(value, payload)                                                                                          \
+    { SLICE_INIT(value), SLICE_INIT(payload) }
 
 static const struct known known[] = {
     KNOWN("", "\x00\x00\x0a\x00\x5d\x9b\x5c\x40\x0f\x7f\xa2\xda"),
@@ -177,8 +178,9 @@ static void lengths_take_the_shortest_form(void **state) {
     static const struct {
         uint64_t len;
         size_t bytes;
-    } forms[] = {{0, 1},          {63, 1},         {64, 2},             {16383, 2},         {16384, 5},
-                 {UINT32_MAX, 5}, {1ull << 32, 9}, {UINT64_MAX - 1, 9}, {UINT64_MAX, 9}};
+    } forms[] = {{0, 1},         {63, 1},         {64, 2},         {16383, 2},
+                 {16384, 5},     {UINT32_MAX, 5}, {1ull << 32, 9}, {UINT64_MAX - 1, 9},
+                 {UINT64_MAX, 9}};
     struct buf out;
     buf_init(&out, heap, MEM_DATA);
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
@@ -306,7 +308,8 @@ static void refuses_promises(void **state) {
         SLICE_INIT("\x00\xc3\x05\x80\x10\x00\x00\x00\x00\x61\xe0\xff\x00"),
         SLICE_INIT("\x00\xc3\x05\x81\xff\xff\xff\xff\xff\xff\xff\xff\x00\x61\xe0\xff\x00"),
         SLICE_INIT("\x00\xc3\x81\xff\xff\xff\xff\xff\xff\xff\xff\x05\x00\x61\xe0\xff\x00"),
-        SLICE_INIT("\x00\xc3\x00\x00"), SLICE_INIT("\x00\xc3\x00\x05"),
+        SLICE_INIT("\x00\xc3\x00\x00"),
+        SLICE_INIT("\x00\xc3\x00\x05"),
         SLICE_INIT("\x00\x81\xff\xff\xff\xff\xff\xff\xff\xff"),
         SLICE_INIT("\x00\x80\xff\xff\xff\xff"),
         SLICE_INIT("\x00\x7f\xff"),

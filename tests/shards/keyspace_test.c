@@ -1,10 +1,10 @@
 /* Keyspace: random operations against a naive map with a clock that is moved by hand. After each step the key touched is
  * compared, and every so often everything: counts, deadlines, values, a whole scan. At the end no byte is left in any
  * class but the index. SHERD_SEED and SHERD_STEPS set seed and length; a failure prints the seed. */
-#include "shards/keyspace.h"
-#include "shards/reaper.h"
 #include "core/config.h"
 #include "core/num.h"
+#include "shards/keyspace.h"
+#include "shards/reaper.h"
 #include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -106,7 +106,7 @@ static struct slice random_value(struct test *test) {
     size_t len;
     switch (prng_below(prng, 12)) {
     case 0: len = prng_below(prng, 300); break;
-    case 1: len = 3900 + prng_below(prng, 300); break; /* around ENTRY_EMBED_MAX */
+    case 1: len = 3900 + prng_below(prng, 300); break;                                    /* around ENTRY_EMBED_MAX */
     case 2: len = prng_below(prng, 60) ? 10 : 1000000 + prng_below(prng, 1500000); break; /* the reaper's */
     case 3: return slice_of(test->scratch, (size_t)sprintf(test->scratch, "%" PRId64, (int64_t)prng_next(prng)));
     default: len = prng_below(prng, 40); break;

@@ -11,8 +11,8 @@
 #include "core/num.h"
 #include "shards/exec.h"
 #include "shards/pipeline.h"
-#include "tests/support/machine.h"
 #include "tests/support/machine.c"
+#include "tests/support/machine.h"
 #include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -25,8 +25,10 @@
 /* --- the connection's commands, which live in net/ in production --- */
 
 static void cmd_ping(struct exec *x) {
-    if (x->argc == 2) reply_bulk(x, x->argv[1]);
-    else reply_simple(x, "PONG");
+    if (x->argc == 2)
+        reply_bulk(x, x->argv[1]);
+    else
+        reply_simple(x, "PONG");
 }
 
 static void cmd_select(struct exec *x) {
@@ -70,8 +72,9 @@ static void cmd_paused(struct exec *x) {
     reply_int(x, (int64_t)(x->shard->pause_until_ms > x->shard->now_ms));
 }
 
-#define ROW(n, a, f, w, r) .name = (n), .arity = (a), .flags = (f), .where = (w), .run = (r), .acl = ACL_CONNECTION, \
-                           .group = "connection", .since = "0.1.0", .cost = "O(1)", .doc = "For the test.", .args = ""
+#define ROW(n, a, f, w, r)                                                                                             \
+    .name = (n), .arity = (a), .flags = (f), .where = (w), .run = (r), .acl = ACL_CONNECTION, .group = "connection",   \
+    .since = "0.1.0", .cost = "O(1)", .doc = "For the test.", .args = ""
 
 static const struct command client_subs[] = {
     {ROW("reply", 3, 0, ON_CONN, cmd_client_reply)},
@@ -126,8 +129,10 @@ static unsigned pick_key(struct twin *twin) {
 
 static struct slice key_text(const struct twin *twin, unsigned key, char out[32]) {
     /* Some share a slot by their tag, so that commands of several keys are also run on one shard. */
-    if (key % 3 == 0) snprintf(out, 32, "c%u:{tag}:%u", twin->peer->number, key);
-    else snprintf(out, 32, "c%u:%u", twin->peer->number, key);
+    if (key % 3 == 0)
+        snprintf(out, 32, "c%u:{tag}:%u", twin->peer->number, key);
+    else
+        snprintf(out, 32, "c%u:%u", twin->peer->number, key);
     return slice_of_cstr(out);
 }
 
@@ -148,8 +153,10 @@ static bool drop_value(struct twin *twin, unsigned key) {
 
 static void answer_value(struct twin *twin, unsigned key) {
     const char *value = twin->values[twin->db][key];
-    if (value) resp_bulk(&twin->out, slice_of(value, twin->lens[twin->db][key]));
-    else resp_null(&twin->out, 2);
+    if (value)
+        resp_bulk(&twin->out, slice_of(value, twin->lens[twin->db][key]));
+    else
+        resp_null(&twin->out, 2);
 }
 
 /* What was written to twin->out is the reply of this command, unless the client does not want it. */
@@ -173,7 +180,8 @@ static void say(struct twin *twin, const struct slice *argv, uint32_t argc) {
     struct buf command;
     buf_init(&command, twin->heap, MEM_CLIENT_IN);
     bool plain = argc < 4;
-    for (uint32_t i = 0; i < argc; i++) plain &= argv[i].len > 0 && argv[i].len < 30 && !memchr(argv[i].ptr, ' ', argv[i].len);
+    for (uint32_t i = 0; i < argc; i++)
+        plain &= argv[i].len > 0 && argv[i].len < 30 && !memchr(argv[i].ptr, ' ', argv[i].len);
     if (plain && pick(twin, 20) == 0) { /* typed by a person */
         for (uint32_t i = 0; i < argc; i++) buf_printf(&command, "%s%.*s", i ? " " : "", (int)argv[i].len, argv[i].ptr);
         buf_append_literal(&command, "\r\n");
@@ -185,8 +193,8 @@ static void say(struct twin *twin, const struct slice *argv, uint32_t argc) {
     buf_deinit(&command);
 }
 
-#define SAY(twin, ...)                                                        \
-    say((twin), (const struct slice[]){__VA_ARGS__},                          \
+#define SAY(twin, ...)                                                                                                 \
+    say((twin), (const struct slice[]){__VA_ARGS__},                                                                   \
         (uint32_t)(sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)))
 
 static struct slice random_value(struct twin *twin, char *out) {
@@ -262,8 +270,10 @@ static void do_many(struct twin *twin, enum many what) {
         }
     }
     say(twin, argv, argc);
-    if (what == MANY_MSET) resp_simple(&twin->out, SLICE("OK"));
-    else if (what != MANY_MGET) resp_int(&twin->out, sum);
+    if (what == MANY_MSET)
+        resp_simple(&twin->out, SLICE("OK"));
+    else if (what != MANY_MGET)
+        resp_int(&twin->out, sum);
     command_done(twin, false);
     free(argv);
     free(texts);
@@ -372,20 +382,34 @@ static void do_ping(struct twin *twin) {
 
 static void do_something(struct twin *twin) {
     uint32_t die = pick(twin, twin->plain ? 66 : 100);
-    if (die < 28) do_set(twin);
-    else if (die < 56) do_get(twin);
-    else if (die < 66) do_incr(twin);
-    else if (die < 71) do_many(twin, MANY_MGET);
-    else if (die < 75) do_many(twin, MANY_MSET);
-    else if (die < 78) do_many(twin, MANY_DEL);
-    else if (die < 81) do_many(twin, MANY_EXISTS);
-    else if (die < 83) do_keys(twin);
-    else if (die < 86) do_whole(twin);
-    else if (die < 89) do_select(twin);
-    else if (die < 92) do_reply_mode(twin);
-    else if (die < 95) do_wrong(twin);
-    else if (die < 96) do_pause(twin);
-    else do_ping(twin);
+    if (die < 28)
+        do_set(twin);
+    else if (die < 56)
+        do_get(twin);
+    else if (die < 66)
+        do_incr(twin);
+    else if (die < 71)
+        do_many(twin, MANY_MGET);
+    else if (die < 75)
+        do_many(twin, MANY_MSET);
+    else if (die < 78)
+        do_many(twin, MANY_DEL);
+    else if (die < 81)
+        do_many(twin, MANY_EXISTS);
+    else if (die < 83)
+        do_keys(twin);
+    else if (die < 86)
+        do_whole(twin);
+    else if (die < 89)
+        do_select(twin);
+    else if (die < 92)
+        do_reply_mode(twin);
+    else if (die < 95)
+        do_wrong(twin);
+    else if (die < 96)
+        do_pause(twin);
+    else
+        do_ping(twin);
 }
 
 /* How a session ends: open, by QUIT, or by bytes that are no protocol. What follows is not looked at. */
@@ -441,8 +465,10 @@ static void show(const char *what, struct slice bytes) {
     fprintf(stderr, "  %s (%zu): ", what, bytes.len);
     for (size_t i = 0; i < MIN(bytes.len, (size_t)200); i++) {
         char c = bytes.ptr[i];
-        if (c >= ' ' && c <= '~') fputc(c, stderr);
-        else fprintf(stderr, "\\x%02x", (unsigned char)c);
+        if (c >= ' ' && c <= '~')
+            fputc(c, stderr);
+        else
+            fprintf(stderr, "\\x%02x", (unsigned char)c);
     }
     fputc('\n', stderr);
 }

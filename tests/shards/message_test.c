@@ -1,7 +1,7 @@
 /* Message: what is packed comes out again, byte for byte and in order, whatever its size; and the pool gives back and bounds
  * memory. Argument bytes are exact blocks, so the sanitizer sees a read beyond them. */
-#include "shards/message.h"
 #include "core/prng.h"
+#include "shards/message.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

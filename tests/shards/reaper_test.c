@@ -1,6 +1,6 @@
 /* Reaper: everything handed over is freed, in bounded steps, in the class it belongs to, and counted once. */
-#include "shards/reaper.h"
 #include "core/hash.h"
+#include "shards/reaper.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

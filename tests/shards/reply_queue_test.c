@@ -1,9 +1,9 @@
 /* Reply queue: replies that come in any order leave in the order of their commands, as with a naive twin that knows
  * all replies in advance. Held (local) and awaited (remote) ones are mixed at random, empty ones included; messages are retained
  * exactly as long as somebody reads in them. SHERD_SEED sets the seed; a failure prints it. */
-#include "shards/reply_queue.h"
 #include "core/prng.h"
 #include "shards/message.h"
+#include "shards/reply_queue.h"
 #include "tests/support/seed.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -94,7 +94,8 @@ static void held_bytes_leave(void **state) {
 
 static void append_text(struct prng *prng, struct buf *buf, uint64_t number) {
     buf_printf(buf, "<%" PRIu64 ">", number);
-    for (uint64_t n = prng_below(prng, 30) ? prng_below(prng, 8) : prng_below(prng, 3000); n; n--) buf_append(buf, "z", 1);
+    for (uint64_t n = prng_below(prng, 30) ? prng_below(prng, 8) : prng_below(prng, 3000); n; n--)
+        buf_append(buf, "z", 1);
 }
 
 /* Several outstanding replies come in one message, like those of one owner. */
@@ -162,7 +163,8 @@ static void random_orders(void **state) {
             if (!prefix || (pending == 0) != reply_queue_empty(&queue))
                 fail_msg("seed %" PRIu64 ", step %d: wrong order", seed + round, step);
         }
-        if (out.len != expected.len) fail_msg("seed %" PRIu64 ": %zu of %zu bytes", seed + round, out.len, expected.len);
+        if (out.len != expected.len)
+            fail_msg("seed %" PRIu64 ": %zu of %zu bytes", seed + round, out.len, expected.len);
         assert_true(longest <= REPLY_QUEUE_MAX);
         buf_deinit(&expected);
         buf_reset(&out, 0);

@@ -91,7 +91,8 @@ static void cuts_long_commands(void **state) {
     argv[1] = slice_of(big, sizeof big);
     argv[2] = slice_of(big, SLOWLOG_TEXT);
     argv[3] = slice_of(NULL, 0);
-    slowlog_add(&log, 10, 1, 2, argv, 40, "a client address that is longer than the sixty-four bytes it may have in all", "");
+    slowlog_add(&log, 10, 1, 2, argv, 40,
+                "a client address that is longer than the sixty-four bytes it may have in all", "");
     const struct slow_entry *entry = slowlog_at(&log, 0);
     assert_int_equal(entry->argc, SLOWLOG_ARGS);
     assert_true(slice_equal(entry->argv[31], SLICE("... (9 more arguments)")));

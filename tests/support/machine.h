@@ -53,7 +53,7 @@ uint64_t sim_now_ms(const struct sim *sim);
 
 struct peer *sim_connect(struct sim *sim, uint32_t shard);
 void sim_say(struct peer *peer, const void *bytes, size_t len); /* appends to the script */
-void sim_vanish(struct peer *peer); /* resets the connection: freed when nobody names it any more */
+void sim_vanish(struct peer *peer);          /* resets the connection: freed when nobody names it any more */
 bool sim_peer_busy(const struct peer *peer); /* bytes to send, or commands or replies under way */
 
 /* One turn of one shard, chosen among those that have a reason; the clock moves on. */
