@@ -173,13 +173,12 @@ static void send_part(struct gather *gather, uint32_t to, const struct command_s
     }
     struct message *message =
         to == home->id ? message_new(&home->messages, to, to) : pipeline_outgoing(home, to, sliced);
-    struct message_item *item = message_add(message, argv, argc);
-    item->gather = gather;
-    item->place = (uint64_t)(part - gather->sending);
+    struct message_item *item = message_add(
+        message, (struct message_note){.gather = gather, .place = (uint64_t)(part - gather->sending)}, argv, argc);
     item->hash = hash;
-    item->hash_at = hash_at;
+    item->hash_at = (uint8_t)hash_at;
     item->client_id = gather->client ? gather->client->id : 0;
-    item->number = slot->number;
+    item->number = (uint16_t)slot->number;
     item->flags = gather->flags;
     item->db = db;
     item->resp = gather->resp;

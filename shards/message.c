@@ -12,6 +12,7 @@ void message_pool_init(struct message_pool *pool, struct heap *heap) {
 static void message_free(struct message_pool *pool, struct message *message) {
     buf_deinit(&message->request);
     buf_deinit(&message->reply);
+    buf_deinit(&message->notes);
     heap_free(pool->heap, MEM_MESSAGE, message, sizeof *message);
 }
 
@@ -33,6 +34,7 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
         message = heap_alloc_zero(pool->heap, MEM_MESSAGE, sizeof *message);
         buf_init(&message->request, pool->heap, MEM_MESSAGE);
         buf_init(&message->reply, pool->heap, MEM_MESSAGE);
+        buf_init(&message->notes, pool->heap, MEM_MESSAGE);
     }
     message->magic = MESSAGE_MAGIC;
     message->kind = MESSAGE_COMMANDS;
@@ -51,6 +53,7 @@ void message_release(struct message_pool *pool, struct message *message) {
     buf_set_heap(&message->reply, pool->heap);
     buf_reset(&message->request, KEEP_BYTES);
     buf_reset(&message->reply, KEEP_BYTES);
+    buf_reset(&message->notes, KEEP_BYTES);
     if (pool->free_count >= POOL_MAX) {
         message->magic = 0;
         message_free(pool, message);
@@ -61,7 +64,9 @@ void message_release(struct message_pool *pool, struct message *message) {
     pool->free_count++;
 }
 
-struct message_item *message_add(struct message *message, const struct slice *argv, uint32_t argc) {
+struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
+                                 uint32_t argc) {
+    buf_append(&message->notes, &note, sizeof note);
     size_t bytes = 0;
     for (uint32_t i = 0; i < argc; i++) bytes += argv[i].len;
     size_t size = (sizeof(struct message_item) + argc * sizeof(uint32_t) + bytes + 7) & ~(size_t)7;
@@ -72,12 +77,13 @@ struct message_item *message_add(struct message *message, const struct slice *ar
     struct message_item *item = (struct message_item *)(void *)at;
     memset(item, 0, sizeof *item);
     item->argc = argc;
+    item->part = note.gather != NULL;
     item->size = (uint32_t)size;
     uint32_t *lengths = (uint32_t *)(void *)(item + 1);
     char *text = (char *)(lengths + argc);
     for (uint32_t i = 0; i < argc; i++) {
         lengths[i] = (uint32_t)argv[i].len;
-        if (argv[i].len) memcpy(text, argv[i].ptr, argv[i].len);
+        slice_copy(text, argv[i].ptr, argv[i].len);
         text += argv[i].len;
     }
     return item;

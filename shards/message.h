@@ -2,7 +2,8 @@
  * object with the composed replies in it.
  *
  *    request: | item | lengths | argument bytes | item | ... |      written by home, read by the owner
- *    reply:   | reply of item 0 | reply of item 1 | ... |           written by the owner, read by home
+ *    reply:   | length | reply of item 0 | length | reply of item 1 | ...     written by the owner, read by home
+ *    notes:   whom each reply is for; stays at home
  *
  * Ownership home allocates, posts, gets it back and recycles it through its pool. While it is out, only the owner touches
  *           it. At home it stays alive as long as replies in it are still waiting for their place (`uses`).
@@ -30,24 +31,30 @@ struct message {
     uint32_t count;
     uint32_t uses; /* at home: who still reads the reply bytes */
     struct buf request, reply;
+    struct buf notes; /* struct message_note per item; home only */
     struct message *next;
 };
 
-/* 8-byte aligned in `request`; followed by argc uint32_t lengths and the bytes, padded to 8. */
+/* What the owner needs to know; followed by argc uint32_t lengths and the bytes, padded to 8. Small, because every line of
+ * it moves from one core's cache to another's. */
 struct message_item {
-    struct client *client; /* one of the two is set; home's, never followed by the owner */
-    struct gather *gather;
-    uint64_t place; /* in the client's reply queue, or the gather's part */
     uint64_t hash, client_id;
-    uint64_t reply_len; /* written by the owner; MGET of a few large values is beyond 4 GiB */
-    uint32_t hash_at;
-    uint32_t number; /* command_slot.number */
+    uint32_t size; /* of the item with everything behind it */
     uint32_t argc;
-    uint32_t size;  /* of the item with everything behind it */
-    uint32_t flags; /* enum client_flag */
+    uint32_t flags;  /* enum client_flag */
+    uint16_t number; /* command_slot.number */
     uint16_t db;
+    uint8_t hash_at;
     uint8_t resp;
     bool silent; /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
+    bool part;   /* of a gather */
+};
+
+/* What home needs to know when the reply comes: it stays there. One of the pointers is set. */
+struct message_note {
+    struct client *client;
+    struct gather *gather;
+    uint64_t place; /* in the client's reply queue, or the gather's part */
 };
 
 struct message_pool {
@@ -62,7 +69,8 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
 void message_release(struct message_pool *pool, struct message *take); /* one use less; recycles at none */
 
 /* Appends a command. The item is valid until the next is added. */
-struct message_item *message_add(struct message *message, const struct slice *argv, uint32_t argc);
+struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
+                                 uint32_t argc);
 HOT_INLINE bool message_full(const struct message *message) {
     return message->count >= MESSAGE_ITEMS || message->request.len >= MESSAGE_BYTES || message->alone;
 }
@@ -75,3 +83,24 @@ HOT_INLINE struct message_item *message_next(const struct message *message, size
 }
 /* The item's arguments as slices into the request; argv has room for item->argc. */
 void message_item_argv(const struct message_item *item, struct slice *argv);
+
+/* --- replies: the owner opens one per item, in order, and closes it; home walks them --- */
+HOT_INLINE size_t message_reply_open(struct message *message) {
+    (void)buf_reserve(&message->reply, sizeof(uint64_t));
+    message->reply.len += sizeof(uint64_t);
+    return message->reply.len;
+}
+HOT_INLINE void message_reply_close(struct message *message, size_t mark) {
+    uint64_t len = message->reply.len - mark;
+    memcpy(message->reply.data + mark - sizeof len, &len, sizeof len);
+}
+HOT_INLINE struct slice message_reply_next(const struct message *message, size_t *at) {
+    uint64_t len;
+    memcpy(&len, message->reply.data + *at, sizeof len);
+    struct slice reply = slice_of(message->reply.data + *at + sizeof len, (size_t)len);
+    *at += sizeof len + (size_t)len;
+    return reply;
+}
+HOT_INLINE const struct message_note *message_note_at(const struct message *message, uint32_t i) {
+    return (const struct message_note *)(const void *)message->notes.data + i;
+}

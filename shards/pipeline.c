@@ -185,13 +185,12 @@ static bool is_silent(struct client *client) {
 static void run_remote(struct shard *shard, struct queued *q) {
     struct client *client = q->client;
     struct message *message = pipeline_outgoing(shard, q->owner, false);
-    struct message_item *item = message_add(message, q->argv, q->argc);
-    item->client = client;
-    item->place = reply_queue_reserve(&client->replies);
+    struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
+    struct message_item *item = message_add(message, note, q->argv, q->argc);
     item->hash = q->hash;
-    item->hash_at = q->hash_at;
+    item->hash_at = (uint8_t)q->hash_at;
     item->client_id = client->id;
-    item->number = q->slot->number;
+    item->number = (uint16_t)q->slot->number;
     item->flags = client->flags;
     item->db = client->db;
     item->resp = client->resp;
@@ -504,12 +503,12 @@ static void prefetch_message(struct shard *shard, const struct message *message)
 }
 
 /* Arguments of one item; from the heap when there are many. */
-static void serve_item(struct shard *shard, struct message *message, struct message_item *item) {
+static void serve_item(struct shard *shard, struct message *message, const struct message_item *item) {
     struct slice few[32], *argv = few;
     size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
     message_item_argv(item, argv);
-    size_t mark = message->reply.len;
+    size_t mark = message_reply_open(message);
     struct exec x; /* field by field, as in fill_exec */
     x.slot = command_at(shard->registry, item->number);
     x.argv = argv;
@@ -517,7 +516,7 @@ static void serve_item(struct shard *shard, struct message *message, struct mess
     x.db = item->db;
     x.resp = item->resp;
     x.failed = x.again = x.sleeping = false;
-    x.part = item->gather != NULL;
+    x.part = item->part;
     x.flags = item->flags;
     x.hash = item->hash;
     x.hash_at = item->hash_at;
@@ -527,7 +526,7 @@ static void serve_item(struct shard *shard, struct message *message, struct mess
     x.slice = NULL;
     pipeline_execute(shard, &x);
     if (item->silent) message->reply.len = mark;
-    item->reply_len = message->reply.len - mark;
+    message_reply_close(message, mark);
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
 }
 
@@ -537,7 +536,7 @@ void pipeline_serve(struct shard *shard, struct message *message) {
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     size_t at = 0;
-    struct message_item *item;
+    const struct message_item *item;
     while ((item = message_next(message, &at))) serve_item(shard, message, item);
     shard->stats.hops_served += message->count;
     shard->stats.hop_messages_served++;

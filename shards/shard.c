@@ -22,7 +22,7 @@ struct job {
     struct job *next;
     struct message *message;
     uint64_t slice[4];
-    uint64_t ticks;
+    size_t mark; /* where its reply begins */
 };
 
 struct shard *shard_new(const struct shard_options *options) {
@@ -186,18 +186,17 @@ static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
-    size_t at = 0, reply_at = 0;
-    const struct message_item *item;
-    while ((item = message_next(message, &at))) {
-        struct slice reply = slice_of(message->reply.data + reply_at, item->reply_len);
-        reply_at += item->reply_len;
-        if (item->gather) {
-            gather_part_done(item->gather, (uint32_t)item->place, reply, message);
+    size_t at = 0;
+    for (uint32_t i = 0; i < message->count; i++) {
+        const struct message_note *note = message_note_at(message, i);
+        struct slice reply = message_reply_next(message, &at);
+        if (note->gather) {
+            gather_part_done(note->gather, (uint32_t)note->place, reply, message);
             continue;
         }
-        struct client *client = item->client;
-        reply_queue_fill(&client->replies, item->place, reply, message, &shard->messages, &client->out);
-        client->reply_size = (uint32_t)MIN(item->reply_len, (uint64_t)UINT32_MAX);
+        struct client *client = note->client;
+        reply_queue_fill(&client->replies, note->place, reply, message, &shard->messages, &client->out);
+        client->reply_size = (uint32_t)MIN(reply.len, (size_t)UINT32_MAX);
         shard_mark_dirty(shard, client);
         if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
     }
@@ -252,6 +251,8 @@ static bool drain_mailboxes(struct shard *shard) {
 void shard_start_job(struct shard *shard, struct message *message) {
     struct job *job = heap_alloc_zero(shard->heap, MEM_MESSAGE, sizeof *job);
     job->message = message;
+    buf_set_heap(&message->reply, shard->heap);
+    job->mark = message_reply_open(message);
     struct job **end = &shard->jobs;
     while (*end) end = &(*end)->next;
     *end = job;
@@ -261,7 +262,7 @@ void shard_start_job(struct shard *shard, struct message *message) {
 static bool run_slice(struct shard *shard, struct job *job) {
     struct message *message = job->message;
     size_t at = 0;
-    struct message_item *item = message_next(message, &at);
+    const struct message_item *item = message_next(message, &at);
     struct slice few[32], *argv = few;
     size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
@@ -281,7 +282,7 @@ static bool run_slice(struct shard *shard, struct job *job) {
                      .slice = job->slice};
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     pipeline_execute(shard, &x);
-    item->reply_len = message->reply.len;
+    if (!x.again) message_reply_close(message, job->mark);
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
     shard->jobs_busy |= x.again && !x.sleeping;
     return !x.again;

@@ -37,16 +37,17 @@ static void packs_and_walks(void **state) {
     size_t at = 0;
     assert_null(message_next(message, &at));
     struct slice few[] = {SLICE("set"), SLICE(""), {NULL, 0}, SLICE("a\0b"), SLICE("12345678")};
-    for (uint32_t argc = 1; argc <= 5; argc++) message_add(message, few, argc)->place = argc;
+    for (uint32_t argc = 1; argc <= 5; argc++) message_add(message, (struct message_note){.place = argc}, few, argc);
     assert_int_equal(message->count, 5);
     for (uint32_t argc = 1; argc <= 5; argc++) {
         struct message_item *item = message_next(message, &at);
         assert_item(item, few, argc);
-        assert_int_equal(item->place, argc);
-        assert_null(item->client);
-        assert_null(item->gather);
+        const struct message_note *note = message_note_at(message, argc - 1);
+        assert_int_equal(note->place, argc);
+        assert_null(note->client);
+        assert_null(note->gather);
+        assert_false(item->part);
         assert_false(item->silent);
-        assert_int_equal(item->reply_len, 0);
     }
     assert_null(message_next(message, &at));
     assert_null(message_next(message, &at));
@@ -59,7 +60,7 @@ static void full_by_count_bytes_and_loneliness(void **state) {
     struct message *message = message_new(&pool, 0, 1);
     for (uint32_t i = 0; i < MESSAGE_ITEMS; i++) {
         assert_false(message_full(message));
-        message_add(message, &ping, 1);
+        message_add(message, (struct message_note){0}, &ping, 1);
     }
     assert_true(message_full(message));
     message_release(&pool, message);
@@ -68,7 +69,7 @@ static void full_by_count_bytes_and_loneliness(void **state) {
     assert_false(message_full(message));
     char *bytes = calloc(1, 10 * MESSAGE_BYTES);
     struct slice large = slice_of(bytes, 10 * MESSAGE_BYTES); /* one item may be larger than a message */
-    message_add(message, &large, 1);
+    message_add(message, (struct message_note){0}, &large, 1);
     assert_true(message_full(message));
     size_t at = 0;
     assert_item(message_next(message, &at), &large, 1);
@@ -101,7 +102,7 @@ static void random_items_come_out_again(void **state) {
                 for (size_t k = 0; k < len; k++) bytes[k] = (char)prng_next(&prng);
                 args[i][j] = slice_of(bytes, len);
             }
-            message_add(message, args[i], counts[i]);
+            message_add(message, (struct message_note){0}, args[i], counts[i]);
         }
         size_t at = 0;
         for (int i = 0; i < ITEMS; i++) {
@@ -156,7 +157,7 @@ static void pool_is_bounded(void **state) {
     enum { COUNT = 500 };
     struct message *all[COUNT];
     struct slice ping = SLICE("ping");
-    for (int i = 0; i < COUNT; i++) message_add(all[i] = message_new(&pool, 0, 1), &ping, 1);
+    for (int i = 0; i < COUNT; i++) message_add(all[i] = message_new(&pool, 0, 1), (struct message_note){0}, &ping, 1);
     for (int i = 0; i < COUNT; i++) message_release(&pool, all[i]);
     assert_true(pool.free_count >= 16 && pool.free_count < COUNT);
     uint32_t count = 0;

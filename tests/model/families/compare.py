@@ -81,7 +81,6 @@ TTL_MS = within(2500)
 # Deadlines of the absolute pool (year 2096 on) were given as such and must come back as such.
 DEADLINE_S = within(2, 4_000_000_000, 5_000_000_000)
 DEADLINE_MS = within(2500, 4_000_000_000_000, 5_000_000_000_000)
-IDLE_S = within(10)
 
 
 @_typed
