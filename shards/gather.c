@@ -300,7 +300,12 @@ static void merge_by_key(struct gather *gather) {
 static void merge_concat(struct gather *gather) {
     struct slice rest;
     int64_t total = 0;
-    for (uint32_t i = 0; i < gather->parts; i++) total += MAX(gather_reply_array(gather_reply(gather, i), &rest), 0);
+    size_t bytes = RESP_HEADER_MAX;
+    for (uint32_t i = 0; i < gather->parts; i++) {
+        total += MAX(gather_reply_array(gather_reply(gather, i), &rest), 0);
+        bytes += gather_reply(gather, i).len;
+    }
+    (void)buf_reserve(&gather->out, bytes);
     resp_array(&gather->out, (uint64_t)total);
     for (uint32_t i = 0; i < gather->parts; i++)
         if (gather_reply_array(gather_reply(gather, i), &rest) > 0) buf_append_slice(&gather->out, rest);

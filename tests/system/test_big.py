@@ -185,17 +185,17 @@ class Latency(ServerCase):
             thread.join()
         return worst[0]
 
-    def measure(self, name, prepare, action):
+    def measure(self, name, prepare, action, bound=LATENCY_BOUND_S):
         """The better of up to three attempts, as other people's builds share the machine."""
         found = []
         for _ in range(3):
             prepare()
             found.append(self.worst_while(action))
-            if found[-1] < LATENCY_BOUND_S:
+            if found[-1] < bound:
                 break
         print("%s: a neighbour waited at most %s ms" % (name, ", ".join("%.1f" % (s * 1000) for s in found)))
         if not IS_REDIS:
-            self.assertLess(min(found), LATENCY_BOUND_S)
+            self.assertLess(min(found), bound)
 
     def refill(self):
         self.client().must("FLUSHALL")
@@ -230,7 +230,8 @@ class Latency(ServerCase):
     def test_del_of_many(self):
         client = self.client()
         data = resp.encode(["DEL"] + ["key%07d" % i for i in range(self.KEYS)])
-        self.measure("DEL of %d keys in one command" % self.KEYS, self.refill, lambda: client.exchange(data, 1))
+        self.measure("DEL of %d keys in one command" % self.KEYS, self.refill, lambda: client.exchange(data, 1),
+                     bound=5 * LATENCY_BOUND_S)  # one atomic command: it is not sliced
 
 
 if __name__ == "__main__":

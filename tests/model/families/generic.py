@@ -258,7 +258,7 @@ def short_life(g):
                 [(b"PSETEX", name, ms, value)],
                 [(b"SET", name, value), (b"PEXPIRE", name, ms)],
                 [(b"SET", name, value, b"EX", b"100000"), (b"GETEX", name, b"PX", ms)],
-                [(b"SET", name, value, b"PX", ms), (b"APPEND", b"k0", b"")],
+                [(b"SET", name, value, b"PX", ms), (b"GETRANGE", name, b"0", b"-1")],
             ][way]
             for command in commands:
                 session.both(*command)
