@@ -29,13 +29,26 @@ HOT_INLINE uint64_t slice_word(const char *at) {
     return word;
 }
 
-/* Keys are mostly 8 to 32 bytes: compared as words, the last of them overlapping, without a call. */
+/* Keys are mostly 8 to 32 bytes, names of commands 3 to 7: compared as words, the last of them overlapping, without a
+ * call. */
 HOT_INLINE bool slice_equal(struct slice a, struct slice b) {
-    if (a.len != b.len) return false;
-    if (UNLIKELY(a.len < 8 || a.len > 32)) return a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0;
-    for (size_t i = 0; i + 8 < a.len; i += 8)
-        if (slice_word(a.ptr + i) != slice_word(b.ptr + i)) return false;
-    return slice_word(a.ptr + a.len - 8) == slice_word(b.ptr + b.len - 8);
+    size_t len = a.len;
+    if (len != b.len) return false;
+    if (LIKELY(len >= 8 && len <= 32)) {
+        for (size_t i = 0; i + 8 < len; i += 8)
+            if (slice_word(a.ptr + i) != slice_word(b.ptr + i)) return false;
+        return slice_word(a.ptr + len - 8) == slice_word(b.ptr + len - 8);
+    }
+    if (len > 32) return memcmp(a.ptr, b.ptr, len) == 0;
+    if (len >= 4) {
+        uint32_t head[2], tail[2];
+        memcpy(&head[0], a.ptr, 4);
+        memcpy(&head[1], b.ptr, 4);
+        memcpy(&tail[0], a.ptr + len - 4, 4);
+        memcpy(&tail[1], b.ptr + len - 4, 4);
+        return head[0] == head[1] && tail[0] == tail[1];
+    }
+    return len == 0 || (a.ptr[0] == b.ptr[0] && a.ptr[len / 2] == b.ptr[len / 2] && a.ptr[len - 1] == b.ptr[len - 1]);
 }
 
 /* Copies without a call when short: 16 bytes at a time, the last 16 overlapping. to and from do not overlap. */

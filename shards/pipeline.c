@@ -404,7 +404,7 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->argc = command.argc;
     q->raw = bytes.ptr;
     q->raw_len = (uint32_t)command.size;
-    route_command(shard, client, q);
+    route_command(shard, client, q, p->count ? q - 1 : NULL);
     enum client_wait wait = obstacle(shard, client, q);
     if (UNLIKELY(wait != WAIT_NOTHING)) {
         if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */

@@ -80,8 +80,15 @@ static void route_single_shard(struct queued *q) {
     q->fate = row->flags & CMD_SLICED || gathers ? FATE_ALL : FATE_LOCAL;
 }
 
-void route_command(struct shard *shard, const struct client *client, struct queued *q) {
-    const struct command_slot *slot = command_resolve(shard->registry, q->argv, q->argc);
+/* Pipelines repeat themselves: the same name as the command before, and not one of a family of subcommands. */
+HOT_INLINE bool is_same_command(const struct queued *q, const struct queued *before) {
+    return before && before->slot && !before->slot->parent && !before->slot->row->subs &&
+           slice_equal(q->argv[0], before->argv[0]);
+}
+
+void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
+    const struct command_slot *slot =
+        is_same_command(q, before) ? before->slot : command_resolve(shard->registry, q->argv, q->argc);
     q->slot = slot;
     q->hash_at = 0;
     q->owner = (uint8_t)shard->id;

@@ -35,8 +35,9 @@ struct queued {
 
 enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH };
 
-/* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. */
-void route_command(struct shard *shard, const struct client *client, struct queued *q);
+/* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in the
+ * batch, or NULL: a pipeline of one command is looked up once. */
+void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before);
 
 #define ROUTE_KEYS_ON_STACK 64 /* keys of a several-key command; more of them take memory from the heap */
 
