@@ -5,6 +5,7 @@
 #include "core/assert.h"
 #include "net/thread.h"
 #include "shards/pipeline.h"
+#include "shards/reaper.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -239,6 +240,25 @@ void conn_received(struct conn *conn, const struct ring_event *event) {
 
 /* --- out --- */
 
+/* Sends the next piece of `sending`; a large reply goes out in pieces, so that copying it does not hold the turn. */
+static void send_piece(struct conn *conn) {
+    conn->sending_now = true;
+    ring_send(conn->thread->ring, conn->fd, conn->sending.data + conn->sent,
+              MIN(conn->sending.len - conn->sent, (size_t)CONN_SEND_MAX), conn);
+}
+
+/* Large memory goes back in slices. */
+static void drop_sending(struct conn *conn) {
+    struct shard *shard = conn->client.home;
+    struct buf *sending = &conn->sending;
+    if (LIKELY(sending->cap < REAP_BLOCK_MIN)) {
+        buf_pool_give_back(&shard->replies, sending);
+        return;
+    }
+    reaper_take_block(shard->shared.reaper, sending->owner, sending->data, sending->cap);
+    buf_init(sending, shard->heap, MEM_CLIENT_OUT);
+}
+
 void conn_flush(struct conn *conn) {
     struct client *client = &conn->client;
     if (UNLIKELY(conn->closing)) {
@@ -255,9 +275,8 @@ void conn_flush(struct conn *conn) {
     conn->sending = client->out;
     client->out = free;
     conn->sent = 0;
-    conn->sending_now = true;
     client->home->stats.output_buffer_max = MAX(client->home->stats.output_buffer_max, (uint64_t)conn->sending.len);
-    ring_send(conn->thread->ring, conn->fd, conn->sending.data, conn->sending.len, conn);
+    send_piece(conn);
 }
 
 void conn_sent(struct conn *conn, const struct ring_event *event) {
@@ -272,11 +291,10 @@ void conn_sent(struct conn *conn, const struct ring_event *event) {
     client->home->stats.writes++;
     conn->sent += (size_t)event->result;
     if (UNLIKELY(conn->sent < conn->sending.len)) {
-        conn->sending_now = true;
-        ring_send(conn->thread->ring, conn->fd, conn->sending.data + conn->sent, conn->sending.len - conn->sent, conn);
+        send_piece(conn);
         return;
     }
-    buf_pool_give_back(&client->home->replies, &conn->sending);
+    drop_sending(conn);
     if (UNLIKELY(buf_readable(&client->out) > 0)) conn_flush(conn);
     if (UNLIKELY(client->wait == WAIT_READER)) pipeline_resume(client->home, client);
     if (UNLIKELY(client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done)) thread_attend(conn->thread, conn);

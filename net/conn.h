@@ -14,7 +14,8 @@
 
 struct thread;
 
-#define CONN_IN_PAUSE (64 * 1024) /* unparsed bytes of a waiting client beyond which it is not read from */
+#define CONN_SEND_MAX (512 * 1024) /* bytes of one send: about 100 us of copying */
+#define CONN_IN_PAUSE (64 * 1024)  /* unparsed bytes of a waiting client beyond which it is not read from */
 
 struct conn {
     struct client client; /* first: a client is cast back to its connection */
