@@ -97,13 +97,12 @@ void client_reset_session(struct client *client) {
 /* --- description --- */
 
 static bool is_waiting(const struct client *client) {
-    return client->wait == WAIT_PAUSE || client->wait == WAIT_SLEEP;
+    return client->wait == WAIT_PAUSE;
 }
 
 /* Redis's letters in Redis's order. */
 static const char *flag_letters(const struct client *client, char out[16]) {
     size_t n = 0;
-    if (client->flags & CLIENT_MONITOR) out[n++] = 'O';
     if (is_waiting(client)) out[n++] = 'b';
     if (client->flags & CLIENT_CLOSE_AFTER_REPLY) out[n++] = 'c';
     if (client->flags & CLIENT_CLOSE_NOW) out[n++] = 'A';

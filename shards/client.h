@@ -24,7 +24,6 @@ enum client_flag {
     CLIENT_UNIX_SOCKET = 1 << 7,
     CLIENT_AUTHENTICATED = 1 << 8,
     CLIENT_DIRTY_OUT = 1 << 9, /* is on the shard's list of clients with something to send */
-    CLIENT_MONITOR = 1 << 10,
 };
 
 enum client_wait { /* why its next command may not start */
@@ -32,7 +31,6 @@ enum client_wait { /* why its next command may not start */
                    WAIT_REPLIES, /* a barrier waits for commands on other shards */
                    WAIT_GATHER,  /* its command over several shards is under way */
                    WAIT_PAUSE,   /* CLIENT PAUSE */
-                   WAIT_SLEEP,   /* DEBUG SLEEP on this connection's command */
                    WAIT_READER,  /* it does not read its replies */
 };
 

@@ -58,6 +58,7 @@ static void cmd_swapdb(struct exec *x) {
     struct keyspace *swapped = x->shard->db[a];
     x->shard->db[a] = x->shard->db[b];
     x->shard->db[b] = swapped;
+    x->shard->db_used = MAX(x->shard->db_used, (uint32_t)MAX(a, b) + 1);
     exec_changed(x, SLICE(""), x->shard->id == 0); /* one change, however many shards carry it out */
     reply_ok(x);
 }

@@ -98,7 +98,10 @@ void shard_config_changed(struct shard *shard) {
 
 struct keyspace *shard_db(struct shard *shard, uint32_t db) {
     ASSERT(db < shard->db_count);
-    if (UNLIKELY(!shard->db[db])) shard->db[db] = keyspace_new(&shard->shared);
+    if (UNLIKELY(!shard->db[db])) {
+        shard->db[db] = keyspace_new(&shard->shared);
+        shard->db_used = MAX(shard->db_used, db + 1);
+    }
     return shard->db[db];
 }
 
@@ -309,7 +312,7 @@ static void run_jobs(struct shard *shard) {
 static bool expire(struct shard *shard) {
     bool more = false;
     if (shard->expire_off) return false;
-    for (uint32_t i = 0; i < shard->db_count; i++) {
+    for (uint32_t i = 0; i < shard->db_used; i++) {
         if (!shard->db[i]) continue;
         bool due = true;
         for (int call = 0; due && call < EXPIRE_CALLS; call++) due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH);
@@ -335,7 +338,7 @@ static bool background(struct shard *shard) {
     if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
     shard->next_cron_ns = shard->now_ns + CRON_NS;
     shard->expire_more = expire(shard);
-    for (uint32_t i = 0; i < shard->db_count; i++)
+    for (uint32_t i = 0; i < shard->db_used; i++)
         if (shard->db[i]) keyspace_resize_some(shard->db[i], RESIZE_BUCKETS);
     return more || shard->expire_more;
 }
@@ -355,7 +358,7 @@ static bool has_unsent(const struct shard *shard) {
 }
 
 static bool has_deadlines(const struct shard *shard) {
-    for (uint32_t i = 0; i < shard->db_count; i++)
+    for (uint32_t i = 0; i < shard->db_used; i++)
         if (shard->db[i] && keyspace_timed_count(shard->db[i])) return true;
     return false;
 }

@@ -72,6 +72,7 @@ struct shard {
     struct keyspace_shared shared;
     struct keyspace **db; /* db_count of them, created when first used */
     uint32_t db_count;
+    uint32_t db_used; /* databases from here on were never used: what every turn looks at ends here */
     struct prng prng;
 
     /* time of this turn */
