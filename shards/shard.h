@@ -22,6 +22,7 @@
 #include "shards/error_stats.h"
 #include "shards/keyspace.h"
 #include "shards/message.h"
+#include "shards/planted.h"
 #include "shards/slowlog.h"
 
 struct mailbox;
@@ -111,6 +112,10 @@ struct shard {
     bool expire_more;          /* expired keys are waiting */
     bool expire_off;           /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct error_stats errors; /* replies by code */
+
+#ifdef SHERD_PLANTED
+    enum planted_bug planted; /* shards/planted.h: never in a server */
+#endif
 };
 
 struct shard_options {
