@@ -88,7 +88,7 @@ bool locks_allow_wide(const struct locks *locks, enum lock_mode mode);
 
 /* Puts the request in line. It may be granted at once: then it is in the granted queue. */
 void locks_enter(struct locks *locks, struct lock_request *request);
-/* Takes it out, whatever its state; those behind it may become granted. */
+/* Takes it out, waiting or granted; those behind it may become granted. */
 void locks_leave(struct locks *locks, struct lock_request *request);
 /* A granted request goes back in line at the place of its stamp; it is granted again later, perhaps at once. */
 void locks_yield(struct locks *locks, struct lock_request *request);
