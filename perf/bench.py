@@ -4,7 +4,7 @@
     ./run bench                          everything (about seven minutes)
     ./run bench --quick --only 'GET'     short times, scenarios whose name matches
     ./run bench --json a.json            keep the figures;  --plot a.png  draw them
-    perf/bench.py compare a.json b.json  what changed between two runs
+    ./run bench compare a.json b.json    what changed between two runs
 
 How: both servers stand ready, pinned to the first core; sherd-load is pinned to the second. A scenario is measured on
 one server, then at once on the other, then the next scenario; all of it --reps times with fresh servers and the
@@ -20,15 +20,16 @@ import platform
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bench_servers import BenchError, Generator, Server
+from bench_show import CROWDED, compare, notes, plot, show
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,12 +40,20 @@ ROOT = Path(__file__).resolve().parent.parent
 class Scenario:
     """One load on loaded servers. Targets are DESIGN's: `ratio` to redis's CPU per operation, `cpu_us` absolute."""
     name: str
-    op: str                # sherd-load --op; every command of a raw operation counts as one operation
+    op: str                # sherd-load --op; commands that take turns (;) count one each, joined ones (&) one together
     pipeline: int
     ratio: float = None
     cpu_us: float = None
     load: tuple = ()       # further options of sherd-load
+    setup: tuple = ()      # options of a run before it, once per server
 
+
+# Three commands on one slot, plainly and as a transaction: one operation each, and 15 data commands of a connection in
+# flight in both.
+THREE = "set {__key__}s __value__ & get {__same__}s & incr {__same__}n"
+MULTI = f"multi & {THREE} & exec"
+ON_TAGS = {"load": ("--keys", 100_000),
+           "setup": ("--preload", "--keys", 100_000, "--preload-op", "set {__key__}s __value__ & set {__same__}n 0")}
 
 SCENARIOS = [
     Scenario("GET P1", "get", 1, 0.70, 3.9),
@@ -55,7 +64,11 @@ SCENARIOS = [
     Scenario("MGET of 10 P16", "mget:10", 16, 0.25, 2.4),
     Scenario("MSET of 10 P16", "mset:10", 16, 0.30, 3.8),
     Scenario("INCR P16", "incr counter", 16, 0.50, 0.56),
+    Scenario("SET GET INCR P5 (no MULTI)", THREE, 5, **ON_TAGS),
+    Scenario("MULTI of 3 P5", MULTI, 5, **ON_TAGS),
     Scenario("LPUSH+LPOP P16", "lpush list __value__ ; lpop list", 16, 0.50),
+    Scenario("LRANGE_100 P16", "lrange list100 0 99", 16, 0.50,
+             setup=("--preload", "--keys", 100, "--preload-op", "rpush list100 __value__", "--value-len", 16)),
     Scenario("SADD P16", "sadd set member", 16, 0.50),
     Scenario("HSET P16", "hset hash field __value__", 16, 0.50),
     Scenario("ZADD P16", "zadd zset __rand__ member:__rand:100000__", 16, 0.50),
@@ -81,135 +94,60 @@ MEMORY = [
 
 @dataclass(frozen=True)
 class Threads:
-    """sherd alone, not pinned, server and generator sharing all cores; CPU per operation against that of 1 thread."""
+    """Not pinned, server and generator sharing all cores; sherd's CPU per operation against that of its 1 thread."""
     name: str
     op: str
     pipeline: int
     at_most: dict = field(default_factory=dict)  # threads -> times the 1-thread figure
+    load: tuple = ()
+    setup: tuple = ()
 
 
 THREADS = [
     Threads("GET P16 by threads", "get", 16, {1: None, 2: 1.4, 4: None, 16: 2.0}),
     Threads("MGET of 10 P16 by threads", "mget:10", 16, {1: None, 2: 2.0, 4: None, 16: None}),
+    Threads("MSET of 10 P16 by threads", "mset:10", 16, {1: None, 2: 2.0, 4: None, 16: None}),
+    Threads("SET GET INCR P5 (no MULTI) by threads", THREE, 5, {1: None, 2: None}, **ON_TAGS),
+    Threads("MULTI of 3 P5 by threads", MULTI, 5, {1: None, 2: None}, **ON_TAGS),
 ]
 
 
-CROWDED = 0.10  # share of the machine used by others above which a verdict is marked noisy
+@dataclass(frozen=True)
+class Surcharge:
+    """What one scenario may cost over another, in CPU per operation of the same server (and number of threads)."""
+    name: str
+    dear: str   # a Scenario or Threads
+    cheap: str
+    at_most: float
 
 
-# --- servers and the generator ----------------------------------------------------------------------------------------
-
-class BenchError(Exception):
-    pass
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+SURCHARGES = [
+    Surcharge("MULTI of 3 over the same three", "MULTI of 3 P5", "SET GET INCR P5 (no MULTI)", 1.3),
+    Surcharge("MULTI of 3 over the same three by threads", "MULTI of 3 P5 by threads",
+              "SET GET INCR P5 (no MULTI) by threads", 1.3),
+]
 
 
-class Server:
-    """A server process in a directory of its own; `with` stops it and removes the directory."""
-
-    def __init__(self, name, binary, cpus=None, threads=None):
-        self.name, self.binary, self.cpus, self.threads = name, binary, cpus, threads
-
-    def __enter__(self):
-        self.dir = tempfile.mkdtemp(prefix=f"bench-{self.name}-")
-        self.port = free_port()
-        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                   "--dir", self.dir]
-        if self.threads is not None:
-            command += ["--threads", str(self.threads)]
-        pin = (lambda: os.sched_setaffinity(0, self.cpus)) if self.cpus else None
-        self.output = open(os.path.join(self.dir, "output"), "wb")
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=subprocess.STDOUT, preexec_fn=pin, cwd=self.dir)
-        try:
-            self._wait_ready()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _wait_ready(self):
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as s:
-                    s.sendall(b"PING\r\n")
-                    if s.recv(64).startswith(b"+PONG"):
-                        return
-            except OSError:
-                pass
-            time.sleep(0.02)
-        raise BenchError(f"{self.name} does not start:\n" + self.tail())
-
-    def tail(self):
-        self.output.flush()
-        return Path(self.dir, "output").read_text(errors="replace")[-2000:]
-
-    def rss(self):
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) * 1024
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.output.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
+@dataclass(frozen=True)
+class Stall:
+    """Two groups of 50 clients, all cores shared: latency of the first alone and beside the second, which writes the
+    same few keys all the time. A third time the second group writes keys of its own: that shows what its CPU time alone
+    does to the first. Starvation: operations of the second group's fastest client over those of its slowest."""
+    name: str
+    op: str
+    pipeline: int
+    beside: tuple          # options of the second group
+    apart: tuple           # the same without contention
+    at_most: float         # p99 beside / p99 alone
+    unfair_at_most: float  # fastest / slowest
+    threads: int = 2
 
 
-def machine_busy_s():
-    """Seconds of CPU the whole machine has used (user, nice, system, irq, softirq, steal)."""
-    fields = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    return sum(fields[i] for i in (0, 1, 2, 5, 6, 7)) / os.sysconf("SC_CLK_TCK")
-
-
-class Generator:
-    def __init__(self, binary, cpu, keys):
-        self.binary, self.cpu, self.keys = binary, cpu, keys
-
-    def run(self, server, *options, allow_errors=False):
-        """One run of sherd-load against the server. None when replies were errors and that is allowed."""
-        command = [self.binary, "--port", str(server.port), "--pid", str(server.process.pid), *map(str, options)]
-        if "--keys" not in command:
-            command += ["--keys", str(self.keys)]
-        if self.cpu is not None:
-            command += ["--cpu", str(self.cpu)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        if done.returncode == 3 and allow_errors:
-            return None
-        if done.returncode != 0:
-            text = done.stderr.strip() or done.stdout.strip()[-600:]
-            raise BenchError(f"{server.name}: {' '.join(command[5:])}: {text}\n{server.tail()}")
-        return json.loads(done.stdout) if "--json" in command else {}
-
-    def measure(self, server, op, pipeline, args, extra=()):
-        """A timed run; the flat record of it, or None when the server does not know the command."""
-        base = ["--op", op, "--pipeline", pipeline, "--json", *extra]
-        if self.run(server, *base, "--requests", 500, allow_errors=True) is None:
-            return None
-        before, began = machine_busy_s(), time.monotonic()
-        got = self.run(server, *base, "--warmup", args.warmup, "--time", args.time)
-        wall = time.monotonic() - began
-        others = (machine_busy_s() - before) / wall - got["server"]["cpu_share"] - got["generator"]["cpu_share"]
-        return {
-            "cpu_us": got["server"]["cpu_us_per_op"], "ops_per_s": got["ops_per_s"],
-            "p50_us": got["latency_us"]["p50"], "p99_us": got["latency_us"]["p99"],
-            "p99.9_us": got["latency_us"]["p99.9"], "max_us": got["latency_us"]["max"],
-            "server_busy": got["server"]["cpu_share"], "generator_busy": got["generator"]["cpu_share"],
-            "generator_us": got["generator"]["cpu_us_per_op"], "nils": got["nils"],
-            "others": max(0.0, others / os.cpu_count()),
-        }
+STALLS = [
+    Stall("stall: 80% GET, 20% SET", "setget:0.2", 1,
+          ("--op", "mset:10", "--keys", 20, "--key-prefix", "hot:"),
+          ("--op", "mset:10", "--keys", 100_000, "--key-prefix", "cold:"), 1.5, 2.0),
+]
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -222,7 +160,9 @@ class Bench:
         self.server_cpus = {cores[0]} if self.pinned else None
         self.generator = Generator(args.load_bin, cores[1] if self.pinned else None, args.keys)
         self.unpinned = Generator(args.load_bin, None, args.keys)
+        self.records = {}  # (scenario, server) -> a record or None per repetition
         self.results = []  # {"scenario", "server", "reps": [record or None, ...], "median": record}
+        self.stalls = []   # {"scenario", "server", "group", medians}
         self.checks = []   # {"name", "value", "target", "unit", "ok": bool or None}
         self.failures = []
 
@@ -241,25 +181,41 @@ class Bench:
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
-    # rates and CPU per operation
-
-    def measure(self, generator, server, scenario, extra=()):
-        """A record; None when the server does not know the command, or when it failed, which is kept too."""
+    def measure(self, generator, server, scenario, label, load=(), beside=None):
+        """Keeps a record; None when the server does not know the command, or when it failed, which is kept too."""
+        got = None
         try:
-            got = generator.measure(server, scenario.op, scenario.pipeline, self.args, extra)
+            if generator.prepare(server, scenario.op, scenario.pipeline, load, getattr(scenario, "setup", ())):
+                got = generator.measure(server, scenario.op, scenario.pipeline, self.args, load, beside)
         except BenchError as error:
-            self.failures.append(f"{scenario.name}: {error}")
-            return None
+            self.failures.append(f"{label}: {error}")
         if got and got["nils"] and scenario.op.startswith(("get", "mget")):
-            self.failures.append(f"{scenario.name}: {server.name} answered nil for {got['nils']} loaded keys")
-            return None
-        return got
+            self.failures.append(f"{label}: {server.name} answered nil for {got['nils']} loaded keys")
+            got = None
+        self.records.setdefault((label, server.name), []).append(got)
+
+    def known(self, label, server):
+        """All records, or None when one is missing."""
+        records = self.records.get((label, server))
+        return None if not records or None in records else records
+
+    def ratio(self, name, over, under, target, unit, key="cpu_us"):
+        """A check: the median of `key` of `over` to that of `under`, repetition by repetition."""
+        if over and under:
+            value = statistics.median(a[key] / b[key] for a, b in zip(over, under))
+            self.check(name, value, target, unit, over + under)
+
+    def check(self, name, value, target, unit, records=(), or_us=None):
+        self.checks.append({"name": name, "value": value, "target": target, "unit": unit, "or_us": or_us,
+                            "noisy": any(r["others"] > CROWDED for r in records),
+                            "ok": None if target is None else value <= target})
+
+    # rates and CPU per operation
 
     def run_scenarios(self):
         chosen = [s for s in SCENARIOS if self.wanted(s.name)]
         if not chosen:
             return
-        records = {}
         for rep in range(self.args.reps):
             with ExitStack() as stack:
                 servers = [stack.enter_context(s) for s in self.servers()]
@@ -268,27 +224,19 @@ class Bench:
                 for s in chosen:
                     self.say(f"repetition {rep + 1} of {self.args.reps}: {s.name}")
                     for server in servers if rep % 2 == 0 else reversed(servers):
-                        got = self.measure(self.generator, server, s, s.load)
-                        records.setdefault((s.name, server.name), []).append(got)
+                        self.measure(self.generator, server, s, s.name, s.load)
         for s in chosen:
             for server in ("sherd", "redis"):
-                if (s.name, server) in records:
-                    self.results.append(summary(s.name, server, records[s.name, server]))
-            self.check_scenario(s, records.get((s.name, "sherd")), records.get((s.name, "redis")))
+                if (s.name, server) in self.records:
+                    self.results.append(summary(s.name, server, self.records[s.name, server]))
+            self.check_scenario(s, self.known(s.name, "sherd"), self.known(s.name, "redis"))
 
     def check_scenario(self, s, sherd, redis):
-        if not sherd or None in sherd:
-            return
-        if redis and None not in redis and s.ratio:
+        if sherd and redis and s.ratio:
             value = statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in zip(sherd, redis))
-            self.check(s.name, value, s.ratio, "x redis's CPU per op", sherd + redis)
-        elif not redis and s.cpu_us:
+            self.check(s.name, value, s.ratio, "x redis's CPU per op", sherd + redis, s.cpu_us)
+        elif sherd and not redis and s.cpu_us:
             self.check(s.name, statistics.median(a["cpu_us"] for a in sherd), s.cpu_us, "us CPU per op", sherd)
-
-    def check(self, name, value, target, unit, records=()):
-        self.checks.append({"name": name, "value": value, "target": target, "unit": unit,
-                            "noisy": any(r["others"] > CROWDED for r in records),
-                            "ok": None if target is None else value <= target})
 
     # memory
 
@@ -301,8 +249,8 @@ class Bench:
                 with server:
                     time.sleep(0.3)
                     before = server.rss()
-                    self.unpinned.run(server, "--preload", "--preload-op", m.write, "--keys", m.keys, "--key-len", m.key_len,
-                                      "--value-len", m.value_len)
+                    self.unpinned.run(server, "--preload", "--preload-op", m.write, "--keys", m.keys,
+                                      "--key-len", m.key_len, "--value-len", m.value_len)
                     time.sleep(0.3)
                     overhead = (server.rss() - before) / m.keys - m.key_len - m.value_len
                 self.check(f"{m.name}, {server.name}", overhead, m.at_most if server.name == "sherd" else None,
@@ -311,179 +259,83 @@ class Bench:
     # threads
 
     def run_threads(self):
+        """Servers of every number of threads stand ready (an idle one costs nothing), so that what is compared is
+        measured within seconds. Redis stands beside 1 thread of sherd."""
         chosen = [t for t in THREADS if self.wanted(t.name)]
-        if not chosen or not self.args.sherd_bin:
+        if not chosen:
             return
-        records = {}
         counts = sorted({n for t in chosen for n in t.at_most})
         for rep in range(self.args.reps):
-            for threads in counts:
-                self.say(f"repetition {rep + 1} of {self.args.reps}: {threads} threads")
-                with Server("sherd", self.args.sherd_bin, None, threads) as server:
+            with ExitStack() as stack:
+                servers = [stack.enter_context(s) for n in counts for s in self.servers(False, n)
+                           if n == 1 or s.name == "sherd"]
+                for server in servers:
                     self.unpinned.run(server, "--preload")
-                    for t in chosen:
-                        if threads in t.at_most:
-                            got = self.measure(self.unpinned, server, t)
-                            records.setdefault((t.name, threads), []).append(got)
+                for t in chosen:
+                    self.say(f"repetition {rep + 1} of {self.args.reps}: {t.name}")
+                    for server in servers if rep % 2 == 0 else reversed(servers):
+                        if server.threads in t.at_most or server.name == "redis":
+                            label = f"{t.name}: {server.threads or 1}"
+                            self.measure(self.unpinned, server, t, label, t.load)
         for t in chosen:
-            one = records.get((t.name, 1))
             for threads, limit in t.at_most.items():
                 label = f"{t.name}: {threads}"
-                mine = records[t.name, threads]
-                self.results.append(summary(label, "sherd", mine, shared=True))
-                if threads != 1 and one and None not in one and None not in mine:
-                    value = statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in zip(mine, one))
-                    self.check(label, value, limit, "x the CPU per op of 1 thread", mine + one)
+                for server in ("sherd", "redis"):
+                    if (label, server) in self.records:
+                        self.results.append(summary(label, server, self.records[label, server], shared=True))
+                if threads != 1:
+                    self.ratio(label, self.known(label, "sherd"), self.known(f"{t.name}: 1", "sherd"), limit,
+                               "x the CPU per op of 1 thread")
+
+    def check_surcharges(self):
+        for s in SURCHARGES:
+            for at in ["", *(f": {n}" for n in (1, 2, 4, 16))]:
+                for server in ("sherd", "redis"):
+                    self.ratio(f"{s.name}{at}, {server}", self.known(s.dear + at, server),
+                               self.known(s.cheap + at, server), s.at_most if server == "sherd" else None, "x their CPU")
+
+    # stalls
+
+    def run_stalls(self):
+        groups = ("alone", "beside others' keys", "beside the same keys")
+        for s in STALLS:
+            if not self.wanted(s.name):
+                continue
+            for rep in range(self.args.reps):
+                for server in self.servers(False, s.threads):
+                    self.say(f"repetition {rep + 1} of {self.args.reps}: {s.name}, {server.name}")
+                    with server:
+                        self.unpinned.run(server, "--preload")
+                        for group, beside in zip(groups, (None, s.apart, s.beside)):
+                            self.measure(self.unpinned, server, s, f"{s.name}, {group}", beside=beside)
+            for server in ("sherd", "redis"):
+                self.show_stall(s, server, [(g, self.known(f"{s.name}, {g}", server)) for g in groups])
+
+    def show_stall(self, s, server, groups):
+        alone, judged = groups[0][1], server == "sherd"
+        for group, records in groups:
+            if not records:
+                continue
+            self.stalls.append({"scenario": s.name, "server": server, "group": group, **medians(records)})
+            if group == "alone":
+                continue
+            others = [{**r["beside"], "others": r["others"]} for r in records]
+            self.stalls.append({"scenario": s.name, "server": server, "group": "  (the others)", **medians(others)})
+            same = judged and group.endswith("same keys")
+            self.ratio(f"{s.name}, {group}, {server}", records, alone, s.at_most if same else None, "x p99 alone",
+                       "p99_us")
+            unfair = statistics.median(r["fastest_ops"] / max(1, r["slowest_ops"]) for r in others)
+            self.check(f"{s.name}, {group}: fairness, {server}", unfair, s.unfair_at_most if same else None,
+                       "x ops, fastest to slowest client", others)
+
+
+def medians(records):
+    return {key: statistics.median(r[key] for r in records) for key in records[0] if key != "beside"}
 
 
 def summary(scenario, server, reps, shared=False):
-    known = [r for r in reps if r is not None]
-    median = {key: statistics.median(r[key] for r in known) for key in known[0]} if len(known) == len(reps) else None
-    return {"scenario": scenario, "server": server, "reps": reps, "median": median, "shared_cores": shared}
-
-
-# --- showing ----------------------------------------------------------------------------------------------------------
-
-def table(rows, header):
-    widths = [max(len(str(r[i])) for r in [header, *rows]) for i in range(len(header))]
-    for row in [header, ["-" * w for w in widths], *rows]:
-        print("  ".join(str(cell).ljust(w) if i < 2 else str(cell).rjust(w)
-                        for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
-
-
-def spread(result):
-    values = [r["cpu_us"] for r in result["reps"]]
-    return (max(values) - min(values)) / statistics.median(values)
-
-
-def show_results(report):
-    if not report["results"]:
-        return
-    checks = {c["name"]: c for c in report["checks"]}
-    targets = {s.name: f"{s.ratio:.2f}" + (f" / {s.cpu_us} us" if s.cpu_us else "") for s in SCENARIOS if s.ratio}
-    rows = []
-    for r in report["results"]:
-        m, check = r["median"], checks.get(r["scenario"]) if r["server"] == "sherd" else None
-        if m is None:
-            rows.append([r["scenario"], r["server"], "n/a"] + [""] * 9)
-            continue
-        rows.append([
-            r["scenario"], r["server"], f"{m['cpu_us']:.3f}", f"{spread(r) * 100:.0f}%", f"{m['ops_per_s'] / 1000:.0f}",
-            f"{m['p50_us']:.0f}", f"{m['p99_us']:.0f}", f"{m['p99.9_us']:.0f}",
-            f"{m['server_busy'] * 100:.0f}%", f"{m['generator_busy'] * 100:.0f}%",
-            f"{check['value']:.2f}" if check else "",
-            verdict(check, targets.get(r["scenario"])) if check else "",
-        ])
-    table(rows, ["scenario", "server", "CPU us/op", "+-", "kops/s", "p50 us", "p99", "p99.9", "server", "generator",
-                 "ratio", "target"])
-
-
-def verdict(check, target=None):
-    if check["ok"] is None:
-        return "-"
-    return f"{target or check['target']} {'ok' if check['ok'] else 'MISSED'}{' (noisy)' if check['noisy'] else ''}"
-
-
-def show_checks(report):
-    shown = {s.name for s in SCENARIOS}
-    rows = [[c["name"], c["unit"], f"{c['value']:.2f}", verdict(c)] for c in report["checks"] if c["name"] not in shown]
-    if rows:
-        print()
-        table(rows, ["figure", "unit", "value", "target"])
-
-
-def notes(report):
-    found = []
-    idle, crowded, weak = [], [], []
-    for r in report["results"]:
-        m = r["median"]
-        if m is None:
-            continue
-        label = f"{r['scenario']} ({r['server']})"
-        if not r["shared_cores"] and m["server_busy"] < 0.9:
-            idle.append(f"{label} {m['server_busy'] * 100:.0f}%")
-            if m["generator_busy"] > 0.85:
-                weak.append(label)
-        crowded += [x["others"] for x in r["reps"] if x["others"] > CROWDED]
-    if idle:
-        found.append("the server was less than 90 % busy, so throughput and percentiles are not its limit (CPU per op is "
-                     "still its own): " + ", ".join(idle))
-    if weak:
-        found.append("THE GENERATOR WAS THE BOTTLENECK in: " + ", ".join(weak))
-    if crowded:
-        found.append(f"others used {max(crowded) * 100:.0f} % of this machine's CPUs during a measurement: only ratios mean "
-                     "anything, and they little; repeat when it is quiet")
-    return found
-
-
-def show(report):
-    meta = report["meta"]
-    print(f"{meta['date']}  {meta['cpu']}, {meta['cores']} cores, Linux {meta['kernel']}, commit {meta['commit']}; "
-          f"{meta['redis'] or 'no redis-server'}; {meta['keys']} keys, {meta['reps']} x {meta['time']} s, medians"
-          + ("" if meta["pinned"] else "; NOT PINNED: fewer than two cores") + "\n", flush=True)
-    show_results(report)
-    show_checks(report)
-    for note in report["notes"]:
-        print(f"\nnote: {note}")
-    for failure in report["failures"]:
-        print(f"\nFAILED: {failure}")
-    judged = [c for c in report["checks"] if c["ok"] is not None]
-    if judged:
-        noisy = sum(c["noisy"] for c in judged)
-        print(f"\n{sum(c['ok'] for c in judged)} of {len(judged)} targets reached"
-              + (f"; {noisy} of these verdicts are noisy and prove nothing" if noisy else ""))
-
-
-def compare(old_path, new_path):
-    old, new = (json.loads(Path(p).read_text()) for p in (old_path, new_path))
-    before = {(r["scenario"], r["server"]): r for r in old["results"]}
-    rows = []
-    for r in new["results"]:
-        was = before.get((r["scenario"], r["server"]))
-        if was is None or was["median"] is None or r["median"] is None:
-            continue
-        a, b = was["median"], r["median"]
-        change, noise = b["cpu_us"] / a["cpu_us"] - 1, max(spread(was), spread(r))
-        word = "within noise" if abs(change) <= noise else ("slower" if change > 0 else "faster")
-        rows.append([r["scenario"], r["server"], f"{a['cpu_us']:.3f}", f"{b['cpu_us']:.3f}", f"{change * 100:+.1f}%",
-                     f"{noise * 100:.0f}%", f"{(b['ops_per_s'] / a['ops_per_s'] - 1) * 100:+.1f}%",
-                     f"{(b['p99_us'] / a['p99_us'] - 1) * 100:+.1f}%", word])
-    print(f"{old_path} ({old['meta']['commit']}) -> {new_path} ({new['meta']['commit']})\n")
-    table(rows, ["scenario", "server", "CPU us/op", "now", "change", "+-", "throughput", "p99", ""])
-    was = {c["name"]: c for c in old["checks"]}
-    rows = [[c["name"], c["unit"], f"{was[c['name']]['value']:.2f}", f"{c['value']:.2f}", verdict(c)]
-            for c in new["checks"] if c["name"] in was]
-    if rows:
-        print()
-        table(rows, ["figure", "unit", "was", "now", "target"])
-
-
-def plot(report, path):
-    """CPU per operation as bars, a pair per scenario, logarithmic. Needs gnuplot."""
-    gnuplot = shutil.which("gnuplot")
-    if gnuplot is None:
-        return print(f"gnuplot is not installed: {path} not drawn (the --json file can be drawn later: bench.py plot)")
-    cells = {}
-    for r in report["results"]:
-        if r["median"]:
-            cells.setdefault(r["scenario"], {})[r["server"]] = r["median"]["cpu_us"]
-    lines = [f'"{name}" {by.get("sherd", "?")} {by.get("redis", "?")}' for name, by in cells.items()]
-    script = f"""set terminal pngcairo size 1400,700 font "sans,11"
-set output "{path}"
-set title "CPU per operation, microseconds ({report['meta']['date']}, {report['meta']['commit']})"
-set style data histograms
-set style fill solid 0.8
-set datafile missing "?"
-set logscale y
-set grid ytics
-set xtics rotate by -35
-$data << EOD
-{chr(10).join(lines)}
-EOD
-plot $data using 2:xtic(1) title "sherd", "" using 3 title "redis"
-"""
-    done = subprocess.run([gnuplot], input=script, text=True, capture_output=True)
-    print(f"drawn: {path}" if done.returncode == 0 else f"gnuplot: {done.stderr.strip()}")
+    return {"scenario": scenario, "server": server, "reps": reps, "median": None if None in reps else medians(reps),
+            "shared_cores": shared}
 
 
 # --- wiring -----------------------------------------------------------------------------------------------------------
@@ -551,7 +403,7 @@ def main():
         return plot(json.loads(Path(sys.argv[2]).read_text()), sys.argv[3])
     args = parse()
     if args.list:
-        return print("\n".join(s.name for s in [*SCENARIOS, *MEMORY, *THREADS]))
+        return print("\n".join(s.name for s in [*SCENARIOS, *MEMORY, *THREADS, *STALLS]))
     args.sherd_bin = find_program(args.sherd_bin, ROOT / "build/release/sherd")
     args.redis_bin = find_program(args.redis_bin, "redis-server")
     args.load_bin = find_program(args.load_bin, ROOT / "build/release/perf/sherd-load")
@@ -567,8 +419,10 @@ def main():
     bench.run_scenarios()
     bench.run_memory()
     bench.run_threads()
-    report = {"meta": describe(args, bench.pinned), "results": bench.results, "checks": bench.checks,
-              "failures": bench.failures}
+    bench.check_surcharges()
+    bench.run_stalls()
+    report = {"meta": describe(args, bench.pinned), "results": bench.results, "stalls": bench.stalls,
+              "checks": bench.checks, "failures": bench.failures}
     report["notes"] = notes(report)
     show(report)
     if args.json:

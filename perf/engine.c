@@ -41,6 +41,9 @@ struct conn {
     int fd;
     uint32_t index;
     uint32_t batch, left; /* requests of the batch on the wire; of these unanswered */
+    uint64_t replies;     /* that are still to come for them */
+    uint64_t ops;         /* in the window */
+    uint64_t errors;      /* replies that were errors and were taken off `ops` */
     uint64_t started_ns;  /* closed loop */
     uint64_t first_op;    /* open loop: number of the batch's first request */
     char *out;
@@ -151,6 +154,7 @@ static void conn_issue(struct engine *e, struct conn *c, uint32_t count) {
     c->started_ns = e->now_ns;
     c->first_op = e->issued;
     c->batch = c->left = count;
+    c->replies = (uint64_t)count * w->commands;
     e->issued += count;
     size_t len = workload_encode(w, c->out, count);
     c->drawn_count = w->drawn_count;
@@ -203,30 +207,45 @@ static void value_seen(void *context, const char *piece, size_t len, uint64_t of
     if (total < 0 || offset + len == (uint64_t)total) c->drawn_next++;
 }
 
-static void latency_record(struct engine *e, const struct conn *c, uint32_t replies) {
+static void latency_record(struct engine *e, const struct conn *c, uint32_t requests) {
     if (e->phase->rate <= 0) {
-        histogram_record(&e->slice, e->now_ns - c->started_ns, replies);
+        histogram_record(&e->slice, e->now_ns - c->started_ns, requests);
         return;
     }
     uint64_t op = c->first_op + c->batch - c->left;
-    for (uint32_t i = 0; i < replies; i++, op++) {
+    for (uint32_t i = 0; i < requests; i++, op++) {
         uint64_t due = due_ns(e, op);
         histogram_record(&e->slice, e->now_ns > due ? e->now_ns - due : 0, 1);
     }
+}
+
+static void operations_count(struct conn *c, uint32_t requests) {
+    uint64_t failed = c->reply.errors - c->errors;
+    if (failed > requests) failed = requests;
+    c->errors += failed;
+    c->ops += requests - failed;
+}
+
+/* The last `requests` that were missing are answered. */
+static void requests_end(struct engine *e, struct conn *c, uint32_t requests) {
+    /* After the window an open loop still owes its latencies; a closed loop owes nothing. */
+    if (!e->window_over || e->phase->rate > 0) latency_record(e, c, requests);
+    if (!e->window_over) operations_count(c, requests);
+    e->answered += requests;
+    c->left -= requests;
+    if (c->left == 0) conn_free(e, c);
 }
 
 static bool conn_received(struct engine *e, struct conn *c, const char *bytes, size_t len) {
     int64_t replies = reply_skip(&c->reply, bytes, len);
     if (replies < 0) return fail(e, "the server's answer is not RESP", 0);
     if (replies == 0) return true;
-    if (replies > c->left) return fail(e, "more replies than requests", 0);
+    if ((uint64_t)replies > c->replies) return fail(e, "more replies than requests", 0);
     e->now_ns = e->last_reply_ns = engine_now_ns();
-    /* After the window an open loop still owes its latencies; a closed loop owes nothing. */
-    if (!e->window_over || e->phase->rate > 0) latency_record(e, c, (uint32_t)replies);
-    if (!e->window_over) e->result->ops += (uint64_t)replies;
-    e->answered += (uint64_t)replies;
-    c->left -= (uint32_t)replies;
-    if (c->left == 0) conn_free(e, c);
+    c->replies -= (uint64_t)replies;
+    uint32_t commands = e->workload->commands;
+    uint32_t left = (uint32_t)((c->replies + commands - 1) / commands); /* a request is open until its last reply */
+    if (left < c->left) requests_end(e, c, c->left - left);
     return true;
 }
 
@@ -359,6 +378,7 @@ static void phase_begin(struct engine *e) {
         c->drawn =
             p->verify ? calloc((size_t)p->pipeline * (e->workload->drawn_per_request + 1), sizeof *c->drawn) : NULL;
         c->batch = c->left = 0;
+        c->replies = c->ops = c->errors = 0;
     }
     e->workload->drawn = NULL;
     if (p->window != NULL) p->window(p->context, true);
@@ -372,6 +392,10 @@ static void results_gather(struct engine *e) {
     struct engine_result *r = e->result;
     for (uint32_t i = 0; i < e->conn_count; i++) {
         const struct reply_state *reply = &e->conns[i].reply;
+        uint64_t ops = e->conns[i].ops;
+        r->ops += ops;
+        if (i == 0 || ops < r->conn_ops_min) r->conn_ops_min = ops;
+        if (ops > r->conn_ops_max) r->conn_ops_max = ops;
         r->errors += reply->errors;
         r->nils += reply->nils;
         if (r->error_text[0] == '\0') memcpy(r->error_text, reply->error_text, sizeof r->error_text);

@@ -46,8 +46,9 @@ struct engine_phase {
 
 struct engine_result {
     double seconds;  /* of the window */
-    uint64_t ops;    /* replies in the window */
+    uint64_t ops;    /* requests answered in the window; an error reply is no operation: it takes one away */
     uint64_t errors; /* error replies, all */
+    uint64_t conn_ops_min, conn_ops_max; /* of `ops`, those of the slowest and of the fastest connection */
     uint64_t nils;
     uint64_t wrong;      /* values that differ (verify) */
     uint64_t unanswered; /* open loop: due in the window, unanswered after grace */

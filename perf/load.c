@@ -39,25 +39,27 @@ static int refuse(const char *why) {
     return 1;
 }
 
-static bool preload(const struct load_options *o, struct engine *e, char *why, size_t why_size) {
+static int preload(const struct load_options *o, struct engine *e) {
+    static struct engine_result result; /* 35 KiB: static rather than on the stack */
+    char why[256] = "";
     struct workload w;
-    struct engine_result result;
     const char *reason = NULL;
     struct engine_phase phase = {.pipeline = o->preload_pipeline, .requests = o->shape.keys, .spin = o->spin};
     if (!workload_init(&w, o->preload_op, &o->shape, "seq", o->seed, &reason)) {
-        (void)snprintf(why, why_size, "--preload-op: %s", reason);
+        (void)snprintf(why, sizeof why, "--preload-op: %s", reason);
         workload_deinit(&w);
-        return false;
+        return refuse(why);
     }
-    bool fine = engine_run(e, &w, &phase, &result, why, why_size);
-    if (fine && result.errors > 0) {
-        (void)snprintf(why, why_size, "preload: %s", result.error_text);
-        fine = false;
-    }
-    if (fine && !o->json && !o->measure)
-        (void)printf("loaded %llu keys in %.2f s\n", (unsigned long long)o->shape.keys, result.seconds);
+    bool fine = engine_run(e, &w, &phase, &result, why, sizeof why);
     workload_deinit(&w);
-    return fine;
+    if (!fine) return refuse(why);
+    if (result.errors > 0) {
+        (void)refuse(result.error_text);
+        return 3;
+    }
+    if (!o->json && !o->measure)
+        (void)printf("loaded %llu keys in %.2f s\n", (unsigned long long)o->shape.keys, result.seconds);
+    return 0;
 }
 
 static int measure(const struct load_options *o, struct engine *e, struct workload *w) {
@@ -107,7 +109,7 @@ int main(int argc, char **argv) {
     char why[256] = "";
     struct engine *e = engine_open(&o.target, o.conns, why, sizeof why);
     int code = e == NULL ? refuse(why) : 0;
-    if (code == 0 && o.preload && !preload(&o, e, why, sizeof why)) code = refuse(why);
+    if (code == 0 && o.preload) code = preload(&o, e);
     if (code == 0 && o.measure) code = measure(&o, e, &w);
     if (e != NULL) engine_close(e);
     workload_deinit(&w);

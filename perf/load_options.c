@@ -26,7 +26,7 @@ static const struct option_row rows[] = {
     {"conns", OPTION_U32, AT(conns), "50", "connections"},
     {"pipeline", OPTION_U32, AT(pipeline), "1", "requests in a batch of one connection, at most"},
     {"op", OPTION_TEXT, AT(op), "get",
-     "get set incr ping mget:N mset:N setget:RATIO or \"raw __key__ __value__ __rand:N__ ; next\""},
+     "get set incr ping mget:N mset:N setget:RATIO or \"raw __key__ __value__ __rand:N__ ; next & joined __same__\""},
     {"keys", OPTION_U64, AT(shape.keys), "1000000", "number of keys"},
     {"key-len", OPTION_U32, AT(shape.key_len), "16", "bytes of a key: prefix, zeros, number"},
     {"key-prefix", OPTION_TEXT, AT(shape.key_prefix), "key:", "what keys begin with"},

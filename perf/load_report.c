@@ -47,6 +47,8 @@ static void print_json(const struct load_report *r) {
                  result->seconds, result->ops, throughput(r), result->errors, result->nils, result->wrong,
                  result->unanswered);
     print_text(result->error_text);
+    (void)printf(", \"conn_ops\": {\"min\": %" PRIu64 ", \"max\": %" PRIu64 "}", result->conn_ops_min,
+                 result->conn_ops_max);
     (void)printf(", \"latency_us\": {\"mean\": %.2f, \"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, "
                  "\"p99.9\": %.2f, \"max\": %.2f}",
                  histogram_mean(&result->latency_ns) / 1000.0, latency_us(r, 50), latency_us(r, 90), latency_us(r, 99),

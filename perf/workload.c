@@ -64,14 +64,13 @@ static bool value_holds_key(const struct workload *w) {
     return w->shape.value_len >= w->shape.key_len;
 }
 
-/* --- compiling one command --- */
+/* --- compiling one request --- */
 
 struct compiler {
-    struct text argument, out;
-    struct patch *patches; /* `end` counts from the start of the argument until it is closed */
-    uint32_t patch_count, argument_patches;
-    uint32_t arguments, keys;
-    const char *why;
+    struct text argument, command, request; /* being collected; each is appended to the next when it is complete */
+    struct patch *patches;                  /* `end` counts from the start of what its bytes are in */
+    uint32_t patch_count, argument_patches, command_patches;
+    uint32_t arguments, commands, keys, reads;
 };
 
 static void compiler_patch(struct compiler *c, enum patch_kind kind, uint64_t limit, uint8_t digits) {
@@ -80,6 +79,18 @@ static void compiler_patch(struct compiler *c, enum patch_kind kind, uint64_t li
     c->patches[c->patch_count++] =
         (struct patch){.end = (uint32_t)c->argument.len, .digits = digits, .kind = kind, .limit = limit};
     c->argument_patches++;
+}
+
+/* The last `count` patches move with their bytes, which are appended to something that has `by` bytes. */
+static void compiler_shift(struct compiler *c, uint32_t count, size_t by) {
+    for (uint32_t i = c->patch_count - count; i < c->patch_count; i++) c->patches[i].end += (uint32_t)by;
+}
+
+static void compile_key(const struct workload *w, struct compiler *c, enum patch_kind kind) {
+    key_append(w, &c->argument);
+    compiler_patch(c, kind, 0, w->key_digits);
+    c->patches[c->patch_count - 1].read = true; /* as far as this argument knows */
+    c->keys++;
 }
 
 static void compile_value(const struct workload *w, struct compiler *c) {
@@ -97,10 +108,12 @@ static void compile_value(const struct workload *w, struct compiler *c) {
 /* Compiles a placeholder at `p` and returns what follows it; NULL: there is none here. */
 static const char *compile_placeholder(const struct workload *w, struct compiler *c, const char *p) {
     if (strncmp(p, "__key__", 7) == 0) {
-        key_append(w, &c->argument);
-        compiler_patch(c, PATCH_KEY, 0, w->key_digits);
-        c->keys++;
+        compile_key(w, c, PATCH_KEY);
         return p + 7;
+    }
+    if (strncmp(p, "__same__", 8) == 0 && c->keys > 0) {
+        compile_key(w, c, PATCH_SAME_KEY);
+        return p + 8;
     }
     if (strncmp(p, "__value__", 9) == 0) {
         compile_value(w, c);
@@ -119,14 +132,18 @@ static const char *compile_placeholder(const struct workload *w, struct compiler
     return end + 2;
 }
 
+static void text_append_text(struct text *t, const struct text *piece) {
+    if (piece->len > 0) text_append(t, piece->bytes, piece->len);
+}
+
 static void argument_close(struct compiler *c) {
     char head[32];
     (void)snprintf(head, sizeof head, "$%zu\r\n", c->argument.len);
-    text_append_string(&c->out, head);
-    for (uint32_t i = c->patch_count - c->argument_patches; i < c->patch_count; i++)
-        c->patches[i].end += (uint32_t)c->out.len;
-    text_append(&c->out, c->argument.bytes != NULL ? c->argument.bytes : "", c->argument.len);
-    text_append(&c->out, "\r\n", 2);
+    text_append_string(&c->command, head);
+    compiler_shift(c, c->argument_patches, c->command.len);
+    text_append_text(&c->command, &c->argument);
+    text_append_string(&c->command, "\r\n");
+    c->command_patches += c->argument_patches;
     c->argument.len = 0;
     c->argument_patches = 0;
     c->arguments++;
@@ -135,7 +152,7 @@ static void argument_close(struct compiler *c) {
 /* Compiles one argument at `p` and returns what follows it. */
 static const char *compile_argument(const struct workload *w, struct compiler *c, const char *p) {
     bool quoted = false;
-    for (; *p != '\0' && (quoted || (*p != ' ' && *p != ';'));) {
+    for (; *p != '\0' && (quoted || (*p != ' ' && *p != ';' && *p != '&'));) {
         if (*p == '"') {
             quoted = !quoted;
             p++;
@@ -152,36 +169,51 @@ static const char *compile_argument(const struct workload *w, struct compiler *c
     return p;
 }
 
-/* Compiles one command at `p` up to ';' or the end, and returns that place; NULL when there is no
- * command. */
-static const char *compile_command(struct workload *w, const char *p) {
-    struct compiler c = {0};
-    while (*p != '\0' && *p != ';') {
+static void command_close(struct compiler *c) {
+    const char *bytes = c->command.bytes;
+    bool reads = strncasecmp(bytes, "$3\r\nGET\r", 8) == 0 || strncasecmp(bytes, "$4\r\nMGET\r", 9) == 0;
+    for (uint32_t i = c->patch_count - c->command_patches; i < c->patch_count; i++) {
+        c->patches[i].read &= reads;
+        c->reads += c->patches[i].read;
+    }
+    char head[32];
+    (void)snprintf(head, sizeof head, "*%u\r\n", c->arguments);
+    text_append_string(&c->request, head);
+    compiler_shift(c, c->command_patches, c->request.len);
+    text_append_text(&c->request, &c->command);
+    c->command.len = 0;
+    c->command_patches = c->arguments = 0;
+    c->commands++;
+}
+
+/* Compiles one command at `p` up to '&', ';' or the end, and returns that place; NULL when there is no command. */
+static const char *compile_command(const struct workload *w, struct compiler *c, const char *p) {
+    while (*p != '\0' && *p != ';' && *p != '&') {
         if (*p == ' ')
             p++;
         else
-            p = compile_argument(w, &c, p);
+            p = compile_argument(w, c, p);
     }
-    struct template *template = &w->templates[w->template_count++];
-    bool reads = c.out.len > 8 &&
-                 (strncasecmp(c.out.bytes, "$3\r\nGET\r", 8) == 0 || strncasecmp(c.out.bytes, "$4\r\nMGET\r", 9) == 0);
-    char head[32];
-    (void)snprintf(head, sizeof head, "*%u\r\n", c.arguments);
-    struct text whole = {0};
-    text_append_string(&whole, head);
-    size_t head_len = whole.len;
-    text_append(&whole, c.out.bytes != NULL ? c.out.bytes : "", c.out.len);
-    for (uint32_t i = 0; i < c.patch_count; i++) c.patches[i].end += (uint32_t)head_len;
-    *template = (struct template){.bytes = whole.bytes,
-                                  .len = (uint32_t)whole.len,
-                                  .reads = reads,
-                                  .patches = c.patches,
-                                  .patch_count = c.patch_count};
-    if (template->len > w->longest) w->longest = template->len;
-    if (c.keys > w->drawn_per_request) w->drawn_per_request = c.keys;
+    if (c->arguments == 0) return NULL;
+    command_close(c);
+    return p;
+}
+
+/* Compiles one request at `p` up to ';' or the end, and returns that place; NULL when it is none. */
+static const char *compile_request(struct workload *w, const char *p) {
+    struct compiler c = {0};
+    p = compile_command(w, &c, p);
+    while (p != NULL && *p == '&') p = compile_command(w, &c, p + 1);
+    w->templates[w->template_count++] = (struct template){.bytes = c.request.bytes,
+                                                          .len = (uint32_t)c.request.len,
+                                                          .commands = c.commands,
+                                                          .patches = c.patches,
+                                                          .patch_count = c.patch_count};
+    if (c.request.len > w->longest) w->longest = (uint32_t)c.request.len;
+    if (c.reads > w->drawn_per_request) w->drawn_per_request = c.reads;
     free(c.argument.bytes);
-    free(c.out.bytes);
-    return c.arguments > 0 ? p : NULL;
+    free(c.command.bytes);
+    return p;
 }
 
 /* --- the named operations, as raw commands --- */
@@ -239,6 +271,16 @@ static bool shape_fits(struct workload *w, const char **why) {
     return true;
 }
 
+static bool commands_agree(struct workload *w, const char **why) {
+    w->commands = w->templates[0].commands;
+    for (uint32_t i = 1; i < w->template_count; i++) {
+        if (w->templates[i].commands == w->commands) continue;
+        *why = "requests that take turns (;) must have equally many commands (&)";
+        return false;
+    }
+    return true;
+}
+
 bool workload_init(struct workload *w, const char *op, const struct workload_shape *shape, const char *dist,
                    uint64_t seed, const char **why) {
     *w = (struct workload){.shape = *shape};
@@ -247,12 +289,12 @@ bool workload_init(struct workload *w, const char *op, const struct workload_sha
     *why = "cannot read the operation (get set incr ping mget:N mset:N setget:RATIO or a raw command)";
     bool fine = expand(w, op, &raw) && raw.len > 0;
     for (const char *p = raw.bytes; fine && *p != '\0';) {
-        p = w->template_count < WORKLOAD_TEMPLATES_MAX ? compile_command(w, p) : NULL;
+        p = w->template_count < WORKLOAD_TEMPLATES_MAX ? compile_request(w, p) : NULL;
         fine = p != NULL;
         if (fine && *p == ';') p++;
     }
     free(raw.bytes);
-    return fine;
+    return fine && commands_agree(w, why);
 }
 
 void workload_deinit(struct workload *w) {
@@ -283,10 +325,10 @@ static inline void template_patch(struct workload *w, const struct template *tem
         uint64_t number = key;
         if (patch->kind == PATCH_KEY) {
             number = key = keydist_next(&w->dist);
-            if (w->drawn != NULL && template->reads) w->drawn[w->drawn_count++] = key;
         } else if (patch->kind == PATCH_RANDOM) {
             number = keydist_below(&w->dist, patch->limit);
         }
+        if (patch->read && w->drawn != NULL) w->drawn[w->drawn_count++] = key;
         digits_write(at + patch->end, number, patch->digits);
     }
 }

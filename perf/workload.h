@@ -5,12 +5,16 @@
  * filled with copies of it once and a whole pipeline is rewritten by patching alone.
  *
  * Specifications (--op): get set incr ping setget:RATIO (RATIO = share of SETs, 0..1) mget:N
- * mset:N, or a raw command with placeholders, several separated by ';' which then take turns:
+ * mset:N, or a raw command with placeholders. Several separated by ';' take turns, one request each.
+ * Several joined by '&' are one request: they always leave together, on one connection, and count
+ * as one operation when all their replies are there.
  *
  *     "hset h:__rand:1000__ f __value__"      "lpush l __value__ ; lpop l"
+ *     "multi & set {__key__}a __value__ & get {__same__}a & exec"
  *
  *     __key__     prefix and zero-padded number of the next key of the distribution, --key-len
  * bytes in all
+ *     __same__    the last key before it in the same request, once more
  *     __value__   --value-len bytes: the last key before it, then a fixed pattern; so a reader can
  * verify it
  *     __rand:N__  a zero-padded random number below N (uniform, from the same seed)
@@ -29,15 +33,16 @@ enum patch_kind { PATCH_KEY, PATCH_SAME_KEY, PATCH_RANDOM };
 struct patch {
     uint32_t end; /* the digits are written backwards from here */
     uint8_t digits;
+    bool read; /* a key of GET or MGET: the reply brings its value */
     enum patch_kind kind;
     uint64_t limit; /* PATCH_RANDOM */
 };
 
-struct template {
+struct template { /* one request */
     char *bytes;
     uint32_t len;
+    uint32_t commands;
     uint32_t patch_count;
-    bool reads; /* GET or MGET: every __key__ is answered by its value */
     struct patch *patches;
 };
 
@@ -50,6 +55,7 @@ struct workload_shape { /* what the options say about keys and values */
 struct workload {
     struct template templates[WORKLOAD_TEMPLATES_MAX];
     uint32_t template_count;
+    uint32_t commands;  /* of a request, and so its replies: the same for all templates */
     uint32_t turn;      /* whose turn it is, templates taking turns */
     uint64_t set_below; /* setget: a random number below this means template 1 (SET), else 0; 0:
                            take turns */

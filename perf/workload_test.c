@@ -41,7 +41,8 @@ static void encodes_as_written(void **state) {
 
 static void refuses_nonsense(void **state) {
     (void)state;
-    static const char *const bad[] = {"", ";", "mget:", "mget:0", "mget:x", "setget:2", "setget:x"};
+    static const char *const bad[] = {"",          ";",        "mget:", "mget:0",   "mget:x", "setget:2",
+                                      "setget:x", "get a &",  "& get a", "get a ; get b & get c"};
     struct workload w;
     const char *why = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -52,6 +53,38 @@ static void refuses_nonsense(void **state) {
     struct workload_shape narrow = shape;
     narrow.key_len = 6;
     assert_false(workload_init(&w, "get", &narrow, "seq", 1, &why));
+    workload_deinit(&w);
+}
+
+/* Commands joined by '&' are one request, and __same__ is the key before it, wherever the joints are. */
+static void joins_commands(void **state) {
+    (void)state;
+    encode("set {__key__}s __value__ & get {__same__}s & incr \"a&b\"", 1);
+    assert_string_equal(buf, "*3\r\n$3\r\nset\r\n$15\r\n{key:00000001}s\r\n$20\r\nkey:00000001mnopqrst\r\n"
+                             "*2\r\n$3\r\nget\r\n$15\r\n{key:00000001}s\r\n*2\r\n$4\r\nincr\r\n$3\r\na&b\r\n");
+    struct workload w;
+    const char *why = "";
+    assert_true(workload_init(&w, "multi & get __key__ & exec ; multi & get x & exec", &shape, "seq", 1, &why));
+    assert_int_equal(w.commands, 3);
+    assert_int_equal(w.template_count, 2);
+    workload_deinit(&w);
+}
+
+/* Keys are predicted for GET and MGET only, in the order of the replies. */
+static void predicts_what_is_read(void **state) {
+    (void)state;
+    struct workload w;
+    const char *why = "";
+    uint64_t drawn[8];
+    static const char op[] = "set __key__ __value__ & mget __same__ __key__ & get __key__";
+    assert_true(workload_init(&w, op, &shape, "seq", 1, &why));
+    assert_int_equal(w.drawn_per_request, 3);
+    w.drawn = drawn;
+    workload_prefill(&w, buf, 2);
+    (void)workload_encode(&w, buf, 2);
+    static const uint64_t want[] = {0, 1, 2, 3, 4, 5};
+    assert_int_equal(w.drawn_count, 6);
+    assert_memory_equal(drawn, want, sizeof want);
     workload_deinit(&w);
 }
 
@@ -122,6 +155,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_as_written),
         cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(joins_commands),
+        cmocka_unit_test(predicts_what_is_read),
         cmocka_unit_test(values_verify),
         cmocka_unit_test(mixes_by_share),
         cmocka_unit_test(zipf_follows_its_formula),
