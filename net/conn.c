@@ -124,12 +124,21 @@ void conn_adopt(struct thread *thread, int fd) {
 
 /* --- death --- */
 
+/* Memory of replies that were sent or are not wanted: what has the size of a loan goes to the next borrower, and large
+ * memory goes back in slices. */
+static void drop_replies(struct shard *shard, struct buf *buf) {
+    if (LIKELY(buf->cap < REAP_BLOCK_MIN))
+        buf_pool_give_back(&shard->replies, buf);
+    else
+        reaper_take_buf(shard->shared.reaper, buf);
+}
+
 static void release(struct conn *conn) {
     struct client *client = &conn->client;
     struct thread *thread = conn->thread;
     struct heap *heap = thread->shard->heap;
-    buf_pool_give_back(&thread->shard->replies, &conn->sending);
-    buf_pool_give_back(&thread->shard->replies, &client->out);
+    drop_replies(thread->shard, &conn->sending);
+    drop_replies(thread->shard, &client->out);
     client_deinit(client);
     heap_free(heap, MEM_CLIENT_IN, conn->address, conn->address_len + 1u);
     heap_free(heap, MEM_CLIENT_IN, conn, sizeof *conn);
@@ -169,7 +178,7 @@ void conn_close(struct conn *conn) {
 static bool all_done(const struct conn *conn) {
     const struct client *client = &conn->client;
     return client->queued == 0 && !client->gather && reply_queue_empty(&client->replies) && !conn->sending_now &&
-           buf_readable(&client->out) == 0;
+           !client_has_output(client);
 }
 
 static bool wants_input(const struct conn *conn) {
@@ -247,18 +256,6 @@ static void send_piece(struct conn *conn) {
               MIN(conn->sending.len - conn->sent, (size_t)CONN_SEND_MAX), conn);
 }
 
-/* Large memory goes back in slices. */
-static void drop_sending(struct conn *conn) {
-    struct shard *shard = conn->client.home;
-    struct buf *sending = &conn->sending;
-    if (LIKELY(sending->cap < REAP_BLOCK_MIN)) {
-        buf_pool_give_back(&shard->replies, sending);
-        return;
-    }
-    reaper_take_block(shard->shared.reaper, sending->owner, sending->data, sending->cap);
-    buf_init(sending, shard->heap, MEM_CLIENT_OUT);
-}
-
 void conn_flush(struct conn *conn) {
     struct client *client = &conn->client;
     if (UNLIKELY(conn->closing)) {
@@ -266,16 +263,15 @@ void conn_flush(struct conn *conn) {
         return;
     }
     if (conn->sending_now) return; /* its completion comes back here */
-    if (UNLIKELY(buf_readable(&client->out) == 0)) {
+    if (UNLIKELY(!client_has_output(client))) {
         buf_pool_give_back(&client->home->replies, &client->out);
         if (client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done) thread_attend(conn->thread, conn);
         return;
     }
-    struct buf free = conn->sending;
-    conn->sending = client->out;
-    client->out = free;
+    client_take_output(client, &conn->sending);
     conn->sent = 0;
-    client->home->stats.output_buffer_max = MAX(client->home->stats.output_buffer_max, (uint64_t)conn->sending.len);
+    uint64_t output = conn->sending.len + chain_len(&client->rest);
+    client->home->stats.output_buffer_max = MAX(client->home->stats.output_buffer_max, output);
     send_piece(conn);
 }
 
@@ -294,8 +290,8 @@ void conn_sent(struct conn *conn, const struct ring_event *event) {
         send_piece(conn);
         return;
     }
-    drop_sending(conn);
-    if (UNLIKELY(buf_readable(&client->out) > 0)) conn_flush(conn);
+    drop_replies(client->home, &conn->sending);
+    if (UNLIKELY(client_has_output(client))) conn_flush(conn);
     if (UNLIKELY(client->wait == WAIT_READER)) pipeline_resume(client->home, client);
     if (UNLIKELY(client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done)) thread_attend(conn->thread, conn);
 }

@@ -60,7 +60,8 @@ struct server {
     _Atomic uint32_t ready;        /* threads that finished starting */
     _Atomic uint32_t failed;       /* of them, those that could not */
     _Atomic uint32_t drained;      /* threads with nothing outstanding while stopping */
-    _Atomic uint32_t left; /* threads that run no more turns: nobody looks at another's heap after all have left */
+    _Atomic uint32_t left;         /* threads that run no more turns and so name no other thread's ring */
+    _Atomic uint32_t emptied;      /* threads that hold nothing of another's heap any more and look at none */
     _Atomic bool stopping;
     struct error start_error; /* of the first that failed, under config_lock */
 };

@@ -281,30 +281,33 @@ static void run(struct thread *thread) {
 
 /* --- end --- */
 
-/* INFO on one thread reads the counters of all heaps, so none is deleted before all have run their last turn. */
-static void leave_together(struct server *server) {
-    atomic_fetch_add(&server->left, 1);
-    while (atomic_load(&server->left) < server->thread_count) sched_yield();
+/* Waits until all threads are here. */
+static void meet(const struct server *server, _Atomic uint32_t *arrived) {
+    atomic_fetch_add(arrived, 1);
+    while (atomic_load(arrived) < server->thread_count) sched_yield();
 }
 
-static void stop(struct thread *thread) {
-    listener_stop(thread);
+/* Lets go of the sockets and of what came in messages. */
+static void empty(struct thread *thread) {
     struct shard *shard = thread->shard;
+    listener_stop(thread);
     if (shard->client_count > 0)
         log_line(&thread->server->log, LOG_LEVEL_WARNING,
                  "%u connections did not take their replies in time and were dropped", shard->client_count);
     ring_close(thread->ring); /* ends every operation; nothing is in the kernel's hands any more */
     while (shard->clients_first) conn_abandon(conn_of(shard->clients_first));
-    shard_delete(shard);
+    shard_drop_messages(shard);
 }
 
 void *thread_main(void *arg) {
     struct thread *thread = arg;
     if (!start_together(thread)) return NULL;
+    struct server *server = thread->server;
     listener_start(thread);
     run(thread);
-    shard_drop_messages(thread->shard);
-    leave_together(thread->server);
-    stop(thread);
+    meet(server, &server->left);
+    empty(thread);
+    meet(server, &server->emptied);
+    shard_delete(thread->shard);
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include "shards/client.h"
 #include "core/assert.h"
 #include "shards/gather.h"
+#include "shards/reaper.h"
 #include "shards/shard.h"
 
 #define CLIENT_MAGIC 0x434c4921u
@@ -69,8 +70,27 @@ void client_deinit(struct client *client) {
     reply_queue_deinit(&client->replies);
     resp_parser_reset(&client->parser);
     buf_deinit(&client->in);
-    buf_deinit(&client->out);
+    reaper_take_buf(home->shared.reaper, &client->out);
+    reaper_take_chain(home->shared.reaper, &client->rest);
     client->magic = 0;
+}
+
+void client_append_rest(struct client *client, struct chain *take) {
+    if (chain_empty(take)) return;
+    chain_join(&client->rest, take);
+    client->wait = WAIT_READER;
+}
+
+void client_take_output(struct client *client, struct buf *sending) {
+    ASSERT(buf_readable(sending) == 0);
+    if (LIKELY(buf_readable(&client->out) > 0)) {
+        struct buf empty = *sending;
+        *sending = client->out;
+        client->out = empty;
+        return;
+    }
+    buf_pool_give_back(&client->home->replies, sending);
+    chain_take_first(&client->rest, client->home->heap, sending);
 }
 
 void client_set_text(struct client *client, char **field, struct slice text) {
@@ -127,14 +147,14 @@ size_t client_memory(const struct client *client) {
     size_t texts = (client->name ? strlen(client->name) + 1 : 0) +
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
-    return sizeof *client + texts + client->in.cap + client->out.cap + client->replies.held.cap +
+    return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) + client->replies.held.cap +
            client->replies.cap * sizeof(struct reply_place);
 }
 
 void client_describe(const struct client *client, struct buf *out) {
     char peer[128], local[128], letters[16], command[64] = "NULL";
     uint64_t now = client->home->now_ms;
-    size_t waiting = buf_readable(&client->out);
+    size_t waiting = buf_readable(&client->out) + chain_len(&client->rest);
     address_of(client, false, peer);
     address_of(client, true, local);
     if (client->last_command) command_full_name(client->last_command, command);

@@ -2,10 +2,11 @@
  *
  * It lives on its home thread's shard, from client_init to client_deinit, embedded in whatever carries the bytes (a
  * connection in net/, a scripted client in tests). Replies are written, in order, to `out`; the carrier sends them.
+ * While `rest` holds something no command of the client runs (WAIT_READER), so nobody writes to `out` meanwhile.
  *
  * Thread    home only. Other threads name a client by id. */
 #pragma once
-#include "core/buf.h"
+#include "core/chain.h"
 #include "core/resp_parse.h"
 #include "shards/reply_queue.h"
 
@@ -31,7 +32,7 @@ enum client_wait { /* why its next command may not start */
                    WAIT_REPLIES, /* a barrier waits for commands on other shards */
                    WAIT_GATHER,  /* its command over several shards is under way */
                    WAIT_PAUSE,   /* CLIENT PAUSE */
-                   WAIT_READER,  /* it does not read its replies */
+                   WAIT_READER,  /* it does not read its replies, or `rest` is still to be sent */
 };
 
 struct client {
@@ -53,6 +54,7 @@ struct client {
     size_t need; /* bytes of `in` before parsing it again can help */
 
     struct buf out;             /* replies in order, waiting for the carrier */
+    struct chain rest;          /* of a reply too long for one turn; comes behind `out` (MEM_CLIENT_OUT) */
     struct reply_queue replies; /* replies that wait for earlier ones */
 
     struct client *next_dirty;
@@ -73,6 +75,13 @@ struct client_carrier {
 
 void client_init(struct client *client, struct shard *home, const struct client_carrier *carrier, uint64_t id);
 void client_deinit(struct client *client); /* leaves the shard; replies still to come are dropped when they arrive */
+/* The tail of a reply whose beginning is in `out`: the client waits until it was sent. Empties take; O(1). */
+void client_append_rest(struct client *client, struct chain *take);
+HOT_INLINE bool client_has_output(const struct client *client) {
+    return buf_readable(&client->out) > 0 || UNLIKELY(!chain_empty(&client->rest));
+}
+/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`. There is something. */
+void client_take_output(struct client *client, struct buf *sending);
 void client_set_text(struct client *client, char **field, struct slice text); /* empty: unset */
 /* One line as CLIENT LIST shows it, newline included. */
 void client_describe(const struct client *client, struct buf *out);

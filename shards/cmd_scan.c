@@ -18,6 +18,7 @@
 #include "shards/shard.h"
 
 #define KEYS_SLICE     2000  /* entries looked at per turn of KEYS: some 100 us */
+#define WALK_BYTES     (512 * 1024) /* of keys found, after which a SCAN or a slice of KEYS ends all the same */
 #define SCAN_VISIT_MAX 20000 /* entries looked at per SCAN, whatever COUNT says: about 1 ms */
 #define SCAN_TYPE_ANY  (-1)
 #define SCAN_TYPE_NONE (-2) /* a type that does not exist: nothing matches */
@@ -30,11 +31,13 @@ static_assert(HT_CURSOR_BITS + SHARD_BITS <= 64, "a cursor is a 64-bit number");
 
 struct walk {
     struct exec *x;
+    bool chained; /* keys go to x->elements, else to x->out */
     struct slice pattern;
     bool all;            /* everything matches */
     int type;            /* enum value_type, or SCAN_TYPE_... */
     uint64_t resumed_at; /* hashes before this were visited in an earlier call; 0: look at none */
     uint64_t visited, found;
+    size_t bytes; /* of the keys found */
 };
 
 static void walk_init(struct walk *walk, struct exec *x, struct slice pattern) {
@@ -52,25 +55,27 @@ static void visit(void *ctx, struct entry *entry) {
     }
     if (walk->type != SCAN_TYPE_ANY && entry->type != walk->type) return;
     if (!walk->all && !glob_match(walk->pattern, key, false)) return;
-    resp_bulk(walk->x->out, key);
+    resp_bulk(walk->chained ? exec_elements(walk->x) : walk->x->out, key);
     walk->found++;
+    walk->bytes += key.len;
 }
 
-/* Goes on at position until `max` entries were visited or the end (0) is reached, which it returns. */
+/* Goes on at position until `max` entries were visited, very long keys were found or the end (0) is reached; returns
+ * the new position. */
 static uint64_t walk(struct walk *walk, uint64_t position, uint64_t max) {
     walk->resumed_at = position;
     /* A step passes over up to 64 empty buckets, so an almost empty table is bounded by the steps. */
     for (uint64_t steps = 0; steps < max; steps++) {
         position = keyspace_scan(walk->x->keys, position, visit, walk);
         walk->resumed_at = 0; /* later buckets lie behind it */
-        if (position == 0 || walk->visited >= max) break;
+        if (position == 0 || walk->visited >= max || walk->bytes >= WALK_BYTES) break;
     }
     return position;
 }
 
 /* --- KEYS --- */
 
-enum { KEYS_STARTED, KEYS_POSITION, KEYS_MARK, KEYS_FOUND }; /* words of x->slice */
+enum { KEYS_POSITION, KEYS_FOUND }; /* words of x->slice */
 
 static void cmd_keys(struct exec *x) {
     struct slice pattern = x->argv[1];
@@ -82,18 +87,15 @@ static void cmd_keys(struct exec *x) {
         return;
     }
     uint64_t *slice = x->slice;
-    if (!slice[KEYS_STARTED]) {
-        slice[KEYS_STARTED] = 1;
-        slice[KEYS_MARK] = resp_array_open(x->out);
-    }
     struct walk keys;
     walk_init(&keys, x, pattern);
+    keys.chained = true;
     slice[KEYS_POSITION] = walk(&keys, slice[KEYS_POSITION], KEYS_SLICE);
     slice[KEYS_FOUND] += keys.found;
     if (slice[KEYS_POSITION])
         exec_continue(x);
     else
-        resp_array_close(x->out, slice[KEYS_MARK], slice[KEYS_FOUND]);
+        reply_array(x, slice[KEYS_FOUND]);
 }
 
 /* --- SCAN --- */

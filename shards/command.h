@@ -101,7 +101,7 @@ enum command_merge {
     MERGE_OK,     /* all parts +OK; the first error wins */
     MERGE_SUM,    /* integers added up */
     MERGE_BY_KEY, /* arrays: element i belongs to the i-th key (MGET) */
-    MERGE_CONCAT, /* arrays, one after the other (KEYS) */
+    MERGE_CONCAT, /* arrays joined, their elements in any order (KEYS) */
     MERGE_TEXT,   /* bulk or verbatim texts, one after the other (CLIENT LIST) */
     MERGE_CUSTOM, /* .merge_with */
 };

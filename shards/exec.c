@@ -54,6 +54,10 @@ void exec_continue_later(struct exec *x) {
     x->again = x->sleeping = true;
 }
 
+struct buf *exec_elements(struct exec *x) {
+    return chain_tail(x->elements, x->shard->heap, MEM_CLIENT_OUT);
+}
+
 void reply_error(struct exec *x, const char *text) {
     x->failed = true;
     if (!x->part) error_stats_count(&x->shard->errors, slice_of_cstr(text)); /* a part's: once, when all are joined */

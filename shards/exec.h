@@ -13,6 +13,7 @@
  *        reply_int(x, ref.entry ? (int64_t)entry_string_len(ref.entry) : 0);
  *    }                                                                                                          */
 #pragma once
+#include "core/chain.h"
 #include "core/resp_write.h"
 #include "shards/client.h"
 #include "shards/command.h"
@@ -40,6 +41,8 @@ struct exec {
     struct client *client; /* ON_CONN commands only, else NULL */
     uint64_t client_id;
     uint64_t *slice; /* CMD_SLICED: four words that survive between slices, zero at first */
+    /* CMD_SLICED with MERGE_CONCAT: elements that follow the reply, in any number and length (exec_elements). */
+    struct chain *elements;
 };
 
 /* --- keys. at is the position in argv --- */
@@ -66,6 +69,10 @@ NODISCARD bool exec_int_range(struct exec *x, uint32_t at, int64_t min, int64_t 
 void exec_continue(struct exec *x);
 /* The same for one that only waits for a time: it runs again within about a millisecond. */
 void exec_continue_later(struct exec *x);
+
+/* Where the next element goes that shall follow the reply. The reply itself, in x->out, is then just their array's header,
+ * which is written last, when the count is known. Ask before each element. */
+struct buf *exec_elements(struct exec *x);
 
 /* --- replies --- */
 void reply_error(struct exec *x, const char *text); /* with its code: "ERR syntax error" */

@@ -8,6 +8,7 @@
 #include "shards/exec.h"
 #include "shards/message.h"
 #include "shards/pipeline.h"
+#include "shards/reaper.h"
 #include "shards/shard.h"
 #include <stdio.h>
 
@@ -47,7 +48,10 @@ static struct gather *gather_new(const struct exec *x, command_across run, bool 
 
 static void drop_parts(struct gather *gather, struct gather_part *parts, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        if (parts[i].message) message_release(&gather->home->messages, parts[i].message);
+        if (parts[i].message) {
+            reaper_take_chain(gather->home->shared.reaper, &parts[i].message->elements);
+            message_release(&gather->home->messages, parts[i].message);
+        }
         if (parts[i].local.data) buf_deinit(&parts[i].local);
     }
     memset(parts, 0, count * sizeof *parts);
@@ -82,8 +86,9 @@ static void gather_finish(struct gather *gather) {
     } else if (client) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {
-            client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
+            client->reply_size = (uint32_t)MIN(gather->out.len + chain_len(&gather->rest), (size_t)UINT32_MAX);
             hand_over(home, &gather->out, &client->out);
+            client_append_rest(client, &gather->rest);
         }
         client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
         client->gather = NULL;
@@ -91,6 +96,7 @@ static void gather_finish(struct gather *gather) {
     }
     drop_parts(gather, gather->answered, gather->parts);
     buf_deinit(&gather->out);
+    reaper_take_chain(home->shared.reaper, &gather->rest);
     heap_free(home->heap, MEM_MESSAGE, gather->part_of_key, gather->key_count);
     heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
     if (client) pipeline_resume(home, client);
@@ -297,6 +303,14 @@ static void merge_by_key(struct gather *gather) {
         buf_append_slice(&gather->out, gather_next_element(&rest[gather->part_of_key[i]]));
 }
 
+/* Elements that came behind a reply are not copied: the client passes their blocks on one by one. A few are, so that a
+ * short reply is like any other. */
+static void join_elements(struct gather *gather) {
+    for (uint32_t i = 0; i < gather->parts; i++)
+        if (gather->answered[i].message) chain_join(&gather->rest, &gather->answered[i].message->elements);
+    if (chain_len(&gather->rest) < BUF_POOL_BYTES) chain_flatten(&gather->rest, gather->home->heap, &gather->out);
+}
+
 static void merge_concat(struct gather *gather) {
     struct slice rest;
     int64_t total = 0;
@@ -309,6 +323,7 @@ static void merge_concat(struct gather *gather) {
     resp_array(&gather->out, (uint64_t)total);
     for (uint32_t i = 0; i < gather->parts; i++)
         if (gather_reply_array(gather_reply(gather, i), &rest) > 0) buf_append_slice(&gather->out, rest);
+    join_elements(gather);
 }
 
 static void merge_text(struct gather *gather) {

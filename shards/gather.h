@@ -18,7 +18,7 @@
  * Owner     the client's home shard. argv is a copy that lives as long as the gather (SPLIT_BY_KEY has none: it is not
  *           needed after the parts were sent). At most one part per shard and step, or four, whichever is more. */
 #pragma once
-#include "core/buf.h"
+#include "core/chain.h"
 #include "shards/command.h"
 
 struct shard;
@@ -52,6 +52,7 @@ struct gather {
     uint64_t place;
     uint64_t memo[4]; /* for across functions, zero at first */
     struct buf out;
+    struct chain rest; /* of a long reply, behind out */
     /* --- private --- */
     uint32_t sent, pending, part_cap;
     struct gather_part *sending;  /* the step under way */

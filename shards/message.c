@@ -1,18 +1,20 @@
 /* Messages: packing and the pool. */
 #include "shards/message.h"
 #include "core/assert.h"
+#include "shards/reaper.h"
 
 #define POOL_MAX   64          /* messages kept per shard */
 #define KEEP_BYTES (64 * 1024) /* a recycled message keeps buffers up to this */
 
-void message_pool_init(struct message_pool *pool, struct heap *heap) {
-    *pool = (struct message_pool){.heap = heap};
+void message_pool_init(struct message_pool *pool, struct heap *heap, struct reaper *reaper) {
+    *pool = (struct message_pool){.heap = heap, .reaper = reaper};
 }
 
 static void message_free(struct message_pool *pool, struct message *message) {
     buf_deinit(&message->request);
     buf_deinit(&message->reply);
     buf_deinit(&message->notes);
+    chain_deinit(&message->elements, pool->heap);
     heap_free(pool->heap, MEM_MESSAGE, message, sizeof *message);
 }
 
@@ -47,13 +49,19 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
     return message;
 }
 
+static void recycle(struct message_pool *pool, struct buf *buf) {
+    if (UNLIKELY(buf->cap > KEEP_BYTES)) reaper_take_buf(pool->reaper, buf);
+    buf_reset(buf, KEEP_BYTES);
+}
+
 void message_release(struct message_pool *pool, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->uses > 0);
     if (--message->uses) return;
+    ASSERT(chain_empty(&message->elements));
     buf_set_heap(&message->reply, pool->heap);
-    buf_reset(&message->request, KEEP_BYTES);
-    buf_reset(&message->reply, KEEP_BYTES);
-    buf_reset(&message->notes, KEEP_BYTES);
+    recycle(pool, &message->request);
+    recycle(pool, &message->reply);
+    recycle(pool, &message->notes);
     if (pool->free_count >= POOL_MAX) {
         message->magic = 0;
         message_free(pool, message);

@@ -3,6 +3,7 @@
  *
  *    request: | item | lengths | argument bytes | item | ... |      written by home, read by the owner
  *    reply:   | length | reply of item 0 | length | reply of item 1 | ...     written by the owner, read by home
+ *    elements: follow the reply of a command that is alone and answers much (x->elements in exec.h)
  *    notes:   whom each reply is for; stays at home
  *
  * Ownership home allocates, posts, gets it back and recycles it through its pool. While it is out, only the owner touches
@@ -10,12 +11,13 @@
  * Bounded   MESSAGE_ITEMS items and about MESSAGE_BYTES of arguments; one item may be larger than that.
  * Threads   one at a time, handed over through a mailbox (release/acquire there). */
 #pragma once
-#include "core/buf.h"
+#include "core/chain.h"
 #include "shards/command.h"
 
 struct client;
 struct gather;
 struct exec;
+struct reaper;
 
 #define MESSAGE_MAGIC 0x4d534721u
 #define MESSAGE_ITEMS 256
@@ -32,6 +34,7 @@ struct message {
     uint32_t uses; /* at home: who still reads the reply bytes */
     struct buf request, reply;
     struct buf notes; /* struct message_note per item; home only */
+    struct chain elements; /* MEM_CLIENT_OUT; home takes them before it releases the message */
     struct message *next;
 };
 
@@ -59,11 +62,12 @@ struct message_note {
 
 struct message_pool {
     struct heap *heap;
+    struct reaper *reaper; /* large buffers go back through it */
     struct message *free;
     uint32_t free_count;
 };
 
-void message_pool_init(struct message_pool *pool, struct heap *heap);
+void message_pool_init(struct message_pool *pool, struct heap *heap, struct reaper *reaper);
 void message_pool_deinit(struct message_pool *pool);
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to);
 void message_release(struct message_pool *pool, struct message *take); /* one use less; recycles at none */

@@ -101,6 +101,7 @@ HOT_INLINE void fill_exec(struct exec *x, const struct queued *q, struct buf *ou
     x->client = client;
     x->client_id = client->id;
     x->slice = NULL;
+    x->elements = NULL;
 }
 
 /* A browser that was lured here (cross-protocol scripting) sends POST and Host: lines; as Redis, we hang up. */
@@ -524,6 +525,7 @@ static void serve_item(struct shard *shard, struct message *message, const struc
     x.client = NULL;
     x.client_id = item->client_id;
     x.slice = NULL;
+    x.elements = NULL;
     pipeline_execute(shard, &x);
     if (item->silent) message->reply.len = mark;
     message_reply_close(message, mark);
@@ -548,7 +550,7 @@ void pipeline_resume(struct shard *shard, struct client *client) {
         if (!reply_queue_empty(&client->replies)) return;
         break;
     case WAIT_READER:
-        if (buf_readable(&client->out) >= OUT_PAUSE) return;
+        if (buf_readable(&client->out) >= OUT_PAUSE || !chain_empty(&client->rest)) return;
         break;
     case WAIT_PAUSE:
         if (shard->pause_until_ms) return;

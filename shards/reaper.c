@@ -49,6 +49,22 @@ void reaper_take_block(struct reaper *reaper, enum mem_class owner, void *block,
     reaper->pending++;
 }
 
+void reaper_take_buf(struct reaper *reaper, struct buf *buf) {
+    if (buf->cap >= REAP_BLOCK_MIN) {
+        reaper_take_block(reaper, buf->owner, buf->data, buf->cap);
+        buf_init(buf, buf->heap, buf->owner);
+    }
+    buf_deinit(buf);
+}
+
+void reaper_take_chain(struct reaper *reaper, struct chain *chain) {
+    while (!chain_empty(chain)) {
+        struct buf bytes = {0};
+        chain_take_first(chain, reaper->store.heap, &bytes);
+        if (bytes.data) reaper_take_block(reaper, bytes.owner, bytes.data, bytes.cap);
+    }
+}
+
 void reaper_take_entry(struct reaper *reaper, struct entry *entry) {
     if (entry->encoding == ENC_EXTERNAL && entry_bytes(entry) >= REAP_BLOCK_MIN) {
         struct bigstr *big = entry_bigstr(entry);

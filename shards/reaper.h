@@ -5,6 +5,7 @@
  *
  * Thread    the shard's owner. Cost of a step: bounded by the budget, about 1 MiB of pages or 256 entries a unit. */
 #pragma once
+#include "core/chain.h"
 #include "core/hashtable.h"
 #include "core/value.h"
 
@@ -15,6 +16,10 @@ void reaper_delete(struct reaper *reaper); /* frees everything that waits */
 
 #define REAP_BLOCK_MIN (1024 * 1024) /* blocks below this are freed at once by their owner */
 void reaper_take_block(struct reaper *reaper, enum mem_class owner, void *block, size_t size);
+/* All blocks of a chain. O(blocks). */
+void reaper_take_chain(struct reaper *reaper, struct chain *take);
+/* The memory of a buf: back to its heap now, or later when it is large. */
+void reaper_take_buf(struct reaper *reaper, struct buf *take);
 /* An entry that left its table: freed now, except for a large external block. */
 void reaper_take_entry(struct reaper *reaper, struct entry *take);
 /* A table of entries (struct entry); the table and all entries are freed. */

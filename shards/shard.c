@@ -48,7 +48,7 @@ struct shard *shard_new(const struct shard_options *options) {
         shard->inbox[i] = options->inbox[i];
         shard->pending[i] = options->pending[i];
     }
-    message_pool_init(&shard->messages, heap);
+    message_pool_init(&shard->messages, heap, shard->shared.reaper);
     buf_pool_init(&shard->replies, heap, MEM_CLIENT_OUT);
     shard->pipeline = pipeline_new(heap);
     shard->command_stats =
@@ -73,7 +73,9 @@ static void delete_statistics(struct shard *shard) {
 }
 
 void shard_drop_messages(struct shard *shard) {
+    ASSERT(!shard->clients_first);
     message_pool_deinit(&shard->messages);
+    while (reaper_step(shard->shared.reaper, 1000)) continue;
 }
 
 void shard_delete(struct shard *shard) {
@@ -282,7 +284,8 @@ static bool run_slice(struct shard *shard, struct job *job) {
                      .out = &message->reply,
                      .part = true,
                      .client_id = item->client_id,
-                     .slice = job->slice};
+                     .slice = job->slice,
+                     .elements = &message->elements};
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     pipeline_execute(shard, &x);
     if (!x.again) message_reply_close(message, job->mark);

@@ -131,10 +131,10 @@ struct shard_options {
 };
 /* On the thread that will own it; NULL when out of memory. */
 struct shard *shard_new(const struct shard_options *options);
-/* Frees its spare messages, whose reply buffers may come from the other shards' heaps: all shards do so before the first
- * of them is deleted. */
+/* Frees what may come from the other shards' heaps, which is spare messages and what waits in the reaper: all shards do
+ * so before the first of them is deleted. All its clients are gone by then. */
 void shard_drop_messages(struct shard *shard);
-void shard_delete(struct shard *shard); /* all its clients are gone by then */
+void shard_delete(struct shard *shard);
 
 #define ASSERT_ON_SHARD(s) ASSERT(assert_shard() == (int)(s)->id)
 

@@ -96,6 +96,7 @@ static const struct command *const test_tables[] = {test_commands, NULL};
 /* --- the twin --- */
 
 #define TWIN_KEYS 24
+#define KEY_TEXT  1200 /* long ones: a KEYS of all is too long for one turn */
 #define TWIN_DBS  3 /* 0: shared with everybody, keys by prefix; the others are its own */
 
 struct reply {
@@ -112,6 +113,7 @@ struct twin {
     unsigned db;
     bool off, skip, skip_next, ended;
     bool plain; /* single keys only, and few: long runs without a barrier, so that order on one key is at stake */
+    bool long_keys;
     size_t value_max;
     struct reply *replies;
     size_t reply_count, reply_cap;
@@ -127,13 +129,13 @@ static unsigned pick_key(struct twin *twin) {
     return pick(twin, twin->plain ? 4 : TWIN_KEYS);
 }
 
-static struct slice key_text(const struct twin *twin, unsigned key, char out[32]) {
+static struct slice key_text(const struct twin *twin, unsigned key, char out[KEY_TEXT]) {
     /* Some share a slot by their tag, so that commands of several keys are also run on one shard. */
-    if (key % 3 == 0)
-        snprintf(out, 32, "c%u:{tag}:%u", twin->peer->number, key);
-    else
-        snprintf(out, 32, "c%u:%u", twin->peer->number, key);
-    return slice_of_cstr(out);
+    const char *format = key % 3 == 0 ? "c%u:{tag}:%u" : "c%u:%u";
+    size_t len = (size_t)snprintf(out, KEY_TEXT, format, twin->peer->number, key);
+    if (!twin->long_keys) return slice_of(out, len);
+    memset(out + len, 'x', KEY_TEXT - len);
+    return slice_of(out, KEY_TEXT);
 }
 
 static void set_value(struct twin *twin, unsigned key, struct slice value) {
@@ -211,7 +213,7 @@ static struct slice random_value(struct twin *twin, char *out) {
 #define VALUE_MAX (64 * 1024)
 
 static void do_set(struct twin *twin) {
-    char text[32], *value = malloc(VALUE_MAX);
+    char text[KEY_TEXT], *value = malloc(VALUE_MAX);
     unsigned key = pick_key(twin);
     struct slice bytes = random_value(twin, value);
     SAY(twin, SLICE("SET"), key_text(twin, key, text), bytes);
@@ -222,7 +224,7 @@ static void do_set(struct twin *twin) {
 }
 
 static void do_get(struct twin *twin) {
-    char text[32];
+    char text[KEY_TEXT];
     unsigned key = pick_key(twin);
     SAY(twin, SLICE("gEt"), key_text(twin, key, text));
     answer_value(twin, key);
@@ -230,7 +232,7 @@ static void do_get(struct twin *twin) {
 }
 
 static void do_incr(struct twin *twin) {
-    char text[32], digits[32];
+    char text[KEY_TEXT], digits[32];
     unsigned key = pick_key(twin);
     SAY(twin, SLICE("incr"), key_text(twin, key, text));
     int64_t value = 0;
@@ -251,7 +253,7 @@ static void do_many(struct twin *twin, enum many what) {
     enum { MOST = 200 };
     uint32_t count = pick(twin, 30) == 0 ? MOST : 1 + pick(twin, 8), argc = 1;
     struct slice *argv = malloc((1 + 2 * MOST) * sizeof *argv);
-    char(*texts)[32] = malloc(MOST * sizeof *texts), (*values)[32] = malloc(MOST * sizeof *values);
+    char(*texts)[KEY_TEXT] = malloc(MOST * sizeof *texts), (*values)[32] = malloc(MOST * sizeof *values);
     bool same_slot = pick(twin, 4) == 0;
     argv[0] = slice_of_cstr(names[what]);
     int64_t sum = 0;
@@ -287,7 +289,7 @@ static unsigned count_keys(const struct twin *twin) {
 }
 
 static void do_keys(struct twin *twin) {
-    char pattern[32], text[32];
+    char pattern[32], text[KEY_TEXT];
     snprintf(pattern, sizeof pattern, "c%u:*", twin->peer->number);
     SAY(twin, SLICE("keys"), twin->db && pick(twin, 2) ? SLICE("*") : slice_of_cstr(pattern));
     resp_array(&twin->out, count_keys(twin));
@@ -513,6 +515,7 @@ static void twin_init(struct twin *twin, struct sim *sim, struct heap *heap, con
     static const size_t pieces[] = {1, 7, 100, 0, 0, 0};
     twin->peer->piece_max = pieces[pick(twin, ARRAY_LEN(pieces))];
     twin->plain = pick(twin, 3) == 0;
+    twin->long_keys = twin->peer->piece_max != 1 && pick(twin, 4) == 0;
     uint32_t commands = twin->peer->piece_max == 1 ? round->commands / 4 : round->commands;
     if (twin->peer->piece_max == 1) twin->value_max = MIN(twin->value_max, (size_t)500);
     for (uint32_t i = 0; i < commands; i++) do_something(twin);
@@ -913,6 +916,108 @@ static void a_long_command_is_not_copied_with_every_piece(void **state) {
     heap_delete(heap);
 }
 
+/* --- replies too long for one turn --- */
+
+#define MANY_KEYS 15000 /* of 100 bytes: 1.5 MB */
+
+static struct sim *sim_with_many_keys(uint32_t shards) {
+    enum { EACH = 500 };
+    struct sim *sim = small_sim(shards, 4);
+    struct peer *peer = sim_connect(sim, 0);
+    struct heap *heap = heap_new();
+    struct buf text;
+    buf_init(&text, heap, MEM_CLIENT_IN);
+    for (int i = 0; i < MANY_KEYS; i++) {
+        if (i % EACH == 0) buf_printf(&text, "*%d\r\n$4\r\nmset\r\n", 1 + 2 * EACH);
+        buf_printf(&text, "$100\r\n%0100d\r\n$1\r\nv\r\n", i);
+    }
+    sim_say(peer, text.data, text.len);
+    assert_true(sim_settle(sim, 1000000));
+    assert_int_equal(peer->got.len, MANY_KEYS / EACH * strlen("+OK\r\n"));
+    buf_deinit(&text);
+    heap_delete(heap);
+    return sim;
+}
+
+/* The reply at the front of what the peer got has every key once; takes it off. */
+static void assert_all_keys(struct peer *peer) {
+    char head[32];
+    size_t len = (size_t)snprintf(head, sizeof head, "*%d\r\n", MANY_KEYS);
+    struct slice got = buf_slice(&peer->got);
+    assert_true(got.len >= len + MANY_KEYS * (size_t)108);
+    assert_memory_equal(got.ptr, head, len);
+    bool *seen = calloc(MANY_KEYS, sizeof *seen);
+    const char *at = got.ptr + len;
+    for (int i = 0; i < MANY_KEYS; i++, at += 108) {
+        int64_t key = 0;
+        assert_memory_equal(at, "$100\r\n", 6);
+        for (int digit = 6; digit < 106; digit++) key = key * 10 + at[digit] - '0';
+        assert_true(key >= 0 && key < MANY_KEYS && !seen[key]);
+        seen[key] = true;
+    }
+    free(seen);
+    peer->got.read += (size_t)(at - got.ptr);
+}
+
+/* The carrier has no more than a block of it at once, what comes behind waits for it, and a neighbour for nothing. */
+static void a_long_reply_leaves_block_by_block(void **state) {
+    (void)state;
+    for (uint32_t shards = 1; shards <= 3; shards++) {
+        struct sim *sim = sim_with_many_keys(shards);
+        struct peer *peer = sim_connect(sim, shards - 1), *neighbour = sim_connect(sim, shards - 1);
+        peer->client.resp = (uint8_t)(2 + shards % 2);
+        say_text(peer, "keys *\r\nping\r\nget a\r\nkeys 0*\r\nkeys a*\r\nping\r\n");
+        size_t blocks = 0, before = 0;
+        while (peer->stalled || sim_peer_busy(peer)) {
+            sim_step(sim);
+            sim_check(sim);
+            assert_true(peer->sending.len <= 2 * CHAIN_BLOCK && peer->client.out.len < CHAIN_BLOCK);
+            blocks += chain_len(&peer->client.rest) < before;
+            before = chain_len(&peer->client.rest);
+            peer->stalled = before > 1000000 && neighbour->got.len < 700;
+            if (before && buf_readable(&neighbour->script) == 0) say_text(neighbour, "ping\r\n");
+        }
+        assert_true(blocks >= 10);
+        assert_true(neighbour->got.len >= 700);
+        assert_all_keys(peer);
+        const char *null = peer->client.resp == 2 ? "$-1\r\n" : "_\r\n";
+        size_t len = strlen("+PONG\r\n") + strlen(null);
+        char text[32];
+        snprintf(text, sizeof text, "+PONG\r\n%s", null);
+        assert_memory_equal(peer->got.data + peer->got.read, text, len);
+        peer->got.read += len;
+        assert_all_keys(peer);
+        assert_got(peer, "*0\r\n+PONG\r\n");
+        sim_delete(sim);
+    }
+}
+
+/* Whoever goes away in the middle of it, or does not want it, leaves nothing behind (sim_delete looks). */
+static void a_long_reply_that_nobody_takes(void **state) {
+    (void)state;
+    for (uint32_t shards = 1; shards <= 3; shards++) {
+        struct sim *sim = sim_with_many_keys(shards);
+        for (uint32_t steps = 0; steps < 60; steps++) {
+            struct peer *peer = sim_connect(sim, steps % shards);
+            say_text(peer, steps % 3 == 0 ? "client reply skip\r\nkeys *\r\nping\r\n" : "keys *\r\nping\r\n");
+            peer->stalled = steps % 3 == 1;
+            for (uint32_t i = 0; i < steps; i++) sim_step(sim);
+            if (steps % 3 > 0) {
+                sim_vanish(peer);
+            } else {
+                assert_true(sim_settle(sim, 100000));
+                assert_got(peer, "+PONG\r\n");
+            }
+        }
+        struct peer *stalled = sim_connect(sim, 0);
+        stalled->stalled = true;
+        say_text(stalled, "keys *\r\nping\r\n");
+        assert_true(sim_settle(sim, 100000));
+        assert_true(chain_len(&stalled->client.rest) > 1000000);
+        sim_delete(sim);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_that_stops_is_not_served),
@@ -925,6 +1030,8 @@ int main(void) {
         cmocka_unit_test(held_replies_do_not_pile_up),
         cmocka_unit_test(an_idle_client_pins_no_input),
         cmocka_unit_test(a_long_command_is_not_copied_with_every_piece),
+        cmocka_unit_test(a_long_reply_leaves_block_by_block),
+        cmocka_unit_test(a_long_reply_that_nobody_takes),
         cmocka_unit_test(replies_equal_those_of_a_naive_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

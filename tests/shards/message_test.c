@@ -2,6 +2,7 @@
  * memory. Argument bytes are exact blocks, so the sanitizer sees a read beyond them. */
 #include "core/prng.h"
 #include "shards/message.h"
+#include "shards/reaper.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,12 +10,14 @@
 #include <cmocka.h>
 
 static struct heap *heap;
+static struct reaper *reaper;
 static struct message_pool pool;
 
 static int setup(void **state) {
     (void)state;
     heap = heap_new();
-    message_pool_init(&pool, heap);
+    reaper = reaper_new(&(struct store){.heap = heap});
+    message_pool_init(&pool, heap, reaper);
     return 0;
 }
 
@@ -147,9 +150,23 @@ static void replies_change_heaps(void **state) {
     message_release(&pool, message);
     assert_int_equal(pool.free->reply.cap, 0); /* large: not kept */
     message_pool_deinit(&pool);
+    reaper_delete(reaper);
     assert_int_equal(heap_used(heap, MEM_MESSAGE) + heap_used(other, MEM_MESSAGE), 0);
     heap_delete(other);
     heap_delete(heap);
+}
+
+/* What a huge command leaves behind is freed in slices. */
+static void large_buffers_go_to_the_reaper(void **state) {
+    (void)state;
+    struct message *message = message_new(&pool, 0, 1);
+    (void)buf_reserve(&message->reply, REAP_BLOCK_MIN);
+    (void)buf_reserve(&message->request, REAP_BLOCK_MIN);
+    message_release(&pool, message);
+    assert_int_equal(reaper_pending(reaper), 2);
+    assert_int_equal(message->reply.cap + message->request.cap, 0);
+    while (reaper_step(reaper, 1)) continue;
+    assert_true(heap_used(heap, MEM_MESSAGE) < 64 * 1024);
 }
 
 static void pool_is_bounded(void **state) {
@@ -168,6 +185,7 @@ static void pool_is_bounded(void **state) {
 static int teardown(void **state) {
     (void)state;
     message_pool_deinit(&pool);
+    reaper_delete(reaper);
     bool nothing_left = heap_used(heap, MEM_MESSAGE) == 0;
     heap_delete(heap);
     return nothing_left ? 0 : -1;
@@ -179,6 +197,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(full_by_count_bytes_and_loneliness, setup, teardown),
         cmocka_unit_test_setup_teardown(random_items_come_out_again, setup, teardown),
         cmocka_unit_test_setup_teardown(lives_as_long_as_it_is_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_buffers_go_to_the_reaper, setup, teardown),
         cmocka_unit_test_setup_teardown(pool_is_bounded, setup, teardown),
         cmocka_unit_test(replies_change_heaps),
     };

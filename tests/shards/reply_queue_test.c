@@ -3,6 +3,7 @@
  * exactly as long as somebody reads in them. SHERD_SEED sets the seed; a failure prints it. */
 #include "core/prng.h"
 #include "shards/message.h"
+#include "shards/reaper.h"
 #include "shards/reply_queue.h"
 #include "tests/support/seed.h"
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 static struct heap *heap;
+static struct reaper *reaper;
 static struct message_pool pool;
 static struct reply_queue queue;
 static struct buf out;
@@ -174,7 +176,8 @@ static void random_orders(void **state) {
 static int setup(void **state) {
     (void)state;
     heap = heap_new();
-    message_pool_init(&pool, heap);
+    reaper = reaper_new(&(struct store){.heap = heap});
+    message_pool_init(&pool, heap, reaper);
     reply_queue_init(&queue, heap);
     buf_init(&out, heap, MEM_CLIENT_OUT);
     return 0;
@@ -185,6 +188,7 @@ static int teardown(void **state) {
     reply_queue_deinit(&queue);
     buf_deinit(&out);
     message_pool_deinit(&pool);
+    reaper_delete(reaper);
     bool nothing_left = heap_used(heap, MEM_CLIENT_OUT) == 0 && heap_used(heap, MEM_MESSAGE) == 0;
     heap_delete(heap);
     return nothing_left ? 0 : -1;

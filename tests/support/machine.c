@@ -4,6 +4,7 @@
 #include "shards/gather.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
+#include "shards/reaper.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,7 +264,7 @@ static void try_free(struct peer *peer) {
 static bool all_done(const struct peer *peer) {
     const struct client *client = &peer->client;
     return client->queued == 0 && !client->gather && reply_queue_empty(&client->replies) && !peer->sending_now &&
-           buf_readable(&client->out) == 0;
+           !client_has_output(client);
 }
 
 static bool wants_input(const struct peer *peer) {
@@ -326,14 +327,12 @@ static void flush_peer(struct peer *peer) {
         return;
     }
     if (peer->sending_now) return;
-    if (buf_readable(&client->out) == 0) {
+    if (!client_has_output(client)) {
         buf_pool_give_back(&client->home->replies, &client->out);
         if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
         return;
     }
-    struct buf empty = peer->sending;
-    peer->sending = client->out;
-    client->out = empty;
+    client_take_output(client, &peer->sending);
     peer->sent = 0;
     peer->sending_now = true;
 }
@@ -349,7 +348,7 @@ static void sent(struct peer *peer) {
     if (now < rest) return;
     peer->sending_now = false;
     buf_pool_give_back(&client->home->replies, &peer->sending);
-    if (buf_readable(&client->out) > 0) flush_peer(peer);
+    if (client_has_output(client)) flush_peer(peer);
     if (client->wait == WAIT_READER) pipeline_resume(client->home, client);
     if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
 }
@@ -444,7 +443,7 @@ bool sim_peer_busy(const struct peer *peer) {
     if (peer->gone) return false;
     if (peer->closing || peer->attending) return true;
     bool deaf = client->flags & CLIENT_CLOSE_AFTER_REPLY;
-    bool output = !peer->stalled && (peer->sending_now || buf_readable(&client->out) > 0);
+    bool output = !peer->stalled && (peer->sending_now || client_has_output(client));
     if (output || client->queued || client->gather || !reply_queue_empty(&client->replies)) return true;
     if (peer->stalled && (client->wait == WAIT_READER || deaf)) return false; /* nothing happens until it reads */
     return client->wait != WAIT_NOTHING || deaf || buf_readable(&peer->script) > 0;
@@ -453,6 +452,7 @@ bool sim_peer_busy(const struct peer *peer) {
 static bool shard_busy(const struct thread_sim *thread) {
     const struct shard *shard = thread->shard;
     if (shard->jobs || shard->dirty || thread->attend || shard->inbox_more) return true;
+    if (!reaper_idle(shard->shared.reaper)) return true;
     for (uint32_t i = 0; i < shard->count; i++) {
         if (shard->unsent[i] || shard->outgoing[i]) return true;
         if (i != shard->id && !mailbox_empty(shard->inbox[i])) return true;
@@ -491,12 +491,14 @@ static void check_peer(const struct peer *peer) {
     ASSERT(reply_queue_len(&client->replies) <= REPLY_QUEUE_MAX);
     ASSERT((client->wait == WAIT_GATHER) == (client->gather != NULL));
     ASSERT(client->wait != WAIT_REPLIES || !reply_queue_empty(&client->replies));
-    ASSERT(client->wait != WAIT_READER || buf_readable(&client->out) > 0 || peer->sending_now || peer->attending);
+    ASSERT(client->wait != WAIT_READER || client_has_output(client) || peer->sending_now || peer->attending);
+    ASSERT(chain_empty(&client->rest) || (client->wait == WAIT_READER && reply_queue_empty(&client->replies)));
+    chain_check(&client->rest);
     ASSERT(!reply_queue_empty(&client->replies) || buf_readable(&client->replies.held) == 0);
     ASSERT(buf_readable(&client->out) <= OUT_PAUSE + REPLY_SLACK);
     ASSERT(buf_readable(&client->replies.held) <= REPLY_SLACK);
     ASSERT(buf_readable(&client->in) <= IN_PAUSE + REPLY_SLACK);
-    ASSERT(buf_readable(&client->out) == 0 || peer->sending_now || client->flags & CLIENT_DIRTY_OUT || peer->closing);
+    ASSERT(!client_has_output(client) || peer->sending_now || client->flags & CLIENT_DIRTY_OUT || peer->closing);
 }
 
 void sim_check(const struct sim *sim) {
