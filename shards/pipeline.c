@@ -172,6 +172,7 @@ struct message *pipeline_outgoing(struct shard *shard, uint32_t to, bool alone) 
         message = message_new(&shard->messages, shard->id, to);
         message->alone = alone;
         shard->outgoing[to] = message;
+        shard->to_send |= 1ull << to;
     }
     return message;
 }

@@ -13,6 +13,7 @@
 #define TURN_MESSAGES  64 /* per turn, all senders together */
 #define EXPIRE_BATCH   64 /* keys per call */
 #define EXPIRE_CALLS   16 /* calls per turn and database while expired keys are plenty */
+#define TURN_SLICES    4  /* per turn, of all sliced commands together */
 #define REAP_UNITS     2  /* pieces of 1 MiB or 256 entries per turn */
 #define RESIZE_BUCKETS 64 /* per turn, beyond what inserts do by themselves */
 #define CRON_NS        (100 * 1000000ull)
@@ -156,6 +157,7 @@ void shard_post(struct shard *shard, struct message *message) {
         return;
     }
     message->next = NULL;
+    shard->to_send |= 1ull << to;
     if (shard->unsent[to])
         shard->unsent_last[to]->next = message;
     else
@@ -165,7 +167,9 @@ void shard_post(struct shard *shard, struct message *message) {
 
 /* Posts what this turn collected and wakes the receivers, once each. */
 static void send_all(struct shard *shard) {
-    for (uint32_t to = 0; to < shard->count; to++) {
+    uint64_t full = 0;
+    for (uint64_t left = shard->to_send; left; left &= left - 1) {
+        uint32_t to = (uint32_t)__builtin_ctzll(left);
         if (shard->outgoing[to]) {
             struct message *message = shard->outgoing[to];
             shard->outgoing[to] = NULL;
@@ -177,7 +181,9 @@ static void send_all(struct shard *shard) {
             shard->unsent[to] = next;
             shard->to_wake |= 1ull << to;
         }
+        if (UNLIKELY(shard->unsent[to] != NULL)) full |= 1ull << to;
     }
+    shard->to_send = full;
     for (uint64_t left = shard->to_wake; left; left &= left - 1) {
         uint32_t to = (uint32_t)__builtin_ctzll(left);
         post_now(shard, to);
@@ -253,18 +259,27 @@ static bool drain_mailboxes(struct shard *shard) {
 
 /* --- sliced commands --- */
 
+static void append_job(struct shard *shard, struct job *job) {
+    job->next = NULL;
+    if (shard->jobs)
+        shard->jobs_last->next = job;
+    else
+        shard->jobs = job;
+    shard->jobs_last = job;
+}
+
 void shard_start_job(struct shard *shard, struct message *message) {
     struct job *job = heap_alloc_zero(shard->heap, MEM_MESSAGE, sizeof *job);
     job->message = message;
     buf_set_heap(&message->reply, shard->heap);
     job->mark = message_reply_open(message);
-    struct job **end = &shard->jobs;
-    while (*end) end = &(*end)->next;
-    *end = job;
+    append_job(shard, job);
+    shard->jobs_busy = true;
 }
 
-/* True when the job is done. */
-static bool run_slice(struct shard *shard, struct job *job) {
+enum progress { SLICE_DONE, SLICE_AGAIN, SLICE_SLEEPING };
+
+static enum progress run_slice(struct shard *shard, struct job *job) {
     struct message *message = job->message;
     size_t at = 0;
     const struct message_item *item = message_next(message, &at);
@@ -290,24 +305,32 @@ static bool run_slice(struct shard *shard, struct job *job) {
     pipeline_execute(shard, &x);
     if (!x.again) message_reply_close(message, job->mark);
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
-    shard->jobs_busy |= x.again && !x.sleeping;
-    return !x.again;
+    if (!x.again) return SLICE_DONE;
+    return x.sleeping ? SLICE_SLEEPING : SLICE_AGAIN;
 }
 
-/* One slice of every job. A job that waits for a time (DEBUG SLEEP) costs a call per turn. */
+/* A slice of some jobs, each at most once; who is not done goes to the end, so that all get on. One that only waits for a
+ * time (DEBUG SLEEP) does not count, but costs a call per turn. */
 static void run_jobs(struct shard *shard) {
+    const struct job *last = shard->jobs_last;
+    bool more = true;
     shard->jobs_busy = false;
-    for (struct job **at = &shard->jobs; *at;) {
-        struct job *job = *at;
-        if (!run_slice(shard, job)) {
-            at = &job->next;
+    for (uint32_t slices = 0; more && slices < TURN_SLICES;) {
+        struct job *job = shard->jobs;
+        shard->jobs = job->next;
+        more = job != last;
+        enum progress progress = run_slice(shard, job);
+        slices += progress != SLICE_SLEEPING;
+        shard->jobs_busy |= progress == SLICE_AGAIN;
+        if (progress != SLICE_DONE) {
+            append_job(shard, job);
             continue;
         }
-        *at = job->next;
         struct message *message = job->message;
         heap_free(shard->heap, MEM_MESSAGE, job, sizeof *job);
         send_back(shard, message);
     }
+    shard->jobs_busy |= more;
 }
 
 /* --- background --- */
@@ -350,14 +373,8 @@ bool shard_turn(struct shard *shard) {
     bool more = drain_mailboxes(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
     more |= background(shard);
-    if (shard->count > 1) send_all(shard);
+    if (shard->to_send | shard->to_wake) send_all(shard);
     return more;
-}
-
-static bool has_unsent(const struct shard *shard) {
-    for (uint32_t i = 0; i < shard->count; i++)
-        if (shard->unsent[i]) return true;
-    return false;
 }
 
 static bool has_deadlines(const struct shard *shard) {
@@ -369,7 +386,7 @@ static bool has_deadlines(const struct shard *shard) {
 uint64_t shard_wait_ns(const struct shard *shard) {
     if (shard->inbox_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
-    if (shard->pause_until_ms || has_unsent(shard)) return 1000000;
+    if (shard->pause_until_ms || shard->to_send) return 1000000;
     if (has_deadlines(shard)) return CRON_NS;
     return 1000000000;
 }

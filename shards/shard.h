@@ -94,11 +94,12 @@ struct shard {
     struct message *outgoing[SHARDS_MAX];  /* being filled in this turn */
     struct message *unsent[SHARDS_MAX], *unsent_last[SHARDS_MAX]; /* the mailbox was full: next turn, in order */
     struct message_pool messages;
+    uint64_t to_send;    /* shards with something in outgoing or unsent */
     uint64_t to_wake;    /* shards that were posted to in this turn */
     uint64_t inbox_more; /* inboxes that were not drained to the end */
     uint32_t inbox_next; /* where draining goes on */
     struct pipeline *pipeline;
-    struct job *jobs; /* sliced commands under way */
+    struct job *jobs, *jobs_last; /* sliced commands under way */
     bool jobs_busy;   /* one of them has work to do now, rather than to wait for its time */
 
     /* statistics */
