@@ -9,6 +9,7 @@
 A script takes --bin PATH (or env SHERD_BIN) and otherwise unittest's arguments.
 """
 
+import binascii
 import os
 import resource
 import sys
@@ -50,9 +51,56 @@ class ServerCase(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
+    def needs(self, *commands):
+        """Skips the test, with the reason, on a server that lacks one of these commands (yet)."""
+        missing = [name for name in commands if not knows(self.server, name)]
+        if missing:
+            self.skipTest("the server has no %s" % ", ".join(missing))
+
+    def assertNothingLeft(self):
+        """All clients of the test are gone: nobody is blocked, and no lock, queue entry or watched key is left.
+
+        DEBUG TXN sums up the server's own books over all shards and checks them; a server without it (Redis) is
+        asked for blocked clients only."""
+        with self.server.client() as client:
+            books = lambda: dict(line.split(b":") for line in client.must("DEBUG", "TXN").split())  # noqa: E731
+            wait_until(lambda: info_field(client, "blocked_clients") == "0", what="blocked_clients:0 in INFO")
+            if not isinstance(client.call("DEBUG", "TXN"), resp.Error):
+                wait_until(lambda: not any(map(int, books().values())), what=lambda: "nothing left in DEBUG TXN: %r" % books())
+
     def assertError(self, value, text):
         self.assertIsInstance(value, resp.Error)
         self.assertEqual(bytes(value), text if isinstance(text, bytes) else text.encode())
+
+
+def knows(server, command):
+    """Whether the server has the command, asked once per server. A word such as "client|unblock" names a subcommand."""
+    if command not in server.known:
+        with server.client() as client:
+            name, _, sub = command.partition("|")
+            info = client.must("COMMAND", "INFO", name)[0]
+            known = isinstance(info, list)
+            if known and sub:
+                known = command.encode() in [row[0] for row in info[9]]
+            server.known[command] = known
+    return server.known[command]
+
+
+def info_field(client, name):
+    """One field of INFO as text."""
+    text = bytes(client.must("INFO")).decode("latin-1")
+    return text.split("\n%s:" % name)[1].split("\r")[0]
+
+
+def spread_keys(count, prefix="k"):
+    """Names of keys whose slots lie evenly over all slots, so that they belong to as many shards as there are."""
+    names = []
+    for part in range(count):
+        number = 0
+        while binascii.crc_hqx(b"%s%d" % (prefix.encode(), number), 0) % 16384 * count // 16384 != part:
+            number += 1
+        names.append("%s%d" % (prefix, number))
+    return names
 
 
 def raise_file_limit(wanted):

@@ -90,6 +90,7 @@ class Server:
         self.process = None
         self.port = None
         self.clients = []
+        self.known = {}  # command name: whether the server has it (support.case.knows)
         if start:
             try:
                 self.start()
