@@ -28,7 +28,7 @@ static const struct command *const *command_tables(void) {
                                                    string_many_commands, generic_commands,
                                                    expire_commands,      rename_commands,
                                                    scan_commands,        dump_commands,
-                                                   database_commands,    command_commands,
+                                                   database_commands,    command_commands, transaction_commands, part_commands,
                                                    conn_commands,        server_commands,
                                                    info_commands,        NULL};
     return tables;

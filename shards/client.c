@@ -1,10 +1,11 @@
 /* Client: birth, death and description of one. Everything here is rare: the hot path touches the fields directly.
  *
  * The line of CLIENT LIST keeps the fields of Redis 7.0 in their order, since tools cut it by position as often as by
- * name, and ends with 7.2's lib-name and lib-ver. What has no meaning here (argv-mem, multi-mem) says 0. */
+ * name, and ends with 7.2's lib-name and lib-ver. What has no meaning here (argv-mem) says 0. */
 #include "shards/client.h"
 #include "core/assert.h"
 #include "shards/gather.h"
+#include "shards/multi.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
 
@@ -62,6 +63,7 @@ void client_deinit(struct client *client) {
     ASSERT(client->queued == 0); /* their arguments point into input that goes away now */
     if (client->gather) gather_client_gone(client->gather);
     client->gather = NULL;
+    multi_delete(client);
     leave_dirty(client, home);
     leave_list(client, home);
     client_set_text(client, &client->name, (struct slice){0});
@@ -108,6 +110,7 @@ void client_reset_session(struct client *client) {
     uint32_t kept = CLIENT_UNIX_SOCKET | CLIENT_DIRTY_OUT | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW;
     client->flags &= kept;
     if (client->home->config->requirepass[0] == 0) client->flags |= CLIENT_AUTHENTICATED;
+    multi_abandon(client);
     client->user = "default";
     client->db = 0;
     client->resp = 2;
@@ -124,6 +127,7 @@ static bool is_waiting(const struct client *client) {
 static const char *flag_letters(const struct client *client, char out[16]) {
     size_t n = 0;
     if (is_waiting(client)) out[n++] = 'b';
+    if (multi_is_open(client)) out[n++] = 'x';
     if (client->flags & CLIENT_CLOSE_AFTER_REPLY) out[n++] = 'c';
     if (client->flags & CLIENT_CLOSE_NOW) out[n++] = 'A';
     if (client->flags & CLIENT_UNIX_SOCKET) out[n++] = 'U';
@@ -148,7 +152,7 @@ size_t client_memory(const struct client *client) {
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
     return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) + client->replies.held.cap +
-           client->replies.cap * sizeof(struct reply_place);
+           client->replies.cap * sizeof(struct reply_place) + multi_memory(client);
 }
 
 void client_describe(const struct client *client, struct buf *out) {
@@ -159,13 +163,14 @@ void client_describe(const struct client *client, struct buf *out) {
     address_of(client, true, local);
     if (client->last_command) command_full_name(client->last_command, command);
     buf_printf(
-        out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1",
+        out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d",
         (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
         text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
-        (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db);
+        (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db,
+        multi_is_open(client) ? (int)MIN(multi_count(client), (uint32_t)INT32_MAX) : -1);
     buf_printf(out,
-               " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
-               buf_readable(&client->in), client->in.cap - client->in.len, client->out.cap, client->out.len, waiting,
+               " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
+               buf_readable(&client->in), client->in.cap - client->in.len, multi_memory(client), client->out.cap, client->out.len, waiting,
                reply_queue_len(&client->replies), client->replies.held.cap, client_memory(client));
     buf_printf(out, " events=%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n", waiting ? "rw" : "r",
                command, client->user, client->resp, text_of(client->lib_name), text_of(client->lib_ver));

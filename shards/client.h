@@ -12,6 +12,7 @@
 
 struct shard;
 struct gather;
+struct multi;
 struct command_slot;
 
 enum client_flag {
@@ -24,6 +25,7 @@ enum client_flag {
     CLIENT_CLOSE_NOW = 1 << 6,         /* killed: the carrier drops it at the end of the turn */
     CLIENT_UNIX_SOCKET = 1 << 7,
     CLIENT_AUTHENTICATED = 1 << 8,
+    CLIENT_NO_BLOCK = 1 << 10, /* of a command: it is inside of a transaction and does not wait for keys */
     CLIENT_DIRTY_OUT = 1 << 9, /* is on the shard's list of clients with something to send */
 };
 
@@ -48,6 +50,7 @@ struct client {
     uint32_t queued_remote; /* of them, those that will leave for other shards */
     uint32_t reply_size;    /* of its latest reply: how much an outstanding command may come to */
     struct gather *gather;  /* WAIT_GATHER */
+    struct multi *multi;    /* what MULTI keeps and WATCH notes; NULL until one of them is used */
 
     struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */
     struct resp_parser parser;

@@ -6,6 +6,7 @@
 #include "shards/cmd_tables.h"
 #include "shards/exec.h"
 #include "shards/shard.h"
+#include "shards/watch.h"
 
 static void cmd_dbsize(struct exec *x) {
     reply_int(x, (int64_t)keyspace_count(x->keys));
@@ -20,23 +21,26 @@ static bool parse_flush_mode(struct exec *x) {
 }
 
 /* How many keys there were. */
-static uint64_t clear(struct keyspace *keyspace) {
+static uint64_t clear(struct shard *shard, uint32_t db) {
+    struct keyspace *keyspace = shard_db_peek(shard, db);
     uint64_t count = keyspace ? keyspace_count(keyspace) : 0;
-    if (count) keyspace_clear(keyspace);
+    if (count == 0) return 0;
+    watch_touch_database(shard, db);
+    keyspace_clear(keyspace);
     return count;
 }
 
 static void cmd_flushdb(struct exec *x) {
     if (!parse_flush_mode(x)) return;
-    exec_changed(x, SLICE(""), clear(x->keys));
+    x->shared->dirty += clear(x->shard, x->db);
     reply_ok(x);
 }
 
 static void cmd_flushall(struct exec *x) {
     if (!parse_flush_mode(x)) return;
     uint64_t removed = 0;
-    for (uint32_t db = 0; db < x->shard->db_count; db++) removed += clear(shard_db_peek(x->shard, db));
-    exec_changed(x, SLICE(""), removed);
+    for (uint32_t db = 0; db < x->shard->db_count; db++) removed += clear(x->shard, db);
+    x->shared->dirty += removed;
     reply_ok(x);
 }
 
@@ -55,11 +59,9 @@ static void cmd_swapdb(struct exec *x) {
         reply_error(x, "ERR DB index is out of range");
         return;
     }
-    struct keyspace *swapped = x->shard->db[a];
-    x->shard->db[a] = x->shard->db[b];
-    x->shard->db[b] = swapped;
-    x->shard->db_used = MAX(x->shard->db_used, (uint32_t)MAX(a, b) + 1);
-    exec_changed(x, SLICE(""), x->shard->id == 0); /* one change, however many shards carry it out */
+    watch_touch_swap(x->shard, (uint32_t)a, (uint32_t)b);
+    shard_swap_databases(x->shard, (uint32_t)a, (uint32_t)b);
+    x->shared->dirty += x->shard->id == 0; /* one change, however many shards carry it out */
     reply_ok(x);
 }
 
@@ -69,6 +71,7 @@ const struct command database_commands[] = {
      .flags = CMD_READ | CMD_FAST,
      .acl = ACL_KEYSPACE,
      .where = ON_ALL,
+     .wide = true,
      .merge = MERGE_SUM,
      .run = cmd_dbsize,
      .group = "server",
@@ -81,6 +84,7 @@ const struct command database_commands[] = {
      .flags = CMD_WRITE,
      .acl = ACL_KEYSPACE | ACL_DANGEROUS,
      .where = ON_ALL,
+     .wide = true,
      .merge = MERGE_OK,
      .run = cmd_flushdb,
      .group = "server",
@@ -94,6 +98,7 @@ const struct command database_commands[] = {
      .flags = CMD_WRITE,
      .acl = ACL_KEYSPACE | ACL_DANGEROUS,
      .where = ON_ALL,
+     .wide = true,
      .merge = MERGE_OK,
      .run = cmd_flushall,
      .group = "server",
@@ -107,6 +112,7 @@ const struct command database_commands[] = {
      .flags = CMD_WRITE | CMD_FAST,
      .acl = ACL_KEYSPACE | ACL_DANGEROUS,
      .where = ON_ALL,
+     .wide = true,
      .merge = MERGE_OK,
      .run = cmd_swapdb,
      .group = "server",

@@ -97,7 +97,7 @@ static void cmd_copy(struct exec *x) {
         return;
     }
     keyspace_put_copy(dst, &target, source.entry, entry_deadline_ms(source.entry));
-    exec_changed(x, x->argv[2], 1);
+    exec_changed_in(x, options.db, x->argv[2], 1);
     reply_int(x, 1);
 }
 
@@ -119,6 +119,7 @@ static void cmd_move(struct exec *x) {
     keyspace_put_copy(dst, &target, source.entry, entry_deadline_ms(source.entry));
     keyspace_remove(x->keys, &source);
     exec_changed(x, x->argv[1], 1);
+    exec_changed_in(x, db, x->argv[1], 0);
     reply_int(x, 1);
 }
 

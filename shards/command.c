@@ -362,3 +362,13 @@ int command_keys(const struct command *row, const struct slice *argv, uint32_t a
     }
     return count;
 }
+
+void command_each_key(const struct command *row, const struct slice *argv, uint32_t argc, command_key_visit visit,
+                      void *ctx) {
+    for (int i = 0; i < KEYS_MAX && spec_is_used(&row->keys[i]); i++) {
+        int64_t first, last, step;
+        if (!spec_range(&row->keys[i], argv, argc, &first, &last, &step)) return;
+        bool writes = !(row->keys[i].access & KEY_RO);
+        for (int64_t at = first; at <= last; at += step) visit(ctx, (uint32_t)at, writes);
+    }
+}

@@ -6,10 +6,14 @@
 #pragma once
 #include "core/slice.h"
 #include "core/status.h"
+#include "shards/locks.h"
 
+struct client;
 struct exec;
 struct gather;
 struct heap;
+struct queued;
+struct shard;
 
 /* Flags, Redis's names. Bits 0-23 are what COMMAND INFO shows. */
 enum command_flag {
@@ -36,6 +40,7 @@ enum command_flag {
     /* sherd's own, not shown */
     CMD_INTERNAL = 1 << 24, /* sent by gathers only; clients get "unknown command" */
     CMD_SLICED = 1 << 25,   /* runs over several turns (exec_continue), alone in its message */
+    CMD_IN_MULTI = 1 << 27, /* is not kept for EXEC but runs at once inside MULTI, with the batch before it done */
     CMD_NO_WAIT = 1 << 26,  /* ON_CONN, but no barrier: may run before earlier commands took effect (PING, ECHO) */
 };
 
@@ -106,6 +111,9 @@ enum command_merge {
     MERGE_CUSTOM, /* .merge_with */
 };
 
+/* Told of each thing a command touches: a key by its hash, or (wide) the whole shard. */
+typedef void (*command_lock_visit)(void *ctx, uint64_t key_hash, enum lock_mode mode, bool wide);
+
 typedef void (*command_run)(struct exec *x);
 typedef void (*command_across)(struct gather *gather);
 
@@ -120,6 +128,13 @@ struct command {
     command_across across;     /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
     command_across merge_with; /* MERGE_CUSTOM: all parts are there; write the reply */
     uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
+    /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. */
+    void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
+    bool wide; /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
+    /* A part of a transaction: false when a watched key was changed since. NULL: it has none. */
+    bool (*clean)(struct exec *x);
+    /* What it touches, where key specifications do not say it (commands inside of others). */
+    void (*locks)(const struct exec *x, command_lock_visit visit, void *ctx);
     const struct command *subs;              /* subcommands, ended by a row without name; then run is NULL */
     const char *group;                       /* string, generic, connection, server ... */
     const char *since, *cost, *doc;
@@ -157,6 +172,10 @@ const struct command_slot *command_resolve(const struct command_registry *regist
 /* Positions of the keys in argv by the row's specifications. Returns the count, at most max (call again with more
  * room when it equals max); -1 when argv does not fit the specification. */
 int command_keys(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t *positions, int max);
+/* Calls visit for every key that the row's specifications find; none when argv does not fit them. */
+typedef void (*command_key_visit)(void *ctx, uint32_t position, bool writes);
+void command_each_key(const struct command *row, const struct slice *argv, uint32_t argc, command_key_visit visit,
+                      void *ctx);
 /* arity fits? */
 HOT_INLINE bool command_arity_fits(const struct command *row, uint32_t argc) {
     return row->arity >= 0 ? argc == (uint32_t)row->arity : argc >= (uint32_t)-row->arity;

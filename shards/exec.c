@@ -2,6 +2,7 @@
 #include "shards/exec.h"
 #include "core/num.h"
 #include "shards/shard.h"
+#include "shards/watch.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -30,7 +31,11 @@ struct entry *exec_read_any(struct exec *x, uint32_t at, struct key_ref *ref) {
 }
 
 void exec_changed(struct exec *x, struct slice key, uint64_t n) {
-    (void)key; /* WATCH, notifications and the journal will want it */
+    exec_changed_in(x, x->db, key, n);
+}
+
+void exec_changed_in(struct exec *x, uint32_t db, struct slice key, uint64_t n) {
+    if (UNLIKELY(watches_count(x->shard->watches) > 0)) watch_touch(x->shard, db, key);
     x->shared->dirty += n;
 }
 

@@ -56,8 +56,10 @@ NODISCARD bool exec_read(struct exec *x, uint32_t at, enum value_type type, stru
 /* Any type. */
 struct entry *exec_open_any(struct exec *x, uint32_t at, struct key_ref *ref);
 struct entry *exec_read_any(struct exec *x, uint32_t at, struct key_ref *ref);
-/* n changes were made to the data (Redis's server.dirty); the seam where the journal, WATCH and notifications hook in. */
+/* n changes were made to the data (Redis's server.dirty); watchers of the key see it. The seam where the journal and
+ * notifications hook in. */
 void exec_changed(struct exec *x, struct slice key, uint64_t n);
+void exec_changed_in(struct exec *x, uint32_t db, struct slice key, uint64_t n); /* in another database */
 
 /* --- arguments --- */
 /* argv[at] as an integer; replies "ERR value is not an integer or out of range" and returns false otherwise. */

@@ -7,9 +7,13 @@
 #include "core/num.h"
 #include "shards/exec.h"
 #include "shards/message.h"
+#include "shards/part.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
+#include "shards/request.h"
+#include "shards/route.h"
 #include "shards/shard.h"
+#include "shards/txn.h"
 #include <stdio.h>
 
 static struct gather *gather_new(const struct exec *x, command_across run, bool copy_argv) {
@@ -69,6 +73,15 @@ static void hand_over(struct shard *home, struct buf *from, struct buf *to) {
     *from = empty;
 }
 
+static void gather_free(struct gather *gather) {
+    struct shard *home = gather->home;
+    drop_parts(gather, gather->answered, gather->parts);
+    buf_deinit(&gather->out);
+    reaper_take_chain(home->shared.reaper, &gather->rest);
+    heap_free(home->heap, MEM_MESSAGE, gather->part_of_key, gather->key_count);
+    heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
+}
+
 static void gather_finish(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;
@@ -76,6 +89,18 @@ static void gather_finish(struct gather *gather) {
     bool failed = gather_reply_is_error(reply);
     if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
     pipeline_count_gather(home, gather, failed);
+    if (gather->phase != TXN_FREE) txn_end(gather);
+    if (gather->end) gather->end(gather);
+    if (gather->parent) {
+        struct gather *parent = gather->parent;
+        uint32_t part = gather->parent_part;
+        chain_flatten(&gather->rest, home->heap, &gather->out);
+        struct buf out = gather->out;
+        buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
+        gather_free(gather);
+        gather_part_done_own(parent, part, &out);
+        return;
+    }
     if (gather->placed) {
         if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))
             gather->out.len = 0;
@@ -94,11 +119,7 @@ static void gather_finish(struct gather *gather) {
         client->gather = NULL;
         shard_mark_dirty(home, client);
     }
-    drop_parts(gather, gather->answered, gather->parts);
-    buf_deinit(&gather->out);
-    reaper_take_chain(home->shared.reaper, &gather->rest);
-    heap_free(home->heap, MEM_MESSAGE, gather->part_of_key, gather->key_count);
-    heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
+    gather_free(gather);
     if (client) pipeline_resume(home, client);
 }
 
@@ -122,17 +143,40 @@ static void gather_advance(struct gather *gather) {
     }
 }
 
-/* Puts the client to wait, then takes the first step (parts may have been sent already). */
-static void gather_begin(struct gather *gather) {
-    struct client *client = gather->client;
+void gather_go_on(struct gather *gather) {
+    if (!gather->stepping) gather_advance(gather);
+}
+
+void gather_drop(struct gather *gather) {
+    drop_parts(gather, gather->sending, gather->sent);
+    gather->sent = gather->pending = 0;
+    resp_null_array(&gather->out, gather->resp);
+    gather_finish(gather);
+}
+
+struct gather *gather_new_waiting(struct exec *x, command_across run) {
+    struct client *client = x->client;
     ASSERT(client && !client->gather);
+    struct gather *gather = gather_new(x, run, true);
     client->gather = gather;
     client->wait = WAIT_GATHER;
-    gather_advance(gather);
+    return gather;
+}
+
+struct gather *gather_new_placed(struct exec *x, command_across run) {
+    struct gather *gather = gather_new(x, run, false);
+    gather->placed = true;
+    gather->place = reply_queue_reserve(&gather->client->replies);
+    return gather;
+}
+
+void gather_start_free(struct exec *x, command_across run) {
+    gather_advance(gather_new_waiting(x, run));
 }
 
 void gather_start(struct exec *x, command_across run) {
-    gather_begin(gather_new(x, run, true));
+    struct gather *gather = gather_new_waiting(x, run);
+    gather_lock_keys(gather);
 }
 
 static struct gather_part *part_new(struct gather *gather, uint32_t shard) {
@@ -143,25 +187,44 @@ static struct gather_part *part_new(struct gather *gather, uint32_t shard) {
     return part;
 }
 
-static void run_here(struct gather *gather, struct gather_part *part, const struct command_slot *slot, uint16_t db,
-                     const struct slice *argv, uint32_t argc, uint32_t hash_at, uint64_t hash) {
+/* An exec for a part that runs on its home shard. */
+static struct exec exec_here(const struct gather *gather, const struct command_slot *slot, uint16_t db,
+                             const struct slice *argv, uint32_t argc) {
     struct shard *home = gather->home;
-    buf_init(&part->local, home->heap, MEM_MESSAGE);
-    struct exec x = {.slot = slot,
-                     .argv = argv,
-                     .argc = argc,
-                     .db = db,
-                     .resp = gather->resp,
-                     .flags = gather->flags,
-                     .hash = hash,
-                     .hash_at = hash_at,
-                     .out = &part->local,
-                     .part = true,
-                     .client_id = gather->client ? gather->client->id : 0};
-    pipeline_execute(home, &x);
-    part->reply = buf_slice(&part->local);
+    uint32_t first = (uint32_t)slot->row->keys[0].first;
+    uint32_t hash_at = first > 0 && first < argc ? first : 0;
+    return (struct exec){.shard = home,
+                         .shared = &home->shared,
+                         .slot = slot,
+                         .argv = argv,
+                         .argc = argc,
+                         .db = db,
+                         .resp = gather->resp,
+                         .flags = gather->flags,
+                         .hash = hash_at ? key_hash(&home->shared, argv[hash_at]) : 0,
+                         .hash_at = hash_at,
+                         .part = true,
+                         .client_id = gather->client ? gather->client->id : 0};
+}
+
+static void part_done(struct gather *gather, struct gather_part *part, struct slice reply) {
     part->done = true;
+    part->reply = reply;
     gather->pending--;
+}
+
+/* A part whose keys are ours. Without locks of its own it may have to stand in line like any command. */
+static void run_here(struct gather *gather, struct gather_part *part, struct exec *x) {
+    struct shard *home = gather->home;
+    if (gather->phase == TXN_FREE && !request_may_run(x)) {
+        struct message_note note = {.gather = gather, .place = (uint64_t)(part - gather->sending)};
+        request_park(x, txn_stamp(home), home->id, note, false);
+        return;
+    }
+    buf_init(&part->local, home->heap, MEM_MESSAGE);
+    x->out = &part->local;
+    pipeline_execute(home, x);
+    part_done(gather, part, buf_slice(&part->local));
 }
 
 /* One part to one shard. argv includes the name. */
@@ -169,27 +232,94 @@ static void send_part(struct gather *gather, uint32_t to, const struct command_s
                       const struct slice *argv, uint32_t argc) {
     struct shard *home = gather->home;
     struct gather_part *part = part_new(gather, to);
-    uint32_t first = (uint32_t)slot->row->keys[0].first;
-    uint32_t hash_at = first > 0 && first < argc ? first : 0;
-    uint64_t hash = hash_at ? key_hash(&home->shared, argv[hash_at]) : 0;
+    struct exec x = exec_here(gather, slot, db, argv, argc);
     bool sliced = slot->row->flags & CMD_SLICED;
     if (to == home->id && !sliced) {
-        run_here(gather, part, slot, db, argv, argc, hash_at, hash);
+        run_here(gather, part, &x);
         return;
     }
     struct message *message =
         to == home->id ? message_new(&home->messages, to, to) : pipeline_outgoing(home, to, sliced);
     struct message_item *item = message_add(
         message, (struct message_note){.gather = gather, .place = (uint64_t)(part - gather->sending)}, argv, argc);
-    item->hash = hash;
-    item->hash_at = (uint8_t)hash_at;
-    item->client_id = gather->client ? gather->client->id : 0;
+    item->how = gather->phase == TXN_FREE ? ITEM_RUN : ITEM_UNDER;
+    item->stamp = gather->phase == TXN_FREE ? txn_stamp(home) : gather->stamp;
+    item->hash = x.hash;
+    item->hash_at = (uint8_t)x.hash_at;
+    item->client_id = x.client_id;
     item->number = (uint16_t)slot->number;
     item->flags = gather->flags;
     item->db = db;
     item->resp = gather->resp;
     home->stats.hops_sent++;
     if (to == home->id) shard_start_job(home, message);
+}
+
+void gather_add_part(struct gather *gather, uint32_t shard, const struct command_slot *slot, uint16_t db,
+                     const struct slice *argv, uint32_t argc) {
+    part_new(gather, shard);
+    struct exec x = exec_here(gather, slot, db, argv, argc);
+    txn_ask(gather, shard, &x);
+}
+
+/* --- locks for steps to come --- */
+
+struct key_to_lock {
+    uint32_t position;
+    uint8_t owner;
+    char mode;
+};
+
+struct keys_to_lock {
+    const struct gather *gather;
+    struct key_to_lock *keys;
+    uint32_t count;
+    uint64_t owners;
+};
+
+static void count_key(void *ctx, uint32_t position, bool writes) {
+    (void)position, (void)writes;
+    ++*(uint32_t *)ctx;
+}
+
+static void add_key(void *ctx, uint32_t position, bool writes) {
+    struct keys_to_lock *list = ctx;
+    uint32_t owner = gather_owner(list->gather, position);
+    list->keys[list->count++] = (struct key_to_lock){position, (uint8_t)owner, writes ? 'w' : 'r'};
+    list->owners |= 1ull << owner;
+}
+
+static void ask_for_keys(struct gather *gather, const struct keys_to_lock *list, uint32_t owner, char *modes) {
+    struct part part;
+    part_init(&part, gather->home->heap, list->count + 1);
+    size_t count = 0;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->keys[i].owner == owner) modes[count++] = list->keys[i].mode;
+    part_add_locks(&part, slice_of(modes, count));
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->keys[i].owner == owner) part_add_locked_key(&part, gather->argv[list->keys[i].position]);
+    struct exec x = part_exec(&part, gather->home);
+    txn_ask(gather, owner, &x);
+    part_deinit(&part);
+}
+
+void gather_lock_keys(struct gather *gather) {
+    const struct shard *home = gather->home;
+    uint32_t count = 0;
+    command_each_key(gather->slot->row, gather->argv, gather->argc, count_key, &count);
+    size_t bytes = count * sizeof(struct key_to_lock);
+    struct keys_to_lock list = {.gather = gather, .keys = heap_alloc(home->heap, MEM_MESSAGE, bytes)};
+    char *modes = heap_alloc(home->heap, MEM_MESSAGE, count);
+    command_each_key(gather->slot->row, gather->argv, gather->argc, add_key, &list);
+    gather->stepped = true;
+    txn_begin(gather, list.owners);
+    uint64_t here = 1ull << home->id & list.owners;
+    if (here) ask_for_keys(gather, &list, home->id, modes);
+    for (uint64_t left = list.owners & ~here; left; left &= left - 1)
+        ask_for_keys(gather, &list, (uint32_t)__builtin_ctzll(left), modes);
+    heap_free(home->heap, MEM_MESSAGE, modes, count);
+    heap_free(home->heap, MEM_MESSAGE, list.keys, bytes);
+    txn_asked_all(gather);
 }
 
 uint32_t gather_owner(const struct gather *gather, uint32_t argv_at) {
@@ -359,58 +489,146 @@ static void merge(struct gather *gather) {
     }
 }
 
-void gather_start_split(struct exec *x, const uint32_t *positions, const uint8_t *owners, uint32_t key_count) {
+/* The keys of a command that is the sum of its keys, and where each lives. */
+struct key_owners {
+    struct route_keys keys;
+    const uint32_t *positions;
+    uint32_t count;
+    uint8_t few[ROUTE_KEYS_ON_STACK], *owners;
+};
+
+static void key_owners_find(const struct exec *x, struct key_owners *found) {
     struct shard *home = x->shard;
-    struct gather *gather = gather_new(x, merge, false);
-    gather->key_count = key_count;
-    gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, key_count);
-    uint32_t step = (uint32_t)x->slot->row->keys[0].step;
+    route_keys_find(home, x->slot->row, x->argv, x->argc, &found->keys);
+    ASSERT(found->keys.count > 0);
+    found->positions = found->keys.positions;
+    found->count = (uint32_t)found->keys.count;
+    found->owners = found->count > ARRAY_LEN(found->few) ? heap_alloc(home->heap, MEM_MESSAGE, found->count) : found->few;
+    for (uint32_t i = 0; i < found->count; i++)
+        found->owners[i] = (uint8_t)shard_of_key(home, x->argv[found->positions[i]]);
+}
+
+static void key_owners_free(const struct exec *x, struct key_owners *found) {
+    if (found->owners != found->few) heap_free(x->shard->heap, MEM_MESSAGE, found->owners, found->count);
+    route_keys_free(x->shard, &found->keys);
+}
+
+/* The owner's keys of a command that is the sum of its keys, with what belongs to each, as a command. */
+static void add_split_part(struct gather *gather, const struct exec *x, const struct key_owners *keys, uint8_t owner,
+                           struct slice *argv) {
+    uint32_t step = (uint32_t)x->slot->row->keys[0].step, argc = 1;
+    argv[0] = x->argv[0];
+    for (uint32_t i = 0; i < gather->key_count; i++) {
+        if (keys->owners[i] != owner) continue;
+        gather->part_of_key[i] = (uint8_t)gather->sent;
+        for (uint32_t j = 0; j < step; j++) argv[argc++] = x->argv[keys->positions[i] + j];
+    }
+    if (gather->borrowed)
+        send_part(gather, owner, x->slot, x->db, argv, argc);
+    else
+        gather_add_part(gather, owner, x->slot, x->db, argv, argc);
+}
+
+static void split(struct gather *gather, struct exec *x, const struct key_owners *keys) {
+    struct shard *home = x->shard;
+    gather->key_count = keys->count;
+    gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, keys->count);
     struct slice few[64], *argv = few;
     size_t heap_bytes = x->argc > ARRAY_LEN(few) ? x->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(home->heap, MEM_MESSAGE, heap_bytes);
-    argv[0] = x->argv[0];
     uint64_t present = 0;
-    for (uint32_t i = 0; i < key_count; i++) present |= 1ull << owners[i];
-    for (uint64_t left = present; left; left &= left - 1) {
-        uint8_t owner = (uint8_t)__builtin_ctzll(left);
-        uint32_t argc = 1;
-        for (uint32_t i = 0; i < key_count; i++) {
-            if (owners[i] != owner) continue;
-            gather->part_of_key[i] = (uint8_t)gather->sent;
-            for (uint32_t j = 0; j < step; j++) argv[argc++] = x->argv[positions[i] + j];
-        }
-        send_part(gather, owner, x->slot, x->db, argv, argc);
-    }
+    for (uint32_t i = 0; i < keys->count; i++) present |= 1ull << keys->owners[i];
+    if (!gather->borrowed) txn_begin(gather, present);
+    uint64_t here = present & 1ull << home->id;
+    if (here) add_split_part(gather, x, keys, (uint8_t)home->id, argv);
+    for (uint64_t left = present & ~here; left; left &= left - 1)
+        add_split_part(gather, x, keys, (uint8_t)__builtin_ctzll(left), argv);
     if (heap_bytes) heap_free(home->heap, MEM_MESSAGE, argv, heap_bytes);
-    gather->placed = true;
-    gather->place = reply_queue_reserve(&gather->client->replies);
-    gather_advance(gather);
+}
+
+void gather_start_split(struct exec *x) {
+    struct gather *gather = gather_new_placed(x, merge);
+    struct key_owners keys;
+    key_owners_find(x, &keys);
+    split(gather, x, &keys);
+    key_owners_free(x, &keys);
+    txn_asked_all(gather);
+}
+
+static void send_to_all(struct gather *gather, const struct exec *x) {
+    if (x->slot->row->where == ON_CONN) { /* sliced */
+        send_part(gather, x->shard->id, x->slot, x->db, x->argv, x->argc);
+        return;
+    }
+    for (uint32_t i = 0; i < x->shard->count; i++) send_part(gather, i, x->slot, x->db, x->argv, x->argc);
+}
+
+/* Every shard runs it, all at one instant. */
+static void start_wide(struct exec *x) {
+    struct shard *home = x->shard;
+    struct gather *gather = gather_new_waiting(x, merge);
+    txn_begin(gather, home->count == 64 ? UINT64_MAX : (1ull << home->count) - 1);
+    gather_add_part(gather, home->id, x->slot, x->db, x->argv, x->argc);
+    for (uint32_t i = 0; i < home->count; i++)
+        if (i != home->id) gather_add_part(gather, i, x->slot, x->db, x->argv, x->argc);
+    txn_asked_all(gather);
 }
 
 void gather_start_all(struct exec *x) {
     const struct command *row = x->slot->row;
     if (row->across) {
-        gather_start(x, row->across);
+        gather_start_free(x, row->across);
         return;
     }
-    struct gather *gather = gather_new(x, merge, true);
-    if (row->where == ON_CONN) {
-        send_part(gather, x->shard->id, x->slot, x->db, x->argv, x->argc);
-    } else {
-        for (uint32_t i = 0; i < x->shard->count; i++) send_part(gather, i, x->slot, x->db, x->argv, x->argc);
+    if (row->wide) {
+        start_wide(x);
+        return;
     }
-    gather_begin(gather);
+    struct gather *gather = gather_new_waiting(x, merge);
+    send_to_all(gather, x);
+    gather_go_on(gather);
+}
+
+/* The child's one part of its parent's step stands for all it does. */
+void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner) {
+    const struct command *row = x->slot->row;
+    bool steps = row->across && (fate == FATE_ACROSS || fate == FATE_ALL);
+    struct gather *child = gather_new(x, steps ? row->across : merge, true);
+    child->phase = TXN_HELD;
+    child->borrowed = true;
+    child->stamp = parent->stamp;
+    child->parent = parent;
+    child->parent_part = parent->sent;
+    part_new(parent, parent->home->id);
+    if (fate == FATE_SPLIT) {
+        struct key_owners keys;
+        key_owners_find(x, &keys);
+        split(child, x, &keys);
+        key_owners_free(x, &keys);
+    } else if (fate == FATE_REMOTE) {
+        send_part(child, owner, x->slot, x->db, x->argv, x->argc);
+    } else if (!steps) {
+        send_to_all(child, x);
+    }
+    gather_go_on(child);
 }
 
 void gather_part_done(struct gather *gather, uint32_t number, struct slice reply, struct message *message) {
     ASSERT(number < gather->sent && !gather->sending[number].done);
     struct gather_part *part = &gather->sending[number];
-    part->done = true;
-    part->reply = reply;
     part->message = message;
     message->uses++;
-    gather->pending--;
-    if (!gather->stepping) gather_advance(gather);
+    part_done(gather, part, reply);
+    gather_go_on(gather);
+}
+
+void gather_part_done_own(struct gather *gather, uint32_t number, struct buf *take) {
+    ASSERT(number < gather->sent && !gather->sending[number].done);
+    struct gather_part *part = &gather->sending[number];
+    part->local = *take;
+    *take = (struct buf){.heap = take->heap, .owner = take->owner};
+    part_done(gather, part, buf_slice(&part->local));
+    gather_go_on(gather);
 }
 
 void gather_client_gone(struct gather *gather) {

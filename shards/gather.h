@@ -12,8 +12,9 @@
  *
  * After a call that sent nothing the gather is finished; what was written to gather_out is the reply.
  *
- * This is also the seam for transactions over shards: locking wraps around the steps without changing them. Until
- * then the parts of one command take effect one shard after the other.
+ * A command on keys that belong together is a transaction (shards/txn.h): before its first step the keys of all shards are
+ * locked, and after its last they are given back, so the steps are one atomic whole. So are the parts of a command that is
+ * the sum of its keys (MGET): each is kept at its shard until all shards have locked their keys.
  *
  * Owner     the client's home shard. argv is a copy that lives as long as the gather (SPLIT_BY_KEY has none: it is not
  *           needed after the parts were sent). At most one part per shard and step, or four, whichever is more. */
@@ -53,6 +54,17 @@ struct gather {
     uint64_t memo[4]; /* for across functions, zero at first */
     struct buf out;
     struct chain rest; /* of a long reply, behind out */
+    /* --- its locks, for shards/txn.c --- */
+    uint8_t phase;   /* enum txn_phase */
+    bool stepped;    /* it holds keys over several steps; else every part runs when all are locked */
+    bool borrowed;   /* it is a command inside of EXEC and holds what that one holds */
+    bool dirty;      /* a watched key was changed */
+    bool asked_back; /* home's own part should yield, but a try is under way */
+    uint64_t stamp;
+    uint64_t asked, granted, in_line; /* shards, a bit each */
+    struct gather *parent; /* of a command inside of EXEC: told instead of the client */
+    uint32_t parent_part;
+    void (*end)(struct gather *gather); /* frees what memo names; NULL: nothing */
     /* --- private --- */
     uint32_t sent, pending, part_cap;
     struct gather_part *sending;  /* the step under way */
@@ -65,8 +77,24 @@ struct gather {
 /* Starts and, when nothing had to be sent elsewhere, finishes at once. The client waits (WAIT_GATHER). */
 void gather_start(struct exec *x, command_across run);
 /* The generic ones: where/merge columns of the row. */
-void gather_start_split(struct exec *x, const uint32_t *positions, const uint8_t *owners, uint32_t key_count);
+void gather_start_split(struct exec *x);
 void gather_start_all(struct exec *x);
+/* A step function without locks, whatever its keys (WATCH, DEBUG). */
+void gather_start_free(struct exec *x, command_across run);
+
+/* --- for commands that are made of parts (shards/multi.c) --- */
+/* A gather without parts yet. Its reply has a place in the client's queue, and the client goes on. */
+struct gather *gather_new_placed(struct exec *x, command_across run);
+/* One that its client waits for, with a copy of argv; it begins with gather_go_on or when its locks are there. */
+struct gather *gather_new_waiting(struct exec *x, command_across run);
+/* Asks for the part's locks; it runs when all parts have theirs. txn_begin comes before, txn_asked_all after. */
+void gather_add_part(struct gather *gather, uint32_t shard, const struct command_slot *slot, uint16_t db,
+                     const struct slice *argv, uint32_t argc);
+/* Locks the keys of the row in argv for the steps to come. */
+void gather_lock_keys(struct gather *gather);
+/* Inside of EXEC, whose gather holds the locks: runs one command, whatever its fate (enum fate), as the next step. owner:
+ * of FATE_REMOTE. */
+void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner);
 
 /* --- inside an across function --- */
 uint32_t gather_owner(const struct gather *gather, uint32_t argv_at); /* shard that owns the key argv[argv_at] */
@@ -91,4 +119,10 @@ struct slice gather_next_element(struct slice *rest);
 
 /* --- for the shard --- */
 void gather_part_done(struct gather *gather, uint32_t part, struct slice reply, struct message *message);
+/* The same for a part that ran here: takes out's memory. */
+void gather_part_done_own(struct gather *gather, uint32_t part, struct buf *take);
 void gather_client_gone(struct gather *gather);
+/* All replies are there, or the locks for the first step: goes on with the next step. */
+void gather_go_on(struct gather *gather);
+/* Nothing may run (a watched key was changed): the reply is null. */
+void gather_drop(struct gather *gather);

@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/hashtable_inline.h"
 #include "shards/reaper.h"
+#include "shards/shard.h"
 
 #define EXPIRE_GROUPS      64 /* group summaries looked at per call of keyspace_expire_some */
 #define TTL_SAMPLE_KEYS    20 /* as many as Redis looks at per database and cycle */
@@ -17,6 +18,7 @@ struct keyspace {
     struct hashtable *table;
     uint64_t timed;
     uint64_t expire_cursor;
+    uint32_t number; /* of the database */
 };
 
 static uint64_t rehash_entry(void *ctx, const void *entry) {
@@ -43,11 +45,16 @@ static struct hashtable *table_new(struct keyspace *keyspace) {
     return table;
 }
 
-struct keyspace *keyspace_new(struct keyspace_shared *shared) {
+struct keyspace *keyspace_new(struct keyspace_shared *shared, uint32_t number) {
     struct keyspace *keyspace = heap_alloc_zero(shared->store.heap, MEM_INDEX, sizeof *keyspace);
     keyspace->shared = shared;
     keyspace->table = table_new(keyspace);
+    keyspace->number = number;
     return keyspace;
+}
+
+void keyspace_set_number(struct keyspace *keyspace, uint32_t number) {
+    keyspace->number = number;
 }
 
 static void drop_entry(void *ctx, void *entry) {
@@ -83,6 +90,7 @@ static bool is_expired(const struct keyspace *keyspace, const struct entry *entr
 }
 
 static COLD void expire_now(struct keyspace *keyspace, struct key_ref *ref) {
+    if (keyspace->shared->shard) shard_key_expired(keyspace->shared->shard, keyspace->number, ref->key);
     keyspace_remove(keyspace, ref);
     keyspace->shared->expired++;
 }

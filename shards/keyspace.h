@@ -18,12 +18,14 @@
 struct config;
 struct keyspace;
 struct reaper;
+struct shard;
 
 /* What all keyspaces of a shard share. */
 struct keyspace_shared {
     struct store store;
     struct hash_seed seed; /* one for the whole server, so that a hash may travel with its key */
     struct reaper *reaper;
+    struct shard *shard; /* told of keys that expire */
     uint64_t now_ms; /* set at the start of each turn */
     uint32_t access; /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
     bool use_lfu;    /* an LFU policy is chosen: access fields are those of core/lfu.h */
@@ -45,7 +47,8 @@ struct key_ref {
  * takes some time to adjust. */
 void keyspace_config_changed(struct keyspace_shared *shared, const struct config *config, struct prng *prng);
 
-struct keyspace *keyspace_new(struct keyspace_shared *shared);
+struct keyspace *keyspace_new(struct keyspace_shared *shared, uint32_t number); /* number: the database's */
+void keyspace_set_number(struct keyspace *keyspace, uint32_t number);          /* SWAPDB */
 void keyspace_delete(struct keyspace *keyspace);
 
 HOT_INLINE uint32_t keyspace_minutes(const struct keyspace_shared *shared) { /* the clock of LFU */

@@ -152,13 +152,18 @@ struct locks *locks_new(struct heap *heap) {
     return locks;
 }
 
-void locks_delete(struct locks *locks) {
-    ASSERT(locks_idle(locks) && locks->keys.count == 0);
+void locks_trim(struct locks *locks) {
     while (locks->spares) {
         struct lock_key *key = CONTAINER_OF(locks->spares, struct lock_key, node);
         locks->spares = key->node.next;
         heap_free(locks->heap, MEM_MESSAGE, key, sizeof *key);
     }
+    locks->spare_count = 0;
+}
+
+void locks_delete(struct locks *locks) {
+    ASSERT(locks_idle(locks) && locks->keys.count == 0);
+    locks_trim(locks);
     index_free(locks, &locks->keys);
     index_free(locks, &locks->stamps);
     heap_free(locks->heap, MEM_MESSAGE, locks, sizeof *locks);

@@ -71,6 +71,7 @@ struct lock_request {
 
 struct locks *locks_new(struct heap *heap);  /* memory counts as MEM_MESSAGE */
 void locks_delete(struct locks *locks);      /* no request is left by then */
+void locks_trim(struct locks *locks);        /* frees what it keeps for later */
 
 /* Nobody holds or waits: the one question on the hot path. */
 bool locks_idle(const struct locks *locks);

@@ -72,20 +72,31 @@ void message_release(struct message_pool *pool, struct message *message) {
     pool->free_count++;
 }
 
-struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
-                                 uint32_t argc) {
-    buf_append(&message->notes, &note, sizeof note);
+void message_adopt(struct message_pool *pool, struct message *message) {
+    ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_NEWS && message->uses == 1);
+    buf_set_heap(&message->request, pool->heap);
+    buf_set_heap(&message->reply, pool->heap);
+    buf_set_heap(&message->notes, pool->heap);
+}
+
+/* --- items --- */
+
+static size_t padded(size_t size) {
+    return (size + 7) & ~(size_t)7;
+}
+
+size_t message_item_size(const struct slice *argv, uint32_t argc) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < argc; i++) bytes += argv[i].len;
-    size_t size = (sizeof(struct message_item) + argc * sizeof(uint32_t) + bytes + 7) & ~(size_t)7;
+    size_t size = padded(sizeof(struct message_item) + argc * sizeof(uint32_t) + bytes);
     ASSERT(size <= UINT32_MAX);
-    char *at = buf_reserve(&message->request, size);
-    message->request.len += size;
-    message->count++;
-    struct message_item *item = (struct message_item *)(void *)at;
+    return size;
+}
+
+struct message_item *message_item_write(void *at, size_t size, const struct slice *argv, uint32_t argc) {
+    struct message_item *item = at;
     memset(item, 0, sizeof *item);
     item->argc = argc;
-    item->part = note.gather != NULL;
     item->size = (uint32_t)size;
     uint32_t *lengths = (uint32_t *)(void *)(item + 1);
     char *text = (char *)(lengths + argc);
@@ -95,6 +106,41 @@ struct message_item *message_add(struct message *message, struct message_note no
         text += argv[i].len;
     }
     return item;
+}
+
+struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
+                                 uint32_t argc) {
+    buf_append(&message->notes, &note, sizeof note);
+    size_t size = message_item_size(argv, argc);
+    char *at = buf_reserve(&message->request, size);
+    message->request.len += size;
+    message->count++;
+    struct message_item *item = message_item_write(at, size, argv, argc);
+    item->part = note.gather != NULL;
+    return item;
+}
+
+size_t message_news_open(struct message *message, enum item_how how, uint64_t stamp) {
+    size_t at = message->request.len;
+    struct slice empty = {0};
+    size_t size = sizeof(struct message_item) + sizeof(uint32_t);
+    struct message_item *item = message_item_write(buf_reserve(&message->request, size), size, &empty, 1);
+    item->how = (uint8_t)how;
+    item->stamp = stamp;
+    message->request.len += size;
+    message->count++;
+    return at;
+}
+
+void message_news_close(struct message *message, size_t at) {
+    size_t head = sizeof(struct message_item) + sizeof(uint32_t);
+    size_t bytes = message->request.len - at - head, size = padded(head + bytes);
+    ASSERT(size <= UINT32_MAX);
+    (void)buf_reserve(&message->request, size - head - bytes);
+    message->request.len = at + size;
+    struct message_item *item = (struct message_item *)(void *)(message->request.data + at);
+    item->size = (uint32_t)size;
+    *(uint32_t *)(void *)(item + 1) = (uint32_t)bytes;
 }
 
 void message_item_argv(const struct message_item *item, struct slice *argv) {

@@ -1,5 +1,6 @@
-/* Message: what may cross threads. A group of commands from one home shard to one owner, which comes back as the same
- * object with the composed replies in it.
+/* Message: what may cross threads. Mostly a group of commands from one home shard to one owner, which comes back as the
+ * same object with the composed replies in it. News go the other way, from an owner to a home, and do not come back: a
+ * reply that had to wait for a key, a lock that was granted or is asked back.
  *
  *    request: | item | lengths | argument bytes | item | ... |      written by home, read by the owner
  *    reply:   | length | reply of item 0 | length | reply of item 1 | ...     written by the owner, read by home
@@ -7,7 +8,8 @@
  *    notes:   whom each reply is for; stays at home
  *
  * Ownership home allocates, posts, gets it back and recycles it through its pool. While it is out, only the owner touches
- *           it. At home it stays alive as long as replies in it are still waiting for their place (`uses`).
+ *           it. At home it stays alive as long as replies in it are still waiting for their place (`uses`). News become
+ *           their receiver's own (message_adopt).
  * Bounded   MESSAGE_ITEMS items and about MESSAGE_BYTES of arguments; one item may be larger than that.
  * Threads   one at a time, handed over through a mailbox (release/acquire there). */
 #pragma once
@@ -23,7 +25,30 @@ struct reaper;
 #define MESSAGE_ITEMS 256
 #define MESSAGE_BYTES (32 * 1024)
 
-enum message_kind { MESSAGE_COMMANDS, MESSAGE_REPLIES };
+enum message_kind { MESSAGE_COMMANDS, MESSAGE_REPLIES, MESSAGE_NEWS };
+
+/* What an item asks of its receiver. The first group goes from home to owner, the second is news (shards/request.h has the
+ * protocol). */
+enum item_how {
+    ITEM_RUN,   /* a command: it runs when its keys are free, and until then stands in line for them */
+    ITEM_UNDER, /* a command of a transaction that holds what it needs: it runs at once */
+    ITEM_TRY,   /* a transaction holds all its other locks: run this part if its keys are free, else as ITEM_LOCK */
+    ITEM_LOCK,  /* keep this part of a transaction and stand in line for its keys */
+    ITEM_GO,    /* run the part kept under this stamp and give back its locks */
+    ITEM_LEAVE, /* give them back without running it; not answered */
+    ITEM_YIELD, /* an older one may go first; not answered */
+
+    NEWS_REPLY,  /* argv[0] is the reply of a command that stood in line */
+    NEWS_GRANT,  /* the part has its locks; argv[0] as the reply of ITEM_LOCK */
+    NEWS_REVOKE, /* an older one waits for what the part holds */
+};
+
+/* What an item's reply may be instead of bytes. */
+#define REPLY_LATER UINT64_MAX /* it stands in line: NEWS_REPLY or NEWS_GRANT follow */
+
+/* The reply of ITEM_LOCK and NEWS_GRANT, and of ITEM_TRY when a watched key was changed: no reply of RESP begins so. */
+#define GRANT_CLEAN 'g'
+#define GRANT_DIRTY 'd' /* a watched key was changed: the transaction must not run */
 
 struct message {
     uint32_t magic;
@@ -42,7 +67,8 @@ struct message {
  * it moves from one core's cache to another's. */
 struct message_item {
     uint64_t hash, client_id;
-    uint32_t size; /* of the item with everything behind it */
+    uint64_t stamp; /* place in line, see shards/locks.h; names the transaction or the command in news */
+    uint32_t size;  /* of the item with everything behind it */
     uint32_t argc;
     uint32_t flags;  /* enum client_flag */
     uint16_t number; /* command_slot.number */
@@ -51,13 +77,16 @@ struct message_item {
     uint8_t resp;
     bool silent; /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
     bool part;   /* of a gather */
+    uint8_t how; /* enum item_how */
 };
 
-/* What home needs to know when the reply comes: it stays there. One of the pointers is set. */
+/* What home needs to know when the reply comes: it stays there. One of the pointers is set, or none when there is no
+ * reply. */
 struct message_note {
     struct client *client;
     struct gather *gather;
     uint64_t place; /* in the client's reply queue, or the gather's part */
+    bool lock;      /* the reply tells of a gather's locks: ITEM_LOCK, ITEM_TRY */
 };
 
 struct message_pool {
@@ -71,6 +100,17 @@ void message_pool_init(struct message_pool *pool, struct heap *heap, struct reap
 void message_pool_deinit(struct message_pool *pool);
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to);
 void message_release(struct message_pool *pool, struct message *take); /* one use less; recycles at none */
+/* News from another shard's pool belong to this one from now on. */
+void message_adopt(struct message_pool *pool, struct message *message);
+
+/* An item outside of a message, for a command that stands in line: its size, and the item written to memory of that size. */
+size_t message_item_size(const struct slice *argv, uint32_t argc);
+struct message_item *message_item_write(void *at, size_t size, const struct slice *argv, uint32_t argc);
+
+/* News whose one argument is written behind the item, straight into message->request: opens it and returns where it
+ * stands. The message takes nothing else until it is closed. */
+size_t message_news_open(struct message *message, enum item_how how, uint64_t stamp);
+void message_news_close(struct message *message, size_t at);
 
 /* Appends a command. The item is valid until the next is added. */
 struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
@@ -98,12 +138,21 @@ HOT_INLINE void message_reply_close(struct message *message, size_t mark) {
     uint64_t len = message->reply.len - mark;
     memcpy(message->reply.data + mark - sizeof len, &len, sizeof len);
 }
-HOT_INLINE struct slice message_reply_next(const struct message *message, size_t *at) {
+/* Instead of a reply: REPLY_LATER. */
+HOT_INLINE void message_reply_later(struct message *message, size_t mark) {
+    uint64_t len = REPLY_LATER;
+    message->reply.len = mark;
+    memcpy(message->reply.data + mark - sizeof len, &len, sizeof len);
+}
+/* False when there is REPLY_LATER in its place. */
+HOT_INLINE bool message_reply_next(const struct message *message, size_t *at, struct slice *reply) {
     uint64_t len;
     memcpy(&len, message->reply.data + *at, sizeof len);
-    struct slice reply = slice_of(message->reply.data + *at + sizeof len, (size_t)len);
-    *at += sizeof len + (size_t)len;
-    return reply;
+    *at += sizeof len;
+    if (UNLIKELY(len == REPLY_LATER)) return false;
+    *reply = slice_of(message->reply.data + *at, (size_t)len);
+    *at += (size_t)len;
+    return true;
 }
 HOT_INLINE const struct message_note *message_note_at(const struct message *message, uint32_t i) {
     return (const struct message_note *)(const void *)message->notes.data + i;

@@ -7,8 +7,11 @@
 #include "core/assert.h"
 #include "shards/gather.h"
 #include "shards/message.h"
+#include "shards/multi.h"
+#include "shards/request.h"
 #include "shards/route.h"
 #include "shards/shard.h"
+#include "shards/txn.h"
 #include <stdio.h>
 
 #define BATCH_MAX        128
@@ -29,11 +32,6 @@ struct pipeline *pipeline_new(struct heap *heap) {
 
 void pipeline_delete(struct pipeline *pipeline, struct heap *heap) {
     heap_free(heap, MEM_MESSAGE, pipeline, sizeof *pipeline);
-}
-
-/* Its reply comes from other shards, to a place in the client's queue; the client goes on meanwhile. */
-HOT_INLINE bool leaves(const struct queued *q) {
-    return q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------- */
@@ -86,8 +84,10 @@ void pipeline_count_gather(struct shard *shard, const struct gather *gather, boo
 }
 
 /* Field by field: an initialiser would clear the whole struct first, which costs more than all else here. */
-HOT_INLINE void fill_exec(struct exec *x, const struct queued *q, struct buf *out) {
+HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queued *q, struct buf *out) {
     struct client *client = q->client;
+    x->shard = shard;
+    x->shared = &shard->shared;
     x->slot = q->slot;
     x->argv = q->argv;
     x->argc = q->argc;
@@ -118,7 +118,6 @@ static COLD void refuse_http(struct shard *shard, struct exec *x) {
 }
 
 static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
-    x->shard = shard;
     switch ((enum reject)q->reject) {
     case REJECT_UNKNOWN:
         if (looks_like_http(x))
@@ -129,7 +128,9 @@ static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *
     case REJECT_UNKNOWN_SUB: reply_unknown_sub(x); break;
     case REJECT_ARITY: reply_wrong_arity(x); break;
     case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
+    case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
     }
+    multi_spoil(q->client);
     if (q->slot) shard->command_stats[q->slot->number].rejected++;
     shard->stats.errors++;
 }
@@ -145,6 +146,22 @@ HOT_INLINE void settle_reply(struct client *client, struct buf *out, size_t mark
     }
 }
 
+static bool is_silent(struct client *client) {
+    bool silent = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    struct buf none = {0};
+    settle_reply(client, &none, 0);
+    return silent;
+}
+
+/* Its keys are held: it runs later, and its reply has a place. */
+static COLD void park(struct shard *shard, const struct queued *q, struct exec *x) {
+    struct client *client = q->client;
+    struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
+    x->client = NULL;
+    if (q->barrier) client->wait = WAIT_REPLIES;
+    request_park(x, txn_stamp(shard), shard->id, note, is_silent(client));
+}
+
 HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     struct client *client = q->client;
     bool direct = reply_queue_empty(&client->replies);
@@ -152,11 +169,19 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     struct buf *out = direct ? &client->out : &client->replies.held;
     size_t mark = out->len;
     struct exec x;
-    fill_exec(&x, q, out);
-    if (LIKELY(q->fate == FATE_LOCAL))
+    fill_exec(shard, &x, q, out);
+    if (LIKELY(q->fate == FATE_LOCAL)) {
+        if (UNLIKELY(!locks_idle(shard->locks)) && q->slot->row->where != ON_CONN && !request_may_run_slow(&x)) {
+            park(shard, q, &x);
+            return;
+        }
         pipeline_execute(shard, &x);
-    else
+    } else if (q->fate == FATE_QUEUE) {
+        multi_queue(client, q);
+        buf_append_literal(out, "+QUEUED\r\n");
+    } else {
         run_reject(shard, q, &x);
+    }
     settle_reply(client, out, mark);
     client->reply_size = (uint32_t)MIN(out->len - mark, (size_t)UINT32_MAX);
     if (UNLIKELY(!direct)) reply_queue_hold(&client->replies, mark);
@@ -177,13 +202,6 @@ struct message *pipeline_outgoing(struct shard *shard, uint32_t to, bool alone) 
     return message;
 }
 
-static bool is_silent(struct client *client) {
-    bool silent = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
-    struct buf none = {0};
-    settle_reply(client, &none, 0);
-    return silent;
-}
-
 static void run_remote(struct shard *shard, struct queued *q) {
     struct client *client = q->client;
     struct message *message = pipeline_outgoing(shard, q->owner, false);
@@ -191,6 +209,7 @@ static void run_remote(struct shard *shard, struct queued *q) {
     struct message_item *item = message_add(message, note, q->argv, q->argc);
     item->hash = q->hash;
     item->hash_at = (uint8_t)q->hash_at;
+    item->stamp = txn_stamp(shard);
     item->client_id = client->id;
     item->number = (uint16_t)q->slot->number;
     item->flags = client->flags;
@@ -199,32 +218,52 @@ static void run_remote(struct shard *shard, struct queued *q) {
     item->silent = is_silent(client);
     shard->stats.hops_sent++;
     client->queued_remote--;
-    if (q->slot->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
+    if (q->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
 }
 
-static void run_split(struct shard *shard, struct queued *q, struct exec *x) {
+static void run_split(struct queued *q, struct exec *x) {
     q->client->queued_remote--;
     x->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
     if (is_silent(q->client)) x->flags |= CLIENT_REPLY_SKIP;
-    struct route_keys keys;
-    route_keys_find(shard, q, &keys);
-    size_t bytes = (size_t)keys.count;
-    uint8_t *owners = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
-    for (int i = 0; i < keys.count; i++) owners[i] = (uint8_t)shard_of_key(shard, q->argv[keys.positions[i]]);
-    gather_start_split(x, keys.positions, owners, (uint32_t)keys.count);
-    heap_free(shard->heap, MEM_MESSAGE, owners, bytes);
-    route_keys_free(shard, &keys);
+    gather_start_split(x);
+}
+
+/* EXEC: on this shard it replies like any local command; else its reply has a place, or the client waits. */
+static void run_exec(struct shard *shard, struct queued *q, struct exec *x) {
+    struct client *client = q->client;
+    client->queued_remote -= q->leaves;
+    if (q->fate_in_exec == FATE_LOCAL) {
+        bool direct = reply_queue_empty(&client->replies);
+        struct buf *out = direct ? &client->out : &client->replies.held;
+        size_t mark = out->len;
+        x->out = out;
+        uint64_t start = shard->last_tick;
+        if (!multi_exec_here(x)) { /* it stands in line */
+            (void)is_silent(client);
+            return;
+        }
+        count_command(shard, x, shard->last_tick - start);
+        settle_reply(client, out, mark);
+        client->reply_size = (uint32_t)MIN(out->len - mark, (size_t)UINT32_MAX);
+        if (!direct) reply_queue_hold(&client->replies, mark);
+        return;
+    }
+    if (q->leaves) {
+        x->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+        if (is_silent(client)) x->flags |= CLIENT_REPLY_SKIP;
+    }
+    multi_exec(x);
+    if (q->leaves && q->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
 }
 
 static void run_gather(struct shard *shard, struct queued *q) {
-    ASSERT(q->fate == FATE_SPLIT || reply_queue_empty(&q->client->replies));
+    ASSERT(!q->barrier || reply_queue_empty(&q->client->replies));
     struct exec x;
-    fill_exec(&x, q, &q->client->out);
-    x.shard = shard;
-    x.shared = &shard->shared;
+    fill_exec(shard, &x, q, &q->client->out);
     switch (q->fate) {
-    case FATE_SPLIT: run_split(shard, q, &x); break;
+    case FATE_SPLIT: run_split(q, &x); break;
     case FATE_ACROSS: gather_start(&x, q->slot->row->across); break;
+    case FATE_EXEC: run_exec(shard, q, &x); break;
     default: gather_start_all(&x); break;
     }
 }
@@ -252,7 +291,7 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
         if (q->client != client) continue;
         if (!kept) buf_append(&again, q->raw, q->raw_len);
         client->queued--;
-        client->queued_remote -= leaves(q);
+        client->queued_remote -= q->leaves;
         q->client = NULL;
     }
     client->wait = (uint8_t)why;
@@ -268,10 +307,12 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
 }
 
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then
- * replies that it does not read, or that pile up behind one that is not there yet. */
-HOT_INLINE enum client_wait hindrance(const struct client *client) {
+ * replies that it does not read; for a barrier, an earlier command that stands in line; or replies that pile up behind one
+ * that is not there yet. */
+HOT_INLINE enum client_wait hindrance(const struct client *client, const struct queued *q) {
     if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
+    if (UNLIKELY(q->barrier && !reply_queue_empty(&client->replies))) return WAIT_REPLIES;
     return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
 }
 
@@ -280,10 +321,10 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     struct client *client = q->client;
     if (UNLIKELY(client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY))) {
         client->queued--;
-        client->queued_remote -= leaves(q);
+        client->queued_remote -= q->leaves;
         return;
     }
-    enum client_wait why = hindrance(client);
+    enum client_wait why = hindrance(client, q);
     if (UNLIKELY(why != WAIT_NOTHING)) {
         put_back(shard, p, i, why);
         return;
@@ -291,7 +332,7 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     client->queued--;
     client->commands++;
     if (q->slot) client->last_command = q->slot;
-    if (LIKELY(q->fate == FATE_LOCAL || q->fate == FATE_REJECT))
+    if (LIKELY(q->fate <= FATE_REJECT))
         run_local(shard, q);
     else if (q->fate == FATE_REMOTE)
         run_remote(shard, q);
@@ -339,7 +380,8 @@ static COLD void protocol_error(struct shard *shard, struct client *client, cons
 static bool must_pause(const struct shard *shard, const struct queued *q) {
     if (LIKELY(!shard->pause_until_ms)) return false;
     if (!q->slot || q->slot->row->flags & CMD_ALLOW_BUSY) return false;
-    return shard->pause_all || q->slot->row->flags & (CMD_WRITE | CMD_MAY_REPLICATE);
+    uint32_t flags = q->fate == FATE_EXEC ? multi_flags(q->client) : q->slot->row->flags;
+    return shard->pause_all || flags & (CMD_WRITE | CMD_MAY_REPLICATE);
 }
 
 /* Outstanding commands, and what their replies may come to. */
@@ -352,8 +394,7 @@ static bool too_many_outstanding(const struct client *client) {
 /* Why the command just parsed may not join the batch; WAIT_NOTHING: it may. */
 HOT_INLINE enum client_wait obstacle(struct shard *shard, const struct client *client, const struct queued *q) {
     if (UNLIKELY(!reply_queue_empty(&client->replies) || client->queued_remote)) {
-        bool barrier = q->slot && q->slot->barrier;
-        if (barrier || too_many_outstanding(client)) return WAIT_REPLIES;
+        if (q->barrier || too_many_outstanding(client)) return WAIT_REPLIES;
     }
     return UNLIKELY(must_pause(shard, q)) ? WAIT_PAUSE : WAIT_NOTHING;
 }
@@ -372,9 +413,12 @@ enum take {
 /* Commands after which the batch runs at once: what changes the client's or the shard's state (SELECT, CLIENT PAUSE)
  * or takes several turns. */
 static bool runs_at_once(const struct queued *q) {
-    if (q->fate == FATE_LOCAL)
-        return (q->slot->row->where == ON_CONN || q->slot->row->where == ON_ALL) && q->slot->barrier;
-    return q->fate != FATE_REJECT && (!leaves(q) || q->slot->barrier);
+    if (q->fate == FATE_LOCAL) {
+        const struct command *row = q->slot->row;
+        return ((row->where == ON_CONN || row->where == ON_ALL) && q->barrier) || row->flags & CMD_IN_MULTI;
+    }
+    if (q->fate == FATE_REJECT || q->fate == FATE_QUEUE) return false;
+    return !q->leaves || q->barrier || q->fate == FATE_EXEC;
 }
 
 /* One command of the client from bytes into the batch. */
@@ -407,6 +451,8 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->raw = bytes.ptr;
     q->raw_len = (uint32_t)command.size;
     route_command(shard, client, q, p->count ? q - 1 : NULL);
+    /* What begins and ends a transaction sees all commands before it in its place. */
+    if (UNLIKELY(client->queued > 0 && q->slot && q->slot->row->flags & CMD_IN_MULTI)) return TAKE_RETRY;
     enum client_wait wait = obstacle(shard, client, q);
     if (UNLIKELY(wait != WAIT_NOTHING)) {
         if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */
@@ -415,7 +461,7 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     }
     p->count++;
     client->queued++;
-    client->queued_remote += leaves(q);
+    client->queued_remote += q->leaves;
     *size = command.size;
     if (LIKELY(!command.kept)) p->args_used += command.argc;
     return UNLIKELY(command.kept || runs_at_once(q)) ? TAKE_RUN : TAKE_OK;
@@ -504,14 +550,58 @@ static void prefetch_message(struct shard *shard, const struct message *message)
     }
 }
 
-/* Arguments of one item; from the heap when there are many. */
-static void serve_item(struct shard *shard, struct message *message, const struct message_item *item) {
+HOT_INLINE void serve_command(struct shard *shard, struct message *message, const struct message_item *item,
+                              struct exec *x, size_t mark) {
+    if (UNLIKELY(item->how == ITEM_RUN && !request_may_run(x))) {
+        request_park(x, item->stamp, message->from, (struct message_note){0}, item->silent);
+        message_reply_later(message, mark);
+        return;
+    }
+    pipeline_execute(shard, x);
+    if (item->silent) message->reply.len = mark;
+    message_reply_close(message, mark);
+}
+
+/* Now or never: when it has to wait it is a part like those of ITEM_LOCK. */
+static void serve_try(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
+                      size_t mark) {
+    bool (*clean)(struct exec *x) = x->slot->row->clean;
+    bool free = request_may_run(x);
+    if (!free && !request_line_up(x, item->stamp, message->from)) {
+        message_reply_later(message, mark);
+        return;
+    }
+    if (clean && !clean(x)) {
+        if (!free) request_leave(shard, item->stamp);
+        buf_append(&message->reply, &(char){GRANT_DIRTY}, 1);
+    } else if (free) {
+        pipeline_execute(shard, x);
+    } else {
+        request_go(shard, item->stamp, &message->reply); /* it came before all that wait */
+    }
+    message_reply_close(message, mark);
+}
+
+static void serve_lock(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
+                       size_t mark) {
+    if (!request_line_up(x, item->stamp, message->from)) {
+        message_reply_later(message, mark);
+        return;
+    }
+    char grant = request_is_clean(shard, item->stamp) ? GRANT_CLEAN : GRANT_DIRTY;
+    buf_append(&message->reply, &grant, 1);
+    message_reply_close(message, mark);
+}
+
+/* One that has arguments, from the heap when there are many. */
+HOT_INLINE void serve_item(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
     struct slice few[32], *argv = few;
     size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
     message_item_argv(item, argv);
-    size_t mark = message_reply_open(message);
     struct exec x; /* field by field, as in fill_exec */
+    x.shard = shard;
+    x.shared = &shard->shared;
     x.slot = command_at(shard->registry, item->number);
     x.argv = argv;
     x.argc = item->argc;
@@ -527,10 +617,24 @@ static void serve_item(struct shard *shard, struct message *message, const struc
     x.client_id = item->client_id;
     x.slice = NULL;
     x.elements = NULL;
-    pipeline_execute(shard, &x);
-    if (item->silent) message->reply.len = mark;
-    message_reply_close(message, mark);
+    if (LIKELY(item->how <= ITEM_UNDER))
+        serve_command(shard, message, item, &x, mark);
+    else if (item->how == ITEM_TRY)
+        serve_try(shard, message, item, &x, mark);
+    else
+        serve_lock(shard, message, item, &x, mark);
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
+}
+
+/* A word about a part that is kept here. */
+static void serve_word(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
+    if (item->how == ITEM_GO)
+        request_go(shard, item->stamp, &message->reply);
+    else if (item->how == ITEM_LEAVE)
+        request_leave(shard, item->stamp);
+    else
+        request_yield(shard, item->stamp);
+    message_reply_close(message, mark);
 }
 
 void pipeline_serve(struct shard *shard, struct message *message) {
@@ -540,9 +644,28 @@ void pipeline_serve(struct shard *shard, struct message *message) {
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     size_t at = 0;
     const struct message_item *item;
-    while ((item = message_next(message, &at))) serve_item(shard, message, item);
+    while ((item = message_next(message, &at))) {
+        size_t mark = message_reply_open(message);
+        if (LIKELY(item->how <= ITEM_LOCK))
+            serve_item(shard, message, item, mark);
+        else
+            serve_word(shard, message, item, mark);
+    }
     shard->stats.hops_served += message->count;
     shard->stats.hop_messages_served++;
+}
+
+void pipeline_deliver_own(struct shard *shard, struct message_note note, struct buf *take) {
+    if (note.gather) {
+        gather_part_done_own(note.gather, (uint32_t)note.place, take);
+        return;
+    }
+    struct client *client = note.client;
+    client->reply_size = (uint32_t)MIN(take->len, (size_t)UINT32_MAX);
+    reply_queue_fill_own(&client->replies, note.place, take, &shard->messages, &client->out);
+    buf_deinit(take);
+    shard_mark_dirty(shard, client);
+    if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
 }
 
 void pipeline_resume(struct shard *shard, struct client *client) {

@@ -6,7 +6,8 @@
  *
  * Order     commands of one client to one shard run in order. A barrier (several keys, a connection's or the server's
  *           state) starts when all earlier commands of its client have taken effect, and holds back later ones.
- *           Replies are always in order.
+ *           Replies are always in order. A command whose keys are held by a transaction stands in line (shards/request.h),
+ *           and later ones of its client to that shard with it.
  * Limits    a client is not parsed further (client.wait) while a barrier or a gather waits, while REPLY_QUEUE_MAX
  *           commands or about 1 MiB of expected replies are outstanding, or while it does not read its replies.
  * Input     bytes passed to pipeline_feed must stay where they are until the next pipeline_run. What feed does not
@@ -14,10 +15,10 @@
  * Thread    the shard's own. */
 #pragma once
 #include "shards/exec.h"
+#include "shards/message.h"
 
 struct pipeline;
 struct gather;
-struct message;
 
 struct pipeline *pipeline_new(struct heap *heap);
 void pipeline_delete(struct pipeline *pipeline, struct heap *heap);
@@ -39,6 +40,8 @@ void pipeline_run(struct shard *shard);
 void pipeline_execute(struct shard *shard, struct exec *x);
 /* Counts and times a command over several shards, once, when it is done. */
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed);
+/* Gives the reply of a command that ran here to whom its note names; takes out's memory. */
+void pipeline_deliver_own(struct shard *shard, struct message_note note, struct buf *take);
 /* Runs all commands of a message from another shard and appends the replies. */
 void pipeline_serve(struct shard *shard, struct message *message);
 /* The message a command for `to` goes into; posts a full one first. alone: one that takes nothing else. */

@@ -2,6 +2,7 @@
 #include "shards/route.h"
 #include "core/assert.h"
 #include "shards/exec.h"
+#include "shards/multi.h"
 #include "shards/shard.h"
 
 static COLD void reject(struct queued *q, enum reject why) {
@@ -18,14 +19,15 @@ static int common_owner(const struct shard *shard, const struct queued *q, const
     return (int)owner;
 }
 
-void route_keys_find(const struct shard *shard, const struct queued *q, struct route_keys *keys) {
+void route_keys_find(const struct shard *shard, const struct command *row, const struct slice *argv, uint32_t argc,
+                     struct route_keys *keys) {
     keys->heap_bytes = 0;
     keys->positions = keys->on_stack;
-    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->on_stack, ROUTE_KEYS_ON_STACK);
+    keys->count = command_keys(row, argv, argc, keys->on_stack, ROUTE_KEYS_ON_STACK);
     if (keys->count < ROUTE_KEYS_ON_STACK) return;
-    keys->heap_bytes = q->argc * sizeof(uint32_t);
+    keys->heap_bytes = argc * sizeof(uint32_t);
     keys->positions = heap_alloc(shard->heap, MEM_MESSAGE, keys->heap_bytes);
-    keys->count = command_keys(q->slot->row, q->argv, q->argc, keys->positions, (int)q->argc);
+    keys->count = command_keys(row, argv, argc, keys->positions, (int)argc);
 }
 
 void route_keys_free(const struct shard *shard, struct route_keys *keys) {
@@ -39,7 +41,7 @@ static void route_several_keys(const struct shard *shard, struct queued *q) {
         return;
     }
     struct route_keys keys;
-    route_keys_find(shard, q, &keys);
+    route_keys_find(shard, q->slot->row, q->argv, q->argc, &keys);
     int owner = common_owner(shard, q, keys.positions, keys.count);
     route_keys_free(shard, &keys);
     if (owner < 0) {
@@ -86,11 +88,33 @@ HOT_INLINE bool is_same_command(const struct queued *q, const struct queued *bef
            slice_equal(q->argv[0], before->argv[0]);
 }
 
+/* What a command that is known and allowed becomes. */
+HOT_INLINE void find_fate(struct shard *shard, const struct client *client, struct queued *q) {
+    const struct command *row = q->slot->row;
+    if (shard->count == 1)
+        route_single_shard(q);
+    else
+        route_over_shards(shard, q);
+    if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
+    if (UNLIKELY(row->route != NULL)) {
+        row->route(shard, client, q);
+        return;
+    }
+    q->barrier = q->slot->barrier;
+    q->leaves = q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
+    if (UNLIKELY(multi_is_open(client)) && !(row->flags & CMD_IN_MULTI)) {
+        q->fate_in_exec = q->fate;
+        q->fate = FATE_QUEUE;
+        q->barrier = q->leaves = false;
+    }
+}
+
 void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
     const struct command_slot *slot =
         is_same_command(q, before) ? before->slot : command_resolve(shard->registry, q->argv, q->argc);
     q->slot = slot;
     q->hash_at = 0;
+    q->barrier = q->leaves = false;
     q->owner = (uint8_t)shard->id;
     if (UNLIKELY(!slot || slot->row->flags & CMD_INTERNAL)) {
         q->slot = NULL;
@@ -114,11 +138,11 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         q->hash_at = (uint32_t)row->keys[0].first;
         q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
     }
-    if (shard->count == 1)
-        route_single_shard(q);
-    else
-        route_over_shards(shard, q);
-    if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
+    if (UNLIKELY(row->flags & CMD_NO_MULTI) && multi_is_open(client)) {
+        reject(q, REJECT_NO_MULTI);
+        return;
+    }
+    find_fate(shard, client, q);
     if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
         struct keyspace *keys = shard_db_peek(shard, client->db);
         if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);

@@ -11,11 +11,13 @@ struct shard;
 /* What becomes of a command. */
 enum fate {
     FATE_LOCAL,
+    FATE_QUEUE,  /* inside MULTI: kept for EXEC, answered QUEUED */
+    FATE_REJECT, /* queued.reject is the reply */
     FATE_REMOTE,
     FATE_SPLIT,  /* keys on several shards, SPLIT_BY_KEY */
     FATE_ACROSS, /* keys on several shards, ACROSS_OWNERS */
     FATE_ALL,    /* every shard, or sliced here */
-    FATE_REJECT, /* queued.reject is the reply */
+    FATE_EXEC,   /* runs what MULTI kept, wherever its keys are (shards/multi.h) */
 };
 
 /* One command in the batch. */
@@ -29,11 +31,14 @@ struct queued {
     uint64_t hash;
     uint32_t hash_at;
     uint8_t fate;
+    uint8_t fate_in_exec; /* FATE_QUEUE: what it would be without MULTI; FATE_EXEC: what all its commands are together */
     uint8_t owner;
     uint8_t reject;
+    bool barrier; /* starts when all earlier commands of its client are done, and holds back later ones */
+    bool leaves;  /* its reply comes later, to a place in the client's queue, and the client goes on meanwhile */
 };
 
-enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH };
+enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH, REJECT_NO_MULTI };
 
 /* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in the
  * batch, or NULL: a pipeline of one command is looked up once. */
@@ -48,5 +53,6 @@ struct route_keys {
     int count;
     size_t heap_bytes;
 };
-void route_keys_find(const struct shard *shard, const struct queued *q, struct route_keys *keys);
+void route_keys_find(const struct shard *shard, const struct command *row, const struct slice *argv, uint32_t argc,
+                     struct route_keys *keys);
 void route_keys_free(const struct shard *shard, struct route_keys *keys);

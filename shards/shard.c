@@ -8,6 +8,9 @@
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
+#include "shards/request.h"
+#include "shards/txn.h"
+#include "shards/watch.h"
 #include <stdatomic.h>
 
 #define TURN_MESSAGES  64 /* per turn, all senders together */
@@ -43,6 +46,7 @@ struct shard *shard_new(const struct shard_options *options) {
     prng_init(&shard->prng, options->random_seed);
     shard->shared.store = (struct store){heap, shard->slab};
     shard->shared.seed = options->hash_seed;
+    shard->shared.shard = shard;
     shard->shared.reaper = reaper_new(&shard->shared.store);
     for (uint32_t i = 0; i < shard->count; i++) {
         shard->outbox[i] = options->outbox[i];
@@ -52,6 +56,10 @@ struct shard *shard_new(const struct shard_options *options) {
     message_pool_init(&shard->messages, heap, shard->shared.reaper);
     buf_pool_init(&shard->replies, heap, MEM_CLIENT_OUT);
     shard->pipeline = pipeline_new(heap);
+    shard->locks = locks_new(heap);
+    shard->watches = watches_new(heap);
+    idmap_init(&shard->txns, heap, MEM_MESSAGE);
+    idmap_init(&shard->late, heap, MEM_MESSAGE);
     shard->command_stats =
         heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
     slowlog_init(&shard->slowlog, heap);
@@ -77,6 +85,7 @@ void shard_drop_messages(struct shard *shard) {
     ASSERT(!shard->clients_first);
     message_pool_deinit(&shard->messages);
     while (reaper_step(shard->shared.reaper, 1000)) continue;
+    locks_trim(shard->locks);
 }
 
 void shard_delete(struct shard *shard) {
@@ -85,6 +94,10 @@ void shard_delete(struct shard *shard) {
     reaper_delete(shard->shared.reaper); /* first: flushed tables still name their keyspace */
     delete_databases(shard);
     pipeline_delete(shard->pipeline, heap);
+    locks_delete(shard->locks);
+    watches_delete(shard->watches);
+    idmap_deinit(&shard->txns);
+    idmap_deinit(&shard->late);
     message_pool_deinit(&shard->messages);
     buf_pool_deinit(&shard->replies);
     delete_statistics(shard);
@@ -102,7 +115,7 @@ void shard_config_changed(struct shard *shard) {
 struct keyspace *shard_db(struct shard *shard, uint32_t db) {
     ASSERT(db < shard->db_count);
     if (UNLIKELY(!shard->db[db])) {
-        shard->db[db] = keyspace_new(&shard->shared);
+        shard->db[db] = keyspace_new(&shard->shared, db);
         shard->db_used = MAX(shard->db_used, db + 1);
     }
     return shard->db[db];
@@ -110,6 +123,18 @@ struct keyspace *shard_db(struct shard *shard, uint32_t db) {
 
 struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db) {
     return shard->db[db];
+}
+
+void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b) {
+    struct keyspace *in_a = shard_db(shard, a), *in_b = shard_db(shard, b);
+    shard->db[a] = in_b;
+    shard->db[b] = in_a;
+    keyspace_set_number(in_a, b);
+    keyspace_set_number(in_b, a);
+}
+
+void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
+    if (watches_count(shard->watches)) watch_touch(shard, db, key);
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
@@ -150,7 +175,7 @@ static void post_now(struct shard *shard, uint32_t to) {
 }
 
 void shard_post(struct shard *shard, struct message *message) {
-    uint32_t to = message->kind == MESSAGE_COMMANDS ? message->to : message->from;
+    uint32_t to = message->kind == MESSAGE_REPLIES ? message->from : message->to;
     if (message->kind == MESSAGE_COMMANDS) shard->stats.hop_messages_sent++;
     if (!shard->unsent[to] && mailbox_post(shard->outbox[to], &message) == ST_OK) {
         shard->to_wake |= 1ull << to;
@@ -175,6 +200,12 @@ static void send_all(struct shard *shard) {
             shard->outgoing[to] = NULL;
             shard_post(shard, message);
         }
+        while (UNLIKELY(shard->news[to] != NULL)) {
+            struct message *message = shard->news[to];
+            shard->news[to] = message->next;
+            if (!message->next) shard->news_last[to] = NULL;
+            shard_post(shard, message);
+        }
         while (UNLIKELY(shard->unsent[to] != NULL)) {
             struct message *message = shard->unsent[to], *next = message->next;
             if (mailbox_post(shard->outbox[to], &message) != ST_OK) break;
@@ -192,6 +223,31 @@ static void send_all(struct shard *shard) {
     shard->to_wake = 0;
 }
 
+static void give_reply(struct shard *shard, const struct message_note *note, struct slice reply,
+                       struct message *message) {
+    if (note->gather) {
+        gather_part_done(note->gather, (uint32_t)note->place, reply, message);
+        return;
+    }
+    struct client *client = note->client;
+    if (!client) return; /* nobody asked for one */
+    reply_queue_fill(&client->replies, note->place, reply, message, &shard->messages, &client->out);
+    client->reply_size = (uint32_t)MIN(reply.len, (size_t)UINT32_MAX);
+    shard_mark_dirty(shard, client);
+    if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
+}
+
+/* The reply comes later, as news that name the command by its stamp. */
+static COLD void expect_news(struct shard *shard, const struct message *message, uint32_t number,
+                             const struct message_note *note) {
+    size_t at = 0;
+    const struct message_item *item = NULL;
+    for (uint32_t i = 0; i <= number; i++) item = message_next(message, &at);
+    struct message_note *kept = heap_alloc(shard->heap, MEM_MESSAGE, sizeof *kept);
+    *kept = *note;
+    idmap_put(&shard->late, item->stamp, kept);
+}
+
 /* A message came back: its replies go to their clients and gathers. */
 static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
@@ -200,16 +256,37 @@ static void deliver(struct shard *shard, struct message *message) {
     size_t at = 0;
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);
-        struct slice reply = message_reply_next(message, &at);
-        if (note->gather) {
-            gather_part_done(note->gather, (uint32_t)note->place, reply, message);
-            continue;
+        struct slice reply = {0};
+        bool here = message_reply_next(message, &at, &reply);
+        if (UNLIKELY(note->lock))
+            txn_lock_reply(note->gather, (uint32_t)note->place, !here, reply, message);
+        else if (LIKELY(here))
+            give_reply(shard, note, reply, message);
+        else
+            expect_news(shard, message, i, note);
+    }
+    message_release(&shard->messages, message);
+}
+
+static void take_news(struct shard *shard, struct message *message) {
+    ASSERT(message->magic == MESSAGE_MAGIC && message->to == shard->id);
+    message_adopt(&shard->messages, message);
+    size_t at = 0;
+    const struct message_item *item;
+    while ((item = message_next(message, &at))) {
+        struct slice bytes;
+        message_item_argv(item, &bytes);
+        if (item->how == NEWS_GRANT) {
+            txn_granted(shard, item->stamp, message->from, bytes.ptr[0] == GRANT_CLEAN);
+        } else if (item->how == NEWS_REVOKE) {
+            txn_revoked(shard, item->stamp, message->from);
+        } else {
+            ASSERT(item->how == NEWS_REPLY);
+            struct message_note *note = idmap_take(&shard->late, item->stamp);
+            ASSERT(note);
+            give_reply(shard, note, bytes, message);
+            heap_free(shard->heap, MEM_MESSAGE, note, sizeof *note);
         }
-        struct client *client = note->client;
-        reply_queue_fill(&client->replies, note->place, reply, message, &shard->messages, &client->out);
-        client->reply_size = (uint32_t)MIN(reply.len, (size_t)UINT32_MAX);
-        shard_mark_dirty(shard, client);
-        if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
     }
     message_release(&shard->messages, message);
 }
@@ -225,6 +302,8 @@ static void send_back(struct shard *shard, struct message *message) {
 static void receive(struct shard *shard, struct message *message) {
     if (message->kind == MESSAGE_REPLIES) {
         deliver(shard, message);
+    } else if (message->kind == MESSAGE_NEWS) {
+        take_news(shard, message);
     } else if (message->alone) {
         shard_start_job(shard, message);
     } else {
@@ -371,10 +450,11 @@ static bool background(struct shard *shard) {
 
 bool shard_turn(struct shard *shard) {
     bool more = drain_mailboxes(shard);
+    if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
     more |= background(shard);
     if (shard->to_send | shard->to_wake) send_all(shard);
-    return more;
+    return more || shard->settle_more;
 }
 
 static bool has_deadlines(const struct shard *shard) {
@@ -384,7 +464,7 @@ static bool has_deadlines(const struct shard *shard) {
 }
 
 uint64_t shard_wait_ns(const struct shard *shard) {
-    if (shard->inbox_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
+    if (shard->inbox_more || shard->settle_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (shard->pause_until_ms || shard->to_send) return 1000000;
     if (has_deadlines(shard)) return CRON_NS;
@@ -410,4 +490,8 @@ void shard_check(const struct shard *shard) {
     uint32_t clients = 0;
     for (const struct client *client = shard->clients_first; client; client = client->next) clients++;
     ASSERT(clients == shard->client_count);
+    locks_check(shard->locks);
+    watches_check(shard->watches);
+    idmap_check(&shard->txns);
+    idmap_check(&shard->late);
 }

@@ -16,6 +16,7 @@
 #include "core/assert.h"
 #include "core/buf_pool.h"
 #include "core/config.h"
+#include "core/idmap.h"
 #include "core/log.h"
 #include "shards/client.h"
 #include "shards/command.h"
@@ -25,7 +26,9 @@
 #include "shards/planted.h"
 #include "shards/slowlog.h"
 
+struct locks;
 struct mailbox;
+struct watches;
 struct pipeline;
 struct job;
 
@@ -53,6 +56,7 @@ struct shard_stats {
     uint64_t commands, connections, clients, clients_blocked, rejected_connections;
     uint64_t bytes_in, bytes_out, reads, writes, errors, expired, evicted, hits, misses, dirty;
     uint64_t hops_sent, hop_messages_sent, hops_served, hop_messages_served, queue_depth_max;
+    uint64_t parked; /* commands that had to stand in line for a key */
     uint64_t turns;
     uint64_t busy_ns, idle_ns; /* the thread's CPU time, and the rest; filled by who drives the shard */
     uint64_t input_buffer_max, output_buffer_max;
@@ -93,14 +97,25 @@ struct shard {
     _Atomic uint64_t *pending[SHARDS_MAX]; /* per shard: its inboxes that have something, one bit each */
     struct message *outgoing[SHARDS_MAX];  /* being filled in this turn */
     struct message *unsent[SHARDS_MAX], *unsent_last[SHARDS_MAX]; /* the mailbox was full: next turn, in order */
+    struct message *news[SHARDS_MAX], *news_last[SHARDS_MAX]; /* of this turn: posted at its end */
     struct message_pool messages;
-    uint64_t to_send;    /* shards with something in outgoing or unsent */
+    uint64_t to_send;    /* shards with something in outgoing, news or unsent */
     uint64_t to_wake;    /* shards that were posted to in this turn */
     uint64_t inbox_more; /* inboxes that were not drained to the end */
     uint32_t inbox_next; /* where draining goes on */
     struct pipeline *pipeline;
     struct job *jobs, *jobs_last; /* sliced commands under way */
     bool jobs_busy;   /* one of them has work to do now, rather than to wait for its time */
+
+    /* several keys at one instant */
+    struct locks *locks;     /* held and wanted keys of this shard */
+    uint32_t parked;         /* single commands that stand in line */
+    bool settling;           /* requests_settle is running */
+    bool settle_more;        /* it stopped at its bound */
+    uint64_t stamp;          /* the latest given out (txn_stamp) */
+    struct idmap txns;       /* gathers of this home that hold or want locks, by stamp */
+    struct idmap late;       /* notes (struct message_note) of commands that stand in line elsewhere, by stamp */
+    struct watches *watches; /* keys of this shard that clients watch */
 
     /* statistics */
     struct shard_stats stats;
@@ -148,6 +163,9 @@ HOT_INLINE uint32_t shard_of_key(const struct shard *shard, struct slice key) {
 }
 struct keyspace *shard_db(struct shard *shard, uint32_t db);            /* creates it when first used; db < db_count */
 struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db); /* NULL when never used */
+void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b);
+
+void shard_key_expired(struct shard *shard, uint32_t db, struct slice key); /* by keyspace: its time is over */
 
 /* The options changed (shard.config points at new values): what is derived from them is computed again. */
 void shard_config_changed(struct shard *shard);

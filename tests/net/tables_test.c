@@ -17,7 +17,7 @@ static const struct command *const tables[] = {string_commands,      string_edit
                                                string_many_commands, generic_commands,
                                                expire_commands,      rename_commands,
                                                scan_commands,        dump_commands,
-                                               database_commands,    command_commands,
+                                               database_commands,    command_commands, transaction_commands, part_commands,
                                                conn_commands,        server_commands,
                                                info_commands,        NULL};
 

@@ -29,7 +29,7 @@ static void world_init(struct world *world, uint64_t seed) {
     world->shared.seed = (struct hash_seed){seed, 2};
     world->shared.reaper = reaper_new(&world->shared.store);
     world->shared.now_ms = START_MS;
-    world->keyspace = keyspace_new(&world->shared);
+    world->keyspace = keyspace_new(&world->shared, 0);
     prng_init(&world->prng, seed);
 }
 

@@ -73,8 +73,9 @@ static void no_line(void *ctx, const char *line, size_t len) {
 static void make_registry(struct sim *sim, const struct command *const *more) {
     const struct command *tables[TABLES_MAX] = {string_commands,  string_edit_commands, string_many_commands,
                                                 generic_commands, expire_commands,      rename_commands,
-                                                scan_commands,    dump_commands,        database_commands};
-    uint32_t count = 9;
+                                                scan_commands,    dump_commands,        database_commands,
+                                                transaction_commands, part_commands};
+    uint32_t count = 11;
     for (; more && *more; more++) tables[count++] = *more;
     tables[count] = NULL;
     sim->registry = command_registry_new(sim->heap, tables);

@@ -1,0 +1,163 @@
+/* A client's transaction. Commands are kept as message items (shards/message.h), the form in which they may have to travel,
+ * each behind a head that says where it would go. */
+#include "shards/multi.h"
+#include "core/assert.h"
+#include "shards/multi_priv.h"
+#include "shards/pipeline.h"
+#include "shards/route.h"
+#include "shards/shard.h"
+#include "shards/watch.h"
+
+#define KEEP_BYTES 1024 /* of a queue that is empty again */
+
+struct multi *multi_of(struct client *client) {
+    if (client->multi) return client->multi;
+    struct heap *heap = client->home->heap;
+    client->multi = heap_alloc_zero(heap, MEM_CLIENT_IN, sizeof *client->multi);
+    buf_init(&client->multi->queue, heap, MEM_CLIENT_IN);
+    buf_init(&client->multi->watches, heap, MEM_CLIENT_IN);
+    return client->multi;
+}
+
+bool multi_is_open_slow(const struct client *client) {
+    return client->multi->open;
+}
+
+uint32_t multi_count(const struct client *client) {
+    return client->multi ? client->multi->count : 0;
+}
+
+uint32_t multi_flags(const struct client *client) {
+    return client->multi ? client->multi->flags : 0;
+}
+
+size_t multi_memory(const struct client *client) {
+    const struct multi *multi = client->multi;
+    return multi ? sizeof *multi + multi->queue.cap + multi->watches.cap : 0;
+}
+
+void multi_open(struct client *client) {
+    multi_of(client)->open = true;
+}
+
+void multi_spoil(struct client *client) {
+    if (multi_is_open(client)) client->multi->spoiled = true;
+}
+
+/* --- commands --- */
+
+static void note_where(struct multi *multi, const struct shard *home, const struct queued *q) {
+    const struct command *row = q->slot->row;
+    switch ((enum fate)q->fate_in_exec) {
+    case FATE_LOCAL:
+        if (home->count > 1 && (row->where == ON_CONN || !q->hash_at)) multi->mixed = true;
+        multi->owners |= 1ull << home->id;
+        break;
+    case FATE_REMOTE:
+        if (!q->hash_at) multi->mixed = true;
+        multi->owners |= 1ull << q->owner;
+        break;
+    default: multi->mixed = true;
+    }
+}
+
+void multi_queue(struct client *client, const struct queued *q) {
+    struct multi *multi = client->multi;
+    size_t size = message_item_size(q->argv, q->argc);
+    struct kept *kept = (struct kept *)(void *)buf_reserve(&multi->queue, sizeof *kept + size);
+    *kept = (struct kept){.fate = q->fate_in_exec, .owner = q->owner};
+    struct message_item *item = message_item_write(kept + 1, size, q->argv, q->argc);
+    item->hash = q->hash;
+    item->hash_at = (uint8_t)q->hash_at;
+    item->number = (uint16_t)q->slot->number;
+    multi->queue.len += sizeof *kept + size;
+    multi->count++;
+    multi->arguments += q->argc;
+    multi->flags |= q->slot->row->flags;
+    note_where(multi, client->home, q);
+}
+
+/* --- watched keys --- */
+
+static bool watches(const struct multi *multi, uint32_t db, struct slice key) {
+    size_t at = 0;
+    const struct watched *watched;
+    while ((watched = watched_next(&multi->watches, &at)))
+        if (watched->db == db && slice_equal(watched_key(watched), key)) return true;
+    return false;
+}
+
+void multi_note_watch(struct client *client, uint32_t db, struct slice key, uint64_t version) {
+    struct multi *multi = multi_of(client);
+    if (watches(multi, db, key)) {
+        multi_drop_watch(client->home, db, key);
+        return;
+    }
+    struct watched watched = {.version = version, .db = db, .key_len = (uint32_t)key.len};
+    watched.owner = shard_of_key(client->home, key);
+    size_t padding = -key.len & 7;
+    buf_append(&multi->watches, &watched, sizeof watched);
+    buf_append_slice(&multi->watches, key);
+    buf_append(&multi->watches, "\0\0\0\0\0\0\0", padding);
+    multi->watch_count++;
+    multi->watch_owners |= 1ull << watched.owner;
+}
+
+void multi_drop_watch(struct shard *home, uint32_t db, struct slice key) {
+    uint32_t owner = shard_of_key(home, key);
+    if (owner == home->id) {
+        watch_drop(home, db, key);
+        return;
+    }
+    struct slice argv[2] = {SLICE("sherd.unwatch"), key};
+    struct message *message = pipeline_outgoing(home, owner, false);
+    struct message_item *item = message_add(message, (struct message_note){0}, argv, 2);
+    item->how = ITEM_UNDER; /* it changes nothing that is locked */
+    item->number = (uint16_t)command_find(home->registry, argv[0])->number;
+    item->db = (uint16_t)db;
+    item->silent = item->part = true;
+}
+
+void multi_drop_watches(struct shard *home, const struct buf *all) {
+    size_t at = 0;
+    const struct watched *watched;
+    while ((watched = watched_next(all, &at))) multi_drop_watch(home, watched->db, watched_key(watched));
+}
+
+void multi_forget_watches(struct multi *multi) {
+    buf_reset(&multi->watches, 0);
+    multi->watch_count = 0;
+    multi->watch_owners = 0;
+}
+
+void multi_unwatch(struct client *client) {
+    if (!client->multi) return;
+    multi_drop_watches(client->home, &client->multi->watches);
+    multi_forget_watches(client->multi);
+}
+
+/* --- the end --- */
+
+void multi_close(struct client *client) {
+    struct multi *multi = client->multi;
+    buf_reset(&multi->queue, KEEP_BYTES);
+    multi->count = multi->arguments = multi->flags = 0;
+    multi->owners = 0;
+    multi->open = multi->spoiled = multi->mixed = false;
+}
+
+void multi_abandon(struct client *client) {
+    if (!client->multi) return;
+    multi_unwatch(client);
+    multi_close(client);
+}
+
+void multi_delete(struct client *client) {
+    struct multi *multi = client->multi;
+    if (!multi) return;
+    multi_abandon(client);
+    buf_deinit(&multi->queue);
+    buf_deinit(&multi->watches);
+    heap_free(client->home->heap, MEM_CLIENT_IN, multi, sizeof *multi);
+    client->multi = NULL;
+}

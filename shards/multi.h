@@ -1,0 +1,49 @@
+/* Multi: what a client's transaction is made of, from MULTI to EXEC, and the keys that it watches.
+ *
+ * Commands behind MULTI are routed as always and then kept. EXEC looks at where they would have gone:
+ *
+ *    all to this shard             they run at once, one behind the other
+ *    all to one other shard        one message there and back ("sherd.exec", shards/part.h)
+ *    single keys of several        one part per shard, all locked first (shards/txn.h); replies are put in order here
+ *    anything else                 commands on several shards, on all of them, on the connection, in any mixture: all
+ *                                  keys are locked, then home runs one command after the other, each with what it needs
+ *
+ * WATCH notes a version at each key's owner (shards/watch.h). EXEC compares it there, when the key is locked.
+ *
+ * Owner     the client; lives on its home. Freed when nothing is kept and nothing watched. Bounded by what the client
+ *           sends, which counts as its memory. */
+#pragma once
+#include "shards/client.h"
+#include "shards/exec.h"
+
+struct multi;
+struct queued;
+
+struct multi *multi_of(struct client *client); /* creates it */
+bool multi_is_open_slow(const struct client *client);
+/* Between MULTI and EXEC. */
+HOT_INLINE bool multi_is_open(const struct client *client) {
+    return UNLIKELY(client->multi != NULL) && multi_is_open_slow(client);
+}
+uint32_t multi_count(const struct client *client); /* commands kept */
+uint32_t multi_flags(const struct client *client); /* enum command_flag of them all */
+size_t multi_memory(const struct client *client);
+
+void multi_open(struct client *client);
+void multi_queue(struct client *client, const struct queued *q);
+void multi_spoil(struct client *client);   /* a command was refused: EXEC will be, too. Nothing outside of MULTI */
+void multi_abandon(struct client *client); /* forgets commands and watched keys: DISCARD, RESET */
+void multi_delete(struct client *client);
+
+/* A watcher of the key was added at its owner: notes it, or takes it back when the key is watched already. */
+void multi_note_watch(struct client *client, uint32_t db, struct slice key, uint64_t version);
+void multi_unwatch(struct client *client);
+/* Takes one watcher back at the key's owner. */
+void multi_drop_watch(struct shard *home, uint32_t db, struct slice key);
+
+/* The route of EXEC: fills what find_fate would. fate_in_exec is FATE_LOCAL when all is here. */
+void multi_route_exec(const struct shard *shard, const struct client *client, struct queued *q);
+/* EXEC of FATE_LOCAL: replies to x->out. False: its keys are held, the reply comes later to a place it has reserved. */
+bool multi_exec_here(struct exec *x);
+/* Any other. */
+void multi_exec(struct exec *x);

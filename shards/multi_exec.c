@@ -1,0 +1,447 @@
+/* EXEC: the four ways of shards/multi.h. */
+#include "core/assert.h"
+#include "shards/gather.h"
+#include "shards/multi_priv.h"
+#include "shards/part.h"
+#include "shards/pipeline.h"
+#include "shards/request.h"
+#include "shards/route.h"
+#include "shards/shard.h"
+#include "shards/txn.h"
+#include "shards/watch.h"
+
+static bool is_one_shard(uint64_t shards) {
+    return (shards & (shards - 1)) == 0;
+}
+
+/* Where all of it is: its keys and its watched keys. Nothing at all is here. */
+static uint64_t places(const struct shard *home, const struct multi *multi) {
+    uint64_t shards = multi->owners | multi->watch_owners;
+    return shards ? shards : 1ull << home->id;
+}
+
+void multi_route_exec(const struct shard *shard, const struct client *client, struct queued *q) {
+    const struct multi *multi = client->multi;
+    q->fate = FATE_EXEC;
+    q->fate_in_exec = FATE_LOCAL;
+    q->leaves = q->barrier = false;
+    if (!multi || !multi->open || multi->spoiled) return; /* an error, told here */
+    uint64_t shards = places(shard, multi);
+    q->barrier = multi->mixed || multi->watch_count > 0;
+    if (multi->mixed) {
+        q->fate_in_exec = FATE_ALL;
+        return;
+    }
+    if (shards == 1ull << shard->id) return;
+    q->leaves = true;
+    q->fate_in_exec = is_one_shard(shards) ? FATE_REMOTE : FATE_SPLIT;
+}
+
+/* --- parts --- */
+
+/* The arguments of all kept commands, and a head for each: what slices of a part point to. */
+struct kept_commands {
+    struct slice *argv;
+    struct part_command *heads;
+    struct part_watch *watches;
+    uint32_t arguments, count, watch_count;
+};
+
+static void kept_open(struct shard *home, const struct multi *multi, const struct exec *x, struct kept_commands *all) {
+    *all = (struct kept_commands){
+        .arguments = multi->arguments, .count = multi->count, .watch_count = multi->watch_count};
+    all->argv = heap_alloc(home->heap, MEM_MESSAGE, MAX(all->arguments, 1u) * sizeof *all->argv);
+    all->heads = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->count, 1u) * sizeof *all->heads);
+    all->watches = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->watch_count, 1u) * sizeof *all->watches);
+    size_t at = 0;
+    uint32_t i = 0, argument = 0;
+    const struct kept *kept;
+    while ((kept = kept_next(&multi->queue, &at))) {
+        const struct message_item *item = kept_item(kept);
+        all->heads[i++] = (struct part_command){.hash = item->hash,
+                                                .argc = item->argc,
+                                                .flags = x->flags & CLIENT_NO_TOUCH,
+                                                .number = item->number,
+                                                .db = x->client->db,
+                                                .hash_at = item->hash_at,
+                                                .resp = x->client->resp};
+        message_item_argv(item, all->argv + argument);
+        argument += item->argc;
+    }
+    at = i = 0;
+    const struct watched *watched;
+    while ((watched = watched_next(&multi->watches, &at)))
+        all->watches[i++] = (struct part_watch){.version = watched->version, .db = (uint16_t)watched->db};
+}
+
+static void kept_close(struct shard *home, struct kept_commands *all) {
+    heap_free(home->heap, MEM_MESSAGE, all->argv, MAX(all->arguments, 1u) * sizeof *all->argv);
+    heap_free(home->heap, MEM_MESSAGE, all->heads, MAX(all->count, 1u) * sizeof *all->heads);
+    heap_free(home->heap, MEM_MESSAGE, all->watches, MAX(all->watch_count, 1u) * sizeof *all->watches);
+}
+
+static void add_watches(struct part *part, const struct multi *multi, const struct kept_commands *all,
+                        uint32_t owner) {
+    size_t at = 0;
+    uint32_t i = 0;
+    const struct watched *watched;
+    for (; (watched = watched_next(&multi->watches, &at)); i++)
+        if (watched->owner == owner) part_add_watch(part, watched_key(watched), &all->watches[i]);
+}
+
+/* What one shard has to do of it. part_of[i], when wanted, is set to `number` for its commands. */
+static void fill_part(struct part *part, struct shard *home, const struct multi *multi,
+                      const struct kept_commands *all, uint32_t owner, uint8_t *part_of, uint8_t number) {
+    part_init(part, home->heap, all->arguments + all->count + 2 * all->watch_count);
+    add_watches(part, multi, all, owner);
+    size_t at = 0;
+    uint32_t argument = 0, i = 0;
+    const struct kept *kept;
+    for (; (kept = kept_next(&multi->queue, &at)); i++) {
+        uint32_t where = kept->fate == FATE_REMOTE ? kept->owner : home->id;
+        if (where == owner) {
+            part_add_command(part, &all->heads[i], all->argv + argument);
+            if (part_of) part_of[i] = number;
+        }
+        argument += all->heads[i].argc;
+    }
+}
+
+/* --- on this shard --- */
+
+static void run_all(struct exec *x, const struct multi *multi) {
+    struct client *client = x->client;
+    reply_array(x, multi->count);
+    size_t at = 0;
+    const struct kept *kept;
+    while ((kept = kept_next(&multi->queue, &at))) {
+        const struct message_item *item = kept_item(kept);
+        struct slice few[32], *argv = few;
+        size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
+        if (heap_bytes) argv = heap_alloc(x->shard->heap, MEM_MESSAGE, heap_bytes);
+        message_item_argv(item, argv);
+        struct part_command head = {.hash = item->hash,
+                                    .argc = item->argc,
+                                    .flags = x->flags & CLIENT_NO_TOUCH,
+                                    .number = item->number,
+                                    .db = client->db,
+                                    .hash_at = item->hash_at,
+                                    .resp = client->resp};
+        part_run_command(x->shard, &head, argv, client->id, client, x->out);
+        if (heap_bytes) heap_free(x->shard->heap, MEM_MESSAGE, argv, heap_bytes);
+    }
+}
+
+static bool watches_are_clean(struct shard *shard, const struct multi *multi) {
+    size_t at = 0;
+    const struct watched *watched;
+    while ((watched = watched_next(&multi->watches, &at)))
+        if (!watch_is_unchanged(shard, watched->db, watched_key(watched), watched->version)) return false;
+    return true;
+}
+
+/* What it asks for, and that it runs as one command. */
+static struct exec whole(const struct part *part, const struct exec *x) {
+    struct exec all = part_exec(part, x->shard);
+    part->argv[0] = SLICE("exec");
+    all.slot = x->slot;
+    all.db = x->client->db;
+    all.resp = x->client->resp;
+    all.flags = x->flags;
+    all.client_id = x->client->id;
+    return all;
+}
+
+/* False: it stands in line now. */
+static bool may_run_here(struct exec *x, struct multi *multi) {
+    struct shard *home = x->shard;
+    struct client *client = x->client;
+    if (LIKELY(locks_idle(home->locks))) return true;
+    struct kept_commands all;
+    struct part part;
+    kept_open(home, multi, x, &all);
+    fill_part(&part, home, multi, &all, home->id, NULL, 0);
+    struct exec together = whole(&part, x);
+    bool free = request_may_run(&together);
+    if (!free) {
+        struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
+        request_park(&together, txn_stamp(home), home->id, note,
+                     client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP));
+        multi_forget_watches(multi); /* it drops them itself */
+    }
+    part_deinit(&part);
+    kept_close(home, &all);
+    return free;
+}
+
+bool multi_exec_here(struct exec *x) {
+    struct client *client = x->client;
+    struct multi *multi = client->multi;
+    bool ran = true;
+    if (!multi || !multi->open) {
+        reply_error(x, "ERR EXEC without MULTI");
+        return true;
+    }
+    if (multi->spoiled) {
+        reply_error(x, "EXECABORT Transaction discarded because of previous errors.");
+    } else if (!(ran = may_run_here(x, multi))) {
+        /* its reply has a place */
+    } else if (watches_are_clean(x->shard, multi)) {
+        multi->open = false; /* its commands are no longer kept but run */
+        run_all(x, multi);
+    } else {
+        reply_null_array(x);
+    }
+    multi_abandon(client);
+    return ran;
+}
+
+/* --- on one other shard --- */
+
+static void exec_there(struct exec *x, struct multi *multi, uint32_t owner) {
+    struct shard *home = x->shard;
+    struct client *client = x->client;
+    struct kept_commands all;
+    struct part part;
+    kept_open(home, multi, x, &all);
+    fill_part(&part, home, multi, &all, owner, NULL, 0);
+    struct exec together = whole(&part, x);
+    struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
+    struct message_item *item =
+        message_add(pipeline_outgoing(home, owner, false), note, together.argv, together.argc);
+    item->stamp = txn_stamp(home);
+    item->client_id = client->id;
+    item->number = (uint16_t)together.slot->number;
+    item->flags = together.flags;
+    item->db = together.db;
+    item->resp = together.resp;
+    item->silent = x->flags & CLIENT_REPLY_SKIP;
+    home->stats.hops_sent++;
+    part_deinit(&part);
+    kept_close(home, &all);
+    multi_forget_watches(multi); /* the owner drops them when it has compared them, be that later */
+}
+
+/* --- what a gather carries along --- */
+
+struct exec_run {
+    struct buf watches; /* dropped at the end: parts compare them as often as they are granted */
+    struct buf queue;   /* commands that home runs one after the other */
+    size_t at;
+    uint32_t count;
+};
+
+static struct exec_run *run_of(const struct gather *gather) {
+    return (struct exec_run *)(uintptr_t)gather->memo[0];
+}
+
+static void end_run(struct gather *gather) {
+    struct exec_run *run = run_of(gather);
+    multi_drop_watches(gather->home, &run->watches);
+    buf_deinit(&run->watches);
+    buf_deinit(&run->queue);
+    heap_free(gather->home->heap, MEM_MESSAGE, run, sizeof *run);
+}
+
+static void begin_run(struct gather *gather, struct multi *multi) {
+    struct shard *home = gather->home;
+    struct exec_run *run = heap_alloc_zero(home->heap, MEM_MESSAGE, sizeof *run);
+    run->count = multi->count;
+    run->watches = multi->watches;
+    run->queue = multi->queue;
+    buf_init(&multi->watches, home->heap, MEM_CLIENT_IN);
+    buf_init(&multi->queue, home->heap, MEM_CLIENT_IN);
+    multi_forget_watches(multi);
+    gather->memo[0] = (uintptr_t)run;
+    gather->end = end_run;
+}
+
+/* --- on several shards, each command on one --- */
+
+static void join_replies(struct gather *gather) {
+    struct slice rest[SHARDS_MAX];
+    for (uint32_t i = 0; i < gather->parts; i++) rest[i] = gather_reply(gather, i);
+    resp_array(gather_out(gather), gather->key_count);
+    for (uint32_t i = 0; i < gather->key_count; i++)
+        buf_append_slice(gather_out(gather), gather_next_element(&rest[gather->part_of_key[i]]));
+}
+
+static void exec_parts(struct exec *x, struct multi *multi, uint64_t shards) {
+    struct shard *home = x->shard;
+    struct gather *gather = gather_new_placed(x, join_replies);
+    gather->key_count = multi->count;
+    if (multi->count) gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, multi->count);
+    struct kept_commands all;
+    kept_open(home, multi, x, &all);
+    txn_begin(gather, shards);
+    uint64_t here = shards & 1ull << home->id, left = shards;
+    while (left) { /* home first */
+        uint32_t owner = left & here ? home->id : (uint32_t)__builtin_ctzll(left);
+        struct part part;
+        fill_part(&part, home, multi, &all, owner, gather->part_of_key, (uint8_t)gather->sent);
+        struct exec one = part_exec(&part, home);
+        gather_add_part(gather, owner, one.slot, x->db, one.argv, one.argc);
+        part_deinit(&part);
+        left &= ~(1ull << owner);
+    }
+    kept_close(home, &all);
+    begin_run(gather, multi);
+    txn_asked_all(gather);
+}
+
+/* --- anything else: home runs one command after the other under locks --- */
+
+/* A connection's command; without its client it has nothing to say. */
+static void run_on_conn(struct gather *gather, struct exec *x) {
+    struct client *client = gather->client;
+    if (!client) {
+        reply_null(x);
+        return;
+    }
+    struct part_command head = {.argc = x->argc, .number = (uint16_t)x->slot->number, .db = client->db};
+    head.resp = client->resp;
+    part_run_command(x->shard, &head, x->argv, client->id, client, x->out);
+}
+
+static void start_next(struct gather *gather, const struct kept *kept) {
+    struct shard *home = gather->home;
+    const struct message_item *item = kept_item(kept);
+    struct slice *argv = heap_alloc(home->heap, MEM_MESSAGE, item->argc * sizeof *argv);
+    message_item_argv(item, argv);
+    struct client *client = gather->client;
+    struct exec x = {.shard = home,
+                     .shared = &home->shared,
+                     .slot = command_at(home->registry, item->number),
+                     .argv = argv,
+                     .argc = item->argc,
+                     .db = client ? client->db : gather->db,
+                     .resp = client ? client->resp : gather->resp,
+                     .flags = (gather->flags & CLIENT_NO_TOUCH) | CLIENT_NO_BLOCK,
+                     .hash = item->hash,
+                     .hash_at = item->hash_at,
+                     .client = client,
+                     .client_id = client ? client->id : 0};
+    if (kept->fate == FATE_LOCAL && x.slot->row->where == ON_CONN) {
+        x.out = gather_out(gather);
+        run_on_conn(gather, &x);
+    } else if (kept->fate == FATE_LOCAL) {
+        gather_start_inside(gather, &x, FATE_REMOTE, home->id);
+    } else {
+        gather_start_inside(gather, &x, kept->fate, kept->owner);
+    }
+    heap_free(home->heap, MEM_MESSAGE, argv, item->argc * sizeof *argv);
+}
+
+/* A step is one command that other shards have a part in; those of the connection run on the way. */
+static void exec_step(struct gather *gather) {
+    struct exec_run *run = run_of(gather);
+    if (gather->step == 0) resp_array(gather_out(gather), run->count);
+    if (gather->parts) buf_append_slice(gather_out(gather), gather_reply(gather, 0));
+    const struct kept *kept;
+    while (gather->sent == 0 && (kept = kept_next(&run->queue, &run->at))) start_next(gather, kept);
+}
+
+/* What the transaction touches: keys and how, and whether a command needs all shards whole. */
+struct needs {
+    struct heap *heap;
+    struct slice *keys;
+    char *modes;
+    uint8_t *owners;
+    uint32_t count, cap;
+    bool wide, wide_writes;
+    const struct slice *argv; /* of the command being looked at */
+    const struct shard *home;
+};
+
+static void need_key(void *ctx, uint32_t position, bool writes) {
+    struct needs *needs = ctx;
+    ASSERT(needs->count < needs->cap);
+    needs->keys[needs->count] = needs->argv[position];
+    needs->modes[needs->count] = writes ? 'w' : 'r';
+    needs->owners[needs->count++] = (uint8_t)shard_of_key(needs->home, needs->argv[position]);
+}
+
+static void needs_find(struct needs *needs, const struct multi *multi, const struct kept_commands *all) {
+    size_t at = 0;
+    uint32_t argument = 0, i = 0;
+    const struct kept *kept;
+    for (; (kept = kept_next(&multi->queue, &at)); i++) {
+        const struct command *row = command_at(needs->home->registry, all->heads[i].number)->row;
+        needs->argv = all->argv + argument;
+        argument += all->heads[i].argc;
+        if (row->keys[0].first > 0 || row->keys[0].count_at > 0) {
+            command_each_key(row, needs->argv, all->heads[i].argc, need_key, needs);
+        } else if (row->flags & (CMD_READ | CMD_WRITE)) {
+            needs->wide = true;
+            needs->wide_writes |= (row->flags & CMD_WRITE) != 0;
+        }
+    }
+}
+
+static void needs_open(struct needs *needs, struct shard *home, uint32_t cap) {
+    *needs = (struct needs){.heap = home->heap, .home = home, .cap = MAX(cap, 1u)};
+    needs->keys = heap_alloc(needs->heap, MEM_MESSAGE, needs->cap * sizeof *needs->keys);
+    needs->modes = heap_alloc(needs->heap, MEM_MESSAGE, 2 * (size_t)needs->cap); /* the second half is scratch */
+    needs->owners = heap_alloc(needs->heap, MEM_MESSAGE, needs->cap);
+}
+
+static void needs_close(struct needs *needs) {
+    heap_free(needs->heap, MEM_MESSAGE, needs->keys, needs->cap * sizeof *needs->keys);
+    heap_free(needs->heap, MEM_MESSAGE, needs->modes, 2 * (size_t)needs->cap);
+    heap_free(needs->heap, MEM_MESSAGE, needs->owners, needs->cap);
+}
+
+static void ask_for_needs(struct gather *gather, const struct multi *multi, const struct kept_commands *all,
+                          const struct needs *needs, uint32_t owner) {
+    struct part part;
+    part_init(&part, gather->home->heap, needs->count + 1 + 2 * all->watch_count);
+    add_watches(&part, multi, all, owner);
+    char *modes = needs->modes + needs->cap;
+    size_t count = 0;
+    for (uint32_t i = 0; i < needs->count; i++)
+        if (needs->owners[i] == owner) modes[count++] = needs->modes[i];
+    if (count) part_add_locks(&part, slice_of(modes, count));
+    for (uint32_t i = 0; count && i < needs->count; i++)
+        if (needs->owners[i] == owner) part_add_locked_key(&part, needs->keys[i]);
+    part.head.wide = needs->wide;
+    part.head.wide_writes = needs->wide_writes;
+    struct exec x = part_exec(&part, gather->home);
+    txn_ask(gather, owner, &x);
+    part_deinit(&part);
+}
+
+static void exec_steps(struct exec *x, struct multi *multi) {
+    struct shard *home = x->shard;
+    struct gather *gather = gather_new_waiting(x, exec_step);
+    gather->stepped = true;
+    struct kept_commands all;
+    struct needs needs;
+    kept_open(home, multi, x, &all);
+    needs_open(&needs, home, multi->arguments);
+    needs_find(&needs, multi, &all);
+    uint64_t shards = multi->watch_owners | 1ull << home->id;
+    for (uint32_t i = 0; i < needs.count; i++) shards |= 1ull << needs.owners[i];
+    if (needs.wide) shards = home->count == 64 ? UINT64_MAX : (1ull << home->count) - 1;
+    txn_begin(gather, shards);
+    ask_for_needs(gather, multi, &all, &needs, home->id);
+    for (uint64_t left = shards & ~(1ull << home->id); left; left &= left - 1)
+        ask_for_needs(gather, multi, &all, &needs, (uint32_t)__builtin_ctzll(left));
+    needs_close(&needs);
+    kept_close(home, &all);
+    begin_run(gather, multi);
+    txn_asked_all(gather);
+}
+
+void multi_exec(struct exec *x) {
+    struct client *client = x->client;
+    struct multi *multi = client->multi;
+    uint64_t shards = places(x->shard, multi);
+    multi->open = false; /* its commands are no longer kept but run */
+    if (multi->mixed)
+        exec_steps(x, multi);
+    else if (is_one_shard(shards))
+        exec_there(x, multi, (uint32_t)__builtin_ctzll(shards));
+    else
+        exec_parts(x, multi, shards);
+    multi_close(client);
+}

@@ -1,0 +1,320 @@
+/* Requests: one block each, with the locks' links and the item behind it:
+ *
+ *    | struct request | link | link | ... | message_item with its arguments |
+ */
+#include "shards/request.h"
+#include "core/assert.h"
+#include "shards/pipeline.h"
+#include "shards/planted.h"
+#include "shards/txn.h"
+
+#define SETTLE_MAX 512 /* commands run per call: what waited for a popular key runs in several turns */
+
+enum request_kind {
+    REQUEST_COMMAND, /* runs when it is granted */
+    REQUEST_PART,    /* tells its home and waits for what that says */
+};
+
+struct request {
+    struct lock_request lock; /* first: a lock request is cast back */
+    uint8_t kind;
+    uint8_t home;
+    bool silent;
+    struct message_note note; /* of a command whose client lives here */
+    size_t bytes;             /* of this block */
+    struct message_item *item;
+};
+
+/* --- what a command touches --- */
+
+struct key_walk {
+    const struct exec *x;
+    command_lock_visit visit;
+    void *ctx;
+};
+
+static void visit_key(void *ctx, uint32_t at, bool writes) {
+    const struct key_walk *walk = ctx;
+    walk->visit(walk->ctx, exec_hash(walk->x, at), writes ? LOCK_EXCLUSIVE : LOCK_SHARED, false);
+}
+
+void request_each_lock(const struct exec *x, command_lock_visit visit, void *ctx) {
+    const struct command *row = x->slot->row;
+    if (row->locks) {
+        row->locks(x, visit, ctx);
+    } else if (row->keys[0].first > 0 || row->keys[0].count_at > 0) {
+        struct key_walk walk = {x, visit, ctx};
+        command_each_key(row, x->argv, x->argc, visit_key, &walk);
+    } else if (row->flags & (CMD_READ | CMD_WRITE)) { /* SCAN, FLUSHALL: no keys, but data */
+        visit(ctx, 0, row->flags & CMD_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED, true);
+    }
+}
+
+/* A client with a command in line, as something to lock: its later commands here stand behind it. */
+static uint64_t line_of_client(uint64_t client_id) {
+    return (client_id + 1) * 0xD1B54A32D192ED03ull;
+}
+
+struct permission {
+    const struct locks *locks;
+    bool granted;
+};
+
+static void ask(void *ctx, uint64_t id, enum lock_mode mode, bool wide) {
+    struct permission *permission = ctx;
+    if (!permission->granted) return;
+    permission->granted = wide ? locks_allow_wide(permission->locks, mode) : locks_allow(permission->locks, id, mode);
+}
+
+bool request_may_run_slow(const struct exec *x) {
+    const struct shard *shard = x->shard;
+    if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
+        return false;
+    struct permission permission = {shard->locks, true};
+    request_each_lock(x, ask, &permission);
+    return permission.granted;
+}
+
+/* --- birth and death --- */
+
+static void count_lock(void *ctx, uint64_t id, enum lock_mode mode, bool wide) {
+    (void)id, (void)mode;
+    *(uint32_t *)ctx += !wide;
+}
+
+static void add_lock(void *ctx, uint64_t id, enum lock_mode mode, bool wide) {
+    struct lock_request *lock = ctx;
+    if (wide) {
+        lock->wide_mode = lock->wide && lock->wide_mode == LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : (uint8_t)mode;
+        lock->wide = true;
+    } else {
+        lock->links[lock->link_count++] = (struct lock_link){.id = id, .mode = (uint8_t)mode};
+    }
+}
+
+static struct request *request_new(const struct exec *x, enum request_kind kind, uint64_t stamp, uint32_t home) {
+    uint32_t links = kind == REQUEST_COMMAND;
+    request_each_lock(x, count_lock, &links);
+    size_t item_size = message_item_size(x->argv, x->argc);
+    size_t bytes = sizeof(struct request) + links * sizeof(struct lock_link) + item_size;
+    struct request *request = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
+    *request = (struct request){.kind = (uint8_t)kind, .home = (uint8_t)home, .bytes = bytes};
+    request->lock.stamp = stamp;
+    request->lock.links = (struct lock_link *)(request + 1);
+    request_each_lock(x, add_lock, &request->lock);
+    if (kind == REQUEST_COMMAND) add_lock(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE, false);
+    ASSERT(request->lock.link_count <= links);
+    struct message_item *item = message_item_write(request->lock.links + links, item_size, x->argv, x->argc);
+    item->hash = x->hash;
+    item->hash_at = (uint8_t)x->hash_at;
+    item->client_id = x->client_id;
+    item->number = (uint16_t)x->slot->number;
+    item->flags = x->flags;
+    item->db = x->db;
+    item->resp = x->resp;
+    item->part = x->part;
+    request->item = item;
+    return request;
+}
+
+static void request_free(struct shard *shard, struct request *request) {
+    heap_free(shard->heap, MEM_MESSAGE, request, request->bytes);
+}
+
+static struct request *find(struct shard *shard, uint64_t stamp) {
+    struct lock_request *lock = locks_find(shard->locks, stamp);
+    ASSERT(lock);
+    return (struct request *)lock;
+}
+
+/* --- standing in line --- */
+
+void request_park(const struct exec *x, uint64_t stamp, uint32_t home, struct message_note note, bool silent) {
+    struct request *request = request_new(x, REQUEST_COMMAND, stamp, home);
+    request->silent = silent;
+    request->note = note;
+    x->shard->parked++;
+    x->shard->stats.parked++;
+    locks_enter(x->shard->locks, &request->lock);
+    requests_settle(x->shard);
+}
+
+bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t home) {
+    struct shard *shard = x->shard;
+    requests_settle(shard); /* so that whoever comes out of the queue next is this one */
+    struct request *request = request_new(x, REQUEST_PART, stamp, home);
+    locks_enter(shard->locks, &request->lock);
+    if (shard->settling || shard->settle_more) return false;
+    struct lock_request *granted = locks_next_granted(shard->locks);
+    ASSERT(!granted || granted == &request->lock);
+    requests_settle(shard); /* tells those that it wants to yield */
+    return granted != NULL;
+}
+
+static void take_out(struct shard *shard, struct request *request) {
+    locks_leave(shard->locks, &request->lock);
+    request_free(shard, request);
+}
+
+void request_leave(struct shard *shard, uint64_t stamp) {
+    take_out(shard, find(shard, stamp));
+    requests_settle(shard);
+}
+
+void request_yield(struct shard *shard, uint64_t stamp) {
+    if (PLANTED(shard, PLANT_WRONG_ORDER)) return;
+    locks_yield(shard->locks, &find(shard, stamp)->lock);
+    requests_settle(shard);
+}
+
+/* --- running --- */
+
+/* An exec for what is kept; argv has room for all arguments. */
+static struct exec exec_of(struct shard *shard, const struct message_item *item, struct slice *argv, struct buf *out) {
+    message_item_argv(item, argv);
+    return (struct exec){.shard = shard,
+                         .shared = &shard->shared,
+                         .slot = command_at(shard->registry, item->number),
+                         .argv = argv,
+                         .argc = item->argc,
+                         .db = item->db,
+                         .resp = item->resp,
+                         .part = item->part,
+                         .flags = item->flags,
+                         .hash = item->hash,
+                         .hash_at = item->hash_at,
+                         .out = out,
+                         .client_id = item->client_id};
+}
+
+/* argv of an item: on the caller's stack when it is short. */
+struct arguments {
+    struct slice few[32], *all;
+    size_t bytes;
+};
+
+static struct slice *open_arguments(struct shard *shard, struct arguments *arguments, uint32_t argc) {
+    arguments->bytes = argc > ARRAY_LEN(arguments->few) ? argc * sizeof(struct slice) : 0;
+    arguments->all = arguments->bytes ? heap_alloc(shard->heap, MEM_MESSAGE, arguments->bytes) : arguments->few;
+    return arguments->all;
+}
+
+static void close_arguments(struct shard *shard, struct arguments *arguments) {
+    if (arguments->bytes) heap_free(shard->heap, MEM_MESSAGE, arguments->all, arguments->bytes);
+}
+
+static void run(struct shard *shard, const struct request *request, struct buf *out) {
+    struct arguments arguments;
+    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    struct exec x = exec_of(shard, request->item, argv, out);
+    size_t mark = out->len;
+    pipeline_execute(shard, &x);
+    if (request->silent) out->len = mark;
+    close_arguments(shard, &arguments);
+}
+
+void request_go(struct shard *shard, uint64_t stamp, struct buf *out) {
+    struct request *request = find(shard, stamp);
+    ASSERT(request->kind == REQUEST_PART && request->lock.state == LOCK_GRANTED);
+    run(shard, request, out);
+    take_out(shard, request);
+    requests_settle(shard);
+}
+
+static bool is_clean(struct shard *shard, const struct request *request) {
+    bool (*clean)(struct exec *x) = command_at(shard->registry, request->item->number)->row->clean;
+    if (!clean) return true;
+    struct arguments arguments;
+    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    struct exec x = exec_of(shard, request->item, argv, NULL);
+    x.keys = shard_db(shard, x.db);
+    bool answer = clean(&x);
+    close_arguments(shard, &arguments);
+    return answer;
+}
+
+bool request_is_clean(struct shard *shard, uint64_t stamp) {
+    return is_clean(shard, find(shard, stamp));
+}
+
+/* --- what became possible --- */
+
+struct message *request_news(struct shard *shard, uint32_t to) {
+    struct message *last = shard->news_last[to];
+    if (last && !message_full(last)) return last;
+    struct message *message = message_new(&shard->messages, shard->id, to);
+    message->kind = MESSAGE_NEWS;
+    if (last)
+        last->next = message;
+    else
+        shard->news[to] = message;
+    shard->news_last[to] = message;
+    shard->to_send |= 1ull << to;
+    return message;
+}
+
+static void tell(struct shard *shard, const struct request *request, enum item_how how, char what) {
+    struct message *message = request_news(shard, request->home);
+    size_t at = message_news_open(message, how, request->lock.stamp);
+    if (what) buf_append(&message->request, &what, 1);
+    message_news_close(message, at);
+}
+
+/* A command's turn has come: it runs, and its reply goes home. */
+static void run_command(struct shard *shard, struct request *request) {
+    uint64_t stamp = request->lock.stamp;
+    shard->parked--;
+    if (request->home == shard->id) {
+        struct buf out;
+        buf_init(&out, shard->heap, MEM_CLIENT_OUT);
+        run(shard, request, &out);
+        struct message_note note = request->note;
+        take_out(shard, request);
+        pipeline_deliver_own(shard, note, &out);
+        return;
+    }
+    struct message *message = request_news(shard, request->home);
+    size_t at = message_news_open(message, NEWS_REPLY, stamp);
+    run(shard, request, &message->request);
+    message_news_close(message, at);
+    take_out(shard, request);
+}
+
+static void granted(struct shard *shard, struct request *request) {
+    if (request->kind == REQUEST_COMMAND) {
+        run_command(shard, request);
+        return;
+    }
+    if (PLANTED(shard, PLANT_LOST_WAKEUP)) return;
+    bool clean = is_clean(shard, request);
+    if (request->home == shard->id)
+        txn_granted(shard, request->lock.stamp, shard->id, clean);
+    else
+        tell(shard, request, NEWS_GRANT, clean ? GRANT_CLEAN : GRANT_DIRTY);
+}
+
+static void revoked(struct shard *shard, struct request *request) {
+    if (request->home == shard->id)
+        txn_revoked(shard, request->lock.stamp, shard->id);
+    else
+        tell(shard, request, NEWS_REVOKE, 0);
+}
+
+void requests_settle(struct shard *shard) {
+    if (shard->settling) return; /* the loop below goes on with what was added */
+    shard->settling = true;
+    struct lock_request *lock = NULL;
+    unsigned budget = SETTLE_MAX;
+    while (budget > 0) {
+        if ((lock = locks_next_revoked(shard->locks))) {
+            revoked(shard, (struct request *)lock);
+        } else if ((lock = locks_next_granted(shard->locks))) {
+            granted(shard, (struct request *)lock);
+            budget--;
+        } else {
+            break;
+        }
+    }
+    shard->settle_more = budget == 0;
+    shard->settling = false;
+}

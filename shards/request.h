@@ -1,0 +1,58 @@
+/* Request: what stands in line for keys on the shard that owns them (shards/locks.h): a part of a transaction over
+ * several shards, or a single command that met one.
+ *
+ *      home                              owner of some of the keys
+ *      ITEM_LOCK stamp part      --->    keeps the part, stands in line
+ *                                <---    'g' at once, or REPLY_LATER and then NEWS_GRANT
+ *      (all shards granted: this is the instant of the transaction)
+ *      ITEM_GO stamp             --->    runs the part, gives back its locks
+ *                                <---    the part's reply
+ *
+ *                                <---    NEWS_REVOKE: an older one waits for these keys
+ *      ITEM_YIELD, if not all have granted yet; else nothing: ITEM_GO is on its way
+ *
+ * Where home and one other shard are all there is, home locks its own keys first and sends ITEM_TRY, which runs at once
+ * when its keys are free. That is one message there and back, as if there were no locks. It is safe: when it runs all
+ * other locks are held, and when it cannot run it is an ITEM_LOCK like any other. A transaction of several steps
+ * (RENAME) keeps nothing at the owner: its part is "sherd.lock keys", its steps are ITEM_UNDER, its end is ITEM_LEAVE.
+ *
+ * A single command whose keys are held or waited for is kept here (request_park), answered with REPLY_LATER, and runs as
+ * soon as it is its turn; NEWS_REPLY brings the reply. Commands that its client sends to this shard meanwhile stand behind
+ * it, on whatever keys, so that one connection's commands on one shard keep their order.
+ *
+ * Order     two kinds of messages go from owner to home: replies, posted at once, and news, posted when the turn ends. So
+ *           home reads REPLY_LATER before the news it announces, and a grant before its revocation.
+ * Owner     the shard. What is kept is a copy; a client has at most REPLY_QUEUE_MAX commands under way.
+ * Thread    the shard's own. Cost: one comparison per command while there is no request. */
+#pragma once
+#include "shards/exec.h"
+#include "shards/message.h"
+#include "shards/shard.h"
+
+struct request;
+
+COLD bool request_may_run_slow(const struct exec *x);
+/* May this command run now? Needs x's shard, slot, argv, argc, hash, hash_at, shared and client_id. */
+HOT_INLINE bool request_may_run(const struct exec *x) {
+    return LIKELY(locks_idle(x->shard->locks)) || request_may_run_slow(x);
+}
+
+/* Keeps the command until its keys are free. note says where its reply goes when home is this shard. */
+void request_park(const struct exec *x, uint64_t stamp, uint32_t home, struct message_note note, bool silent);
+/* Keeps a part of a transaction. True when it has its locks at once; otherwise home is told later. */
+NODISCARD bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t home);
+/* Its row's `clean`: no watched key was changed. For a part that was granted. */
+bool request_is_clean(struct shard *shard, uint64_t stamp);
+/* Runs the part into out and takes it out of the line. It has its locks. */
+void request_go(struct shard *shard, uint64_t stamp, struct buf *out);
+void request_leave(struct shard *shard, uint64_t stamp);
+void request_yield(struct shard *shard, uint64_t stamp);
+
+/* Runs and tells what became possible; to be called after whatever took a request out of line. Bounded: what is left is
+ * done in the next turn (shard->settle_more). */
+void requests_settle(struct shard *shard);
+/* News for a home, which is told when the turn ends. */
+struct message *request_news(struct shard *shard, uint32_t to);
+
+/* What the row says a command touches. */
+void request_each_lock(const struct exec *x, command_lock_visit visit, void *ctx);

@@ -1,0 +1,205 @@
+/* Transactions at home: masks of shards, a bit each, say who was asked and who has granted. */
+#include "shards/txn.h"
+#include "core/assert.h"
+#include "shards/message.h"
+#include "shards/pipeline.h"
+#include "shards/planted.h"
+#include "shards/request.h"
+#include "shards/shard.h"
+
+#define STAMP_STEP SHARDS_MAX /* the low bits of a stamp are the shard */
+static_assert((STAMP_STEP & (STAMP_STEP - 1)) == 0, "a stamp's low bits are a shard");
+
+/* Nanoseconds of the turn, so that stamps of different shards are about in order of time and whoever waits grows old. */
+uint64_t txn_stamp(struct shard *shard) {
+    uint64_t now = shard->now_ns & ~(uint64_t)(STAMP_STEP - 1);
+    shard->stamp = MAX(shard->stamp + STAMP_STEP, now | shard->id);
+    return shard->stamp;
+}
+
+static uint64_t bit(uint32_t shard) {
+    return 1ull << shard;
+}
+
+/* --- asking --- */
+
+static struct message_item *send_item(struct gather *gather, uint32_t to, enum item_how how, struct message_note note,
+                                      const struct slice *argv, uint32_t argc) {
+    struct shard *home = gather->home;
+    struct message_item *item = message_add(pipeline_outgoing(home, to, false), note, argv, argc);
+    item->how = (uint8_t)how;
+    item->stamp = gather->stamp;
+    home->stats.hops_sent++;
+    return item;
+}
+
+static void send_word(struct gather *gather, uint32_t to, enum item_how how) {
+    send_item(gather, to, how, (struct message_note){0}, NULL, 0);
+}
+
+void txn_begin(struct gather *gather, uint64_t shards) {
+    struct shard *home = gather->home;
+    ASSERT(gather->phase == TXN_FREE && shards);
+    gather->stamp = txn_stamp(home);
+    gather->phase = TXN_LOCKING;
+    gather->asked = shards;
+    idmap_put(&home->txns, gather->stamp, gather);
+}
+
+/* Two shards and one of them is home, whose locks are there already. */
+static bool may_try(const struct gather *gather) {
+    uint64_t here = bit(gather->home->id);
+    return gather->granted == here && !gather->dirty && __builtin_popcountll(gather->asked) == 2;
+}
+
+void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
+    struct shard *home = gather->home;
+    ASSERT(gather->phase == TXN_LOCKING && gather->asked & bit(to));
+    if (to == home->id) {
+        if (!request_line_up(x, gather->stamp, home->id)) return;
+        gather->granted |= bit(to);
+        gather->dirty |= !request_is_clean(home, gather->stamp);
+        return;
+    }
+    enum item_how how = ITEM_LOCK;
+    if (!gather->stepped && may_try(gather)) {
+        how = ITEM_TRY;
+        gather->phase = TXN_TRYING;
+    }
+    struct message_note note = {.gather = gather, .place = to, .lock = true};
+    struct message_item *item = send_item(gather, to, how, note, x->argv, x->argc);
+    item->hash = x->hash;
+    item->hash_at = (uint8_t)x->hash_at;
+    item->client_id = x->client_id;
+    item->number = (uint16_t)x->slot->number;
+    item->flags = x->flags;
+    item->db = x->db;
+    item->resp = x->resp;
+}
+
+/* --- all locks are held --- */
+
+static uint32_t part_of(const struct gather *gather, uint32_t shard) {
+    uint32_t part = 0;
+    while (gather->sending[part].shard != shard) part++;
+    return part;
+}
+
+static void run_here(struct gather *gather) {
+    struct shard *home = gather->home;
+    struct buf out;
+    buf_init(&out, home->heap, MEM_MESSAGE);
+    request_go(home, gather->stamp, &out);
+    gather_part_done_own(gather, part_of(gather, home->id), &out);
+}
+
+/* Home's own part comes last: when it is the last one the gather ends here. */
+static void run_parts(struct gather *gather) {
+    bool here = false;
+    for (uint32_t i = 0; i < gather->sent; i++) {
+        const struct gather_part *part = &gather->sending[i];
+        if (part->done) continue; /* the try has run */
+        if (part->shard == gather->home->id)
+            here = true;
+        else
+            send_item(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i}, NULL, 0);
+    }
+    if (here) run_here(gather);
+}
+
+static void leave_everywhere(struct gather *gather, uint64_t shards) {
+    for (uint64_t left = shards & ~bit(gather->home->id); left; left &= left - 1)
+        send_word(gather, (uint32_t)__builtin_ctzll(left), ITEM_LEAVE);
+    if (shards & bit(gather->home->id)) request_leave(gather->home, gather->stamp);
+}
+
+/* A watched key was changed: nothing runs. in_line are the shards where a part stands. */
+static void give_up(struct gather *gather, uint64_t in_line) {
+    gather->phase = TXN_HELD;
+    leave_everywhere(gather, in_line);
+    gather->in_line = 0;
+    gather_drop(gather);
+}
+
+static void held(struct gather *gather) {
+    if (gather->dirty) {
+        give_up(gather, gather->asked);
+        return;
+    }
+    gather->phase = TXN_HELD;
+    if (gather->stepped) {
+        gather->in_line = gather->asked;
+        gather_go_on(gather);
+    } else {
+        run_parts(gather);
+    }
+}
+
+void txn_asked_all(struct gather *gather) {
+    if (PLANTED(gather->home, PLANT_EARLY_UNLOCK) && gather->phase == TXN_TRYING) run_here(gather);
+    if (gather->phase == TXN_LOCKING && gather->granted == gather->asked) held(gather);
+}
+
+void txn_end(struct gather *gather) {
+    if (gather->borrowed) return;
+    leave_everywhere(gather, gather->in_line);
+    gather->in_line = 0;
+    idmap_take(&gather->home->txns, gather->stamp);
+}
+
+/* --- what comes back --- */
+
+static void note_grant(struct gather *gather, uint32_t shard, bool clean) {
+    ASSERT(gather->phase == TXN_LOCKING && !(gather->granted & bit(shard)));
+    gather->granted |= bit(shard);
+    gather->dirty |= !clean;
+    txn_asked_all(gather);
+}
+
+static void give_way(struct gather *gather, uint32_t shard) {
+    struct shard *home = gather->home;
+    gather->granted &= ~bit(shard);
+    if (shard == home->id)
+        request_yield(home, gather->stamp);
+    else
+        send_word(gather, shard, ITEM_YIELD);
+}
+
+static void tried(struct gather *gather, uint32_t shard, struct slice reply, struct message *message) {
+    if (reply.len == 1 && reply.ptr[0] == GRANT_DIRTY) {
+        give_up(gather, bit(gather->home->id));
+        return;
+    }
+    gather->phase = TXN_HELD;
+    gather_part_done(gather, part_of(gather, shard), reply, message);
+    run_parts(gather);
+}
+
+void txn_lock_reply(struct gather *gather, uint32_t shard, bool later, struct slice reply, struct message *message) {
+    if (gather->phase == TXN_TRYING) {
+        if (!later) {
+            tried(gather, shard, reply, message);
+            return;
+        }
+        gather->phase = TXN_LOCKING;
+        if (gather->asked_back) give_way(gather, gather->home->id);
+        gather->asked_back = false;
+        return;
+    }
+    if (!later) note_grant(gather, shard, reply.ptr[0] == GRANT_CLEAN);
+}
+
+void txn_granted(struct shard *home, uint64_t stamp, uint32_t shard, bool clean) {
+    struct gather *gather = idmap_get(&home->txns, stamp);
+    ASSERT(gather);
+    note_grant(gather, shard, clean);
+}
+
+void txn_revoked(struct shard *home, uint64_t stamp, uint32_t shard) {
+    struct gather *gather = idmap_get(&home->txns, stamp);
+    if (!gather) return; /* it ended meanwhile */
+    if (gather->phase == TXN_TRYING)
+        gather->asked_back = true; /* until the try is answered nothing can be given back */
+    else if (gather->phase == TXN_LOCKING && gather->granted & bit(shard))
+        give_way(gather, shard);
+}
