@@ -1,0 +1,53 @@
+/* Store: where the memory of values comes from and goes to, one per shard.
+ *
+ * Blocks of up to SLAB_MAX bytes are the slab's, larger ones the heap's, and all count as data. The caller knows the
+ * size of what it frees, as in core/alloc.h.
+ *
+ * Giving memory back takes time: about 0.1 us per page, and a structure of a million blocks is a million calls. So what
+ * is large goes through the port `later`, which queues it and frees it in slices (shards/reaper fills it in). Without a
+ * port, in tests and tools, everything is freed at once.
+ *
+ * Thread    the shard's owner. Failure: as heap_alloc. */
+#pragma once
+#include "core/slab.h"
+
+struct store;
+
+/* Frees some of an object that nobody else knows any more: `units` of its nodes or so, some 100 ns each. True while
+ * something is left; after false the object is gone. */
+typedef bool (*store_free_some)(const struct store *store, void *object, unsigned units);
+
+/* The port. Both functions take what they are given. */
+struct store_later {
+    void (*free_block)(void *ctx, void *block, size_t size);
+    void (*free_object)(void *ctx, store_free_some free_some, void *object);
+    void *ctx;
+};
+
+struct store {
+    struct heap *heap;
+    struct slab *slab;
+    struct store_later later; /* functions NULL: at once */
+};
+
+#define STORE_LATER_MIN (1024 * 1024) /* bytes; blocks from here on are freed later */
+#define STORE_NOW_UNITS 16            /* of an object are freed at once; most objects have no more */
+
+/* --- blocks --- */
+HOT_INLINE void *store_alloc(const struct store *store, size_t size) {
+    return size <= SLAB_MAX ? slab_alloc(store->slab, size) : heap_alloc(store->heap, MEM_DATA, size);
+}
+void store_free_large(const struct store *store, void *block, size_t size);
+HOT_INLINE void store_free(const struct store *store, void *block, size_t size) {
+    if (LIKELY(size <= SLAB_MAX))
+        slab_free(store->slab, block, size);
+    else
+        store_free_large(store, block, size);
+}
+HOT_INLINE size_t store_block_size(size_t size) { /* what a block of that size really takes */
+    return size <= SLAB_MAX ? slab_block_size(size) : heap_block_size(size);
+}
+
+/* --- objects of many blocks --- */
+/* Frees the start of it now and the rest, if any, later. */
+void store_free_object(const struct store *store, store_free_some free_some, void *object);
