@@ -2,6 +2,7 @@
 #include "core/value.h"
 #include "core/assert.h"
 #include "core/num.h"
+#include "core/quicklist.h"
 
 #define LONG_KEY_MARK 255u
 
@@ -22,26 +23,43 @@ static size_t entry_size(const struct entry *entry) {
     return layout_of(key.len, entry->value_len, entry->flags & ENTRY_TIMED).size;
 }
 
-/* Two sizes that come from the same block need no move. */
-static size_t block_size(size_t size) {
-    return size <= SLAB_MAX ? slab_block_size(size) : heap_block_size(size);
+/* --- types --- */
+
+/* What an entry has to know of a type of collections. A new type is one row more. */
+struct collection {
+    const char *(*encoding_name)(const struct entry *entry);
+    store_free_some free_some; /* this and the following: of its object */
+    size_t (*bytes)(const void *object);
+    void *(*copy)(const struct store *store, const void *object);
+};
+
+static const char *list_encoding_name(const struct entry *entry) {
+    (void)entry;
+    return "quicklist"; /* Redis 7.0 has no other name for lists, however small */
+}
+static size_t list_bytes(const void *object) {
+    return quicklist_bytes(object);
+}
+static void *list_copy(const struct store *store, const void *object) {
+    return quicklist_copy(store, object);
 }
 
-static void *block_new(const struct store *store, size_t size) {
-    return size <= SLAB_MAX ? slab_alloc(store->slab, size) : heap_alloc(store->heap, MEM_DATA, size);
-}
+static const struct collection collections[TYPE_COUNT] = {
+    [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy},
+};
 
-static void block_free(const struct store *store, void *block, size_t size) {
-    if (size <= SLAB_MAX)
-        slab_free(store->slab, block, size);
-    else
-        heap_free(store->heap, MEM_DATA, block, size);
+static const struct collection *collection_of(const struct entry *entry) {
+    const struct collection *row = &collections[entry->type];
+    ASSERT(row->free_some);
+    return row;
 }
 
 const char *value_type_name(enum value_type type) {
     static const char *const names[TYPE_COUNT] = {"string", "list", "set", "zset", "hash", "stream"};
     return names[type];
 }
+
+/* --- parts --- */
 
 /* Writes header, deadline and key; the payload is the caller's. */
 static void write_head(struct entry *entry, struct slice key, size_t payload_len, uint64_t deadline_ms) {
@@ -63,7 +81,7 @@ static void write_head(struct entry *entry, struct slice key, size_t payload_len
 static struct entry *new_entry(const struct store *store, struct slice key, size_t payload_len, uint64_t deadline_ms,
                                enum value_encoding encoding) {
     ASSERT(key.len <= KEY_MAX && payload_len <= UINT16_MAX);
-    struct entry *entry = block_new(store, layout_of(key.len, payload_len, deadline_ms != 0).size);
+    struct entry *entry = store_alloc(store, layout_of(key.len, payload_len, deadline_ms != 0).size);
     write_head(entry, key, payload_len, deadline_ms);
     entry->encoding = encoding & 0xF;
     return entry;
@@ -80,10 +98,17 @@ static struct bigstr *bigstr_new(const struct store *store, size_t len, size_t c
     return big;
 }
 
-static void drop_external(const struct store *store, struct entry *entry) {
-    if (entry->encoding != ENC_EXTERNAL) return;
-    struct bigstr *big = entry_bigstr(entry);
-    heap_free(store->heap, MEM_DATA, big, sizeof *big + big->cap);
+static COLD void drop_owned(const struct store *store, const struct entry *entry) {
+    if (entry->encoding == ENC_EXTERNAL) {
+        struct bigstr *big = entry_bigstr(entry);
+        store_free(store, big, sizeof *big + big->cap);
+    } else {
+        store_free_object(store, collection_of(entry)->free_some, entry_object(entry));
+    }
+}
+
+HOT_INLINE void drop_content(const struct store *store, const struct entry *entry) {
+    if (UNLIKELY(entry->encoding >= ENC_EXTERNAL)) drop_owned(store, entry);
 }
 
 struct slice entry_string(const struct entry *entry, char scratch[ENTRY_SCRATCH]) {
@@ -99,14 +124,16 @@ size_t entry_string_len(const struct entry *entry) {
 }
 
 const char *entry_encoding_name(const struct entry *entry) {
+    if (entry->type != TYPE_STRING) return collection_of(entry)->encoding_name(entry);
     if (entry->encoding == ENC_INT) return "int";
     /* 44: the longest string that Redis embeds in its object header. */
     return entry->encoding == ENC_EMBEDDED && entry->value_len <= 44 && !(entry->flags & ENTRY_RAW) ? "embstr" : "raw";
 }
 
 size_t entry_bytes(const struct entry *entry) {
-    size_t bytes = block_size(entry_size(entry));
+    size_t bytes = store_block_size(entry_size(entry));
     if (entry->encoding == ENC_EXTERNAL) bytes += heap_block_size(sizeof(struct bigstr) + entry_bigstr(entry)->cap);
+    if (entry->encoding == ENC_OBJECT) bytes += collection_of(entry)->bytes(entry_object(entry));
     return bytes;
 }
 
@@ -137,20 +164,40 @@ struct entry *entry_new_string(const struct store *store, struct slice key, stru
     return entry;
 }
 
-void entry_delete_shell(const struct store *store, struct entry *entry) {
-    block_free(store, entry, entry_size(entry));
+struct entry *entry_new_packed(const struct store *store, struct slice key, enum value_type type, uint32_t count,
+                               size_t len, uint64_t deadline_ms, char **run) {
+    uint16_t stored = (uint16_t)count;
+    ASSERT(type != TYPE_STRING && len <= ENTRY_PACKED_MAX);
+    struct entry *entry = new_entry(store, key, sizeof stored + len, deadline_ms, ENC_EMBEDDED);
+    entry->type = type & 0xF;
+    memcpy(payload(entry), &stored, sizeof stored);
+    *run = payload(entry) + sizeof stored;
+    return entry;
+}
+
+struct entry *entry_new_object(const struct store *store, struct slice key, enum value_type type, void *object,
+                               uint64_t deadline_ms) {
+    struct entry *entry = new_entry(store, key, sizeof object, deadline_ms, ENC_OBJECT);
+    entry->type = type & 0xF;
+    memcpy(payload(entry), &object, sizeof object);
+    return entry;
+}
+
+/* What the entry owns has a new owner. */
+static void delete_shell(const struct store *store, struct entry *entry) {
+    store_free(store, entry, entry_size(entry));
 }
 
 void entry_delete(const struct store *store, struct entry *entry) {
-    drop_external(store, entry);
-    entry_delete_shell(store, entry);
+    drop_content(store, entry);
+    delete_shell(store, entry);
 }
 
 /* True when the entry's block also fits a payload of that length with or without a deadline as it has now. */
 static bool fits_in_place(const struct entry *entry, size_t payload_len, bool timed) {
     if (((entry->flags & ENTRY_TIMED) != 0) != timed) return false;
     struct slice key = entry_key(entry);
-    return block_size(layout_of(key.len, payload_len, timed).size) == block_size(entry_size(entry)) &&
+    return store_block_size(layout_of(key.len, payload_len, timed).size) == store_block_size(entry_size(entry)) &&
            (layout_of(key.len, payload_len, timed).size <= SLAB_MAX) == (entry_size(entry) <= SLAB_MAX);
 }
 
@@ -158,7 +205,7 @@ static bool fits_in_place(const struct entry *entry, size_t payload_len, bool ti
 static bool overwrite(const struct store *store, struct entry *entry, const void *bytes, size_t len,
                       uint64_t deadline_ms, enum value_encoding encoding) {
     if (!fits_in_place(entry, len, deadline_ms != 0)) return false;
-    drop_external(store, entry);
+    drop_content(store, entry);
     if (deadline_ms) memcpy(entry->rest, &deadline_ms, 8);
     entry->encoding = encoding & 0xF;
     entry->type = TYPE_STRING;
@@ -192,19 +239,63 @@ struct entry *entry_set_int(const struct store *store, struct entry *take, int64
     return fresh;
 }
 
+/* The same payload with another key or deadline. */
+static struct entry *rebuild(const struct store *store, struct entry *take, struct slice key, uint64_t deadline_ms) {
+    struct entry *fresh = new_entry(store, key, take->value_len, deadline_ms, take->encoding);
+    fresh->type = take->type;
+    fresh->access = take->access;
+    fresh->flags |= take->flags & ENTRY_RAW;
+    memcpy(payload(fresh), entry_payload(take), take->value_len);
+    delete_shell(store, take);
+    return fresh;
+}
+
 struct entry *entry_set_deadline(const struct store *store, struct entry *take, uint64_t deadline_ms) {
     if (((take->flags & ENTRY_TIMED) != 0) == (deadline_ms != 0)) {
         if (deadline_ms) memcpy(take->rest, &deadline_ms, 8);
         return take;
     }
-    struct entry *fresh = new_entry(store, entry_key(take), take->value_len, deadline_ms, take->encoding);
-    fresh->type = take->type;
-    fresh->access = take->access;
-    fresh->flags |= take->flags & ENTRY_RAW;
-    memcpy(payload(fresh), entry_payload(take), take->value_len);
-    block_free(store, take, entry_size(take)); /* the external block, if any, has a new owner */
-    return fresh;
+    return rebuild(store, take, entry_key(take), deadline_ms);
 }
+
+struct entry *entry_rename(const struct store *store, struct entry *take, struct slice key) {
+    return rebuild(store, take, key, entry_deadline_ms(take));
+}
+
+/* --- small collections --- */
+
+struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap) {
+    struct packed run = entry_packed(take);
+    size_t len = (size_t)(run.end - run.begin), behind = len - edit.at - edit.remove;
+    uint16_t count = (uint16_t)(run.count + (uint32_t)edit.added);
+    ASSERT(take->type != TYPE_STRING && take->encoding == ENC_EMBEDDED && edit.at + edit.remove <= len);
+    len = len - edit.remove + edit.insert;
+    ASSERT(len <= ENTRY_PACKED_MAX);
+    struct entry *entry = take;
+    if (!fits_in_place(take, sizeof count + len, take->flags & ENTRY_TIMED)) {
+        char *begin;
+        entry = entry_new_packed(store, entry_key(take), take->type, count, len, entry_deadline_ms(take), &begin);
+        entry->access = take->access;
+        memcpy(begin, run.begin, edit.at);
+    }
+    char *at = payload(entry) + sizeof count + edit.at;
+    memmove(at + edit.insert, run.begin + edit.at + edit.remove, behind);
+    entry->value_len = (uint16_t)(sizeof count + len);
+    memcpy(payload(entry), &count, sizeof count);
+    if (entry != take) delete_shell(store, take);
+    *gap = at;
+    return entry;
+}
+
+struct entry *entry_set_object(const struct store *store, struct entry *take, void *object) {
+    ASSERT(take->type != TYPE_STRING && take->encoding == ENC_EMBEDDED);
+    struct entry *entry = entry_new_object(store, entry_key(take), take->type, object, entry_deadline_ms(take));
+    entry->access = take->access;
+    delete_shell(store, take);
+    return entry;
+}
+
+/* --- changing the bytes of a string --- */
 
 /* Room for growth as Redis's sds has it: double up to 1 MiB, then 1 MiB more. */
 static size_t grown_cap(size_t len) {
@@ -270,6 +361,9 @@ struct entry *entry_copy(const struct store *store, const struct entry *entry, s
         struct bigstr *from = entry_bigstr(entry), *big = bigstr_new(store, from->len, from->len);
         memcpy(big->bytes, from->bytes, from->len);
         fresh = new_external(store, key, big, deadline_ms);
+    } else if (entry->encoding == ENC_OBJECT) {
+        fresh = entry_new_object(store, key, entry->type, collection_of(entry)->copy(store, entry_object(entry)),
+                                 deadline_ms);
     } else {
         fresh = new_entry(store, key, entry->value_len, deadline_ms, entry->encoding);
         memcpy(payload(fresh), entry_payload(entry), entry->value_len);

@@ -5,18 +5,27 @@
  *    | key length 4 |                                            only if ENTRY_LONG_KEY (key_len is 255 then)
  *    | key bytes | payload |
  *
- * The payload is the string itself (ENC_EMBEDDED), 8 bytes of integer (ENC_INT), or a pointer to a separate block
- * (ENC_EXTERNAL: struct bigstr). Nothing behind the header is aligned; it is read with memcpy.
+ * The payload by type and encoding:
  *
- * Ownership an entry owns its external block. Entries and blocks come from a store (a slab for up to 256 bytes, the heap
- *           for more) and go back to the same store.
+ *                   a string                            a collection (any other type)
+ *    ENC_EMBEDDED   its bytes                           | count 2 | packed run |, while it is small (core/packed.h)
+ *    ENC_INT        8 bytes of integer                  -
+ *    ENC_EXTERNAL   pointer to a block: struct bigstr   -
+ *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist ...
+ *
+ * What differs between types of collections is one row each in value.c (how to name, measure, copy and free one); all
+ * that entries do with collections goes through these rows. When a small one becomes an object is up to its type.
+ *
+ * Nothing behind the header is aligned; it is read with memcpy.
+ *
+ * Ownership an entry owns its block or object. All memory is the store's; what is large is freed later (core/store.h).
  * Thread    the shard's owner. Cost: O(bytes copied); reading is O(1). */
 #pragma once
-#include "core/slab.h"
-#include "core/slice.h"
+#include "core/packed.h"
+#include "core/store.h"
 
 enum value_type { TYPE_STRING, TYPE_LIST, TYPE_SET, TYPE_ZSET, TYPE_HASH, TYPE_STREAM, TYPE_COUNT };
-enum value_encoding { ENC_EMBEDDED, ENC_INT, ENC_EXTERNAL };
+enum value_encoding { ENC_EMBEDDED, ENC_INT, ENC_EXTERNAL, ENC_OBJECT }; /* from ENC_EXTERNAL on more is owned */
 
 const char *value_type_name(enum value_type type); /* as TYPE answers it */
 
@@ -24,8 +33,9 @@ const char *value_type_name(enum value_type type); /* as TYPE answers it */
 #define ENTRY_LONG_KEY 2u
 #define ENTRY_RAW      4u /* was edited in place (APPEND, SETRANGE): OBJECT ENCODING says raw, as Redis's would be */
 
-#define ENTRY_EMBED_MAX 4000 /* bytes of string kept in the entry; longer ones are external */
-#define KEY_MAX         (512u * 1024 * 1024)
+#define ENTRY_EMBED_MAX  4000                  /* bytes of string kept in the entry; longer ones are external */
+#define ENTRY_PACKED_MAX (ENTRY_EMBED_MAX - 2) /* bytes of packed run, likewise */
+#define KEY_MAX          (512u * 1024 * 1024)
 
 struct entry {
     uint8_t type : 4;
@@ -42,11 +52,6 @@ static_assert(sizeof(struct entry) == 8, "the header is what every key pays");
 struct bigstr {
     size_t len, cap;
     char bytes[];
-};
-
-struct store {
-    struct heap *heap;
-    struct slab *slab;
 };
 
 /* --- reading --- */
@@ -79,20 +84,36 @@ HOT_INLINE struct bigstr *entry_bigstr(const struct entry *entry) { /* ENC_EXTER
     memcpy(&big, entry_payload(entry), sizeof big);
     return big;
 }
+HOT_INLINE void *entry_object(const struct entry *entry) { /* ENC_OBJECT only */
+    void *object;
+    memcpy(&object, entry_payload(entry), sizeof object);
+    return object;
+}
+/* ENC_EMBEDDED collections only. Valid until the entry changes. */
+HOT_INLINE struct packed entry_packed(const struct entry *entry) {
+    const char *at = entry_payload(entry);
+    uint16_t count;
+    memcpy(&count, at, sizeof count);
+    return (struct packed){at + sizeof count, at + entry->value_len, count};
+}
 #define ENTRY_SCRATCH 24 /* bytes of scratch that entry_string may need */
 /* The string's bytes; an integer is written into scratch. Valid until the entry changes. */
 struct slice entry_string(const struct entry *entry, char scratch[ENTRY_SCRATCH]);
 size_t entry_string_len(const struct entry *entry);
 const char *entry_encoding_name(const struct entry *entry); /* Redis's names: int, embstr, raw, ... */
-size_t entry_bytes(const struct entry *entry);              /* memory taken, external block included */
+size_t entry_bytes(const struct entry *entry);              /* memory taken, with all it owns */
 
 /* --- making; deadline_ms 0 is none --- */
 /* A string; becomes ENC_INT when the text is a canonical 64-bit integer and `allow_int`. */
 struct entry *entry_new_string(const struct store *store, struct slice key, struct slice value, uint64_t deadline_ms,
                                bool allow_int);
 struct entry *entry_new_int(const struct store *store, struct slice key, int64_t value, uint64_t deadline_ms);
-void entry_delete(const struct store *store, struct entry *entry);       /* with its external block */
-void entry_delete_shell(const struct store *store, struct entry *entry); /* its external block has a new owner */
+/* A small collection of `count` elements; *run is where its owner writes `len` bytes of them. */
+struct entry *entry_new_packed(const struct store *store, struct slice key, enum value_type type, uint32_t count,
+                               size_t len, uint64_t deadline_ms, char **run);
+struct entry *entry_new_object(const struct store *store, struct slice key, enum value_type type, void *take,
+                               uint64_t deadline_ms);
+void entry_delete(const struct store *store, struct entry *entry); /* with what it owns */
 
 /* --- changing; each returns the entry, which may have moved, and frees the old one in that case --- */
 struct entry *entry_set_string(const struct store *store, struct entry *take, struct slice value, uint64_t deadline_ms,
@@ -103,5 +124,17 @@ struct entry *entry_set_deadline(const struct store *store, struct entry *take, 
  * *bytes points at its first byte. new_len is at least the present length. NULL when memory is refused: take is then
  * unchanged. */
 struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes);
-/* A copy under another key, for RENAME and COPY. */
+/* A small collection: `remove` bytes of its run, `at` bytes behind its begin, become `insert` bytes that the caller
+ * writes to *gap; `added` is how many elements more there are then, negative for fewer. Its run stays within
+ * ENTRY_PACKED_MAX. */
+struct packed_edit {
+    size_t at, remove, insert;
+    int32_t added;
+};
+struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap);
+/* A small collection becomes an object. */
+struct entry *entry_set_object(const struct store *store, struct entry *take, void *take_object);
+/* The same value under another key; what it owns is not copied. O(1) for all that is not embedded. */
+struct entry *entry_rename(const struct store *store, struct entry *take, struct slice key);
+/* A copy under another key. */
 struct entry *entry_copy(const struct store *store, const struct entry *entry, struct slice key, uint64_t deadline_ms);

@@ -1,7 +1,7 @@
 /* A value under another name or in another database: RENAME, RENAMENX, COPY, MOVE.
  *
- * When both names live on one shard the value is copied there and that is all. When they do not, the client's home
- * shard carries it across in steps (shards/gather.h):
+ * When both names live on one shard the value is moved or copied there and that is all. When they do not, the client's
+ * home shard carries it across in steps (shards/gather.h):
  *
  *      source's shard           home                 destination's shard
  *      sherd.fetch key     <--- step 0
@@ -43,9 +43,7 @@ static void rename_generic(struct exec *x, bool only_if_free) {
         return;
     }
     if (!same) {
-        keyspace_put_copy(x->keys, &target, source.entry, entry_deadline_ms(source.entry));
-        exec_open_any(x, 1, &source);
-        keyspace_remove(x->keys, &source);
+        keyspace_move(x->keys, &source, x->keys, &target);
         exec_changed(x, x->argv[1], 0); /* Redis counts one change for both keys */
         exec_changed(x, x->argv[2], 1);
     }
@@ -116,8 +114,7 @@ static void cmd_move(struct exec *x) {
         reply_int(x, 0);
         return;
     }
-    keyspace_put_copy(dst, &target, source.entry, entry_deadline_ms(source.entry));
-    keyspace_remove(x->keys, &source);
+    keyspace_move(x->keys, &source, dst, &target);
     exec_changed(x, x->argv[1], 1);
     exec_changed_in(x, db, x->argv[1], 0);
     reply_int(x, 1);

@@ -67,6 +67,10 @@ void keyspace_delete(struct keyspace *keyspace) {
     heap_free(keyspace->shared->store.heap, MEM_INDEX, keyspace, sizeof *keyspace);
 }
 
+const struct keyspace_shared *keyspace_shared_of(const struct keyspace *keyspace) {
+    return keyspace->shared;
+}
+
 /* A function that only prefetches has no effect that gcc's analysis of whole functions knows of, so it drops the calls;
  * the empty statement is one it must keep. */
 #define KEEP_CALL __asm__ volatile("")
@@ -120,6 +124,7 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
     enum config_maxmemory_policy policy = config->maxmemory_policy;
     shared->use_lfu = policy == MAXMEMORY_VOLATILE_LFU || policy == MAXMEMORY_ALLKEYS_LFU;
     shared->lfu = (struct lfu_rule){(uint32_t)config->lfu_log_factor, (uint32_t)config->lfu_decay_time};
+    shared->list_rule = quicklist_rule_of(config->list_max_listpack_size);
     shared->prng = prng;
 }
 
@@ -155,15 +160,11 @@ static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry
     if (timed) hashtable_note_deadline(keyspace->table, ref->hash, seconds_of(entry_deadline_ms(entry)));
 }
 
-static bool is_large(const struct entry *entry) {
-    return entry->encoding == ENC_EXTERNAL && entry_bigstr(entry)->cap >= REAP_BLOCK_MIN;
-}
-
 void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct slice value, uint64_t deadline_ms,
                          bool allow_int) {
     const struct store *store = &keyspace->shared->store;
     struct entry *old = ref->entry;
-    if (LIKELY(old && !is_large(old))) {
+    if (LIKELY(old != NULL)) {
         bool was_timed = old->flags & ENTRY_TIMED;
         uint32_t access = first_access(keyspace->shared, old);
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
@@ -172,9 +173,8 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
         return;
     }
     struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
-    entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
-    install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
-    if (old) reaper_take_entry(keyspace->shared->reaper, old);
+    entry->access = first_access(keyspace->shared, NULL) & 0xFFFFFF;
+    install(keyspace, ref, entry, false);
 }
 
 void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t value) {
@@ -209,21 +209,54 @@ void keyspace_set_deadline(struct keyspace *keyspace, struct key_ref *ref, uint6
     install(keyspace, ref, entry, was_timed);
 }
 
-void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref) {
+char *keyspace_edit_packed(struct keyspace *keyspace, struct key_ref *ref, struct packed_edit edit) {
     ASSERT(ref->entry);
+    struct entry *old = ref->entry;
+    bool was_timed = old->flags & ENTRY_TIMED;
+    char *gap;
+    struct entry *entry = entry_edit_packed(&keyspace->shared->store, old, edit, &gap);
+    if (entry != old) install(keyspace, ref, entry, was_timed);
+    return gap;
+}
+
+void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *object) {
+    ASSERT(ref->entry);
+    bool was_timed = ref->entry->flags & ENTRY_TIMED;
+    install(keyspace, ref, entry_set_object(&keyspace->shared->store, ref->entry, object), was_timed);
+}
+
+void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry) {
+    struct entry *old = ref->entry;
+    ASSERT_SLOW(slice_equal(entry_key(entry), ref->key));
+    if (!entry->access) entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
+    install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
+    if (old) entry_delete(&keyspace->shared->store, old);
+}
+
+/* The entry of ref, which becomes absent. */
+static struct entry *take_out(struct keyspace *keyspace, struct key_ref *ref) {
     struct entry *entry = ref->entry;
+    ASSERT(entry);
     keyspace->timed -= (entry->flags & ENTRY_TIMED) != 0;
     hashtable_remove(keyspace->table, ref->hash, ref->slot);
-    reaper_take_entry(keyspace->shared->reaper, entry);
     ref->slot = NULL;
     ref->entry = NULL;
+    return entry;
+}
+
+void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref) {
+    entry_delete(&keyspace->shared->store, take_out(keyspace, ref));
 }
 
 void keyspace_put_copy(struct keyspace *keyspace, struct key_ref *ref, const struct entry *from, uint64_t deadline_ms) {
-    struct entry *copy = entry_copy(&keyspace->shared->store, from, ref->key, deadline_ms);
-    struct entry *old = ref->entry;
-    install(keyspace, ref, copy, old && old->flags & ENTRY_TIMED);
-    if (old) reaper_take_entry(keyspace->shared->reaper, old);
+    keyspace_put_entry(keyspace, ref, entry_copy(&keyspace->shared->store, from, ref->key, deadline_ms));
+}
+
+void keyspace_move(struct keyspace *from, struct key_ref *source, struct keyspace *to, struct key_ref *target) {
+    struct entry *entry = take_out(from, source);
+    if (!slice_equal(entry_key(entry), target->key)) entry = entry_rename(&to->shared->store, entry, target->key);
+    keyspace_open(to, target->key, target->hash, target); /* taking out may have moved its slot */
+    keyspace_put_entry(to, target, entry);
 }
 
 uint64_t keyspace_count(const struct keyspace *keyspace) {

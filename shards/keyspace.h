@@ -7,12 +7,13 @@
  * Thread    the shard's owner only. A ref is valid until another key of the keyspace changes (open them all, then
  *           change one; after a change open the others again).
  * Deadlines absolute unix time in milliseconds; 0 is none.
- * Memory    big blocks and whole tables are handed to the reaper and freed in slices, so every call here is bounded
- *           by the bytes of the value it reads or writes. */
+ * Memory    what is large, and whole tables, are handed to the reaper and freed in slices, so every call here is
+ *           bounded by the bytes of the value it reads or writes. */
 #pragma once
 #include "core/hash.h"
 #include "core/hashtable.h"
 #include "core/lfu.h"
+#include "core/quicklist.h"
 #include "core/value.h"
 
 struct config;
@@ -30,6 +31,7 @@ struct keyspace_shared {
     uint32_t access; /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
     bool use_lfu;    /* an LFU policy is chosen: access fields are those of core/lfu.h */
     struct lfu_rule lfu;
+    struct quicklist_rule list_rule;
     struct prng *prng; /* chances of LFU */
     uint64_t expired;  /* keys deleted because their deadline passed */
     uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */
@@ -50,6 +52,7 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
 struct keyspace *keyspace_new(struct keyspace_shared *shared, uint32_t number); /* number: the database's */
 void keyspace_set_number(struct keyspace *keyspace, uint32_t number);          /* SWAPDB */
 void keyspace_delete(struct keyspace *keyspace);
+const struct keyspace_shared *keyspace_shared_of(const struct keyspace *keyspace);
 
 HOT_INLINE uint32_t keyspace_minutes(const struct keyspace_shared *shared) { /* the clock of LFU */
     return (uint32_t)(shared->now_ms / 60000);
@@ -79,8 +82,22 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
 char *keyspace_edit_string(struct keyspace *keyspace, struct key_ref *ref, size_t new_len);
 void keyspace_set_deadline(struct keyspace *keyspace, struct key_ref *ref, uint64_t deadline_ms); /* present only */
 void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref);                             /* present only */
-/* Puts a copy of `from` (an entry of any keyspace of this shard) under ref's key, replacing what is there. */
+
+/* --- collections --- */
+/* Puts an entry of this key, replacing what is there. This is the one place where a key that holds a collection comes
+ * into being: commands that create one, RENAME, COPY, MOVE and RESTORE all end here. An entry that was never used
+ * (access 0) is used now. */
+void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct entry *take);
+/* Changes the run of a small collection in place, see entry_edit_packed; returns the gap. */
+char *keyspace_edit_packed(struct keyspace *keyspace, struct key_ref *ref, struct packed_edit edit);
+void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *take_object); /* it is no longer small */
+
+/* --- other names --- */
+/* Puts a copy of `from` (an entry of any keyspace of this shard) under ref's key, replacing what is there. O(bytes). */
 void keyspace_put_copy(struct keyspace *keyspace, struct key_ref *ref, const struct entry *from, uint64_t deadline_ms);
+/* Moves the value of source, which is present, to target, replacing what is there. Both keyspaces are of this shard and
+ * may be one; the keys differ then. O(1) but for what is embedded in an entry. */
+void keyspace_move(struct keyspace *from, struct key_ref *source, struct keyspace *to, struct key_ref *target);
 
 /* --- the whole --- */
 uint64_t keyspace_count(const struct keyspace *keyspace);

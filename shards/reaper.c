@@ -1,9 +1,11 @@
-/* The reaper: a queue of tables and a queue of blocks, worked off from the front. A large block costs most in giving its pages
- * back (about 0.1 us each), so that is done in pieces of 1 MiB before the block is freed. */
+/* The reaper: a queue of blocks and a queue of objects, worked off from the front. A large block costs most in giving
+ * its pages back (about 0.1 us each), so that is done in pieces of 1 MiB before the block is freed. A flushed table is
+ * an object, too; what is large among its entries comes back as a block or an object of its own. */
 #include "shards/reaper.h"
 #include "core/assert.h"
 
 #define PIECE_BYTES   (1024 * 1024)
+#define PIECE_NODES   64
 #define PIECE_ENTRIES 256
 
 struct doomed_block {
@@ -13,24 +15,31 @@ struct doomed_block {
     enum mem_class owner;
 };
 
+struct doomed_object {
+    struct doomed_object *next;
+    store_free_some free_some;
+    void *object;
+};
+
 struct doomed_table {
-    struct doomed_table *next;
+    struct reaper *reaper;
     struct hashtable *table;
     uint64_t position;
 };
 
 struct reaper {
-    struct store store;
+    struct store store; /* with the reaper's own port */
     struct doomed_block *blocks, **blocks_end;
-    struct doomed_table *tables, **tables_end;
+    struct doomed_object *objects, **objects_end;
     uint64_t pending, freed;
 };
 
 struct reaper *reaper_new(const struct store *store) {
     struct reaper *reaper = heap_alloc_zero(store->heap, MEM_STATS, sizeof *reaper);
     reaper->store = *store;
+    reaper->store.later = reaper_port(reaper);
     reaper->blocks_end = &reaper->blocks;
-    reaper->tables_end = &reaper->tables;
+    reaper->objects_end = &reaper->objects;
     return reaper;
 }
 
@@ -38,6 +47,8 @@ void reaper_delete(struct reaper *reaper) {
     while (reaper_step(reaper, 1000)) continue;
     heap_free(reaper->store.heap, MEM_STATS, reaper, sizeof *reaper);
 }
+
+/* --- what comes --- */
 
 void reaper_take_block(struct reaper *reaper, enum mem_class owner, void *block, size_t size) {
     struct doomed_block *doomed = heap_alloc_zero(reaper->store.heap, MEM_STATS, sizeof *doomed);
@@ -65,26 +76,61 @@ void reaper_take_chain(struct reaper *reaper, struct chain *chain) {
     }
 }
 
-void reaper_take_entry(struct reaper *reaper, struct entry *entry) {
-    if (entry->encoding == ENC_EXTERNAL && entry_bytes(entry) >= REAP_BLOCK_MIN) {
-        struct bigstr *big = entry_bigstr(entry);
-        reaper_take_block(reaper, MEM_DATA, big, sizeof *big + big->cap);
-        entry_delete_shell(&reaper->store, entry);
-        return;
+static void take_object(struct reaper *reaper, store_free_some free_some, void *object) {
+    struct doomed_object *doomed = heap_alloc_zero(reaper->store.heap, MEM_STATS, sizeof *doomed);
+    doomed->free_some = free_some;
+    doomed->object = object;
+    *reaper->objects_end = doomed;
+    reaper->objects_end = &doomed->next;
+}
+
+static void port_free_block(void *ctx, void *block, size_t size) {
+    reaper_take_block(ctx, MEM_DATA, block, size);
+}
+
+static void port_free_object(void *ctx, store_free_some free_some, void *object) {
+    struct reaper *reaper = ctx;
+    take_object(reaper, free_some, object);
+    reaper->pending++;
+}
+
+struct store_later reaper_port(struct reaper *reaper) {
+    return (struct store_later){.free_block = port_free_block, .free_object = port_free_object, .ctx = reaper};
+}
+
+/* Some entries of a table, whatever `units` says; its arrays after the last. A store_free_some. */
+static bool free_table_some(const struct store *store, void *object, unsigned units) {
+    struct doomed_table *doomed = object;
+    struct reaper *reaper = doomed->reaper;
+    void *entries[PIECE_ENTRIES];
+    size_t count = hashtable_drain(doomed->table, &doomed->position, entries, PIECE_ENTRIES);
+    uint64_t pending = reaper->pending;
+    (void)units;
+    for (size_t i = 0; i < count; i++) {
+        if (i + 8 < count) __builtin_prefetch(entries[i + 8]);
+        entry_delete(store, entries[i]);
     }
-    entry_delete(&reaper->store, entry);
+    uint64_t large = reaper->pending - pending; /* wait again by themselves and are counted when they are freed */
+    reaper->pending -= count;
+    reaper->freed += count - large;
+    if (count) return true;
+    hashtable_delete(doomed->table, NULL);
+    heap_free(store->heap, MEM_STATS, doomed, sizeof *doomed);
+    return false;
 }
 
 void reaper_take_table(struct reaper *reaper, struct hashtable *table) {
     struct doomed_table *doomed = heap_alloc_zero(reaper->store.heap, MEM_STATS, sizeof *doomed);
+    doomed->reaper = reaper;
     doomed->table = table;
-    *reaper->tables_end = doomed;
-    reaper->tables_end = &doomed->next;
     reaper->pending += hashtable_count(table);
+    take_object(reaper, free_table_some, doomed);
 }
 
+/* --- what goes --- */
+
 bool reaper_idle(const struct reaper *reaper) {
-    return !reaper->blocks && !reaper->tables;
+    return !reaper->blocks && !reaper->objects;
 }
 
 /* One piece of the first block; frees it after the last piece. */
@@ -104,23 +150,16 @@ static void reap_block(struct reaper *reaper) {
     reaper->freed++;
 }
 
-/* The entries of one piece of the first table; frees its arrays after the last. */
-static void reap_table(struct reaper *reaper) {
-    struct doomed_table *doomed = reaper->tables;
-    void *entries[PIECE_ENTRIES];
-    size_t count = hashtable_drain(doomed->table, &doomed->position, entries, PIECE_ENTRIES);
-    uint64_t pending = reaper->pending;
-    for (size_t i = 0; i < count; i++) {
-        if (i + 8 < count) __builtin_prefetch(entries[i + 8]);
-        reaper_take_entry(reaper, entries[i]);
+/* One piece of the first object. */
+static void reap_object(struct reaper *reaper) {
+    struct doomed_object *doomed = reaper->objects;
+    if (doomed->free_some(&reaper->store, doomed->object, PIECE_NODES)) return;
+    if (doomed->free_some != free_table_some) { /* a table counted its entries one by one */
+        reaper->pending--;
+        reaper->freed++;
     }
-    uint64_t large = reaper->pending - pending; /* wait again as blocks and are counted when those are freed */
-    reaper->pending -= count;
-    reaper->freed += count - large;
-    if (count) return;
-    hashtable_delete(doomed->table, NULL);
-    reaper->tables = doomed->next;
-    if (!reaper->tables) reaper->tables_end = &reaper->tables;
+    reaper->objects = doomed->next;
+    if (!reaper->objects) reaper->objects_end = &reaper->objects;
     heap_free(reaper->store.heap, MEM_STATS, doomed, sizeof *doomed);
 }
 
@@ -129,7 +168,7 @@ bool reaper_step(struct reaper *reaper, unsigned units) {
         if (reaper->blocks)
             reap_block(reaper);
         else
-            reap_table(reaper);
+            reap_object(reaper);
     }
     return !reaper_idle(reaper);
 }

@@ -44,10 +44,11 @@ struct shard *shard_new(const struct shard_options *options) {
     shard->db_count = options->db_count;
     shard->db = heap_alloc_zero(heap, MEM_INDEX, shard->db_count * sizeof *shard->db);
     prng_init(&shard->prng, options->random_seed);
-    shard->shared.store = (struct store){heap, shard->slab};
+    shard->shared.store = (struct store){.heap = heap, .slab = shard->slab};
     shard->shared.seed = options->hash_seed;
     shard->shared.shard = shard;
     shard->shared.reaper = reaper_new(&shard->shared.store);
+    shard->shared.store.later = reaper_port(shard->shared.reaper);
     for (uint32_t i = 0; i < shard->count; i++) {
         shard->outbox[i] = options->outbox[i];
         shard->inbox[i] = options->inbox[i];
@@ -92,6 +93,7 @@ void shard_delete(struct shard *shard) {
     ASSERT(!shard->clients_first);
     struct heap *heap = shard->heap;
     reaper_delete(shard->shared.reaper); /* first: flushed tables still name their keyspace */
+    shard->shared.store.later = (struct store_later){0};
     delete_databases(shard);
     pipeline_delete(shard->pipeline, heap);
     locks_delete(shard->locks);

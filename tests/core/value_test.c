@@ -2,6 +2,7 @@
  * memory is counted exactly and all given back. The model test plays random changes against a plain struct. */
 #include "core/num.h"
 #include "core/prng.h"
+#include "core/quicklist.h"
 #include "core/value.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 #include <cmocka.h>
 
 static int setup(void **state) {
-    struct store *store = malloc(sizeof *store);
+    struct store *store = calloc(1, sizeof *store);
     store->heap = heap_new();
     store->slab = slab_new(store->heap, MEM_DATA);
     *state = store;
@@ -158,8 +159,8 @@ static void appends_are_amortised(void **state) {
         moves += at != block;
         block = at;
     }
-    /* 32 slab sizes of 8 bytes, the heap's classes to ENTRY_EMBED_MAX, doubling from there. With sanitizers each byte is
-     * a class of its own, and moves. */
+    /* 32 slab sizes of 8 bytes, the heap's classes to ENTRY_EMBED_MAX, doubling from there. With sanitizers each byte
+     * is a class of its own, and moves. */
     bool exact = heap_block_size(1001) == 1001;
     assert_true(exact || moves < 120);
     for (size_t i = 0; i < 299999; i++) assert_int_equal(block[i], 'x');
@@ -275,12 +276,82 @@ static void behaves_like_a_struct(void **state) {
     }
 }
 
+/* --- small collections --- */
+
+/* Random edits of a run with a deadline coming and going, against the same bytes in a plain array. What is written is
+ * not elements: the entry does not look at them. */
+static void small_collections_are_runs(void **state) {
+    struct store *store = *state;
+    struct prng prng;
+    prng_init(&prng, 5);
+    static char twin[2 * ENTRY_PACKED_MAX];
+    size_t len = 3;
+    uint32_t count = 1;
+    uint64_t deadline_ms = 0;
+    char *at;
+    struct entry *entry = entry_new_packed(store, SLICE("key"), TYPE_LIST, count, len, 0, &at);
+    memcpy(at, "abc", 3);
+    memcpy(twin, "abc", 3);
+    entry->access = 77;
+    for (int i = 0; i < 20000; i++) {
+        struct packed_edit edit = {.at = prng_below(&prng, len + 1)};
+        edit.remove = prng_below(&prng, MIN(len - edit.at, (size_t)200) + 1);
+        edit.insert = prng_below(&prng, 200);
+        if (len - edit.remove + edit.insert > ENTRY_PACKED_MAX) edit.insert = 0;
+        edit.added = (int32_t)prng_below(&prng, 3) - (count > 0);
+        entry = entry_edit_packed(store, entry, edit, &at);
+        memset(at, 'a' + i % 26, edit.insert);
+        memmove(twin + edit.at + edit.insert, twin + edit.at + edit.remove, len - edit.at - edit.remove);
+        memset(twin + edit.at, 'a' + i % 26, edit.insert);
+        len = len - edit.remove + edit.insert;
+        count += (uint32_t)edit.added;
+        if (i % 10 == 0) entry = entry_set_deadline(store, entry, deadline_ms = random_deadline(&prng));
+        if (i % 100 == 0) {
+            struct entry *copy = entry_copy(store, entry, SLICE("a copy"), deadline_ms);
+            entry_delete(store, entry);
+            entry = entry_rename(store, copy, SLICE("key"));
+        }
+        struct packed run = entry_packed(entry);
+        assert_int_equal(run.count, count);
+        assert_int_equal(run.end - run.begin, len);
+        assert_memory_equal(run.begin, twin, len);
+        assert_int_equal(entry_deadline_ms(entry), deadline_ms);
+        assert_int_equal(entry->access, 77);
+        assert_int_equal(entry->type, TYPE_LIST);
+        assert_true(slice_equal(entry_key(entry), SLICE("key")));
+    }
+    entry_delete(store, entry);
+}
+
+static void objects_belong_to_their_entry(void **state) {
+    struct store *store = *state;
+    struct quicklist_rule rule = quicklist_rule_of(-2);
+    struct packed_value value = packed_value_of(SLICE("element"));
+    struct quicklist *list = quicklist_new(store);
+    char *run;
+    for (int i = 0; i < 10000; i++) quicklist_push(store, list, &rule, LIST_TAIL, &value);
+    struct entry *entry = entry_new_packed(store, SLICE("key"), TYPE_LIST, 0, 0, 5, &run);
+    entry = entry_set_object(store, entry, list);
+    assert_ptr_equal(entry_object(entry), list);
+    assert_int_equal(entry_deadline_ms(entry), 5);
+    assert_true(entry_bytes(entry) > quicklist_bytes(list));
+    assert_string_equal(entry_encoding_name(entry), "quicklist");
+    struct entry *copy = entry_copy(store, entry, SLICE("copy"), 0);
+    entry_delete(store, entry);
+    copy = entry_rename(store, copy, SLICE("a name that needs more room than the one before"));
+    assert_int_equal(quicklist_count(entry_object(copy)), 10000);
+    quicklist_check(entry_object(copy));
+    copy = entry_set_string(store, copy, SLICE("a string"), 0, true); /* frees the list */
+    expect_entry(copy, SLICE("a name that needs more room than the one before"), SLICE("a string"), 0);
+    entry_delete(store, copy);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(holds_every_length),    TEST(stores_integers_as_integers), TEST(names_encodings_as_redis),
         TEST(overwrites_in_place),   TEST(refusal_changes_nothing),     TEST(appends_are_amortised),
-        TEST(behaves_like_a_struct),
+        TEST(behaves_like_a_struct), TEST(small_collections_are_runs),  TEST(objects_belong_to_their_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* Keyspace: random operations against a naive map with a clock that is moved by hand. After each step the key touched is
- * compared, and every so often everything: counts, deadlines, values, a whole scan. At the end no byte is left in any
- * class but the index. SHERD_SEED and SHERD_STEPS set seed and length; a failure prints the seed. */
+/* Keyspace: random operations against a naive map with a clock that is moved by hand. After each step the key touched
+ * is compared, and every so often everything: counts, deadlines, values, a whole scan. At the end no byte is left in
+ * any class but the index. SHERD_SEED and SHERD_STEPS set seed and length; a failure prints the seed. */
 #include "core/config.h"
 #include "core/num.h"
 #include "shards/keyspace.h"
@@ -25,9 +25,11 @@ struct world {
 
 static void world_init(struct world *world, uint64_t seed) {
     *world = (struct world){.heap = heap_new()};
-    world->shared.store = (struct store){world->heap, slab_new(world->heap, MEM_DATA)};
+    world->shared.store = (struct store){.heap = world->heap, .slab = slab_new(world->heap, MEM_DATA)};
     world->shared.seed = (struct hash_seed){seed, 2};
     world->shared.reaper = reaper_new(&world->shared.store);
+    world->shared.store.later = reaper_port(world->shared.reaper);
+    world->shared.list_rule = quicklist_rule_of(-2);
     world->shared.now_ms = START_MS;
     world->keyspace = keyspace_new(&world->shared, 0);
     prng_init(&world->prng, seed);
@@ -35,6 +37,7 @@ static void world_init(struct world *world, uint64_t seed) {
 
 static void world_deinit(struct world *world) {
     reaper_delete(world->shared.reaper);
+    world->shared.store.later = (struct store_later){0};
     keyspace_delete(world->keyspace);
     assert_int_equal(slab_used_bytes(world->shared.store.slab), 0);
     slab_delete(world->shared.store.slab);
@@ -432,7 +435,8 @@ static void random_is_never_expired(void **state) {
     world_deinit(&world);
 }
 
-/* Under an LFU policy reads count, a replaced value inherits, a new key starts anew; under the others seconds are kept. */
+/* Under an LFU policy reads count, a replaced value inherits, a new key starts anew; under the others seconds are kept.
+ * */
 static void access_follows_the_policy(void **state) {
     (void)state;
     static struct config config;
@@ -499,6 +503,137 @@ static void large_values_go_through_the_reaper(void **state) {
     world_deinit(&world);
 }
 
+/* --- collections --- */
+
+static struct quicklist *numbers(struct world *world, uint64_t count) {
+    struct quicklist *list = quicklist_new(&world->shared.store);
+    char text[NUM_U64_MAX];
+    for (uint64_t i = 0; i < count; i++) {
+        struct packed_value value = packed_value_of(slice_of(text, num_format_u64(text, i)));
+        quicklist_push(&world->shared.store, list, &world->shared.list_rule, LIST_TAIL, &value);
+    }
+    return list;
+}
+
+static void put_small(struct world *world, const char *key, struct slice text, uint64_t deadline_ms) {
+    struct key_ref ref;
+    struct packed_value value = packed_value_of(text);
+    char *run;
+    open_key(world, slice_of_cstr(key), &ref);
+    struct entry *entry =
+        entry_new_packed(&world->shared.store, ref.key, TYPE_LIST, 1, packed_size(&value), deadline_ms, &run);
+    packed_write(run, &value);
+    keyspace_put_entry(world->keyspace, &ref, entry);
+}
+
+static void small_collections_are_edited_where_they_are(void **state) {
+    (void)state;
+    struct world world;
+    struct key_ref ref;
+    world_init(&world, 7);
+    world.shared.access = 4711;
+    put(&world, "list", SLICE("a string is replaced"), 0);
+    put_small(&world, "list", SLICE("a"), START_MS + 1000);
+    assert_int_equal(keyspace_timed_count(world.keyspace), 1);
+    open_key(&world, SLICE("list"), &ref);
+    assert_int_equal(ref.entry->access, 4711);
+    struct packed_value value = packed_value_of(SLICE("an element that needs another block"));
+    for (int i = 0; i < 50; i++)
+        packed_write(
+            keyspace_edit_packed(world.keyspace, &ref, (struct packed_edit){.insert = packed_size(&value), .added = 1}),
+            &value);
+    open_key(&world, SLICE("list"), &ref); /* the table knows where it is now */
+    struct packed run = entry_packed(ref.entry);
+    assert_int_equal(run.count, 51);
+    assert_ptr_equal(packed_at(&run, 51), run.end);
+    assert_int_equal(entry_deadline_ms(ref.entry), START_MS + 1000);
+    keyspace_set_object(world.keyspace, &ref, numbers(&world, 3));
+    open_key(&world, SLICE("list"), &ref);
+    assert_int_equal(quicklist_count(entry_object(ref.entry)), 3);
+    assert_int_equal(entry_deadline_ms(ref.entry), START_MS + 1000);
+    keyspace_check(world.keyspace);
+    put(&world, "list", SLICE("and back to a string"), 0);
+    assert_int_equal(keyspace_timed_count(world.keyspace), 0);
+    world_deinit(&world);
+}
+
+/* A move hands over what the entry owns, whatever it is, with its deadline, and takes the place of what was there. */
+static void moves_do_not_copy(void **state) {
+    (void)state;
+    struct world world;
+    struct key_ref source, target;
+    world_init(&world, 8);
+    struct keyspace *other = keyspace_new(&world.shared);
+    struct quicklist *list = numbers(&world, 100000);
+    open_key(&world, SLICE("a"), &source);
+    keyspace_put_entry(world.keyspace, &source, entry_new_object(&world.shared.store, SLICE("a"), TYPE_LIST, list, 0));
+    keyspace_set_deadline(world.keyspace, &source, START_MS + 5);
+    put(&world, "a longer name", SLICE("lost"), START_MS + 6);
+    open_key(&world, SLICE("a"), &source);
+    open_key(&world, SLICE("a longer name"), &target);
+    keyspace_move(world.keyspace, &source, world.keyspace, &target);
+    assert_null(source.entry);
+    assert_null(open_key(&world, SLICE("a"), &source));
+    open_key(&world, SLICE("a longer name"), &source);
+    assert_ptr_equal(entry_object(source.entry), list);
+    assert_int_equal(entry_deadline_ms(source.entry), START_MS + 5);
+    assert_int_equal(keyspace_timed_count(world.keyspace), 1);
+
+    keyspace_open(other, source.key, source.hash, &target);
+    keyspace_move(world.keyspace, &source, other, &target);
+    assert_int_equal(keyspace_count(world.keyspace), 0);
+    assert_int_equal(keyspace_timed_count(world.keyspace), 0);
+    assert_int_equal(keyspace_timed_count(other), 1);
+    assert_ptr_equal(entry_object(target.entry), list);
+    keyspace_check(other);
+
+    put_small(&world, "small", SLICE("x"), START_MS + 7);
+    open_key(&world, SLICE("small"), &source);
+    open_key(&world, SLICE("s"), &target);
+    keyspace_move(world.keyspace, &source, world.keyspace, &target);
+    open_key(&world, SLICE("s"), &target);
+    assert_int_equal(entry_packed(target.entry).count, 1);
+    assert_int_equal(entry_deadline_ms(target.entry), START_MS + 7);
+    keyspace_delete(other); /* frees the list */
+    while (reaper_step(world.shared.reaper, 1)) continue;
+    world_deinit(&world);
+}
+
+static void long_lists_go_through_the_reaper(void **state) {
+    (void)state;
+    struct world world;
+    struct key_ref ref;
+    static const char *const names[] = {"removed", "replaced", "expired", "flushed"};
+    world_init(&world, 9);
+    int64_t idle = heap_used(world.heap, MEM_DATA);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        open_key(&world, slice_of_cstr(names[i]), &ref);
+        struct quicklist *list = numbers(&world, 500000);
+        keyspace_put_entry(world.keyspace, &ref,
+                           entry_new_object(&world.shared.store, ref.key, TYPE_LIST, list, i == 2 ? START_MS + 1 : 0));
+    }
+    int64_t full = heap_used(world.heap, MEM_DATA);
+    open_key(&world, SLICE("removed"), &ref);
+    keyspace_remove(world.keyspace, &ref);
+    put(&world, "replaced", SLICE("small"), 0);
+    world.shared.now_ms = START_MS + 1;
+    assert_null(open_key(&world, SLICE("expired"), &ref));
+    assert_int_equal(reaper_pending(world.shared.reaper), 3);
+    keyspace_clear(world.keyspace);
+    assert_true(heap_used(world.heap, MEM_DATA) > full - full / 10); /* only a few nodes went at once */
+    unsigned steps = 1;
+    int64_t before = heap_used(world.heap, MEM_DATA);
+    while (reaper_step(world.shared.reaper, 1)) {
+        int64_t after = heap_used(world.heap, MEM_DATA);
+        assert_true(before - after <= 80 * 8192); /* 64 nodes and what comes with a table's piece */
+        before = after;
+        steps++;
+    }
+    assert_true(steps >= 4 * 3);
+    assert_true(heap_used(world.heap, MEM_DATA) < idle + 100000);
+    world_deinit(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deadlines_are_exact),
@@ -508,6 +643,9 @@ int main(void) {
         cmocka_unit_test(random_is_never_expired),
         cmocka_unit_test(access_follows_the_policy),
         cmocka_unit_test(large_values_go_through_the_reaper),
+        cmocka_unit_test(small_collections_are_edited_where_they_are),
+        cmocka_unit_test(moves_do_not_copy),
+        cmocka_unit_test(long_lists_go_through_the_reaper),
         cmocka_unit_test(model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,8 +48,8 @@ static void idle_at_first(void **state) {
 
 static void small_entries_go_at_once(void **state) {
     (void)state;
-    reaper_take_entry(reaper, new_entry(1, 10));
-    reaper_take_entry(reaper, new_entry(2, 100000));
+    entry_delete(&store, new_entry(1, 10));
+    entry_delete(&store, new_entry(2, 100000));
     assert_true(reaper_idle(reaper));
     assert_int_equal(slab_used_bytes(store.slab), 0);
 }
@@ -98,15 +98,16 @@ static void tables_go_entry_by_entry(void **state) {
 static void deleting_frees_what_waits(void **state) {
     (void)state;
     reaper_take_table(reaper, new_table(500, 2));
-    reaper_take_entry(reaper, new_entry(1, 3 * REAP_BLOCK_MIN));
+    entry_delete(&store, new_entry(1, 3 * REAP_BLOCK_MIN));
     reaper_step(reaper, 1); /* teardown sees that nothing is left */
 }
 
 static int setup(void **state) {
     (void)state;
     heap = heap_new();
-    store = (struct store){heap, slab_new(heap, MEM_DATA)};
+    store = (struct store){.heap = heap, .slab = slab_new(heap, MEM_DATA)};
     reaper = reaper_new(&store);
+    store.later = reaper_port(reaper);
     return 0;
 }
 
