@@ -563,7 +563,7 @@ static void moves_do_not_copy(void **state) {
     struct world world;
     struct key_ref source, target;
     world_init(&world, 8);
-    struct keyspace *other = keyspace_new(&world.shared);
+    struct keyspace *other = keyspace_new(&world.shared, 1);
     struct quicklist *list = numbers(&world, 100000);
     open_key(&world, SLICE("a"), &source);
     keyspace_put_entry(world.keyspace, &source, entry_new_object(&world.shared.store, SLICE("a"), TYPE_LIST, list, 0));
