@@ -33,6 +33,7 @@ struct sim {
     struct peer *peers;
     uint32_t peer_count;
     struct prng prng;
+    uint64_t lazy; /* shards that are slow */
     struct clock_manual clock;
     struct heap *heap; /* of the registry and the peers' own buffers */
     struct command_registry *registry;
@@ -415,9 +416,12 @@ static void turn(struct thread_sim *thread) {
 }
 
 /* A thread does not sleep while `pending` is set (net/thread.c looks at it before it blocks). */
-static bool may_run(struct thread_sim *thread) {
-    return thread->awake || atomic_load(&thread->pending) || thread->due_ns <= thread->sim->clock.mono_ns ||
-           has_events(thread);
+static bool is_called(const struct thread_sim *thread) {
+    return thread->awake || atomic_load(&thread->pending) || has_events(thread);
+}
+
+static bool may_run(const struct thread_sim *thread) {
+    return thread->due_ns <= thread->sim->clock.mono_ns || is_called(thread);
 }
 
 static void advance_to_next_timer(struct sim *sim) {
@@ -427,16 +431,31 @@ static void advance_to_next_timer(struct sim *sim) {
     clock_manual_advance_ns(&sim->clock, due - sim->clock.mono_ns);
 }
 
-void sim_step(struct sim *sim) {
+/* NULL: nobody has anything to do before its timer. */
+static struct thread_sim *choose(struct sim *sim) {
     uint32_t start = (uint32_t)prng_below(&sim->prng, sim->count);
+    struct thread_sim *passed_over = NULL;
     for (uint32_t i = 0; i < sim->count; i++) {
         struct thread_sim *thread = &sim->threads[(start + i) % sim->count];
         if (!may_run(thread)) continue;
-        turn(thread);
-        clock_manual_advance_ns(&sim->clock, prng_below(&sim->prng, 50000));
+        if (!(sim->lazy >> thread->id & 1) || prng_below(&sim->prng, 8) == 0) return thread;
+        passed_over = thread;
+    }
+    return passed_over;
+}
+
+void sim_step(struct sim *sim) {
+    struct thread_sim *thread = choose(sim);
+    if (!thread) {
+        advance_to_next_timer(sim);
         return;
     }
-    advance_to_next_timer(sim);
+    turn(thread);
+    clock_manual_advance_ns(&sim->clock, prng_below(&sim->prng, 50000));
+}
+
+void sim_set_lazy(struct sim *sim, uint64_t mask) {
+    sim->lazy = mask;
 }
 
 bool sim_peer_busy(const struct peer *peer) {
@@ -466,6 +485,12 @@ static bool all_idle(const struct sim *sim) {
         if (sim_peer_busy(peer)) return false;
     for (uint32_t i = 0; i < sim->count; i++)
         if (shard_busy(&sim->threads[i])) return false;
+    return true;
+}
+
+bool sim_quiet(const struct sim *sim) {
+    for (uint32_t i = 0; i < sim->count; i++)
+        if (is_called(&sim->threads[i]) || shard_busy(&sim->threads[i])) return false;
     return true;
 }
 

@@ -58,6 +58,11 @@ bool sim_peer_busy(const struct peer *peer); /* bytes to send, or commands or re
 
 /* One turn of one shard, chosen among those that have a reason; the clock moves on. */
 void sim_step(struct sim *sim);
+/* Shards of this mask (a bit each) have only one in eight of the turns they would have, as long as others can have one:
+ * what is to happen on several shards at once is drawn out. */
+void sim_set_lazy(struct sim *sim, uint64_t mask);
+/* No shard has a reason for a turn but its timer: no messages, no bytes, no finished sends. */
+bool sim_quiet(const struct sim *sim);
 /* Steps until no peer is busy (stalled ones aside) and no shard has work; false after too many steps: something hangs. */
 bool sim_settle(struct sim *sim, uint64_t steps_max);
 void sim_advance_ms(struct sim *sim, uint64_t ms); /* moves the clock, with turns in between */

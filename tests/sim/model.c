@@ -1,0 +1,393 @@
+/* Carrying out operations, and commands as words. What single commands do is in model_commands.c. */
+#include "tests/sim/model.h"
+#include "core/assert.h"
+#include "tests/sim/model_priv.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+struct model {
+    struct values *values;
+    uint64_t origin_ms;
+    uint32_t keys;
+    char names[MODEL_KEYS][16];
+    uint8_t in_order[MODEL_KEYS];
+    size_t reply_len;
+    char reply[MODEL_REPLY_MAX];
+};
+
+struct model *model_new(const char *const *names, uint32_t count, uint64_t origin_ms) {
+    struct model *model = calloc(1, sizeof *model);
+    ASSERT(model && count <= MODEL_KEYS);
+    model->values = values_new();
+    model->origin_ms = origin_ms;
+    model->keys = count;
+    for (uint32_t i = 0; i < count; i++) {
+        ASSERT(strlen(names[i]) < sizeof model->names[i]);
+        strcpy(model->names[i], names[i]);
+        uint32_t at = i;
+        for (; at > 0 && strcmp(model->names[model->in_order[at - 1]], names[i]) > 0; at--)
+            model->in_order[at] = model->in_order[at - 1];
+        model->in_order[at] = (uint8_t)i;
+    }
+    return model;
+}
+
+void model_delete(struct model *model) {
+    values_delete(model->values);
+    free(model);
+}
+
+struct values *model_values(struct model *model) {
+    return model->values;
+}
+
+uint32_t model_keys(const struct model *model) {
+    return model->keys;
+}
+
+const char *model_name(const struct model *model, uint32_t place) {
+    return model->names[place % MODEL_KEYS];
+}
+
+struct slice model_reply(const struct model *model) {
+    return slice_of(model->reply, model->reply_len);
+}
+
+/* --- commands as words --- */
+
+const char *model_code_name(enum model_code code) {
+    return model_rows[code].name;
+}
+
+bool model_only_reads(enum model_code code) {
+    return model_rows[code].flags & READS;
+}
+
+bool model_is_wide(enum model_code code) {
+    return model_rows[code].flags & WIDE;
+}
+
+bool model_is_blocking(enum model_code code) {
+    return model_rows[code].flags & BLOCKS;
+}
+
+bool model_is_session(enum model_code code) {
+    return model_rows[code].flags & SESSION;
+}
+
+bool model_waits_for_several(enum model_code code) {
+    return model_rows[code].flags & SEVERAL;
+}
+
+/* Words being made: numbers are printed into `texts`. */
+struct wording {
+    const struct model *model;
+    const struct model_command *command;
+    struct slice *words;
+    uint32_t count, next_key, next_value;
+    char *texts;
+    size_t room;
+};
+
+static void add_word(struct wording *w, struct slice word) {
+    ASSERT(w->count < MODEL_ARGC_MAX);
+    w->words[w->count++] = word;
+}
+
+static void add_number(struct wording *w, const char *format, ...) PRINTF_LIKE(2, 3);
+static void add_number(struct wording *w, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    int len = vsnprintf(w->texts, w->room, format, list);
+    va_end(list);
+    ASSERT(len > 0 && (size_t)len < w->room);
+    add_word(w, slice_of(w->texts, (size_t)len));
+    w->texts += len;
+    w->room -= (size_t)len;
+}
+
+static void add_key(struct wording *w) {
+    add_word(w, slice_of_cstr(model_name(w->model, w->command->keys[w->next_key++])));
+}
+
+static void add_value(struct wording *w) {
+    add_word(w, value_text(w->model->values, w->command->values[w->next_value++]));
+}
+
+static void add_keys(struct wording *w, bool with_values) {
+    while (w->next_key < w->command->key_count) {
+        add_key(w);
+        if (with_values) add_value(w);
+    }
+}
+
+static void add_seconds(struct wording *w) {
+    add_number(w, "%" PRIu32 ".%03" PRIu32, w->command->timeout_ms / 1000, w->command->timeout_ms % 1000);
+}
+
+/* One word of a row's pattern. */
+static void expand(struct wording *w, struct slice word) {
+    const struct model_command *command = w->command;
+    if (slice_equal(word, SLICE("K")))
+        add_key(w);
+    else if (slice_equal(word, SLICE("K*")))
+        add_keys(w, false);
+    else if (slice_equal(word, SLICE("KV*")))
+        add_keys(w, true);
+    else if (slice_equal(word, SLICE("V")))
+        add_value(w);
+    else if (slice_equal(word, SLICE("V*")))
+        while (w->next_value < command->value_count) add_value(w);
+    else if (slice_equal(word, SLICE("#")))
+        add_number(w, "%u", command->key_count);
+    else if (slice_equal(word, SLICE("N")))
+        add_number(w, "%" PRId64, command->number);
+    else if (slice_equal(word, SLICE("A")))
+        add_number(w, "%" PRIu64, w->model->origin_ms + (uint64_t)command->number);
+    else if (slice_equal(word, SLICE("S")))
+        add_seconds(w);
+    else if (slice_equal(word, SLICE("F")))
+        add_word(w, command->from_right ? SLICE("right") : SLICE("left"));
+    else if (slice_equal(word, SLICE("T")))
+        add_word(w, command->to_right ? SLICE("right") : SLICE("left"));
+    else
+        add_word(w, word);
+}
+
+uint32_t model_words(const struct model *model, const struct model_command *command, struct slice *words, char *texts,
+                     size_t text_size) {
+    const struct model_row *row = &model_rows[command->code];
+    struct wording w = {.model = model, .command = command, .words = words, .texts = texts, .room = text_size};
+    add_word(&w, slice_of_cstr(row->name));
+    for (const char *at = row->words; *at;) {
+        size_t len = strcspn(at, " ");
+        expand(&w, slice_of(at, len));
+        at += len + (at[len] == ' ');
+    }
+    return w.count;
+}
+
+void model_print(const struct model *model, const struct model_command *command, FILE *out) {
+    struct slice words[MODEL_ARGC_MAX];
+    char texts[128];
+    uint32_t count = model_words(model, command, words, texts, sizeof texts);
+    for (uint32_t i = 0; i < count; i++) fprintf(out, "%s%.*s", i ? " " : "", (int)words[i].len, words[i].ptr);
+}
+
+static void print_value(const struct values *values, uint32_t value, FILE *out) {
+    if (!value_is_list(values, value)) {
+        struct slice text = value_text(values, value);
+        fprintf(out, "\"%.*s\"", (int)text.len, text.ptr);
+        return;
+    }
+    uint32_t count;
+    const uint32_t *items = value_items(values, value, &count);
+    fputc('[', out);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice text = value_text(values, items[i]);
+        fprintf(out, "%s%.*s", i ? " " : "", (int)text.len, text.ptr);
+    }
+    fputc(']', out);
+}
+
+static void print_clients(const char *what, uint32_t clients, FILE *out) {
+    if (!clients) return;
+    fprintf(out, "%s", what);
+    for (uint32_t left = clients; left; left &= left - 1) fprintf(out, " c%d", __builtin_ctz(left));
+}
+
+void model_print_state(const struct model *model, const struct model_state *state, FILE *out) {
+    for (uint32_t place = 0; place < MODEL_PLACES; place++) {
+        if (!state->value[place] && !state->watchers[place]) continue;
+        fprintf(out, "      db %u %-8s ", place / MODEL_KEYS, model_name(model, place));
+        if (state->value[place])
+            print_value(model->values, state->value[place], out);
+        else
+            fputs("absent", out);
+        if (state->due_ms[place]) fprintf(out, ", until %u to %u ms", state->due_ms[place], state->due_max_ms[place]);
+        print_clients(", watched by", state->watchers[place], out);
+        fputc('\n', out);
+    }
+    if (!state->dirty && !state->waiting) return;
+    fputs("     ", out);
+    print_clients(" EXEC will fail for", state->dirty, out);
+    print_clients(" known to wait:", state->waiting, out);
+    fputc('\n', out);
+}
+
+/* --- for handlers --- */
+
+#define WRONG_TYPE "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+
+uint32_t run_key(const struct run *run, uint32_t i) {
+    ASSERT(i < run->command->key_count);
+    return run->command->keys[i];
+}
+
+uint32_t run_value(const struct run *run, uint32_t i) {
+    return run->state->value[run_key(run, i)];
+}
+
+bool run_is_list(const struct run *run, uint32_t i) {
+    return value_is_list(run->values, run_value(run, i));
+}
+
+bool run_want_text(struct run *run, uint32_t i) {
+    if (run_is_list(run, i)) run_expect(run, WRONG_TYPE);
+    return !run_is_list(run, i);
+}
+
+bool run_want_list(struct run *run, uint32_t i) {
+    bool text = run_value(run, i) != VALUE_NONE && !run_is_list(run, i);
+    if (text) run_expect(run, WRONG_TYPE);
+    return !text;
+}
+
+struct slice run_key_name(const struct run *run, uint32_t place) {
+    return slice_of_cstr(model_name(run->model, place));
+}
+
+uint32_t run_key_in_order(const struct run *run, uint32_t i) {
+    return run->model->in_order[i];
+}
+
+void run_touch(struct run *run, uint32_t place) {
+    run->changed = true;
+    run->state->dirty |= run->state->watchers[place];
+}
+
+void run_set(struct run *run, uint32_t place, uint32_t value) {
+    run->state->value[place] = value;
+    if (!value) run->state->due_ms[place] = run->state->due_max_ms[place] = 0;
+    run_touch(run, place);
+}
+
+void run_drop(struct run *run, uint32_t place) {
+    if (run->state->value[place]) run_set(run, place, VALUE_NONE);
+}
+
+void run_forget_watches(struct run *run) {
+    uint32_t others = ~(1u << run->operation->client);
+    struct model_state *state = run->state;
+    uint32_t seen = state->dirty;
+    for (uint32_t place = 0; place < MODEL_PLACES; place++) seen |= state->watchers[place];
+    if (!(seen & ~others)) return;
+    state->dirty &= others;
+    for (uint32_t place = 0; place < MODEL_PLACES; place++) state->watchers[place] &= others;
+    run->changed = true;
+}
+
+void run_expect(struct run *run, const char *format, ...) {
+    struct model *model = run->model;
+    size_t room = sizeof model->reply - model->reply_len;
+    va_list list;
+    va_start(list, format);
+    int len = vsnprintf(model->reply + model->reply_len, room, format, list);
+    va_end(list);
+    ASSERT(len >= 0 && (size_t)len < room);
+    model->reply_len += (size_t)len;
+}
+
+void run_expect_bulk(struct run *run, struct slice bytes) {
+    run_expect(run, "$%zu\r\n%.*s\r\n", bytes.len, (int)bytes.len, bytes.ptr);
+}
+
+void run_expect_value(struct run *run, uint32_t value) {
+    if (value == VALUE_NONE)
+        run_expect(run, "$-1\r\n");
+    else
+        run_expect_bulk(run, value_text(run->values, value));
+}
+
+/* --- operations --- */
+
+#define ALL_PLACES ((1u << MODEL_PLACES) - 1)
+
+uint32_t model_places(const struct model_operation *operation) {
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < operation->count; i++) {
+        const struct model_command *command = &operation->commands[i];
+        if (model_rows[command->code].flags & WIDE) return ALL_PLACES;
+        for (uint32_t k = 0; k < command->key_count; k++) places |= 1u << command->keys[k];
+    }
+    return places;
+}
+
+/* Those it names, and those its client watches if it looks at them. */
+static uint32_t looked_at(const struct model_state *state, const struct model_operation *operation) {
+    uint32_t places = model_places(operation);
+    if (!operation->transaction) return places;
+    for (uint32_t place = 0; place < MODEL_PLACES; place++)
+        if (state->watchers[place] >> operation->client & 1) places |= 1u << place;
+    return places;
+}
+
+uint32_t model_may_expire(const struct model_state *state, const struct model_operation *operation) {
+    uint32_t places = 0;
+    for (uint32_t left = looked_at(state, operation); left; left &= left - 1) {
+        uint32_t place = (uint32_t)__builtin_ctz(left);
+        if (state->due_ms[place] && state->due_ms[place] <= operation->to_ms &&
+            state->due_max_ms[place] > operation->from_ms)
+            places |= 1u << place;
+    }
+    return places;
+}
+
+static void expire(struct run *run) {
+    struct model_state *state = run->state;
+    for (uint32_t left = looked_at(state, run->operation); left; left &= left - 1) {
+        uint32_t place = (uint32_t)__builtin_ctz(left);
+        if (!state->due_ms[place]) continue;
+        if (state->due_max_ms[place] <= run->operation->from_ms || run->choice.expired >> place & 1)
+            run_drop(run, place);
+    }
+}
+
+static void run_command(struct run *run, const struct model_command *command) {
+    run->command = command;
+    model_rows[command->code].run(run);
+}
+
+static void exec(struct run *run) {
+    const struct model_operation *operation = run->operation;
+    bool dirty = run->state->dirty >> operation->client & 1;
+    run_forget_watches(run);
+    if (operation->refused) {
+        run_expect(run, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    } else if (dirty) {
+        run_expect(run, "*-1\r\n");
+    } else {
+        run_expect(run, "*%u\r\n", operation->count);
+        for (uint32_t i = 0; i < operation->count; i++) run_command(run, &operation->commands[i]);
+    }
+}
+
+bool model_apply(struct model *model, struct model_state *state, const struct model_operation *operation,
+                 struct model_choice choice) {
+    struct run run = {
+        .model = model, .values = model->values, .state = state, .operation = operation, .choice = choice};
+    model->reply_len = 0;
+    expire(&run);
+    if (operation->transaction)
+        exec(&run);
+    else
+        run_command(&run, &operation->commands[0]);
+    if (state->waiting >> operation->client & 1) {
+        state->waiting &= ~(1u << operation->client);
+        run.changed = true;
+    }
+    return run.changed;
+}
+
+bool model_waits(struct model *model, struct model_state *state, const struct model_operation *operation,
+                 struct model_choice choice) {
+    const struct model_command *command = &operation->commands[0];
+    if (operation->transaction || !(model_rows[command->code].flags & SEVERAL)) return false;
+    struct run run = {.model = model, .state = state, .operation = operation, .choice = choice};
+    expire(&run);
+    for (uint32_t i = 0; i < command->key_count; i++)
+        if (value_is_list(model->values, state->value[command->keys[i]])) return false;
+    state->waiting |= 1u << operation->client;
+    return true;
+}
