@@ -22,9 +22,12 @@
  * Within a page, blocks are handed out from the free list first and then in address order from the part that was
  * never used, so a page of large blocks that holds one of them has touched one 4 KiB frame and not four.
  *
- * Empty pages go back to the kernel in batches (madvise costs a microsecond or two a call) once more than
- * SLAB_SPARE_PAGES of them are dirty; an empty chunk is unmapped unless it is the only empty one. The heap's count
- * follows exactly: a page counts from its first use until it is given back.
+ * Empty pages go back to the kernel later, in batches, once more than SLAB_SPARE_PAGES of them are dirty; an empty chunk is
+ * unmapped unless it is the only empty one. To give each page back when it empties would be dear, and all at once when a
+ * large table is freed: its entries lie at random places, so that almost every page empties within the last hundredth
+ * of it, and a call that takes a piece out of a huge page while other threads run costs 10 to 50 us. Those that wait
+ * are often reused, or go with their whole chunk. The heap's count follows exactly: a page counts from its first use
+ * until it is given back.
  *
  * Free blocks are poisoned under address sanitizer, so the tests see a use after free inside a page as well. */
 #include "core/slab.h"
@@ -42,7 +45,7 @@
  * cost most in a virtual machine). The first ones do without, so that 64 nearly empty shards do not hold 128 MiB. A huge
  * page is resident as a whole when first touched, so up to 2 MiB per slab may be resident before they are counted. */
 #define SMALL_CHUNKS 4u
-#define CHUNK_LISTS  8u /* lists of chunks with free pages, by how many are in use */
+#define CHUNK_LISTS  9u /* lists of chunks with free pages: the empty ones, then by how many are in use */
 #define PURGE_BATCH  16u
 #define CHUNK_META   (8 * 1024u) /* what struct chunk touches of the first page */
 #define NO_BIN       0xFFu
@@ -101,7 +104,7 @@ struct slab {
     struct chunk *all;
     struct chunk *dirty_first, *dirty_last; /* purged from the front, the longest free */
     uint32_t chunks;                        /* in `all` */
-    uint32_t empty_chunks;                  /* at most one is kept */
+    uint32_t empty_chunks;                  /* purging keeps one at most */
     uint32_t dirty_pages;
     size_t used_bytes;
     size_t held_bytes; /* pages in use, dirty pages and the chunks' own pages */
@@ -146,10 +149,14 @@ static unsigned bits_first(const uint64_t bits[2]) {
 
 /* --- lists --- */
 
-/* A chunk is listed by the eighth it is used to; a chunk without free pages is in no list. */
+/* A chunk is listed by the eighth it is used to, an empty one in a list of its own, one without free pages in none. */
+static uint8_t chunk_list_of(const struct chunk *chunk) {
+    if (chunk->used_pages == USABLE_PAGES) return NO_BIN;
+    return chunk->used_pages ? (uint8_t)(1 + chunk->used_pages * (CHUNK_LISTS - 1) / CHUNK_PAGES) : 0;
+}
+
 static void chunk_relist(struct slab *slab, struct chunk *chunk) {
-    uint8_t list =
-        chunk->used_pages == USABLE_PAGES ? NO_BIN : (uint8_t)(chunk->used_pages * CHUNK_LISTS / CHUNK_PAGES);
+    uint8_t list = chunk_list_of(chunk);
     if (list == chunk->list) return;
     if (chunk->list != NO_BIN) {
         if (chunk->prev != NULL)
@@ -239,6 +246,7 @@ COLD static struct chunk *chunk_new(struct slab *slab) {
 /* Forgets a chunk and unmaps it; its pages stop counting. */
 static void chunk_free(struct slab *slab, struct chunk *chunk) {
     dirty_queue_remove(slab, chunk);
+    slab->empty_chunks -= chunk->used_pages == 0;
     uint32_t dirty =
         (uint32_t)(__builtin_popcountll(chunk->dirty_pages[0]) + __builtin_popcountll(chunk->dirty_pages[1]));
     slab->dirty_pages -= dirty;
@@ -257,18 +265,32 @@ static void chunk_free(struct slab *slab, struct chunk *chunk) {
 }
 
 /* Gives the memory of up to PURGE_BATCH dirty pages of one chunk back, neighbours in one call. */
-static void purge_some(struct slab *slab) {
+static void purge_pages(struct slab *slab) {
     struct chunk *chunk = slab->dirty_first;
     unsigned purged = 0;
     while (purged < PURGE_BATCH && bits_any(chunk->dirty_pages)) {
         unsigned first = bits_first(chunk->dirty_pages), end = first;
-        for (; end < CHUNK_PAGES && bit_get(chunk->dirty_pages, end); end++) bit_clear(chunk->dirty_pages, end);
+        unsigned limit = MIN(first + PURGE_BATCH - purged, CHUNK_PAGES);
+        for (; end < limit && bit_get(chunk->dirty_pages, end); end++) bit_clear(chunk->dirty_pages, end);
         madvise(page_blocks(&chunk->pages[first]), (size_t)(end - first) * PAGE_SIZE, MADV_DONTNEED);
         purged += end - first;
     }
     slab->dirty_pages -= purged;
     count_held(slab, -(int64_t)(purged * PAGE_SIZE));
     if (!bits_any(chunk->dirty_pages)) dirty_queue_remove(slab, chunk);
+}
+
+static bool wants_purge(const struct slab *slab) {
+    return slab->empty_chunks > 1 || slab->dirty_pages > SLAB_SPARE_PAGES;
+}
+
+bool slab_purge_some(struct slab *slab) {
+    if (LIKELY(!wants_purge(slab))) return false;
+    if (slab->empty_chunks > 1)
+        chunk_free(slab, slab->with_free[0]);
+    else
+        purge_pages(slab);
+    return wants_purge(slab);
 }
 
 /* --- pages --- */
@@ -314,13 +336,7 @@ static void page_give_back(struct slab *slab, struct page *page) {
     slab->dirty_pages++;
     chunk->used_pages--;
     chunk_relist(slab, chunk);
-    if (chunk->used_pages == 0) {
-        if (slab->empty_chunks == 0)
-            slab->empty_chunks = 1;
-        else
-            chunk_free(slab, chunk);
-    }
-    if (slab->dirty_pages > SLAB_SPARE_PAGES) purge_some(slab);
+    slab->empty_chunks += chunk->used_pages == 0;
 }
 
 /* The current page is full: the fullest partial page is next. */
@@ -467,7 +483,7 @@ static void check_chunk(const struct slab *slab, const struct chunk *chunk, size
     }
     ASSERT(used == chunk->used_pages);
     ASSERT(chunk->in_dirty == bits_any(chunk->dirty_pages));
-    ASSERT((chunk->list == NO_BIN) == (used == USABLE_PAGES));
+    ASSERT(chunk->list == chunk_list_of(chunk));
 }
 
 void slab_check(const struct slab *slab) {
@@ -482,6 +498,6 @@ void slab_check(const struct slab *slab) {
     }
     ASSERT(used_bytes == slab->used_bytes);
     ASSERT(held_bytes + dirty * PAGE_SIZE == slab->held_bytes);
-    ASSERT(dirty == slab->dirty_pages && dirty <= SLAB_SPARE_PAGES);
-    ASSERT(empty == slab->empty_chunks && empty <= 1);
+    ASSERT(dirty == slab->dirty_pages);
+    ASSERT(empty == slab->empty_chunks);
 }

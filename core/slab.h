@@ -1,7 +1,7 @@
 /* Slab: small entries, packed without waste, one slab per shard.
  *
  * Sizes up to SLAB_MAX are rounded up to a multiple of 8 and served from pages of 16 KiB that hold one size only.
- * Pages come from 2 MiB chunks mapped straight from the kernel and go back to it when they empty, so accounting is
+ * Pages come from 2 MiB chunks mapped straight from the kernel and go back to it when they have emptied, so accounting is
  * exact and memory that was freed is really free: what the heap counts for the slab is the pages that have been
  * touched and not given back, never the untouched rest of a chunk. A page's description is found from any block in it
  * by masking.
@@ -13,14 +13,14 @@
  * Why not mimalloc: freeing and allocating 56-byte objects at random among 2M costs about 175 ns and 64.5 B each
  * with mimalloc 2.0.9 and 24 ns and 56 B here (perf/README.md says how it is measured).
  *
- * Thread    the shard's owner only. Cost: O(1), no search; a page that becomes empty is returned at once unless it is
- *           the one its size allocates from. Up to SLAB_SPARE_PAGES empty pages are kept resident for the next
- *           allocation, and one wholly empty chunk stays mapped. */
+ * Thread    the shard's owner only. Cost: O(1), no search, no system call but for a new chunk.
+ * Purging   empty pages go back to the kernel in slab_purge_some, which the owner calls as often as it likes (once a turn).
+ *           Up to SLAB_SPARE_PAGES empty pages are kept for the next allocation, and one wholly empty chunk stays mapped. */
 #pragma once
 #include "core/alloc.h"
 
 #define SLAB_MAX         256 /* bytes; larger blocks belong to the heap */
-#define SLAB_SPARE_PAGES 64  /* 1 MiB, the most that is held beyond the pages that have blocks in them */
+#define SLAB_SPARE_PAGES 64  /* 1 MiB, the most that purging leaves beyond the pages that have blocks in them */
 
 struct slab;
 
@@ -29,6 +29,9 @@ void slab_delete(struct slab *slab); /* with all blocks in it */
 
 NODISCARD void *slab_alloc(struct slab *slab, size_t size);  /* 1 <= size <= SLAB_MAX; stops when memory is gone */
 void slab_free(struct slab *slab, void *block, size_t size); /* the size it was allocated with */
+
+/* Gives some empty pages back to the kernel, 16 or a whole chunk: a few 100 us. True while there are more to give. */
+bool slab_purge_some(struct slab *slab);
 
 HOT_INLINE size_t slab_block_size(size_t size) {
     return (size + 7) & ~(size_t)7;

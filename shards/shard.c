@@ -442,6 +442,7 @@ void shard_unpause(struct shard *shard) {
 static bool background(struct shard *shard) {
     end_pause(shard);
     bool more = reaper_step(shard->shared.reaper, REAP_UNITS);
+    more |= slab_purge_some(shard->slab);
     if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
     shard->next_cron_ns = shard->now_ns + CRON_NS;
     shard->expire_more = expire(shard);
