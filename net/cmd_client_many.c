@@ -5,6 +5,7 @@
  * filters as "sherd.kill asker-id old-form filter..." whose replies are the numbers of clients killed. */
 #include "core/num.h"
 #include "net/cmd_conn_priv.h"
+#include "shards/blocked.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
 #include <stdio.h>
@@ -170,6 +171,26 @@ static bool is_meant(const struct client *client, const struct filter *filter, u
         if ((now - MIN(now, client->created_ms)) / 1000 < (uint64_t)filter->maxage) return false;
     }
     return has_address(client, false, filter->addr) && has_address(client, true, filter->laddr);
+}
+
+void cmd_client_unblock(struct exec *x) {
+    int64_t id;
+    bool error = x->argc == 4 && arg_is(x, 3, "error");
+    if (x->argc > 4) {
+        reply_errorf(x, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+                     (int)MIN(x->argv[1].len, (size_t)128), x->argv[1].ptr);
+        return;
+    }
+    if (x->argc == 4 && !error && !arg_is(x, 3, "timeout")) {
+        reply_error(x, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return;
+    }
+    if (!exec_int(x, 2, &id)) return;
+    struct client *client = x->shard->clients_first;
+    while (client && client->id != (uint64_t)id) client = client->next;
+    struct slice nothing = client && client->resp == 3 ? SLICE("_\r\n") : SLICE("*-1\r\n");
+    struct slice reply = error ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n") : nothing;
+    reply_int(x, client && blocked_end(client, reply));
 }
 
 /* sherd.kill asker-id filter...: kills on this shard and answers how many. */

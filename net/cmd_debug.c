@@ -89,6 +89,18 @@ void cmd_internal_htstats(struct exec *x) {
     buf_deinit(&text);
 }
 
+/* sherd.txn: what this shard holds of commands over several keys. Checks it all first. */
+void cmd_internal_txn(struct exec *x) {
+    const struct shard *shard = x->shard;
+    shard_check_transactions(shard);
+    reply_array(x, 5);
+    reply_int(x, locks_count(shard->locks) - shard->parked);
+    reply_int(x, shard->parked);
+    reply_int(x, shard->waiters.count);
+    reply_int(x, shard->watchers);
+    reply_int(x, shard->txns.count);
+}
+
 /* --- at home --- */
 
 static bool is_allowed(const struct gather *gather) {
@@ -127,6 +139,10 @@ static void debug_htstats(struct gather *gather) {
         gather_error(gather, "ERR Out of range database");
     else
         send_all(gather, "sherd.htstats", &gather->argv[2]);
+}
+
+static void debug_txn(struct gather *gather) {
+    for (uint32_t i = 0; i < gather_shards(gather); i++) gather_send(gather, i, "sherd.txn", NULL, 0);
 }
 
 static void debug_stringmatch(struct gather *gather) {
@@ -186,6 +202,8 @@ static const char *const help_lines[] = {
     "    connections are served meanwhile.",
     "STRINGMATCH-LEN <pattern> <string>",
     "    Return 1 if the glob-like <pattern> matches <string>.",
+    "TXN",
+    "    Check locks, waiting and watched keys of all shards, and count them.",
     "HELP",
     "    Prints this help.",
 };
@@ -206,6 +224,7 @@ static const struct {
     {"set-active-expire", 3, debug_active_expire},
     {"htstats", 3, debug_htstats},
     {"stringmatch-len", 4, debug_stringmatch},
+    {"txn", 2, debug_txn},
     {"jmap", 2, debug_ok},
     {"change-repl-id", 2, debug_ok},
     {"quicklist-packed-threshold", 3, debug_packed_threshold},
@@ -230,9 +249,31 @@ static void debug_start(struct gather *gather) {
     gather_error(gather, text);
 }
 
+static const char *const txn_names[] = {"locks", "requests", "waiters", "watched", "gathers"};
+
+/* Sums of what the shards counted. */
+static void debug_finish_txn(struct gather *gather) {
+    int64_t sums[ARRAY_LEN(txn_names)] = {0}, one;
+    struct buf text;
+    for (uint32_t part = 0; part < gather->parts; part++) {
+        struct slice rest;
+        int64_t count = gather_reply_array(gather_reply(gather, part), &rest);
+        for (int64_t i = 0; i < count; i++)
+            if (gather_reply_int(gather_next_element(&rest), &one)) sums[i] += one;
+    }
+    buf_init(&text, gather->home->heap, MEM_MESSAGE);
+    for (size_t i = 0; i < ARRAY_LEN(sums); i++) buf_printf(&text, "%s:%lld\n", txn_names[i], (long long)sums[i]);
+    resp_verbatim(gather_out(gather), gather->resp, "txt", buf_slice(&text));
+    buf_deinit(&text);
+}
+
 /* All parts' texts together, or the first part's reply: they are all the same. */
 static void debug_finish(struct gather *gather) {
     struct slice text;
+    if (gather_reply_array(gather_reply(gather, 0), &text) == ARRAY_LEN(txn_names)) {
+        debug_finish_txn(gather);
+        return;
+    }
     if (!gather_reply_bulk(gather_reply(gather, 0), &text)) {
         buf_append_slice(gather_out(gather), gather_reply(gather, 0));
         return;

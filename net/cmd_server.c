@@ -329,5 +329,6 @@ const struct command server_commands[] = {
      .where = ON_ALL,
      .merge = MERGE_TEXT,
      .run = cmd_internal_htstats},
+    {.name = "sherd.txn", .arity = 1, .flags = CMD_INTERNAL, .where = ON_ALL, .merge = MERGE_CONCAT, .run = cmd_internal_txn},
     {.name = NULL},
 };

@@ -14,5 +14,6 @@ void cmd_internal_sleep(struct exec *x);
 void cmd_internal_debug_object(struct exec *x);
 void cmd_internal_active_expire(struct exec *x);
 void cmd_internal_htstats(struct exec *x);
+void cmd_internal_txn(struct exec *x);
 
 void cmd_lolwut(struct exec *x); /* cmd_lolwut.c */

@@ -4,6 +4,7 @@
 #include "net/conn.h"
 #include "core/assert.h"
 #include "net/thread.h"
+#include "shards/blocked.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
 #include <arpa/inet.h>
@@ -168,6 +169,7 @@ void conn_close(struct conn *conn) {
     if (!conn->closing) {
         conn->closing = true;
         conn->client.flags |= CLIENT_CLOSE_NOW;
+        blocked_client_gone(&conn->client);
         shutdown(conn->fd, SHUT_RDWR); /* ends the receive and the send that may be in the kernel */
     }
     thread_attend(conn->thread, conn);
@@ -194,7 +196,8 @@ static void conn_settle(struct conn *conn) {
         return;
     }
     bool ends = client->flags & CLIENT_CLOSE_AFTER_REPLY || (conn->peer_done && client->wait == WAIT_NOTHING);
-    if (client->flags & CLIENT_CLOSE_NOW || (ends && all_done(conn))) {
+    bool waits_in_vain = conn->peer_done && client->blocked;
+    if (client->flags & CLIENT_CLOSE_NOW || waits_in_vain || (ends && all_done(conn))) {
         conn_close(conn);
         return;
     }

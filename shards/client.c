@@ -61,6 +61,7 @@ void client_deinit(struct client *client) {
     ASSERT(client->magic == CLIENT_MAGIC);
     ASSERT_ON_SHARD(home);
     ASSERT(client->queued == 0); /* their arguments point into input that goes away now */
+    ASSERT(!client->blocked);
     if (client->gather) gather_client_gone(client->gather);
     client->gather = NULL;
     multi_delete(client);
@@ -120,7 +121,7 @@ void client_reset_session(struct client *client) {
 /* --- description --- */
 
 static bool is_waiting(const struct client *client) {
-    return client->wait == WAIT_PAUSE;
+    return client->wait == WAIT_PAUSE || client->blocked;
 }
 
 /* Redis's letters in Redis's order. */

@@ -13,6 +13,7 @@
 struct shard;
 struct gather;
 struct multi;
+struct blocked;
 struct command_slot;
 
 enum client_flag {
@@ -50,6 +51,7 @@ struct client {
     uint32_t queued_remote; /* of them, those that will leave for other shards */
     uint32_t reply_size;    /* of its latest reply: how much an outstanding command may come to */
     struct gather *gather;  /* WAIT_GATHER */
+    struct blocked *blocked; /* waits for keys (shards/blocked.h); else NULL */
     struct multi *multi;    /* what MULTI keeps and WATCH notes; NULL until one of them is used */
 
     struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */

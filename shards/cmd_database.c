@@ -59,8 +59,10 @@ static void cmd_swapdb(struct exec *x) {
         reply_error(x, "ERR DB index is out of range");
         return;
     }
-    watch_touch_swap(x->shard, (uint32_t)a, (uint32_t)b);
-    shard_swap_databases(x->shard, (uint32_t)a, (uint32_t)b);
+    if (a != b) {
+        watch_touch_swap(x->shard, (uint32_t)a, (uint32_t)b);
+        shard_swap_databases(x->shard, (uint32_t)a, (uint32_t)b);
+    }
     x->shared->dirty += x->shard->id == 0; /* one change, however many shards carry it out */
     reply_ok(x);
 }

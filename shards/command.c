@@ -138,6 +138,7 @@ static bool has_many_keys(const struct command *row) {
 }
 
 static bool is_barrier(const struct command *row) {
+    if (row->flags & CMD_BLOCKING) return true;
     if (row->where == ON_OWNER) return row->subs != NULL || has_many_keys(row);
     /* Each shard gets the parts of one client's commands in order, so per key nothing overtakes anything. */
     if (row->where == SPLIT_BY_KEY) return false;
@@ -360,6 +361,19 @@ int command_keys(const struct command *row, const struct slice *argv, uint32_t a
             positions[count++] = (uint32_t)at;
         }
     }
+    return count;
+}
+
+uint32_t command_with_one_key(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t position,
+                              struct slice *out) {
+    int64_t first, last, step;
+    bool fits = spec_range(&row->keys[0], argv, argc, &first, &last, &step);
+    ASSERT(fits && position >= first && position <= last);
+    uint32_t count = 0;
+    for (int64_t i = 0; i < first; i++) out[count++] = argv[i];
+    if (row->keys[0].count_at > 0) out[row->keys[0].count_at] = SLICE("1");
+    out[count++] = argv[position];
+    for (int64_t i = last + 1; i < argc; i++) out[count++] = argv[i];
     return count;
 }
 

@@ -130,6 +130,7 @@ struct command {
     uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
+    uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     bool wide; /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
     /* A part of a transaction: false when a watched key was changed since. NULL: it has none. */
     bool (*clean)(struct exec *x);
@@ -176,6 +177,10 @@ int command_keys(const struct command *row, const struct slice *argv, uint32_t a
 typedef void (*command_key_visit)(void *ctx, uint32_t position, bool writes);
 void command_each_key(const struct command *row, const struct slice *argv, uint32_t argc, command_key_visit visit,
                       void *ctx);
+/* The command for one of its keys alone, the one at this position; the key is of the first specification. Returns argc; out
+ * has room for as many arguments as argv. */
+uint32_t command_with_one_key(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t position,
+                              struct slice *out);
 /* arity fits? */
 HOT_INLINE bool command_arity_fits(const struct command *row, uint32_t argc) {
     return row->arity >= 0 ? argc == (uint32_t)row->arity : argc >= (uint32_t)-row->arity;

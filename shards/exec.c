@@ -35,7 +35,7 @@ void exec_changed(struct exec *x, struct slice key, uint64_t n) {
 }
 
 void exec_changed_in(struct exec *x, uint32_t db, struct slice key, uint64_t n) {
-    if (UNLIKELY(watches_count(x->shard->watches) > 0)) watch_touch(x->shard, db, key);
+    if (UNLIKELY(x->shard->watchers > 0)) watch_touch(x->shard, db, key);
     x->shared->dirty += n;
 }
 
@@ -57,6 +57,13 @@ void exec_continue(struct exec *x) {
 
 void exec_continue_later(struct exec *x) {
     x->again = x->sleeping = true;
+}
+
+bool exec_block(struct exec *x, uint64_t timeout_ms) {
+    if (x->flags & CLIENT_NO_BLOCK) return false;
+    x->blocks = true;
+    x->timeout_ms = timeout_ms;
+    return true;
 }
 
 struct buf *exec_elements(struct exec *x) {

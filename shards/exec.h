@@ -32,6 +32,7 @@ struct exec {
     bool again;       /* exec_continue was called */
     bool sleeping;    /* exec_continue_later was called */
     bool part;        /* of a command over several shards: counted there */
+    bool blocks;      /* exec_block was called */
     uint32_t flags;   /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
     uint64_t hash;    /* of argv[hash_at], computed when the command was routed */
     uint32_t hash_at; /* 0: none */
@@ -40,6 +41,7 @@ struct exec {
     struct buf *out;
     struct client *client; /* ON_CONN commands only, else NULL */
     uint64_t client_id;
+    uint64_t timeout_ms; /* of exec_block */
     uint64_t *slice; /* CMD_SLICED: four words that survive between slices, zero at first */
     /* CMD_SLICED with MERGE_CONCAT: elements that follow the reply, in any number and length (exec_elements). */
     struct chain *elements;
@@ -75,6 +77,11 @@ void exec_continue_later(struct exec *x);
 /* Where the next element goes that shall follow the reply. The reply itself, in x->out, is then just their array's header,
  * which is written last, when the count is known. Ask before each element. */
 struct buf *exec_elements(struct exec *x);
+
+/* Called by a CMD_BLOCKING handler that found nothing, instead of a reply: the client waits until one of the keys of the
+ * row's first specification comes into being (as the row's waits_for) and the handler finds something, timeout_ms long;
+ * 0: for ever. False inside of a transaction: reply what Redis replies at the end of the time. */
+NODISCARD bool exec_block(struct exec *x, uint64_t timeout_ms);
 
 /* --- replies --- */
 void reply_error(struct exec *x, const char *text); /* with its code: "ERR syntax error" */

@@ -5,6 +5,7 @@
 #include "shards/gather.h"
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/blocked.h"
 #include "shards/exec.h"
 #include "shards/message.h"
 #include "shards/part.h"
@@ -82,13 +83,56 @@ static void gather_free(struct gather *gather) {
     heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
 }
 
+/* It found nothing, and every shard where it has keys knows that its client waits. */
+static void gather_wait(struct gather *gather) {
+    struct shard *home = gather->home;
+    struct client *client = gather->client;
+    uint64_t stamp = gather->stamp, shards = gather->waits_at, timeout_ms = gather->timeout_ms;
+    bool silent = gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP), again = gather->again;
+    txn_end(gather);
+    gather_free(gather);
+    if (again) {
+        blocked_not_served(home, stamp);
+        return;
+    }
+    if (!client) {
+        blocked_cancel(home, stamp, shards);
+        return;
+    }
+    client->gather = NULL;
+    client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
+    client->wait = WAIT_REPLIES;
+    blocked_add(client, stamp, reply_queue_reserve(&client->replies), shards, timeout_ms, silent);
+}
+
+/* The client is served. Its waiter, and with it the key that was held for it, is taken away like those elsewhere. */
+static void served_again(struct gather *gather) {
+    struct shard *home = gather->home;
+    uint64_t stamp = gather->stamp;
+    struct buf reply = gather->out;
+    buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
+    gather->in_line &= ~gather->waits_at;
+    txn_end(gather);
+    gather_free(gather);
+    blocked_served(home, stamp, &reply);
+    buf_deinit(&reply);
+}
+
 static void gather_finish(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;
+    if (gather->blocks) {
+        gather_wait(gather);
+        return;
+    }
     struct slice reply = buf_slice(&gather->out);
     bool failed = gather_reply_is_error(reply);
     if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
     pipeline_count_gather(home, gather, failed);
+    if (gather->again) {
+        served_again(gather);
+        return;
+    }
     if (gather->phase != TXN_FREE) txn_end(gather);
     if (gather->end) gather->end(gather);
     if (gather->parent) {
@@ -303,7 +347,8 @@ static void ask_for_keys(struct gather *gather, const struct keys_to_lock *list,
     part_deinit(&part);
 }
 
-void gather_lock_keys(struct gather *gather) {
+/* granted: where they are held already, under the gather's stamp. */
+static void lock_keys(struct gather *gather, uint64_t stamp, uint64_t granted) {
     const struct shard *home = gather->home;
     uint32_t count = 0;
     command_each_key(gather->slot->row, gather->argv, gather->argc, count_key, &count);
@@ -312,10 +357,10 @@ void gather_lock_keys(struct gather *gather) {
     char *modes = heap_alloc(home->heap, MEM_MESSAGE, count);
     command_each_key(gather->slot->row, gather->argv, gather->argc, add_key, &list);
     gather->stepped = true;
-    txn_begin(gather, list.owners);
-    uint64_t here = 1ull << home->id & list.owners;
+    txn_begin_again(gather, list.owners, stamp, granted);
+    uint64_t ask = list.owners & ~granted, here = 1ull << home->id & ask;
     if (here) ask_for_keys(gather, &list, home->id, modes);
-    for (uint64_t left = list.owners & ~here; left; left &= left - 1)
+    for (uint64_t left = ask & ~here; left; left &= left - 1)
         ask_for_keys(gather, &list, (uint32_t)__builtin_ctzll(left), modes);
     heap_free(home->heap, MEM_MESSAGE, modes, count);
     heap_free(home->heap, MEM_MESSAGE, list.keys, bytes);
@@ -489,6 +534,32 @@ static void merge(struct gather *gather) {
     }
 }
 
+void gather_lock_keys(struct gather *gather) {
+    lock_keys(gather, txn_stamp(gather->home), 0);
+}
+
+void gather_start_again(struct client *client, const struct message_item *command, uint64_t stamp, uint64_t place,
+                        uint32_t from) {
+    struct shard *home = client->home;
+    struct slice *argv = heap_alloc(home->heap, MEM_MESSAGE, command->argc * sizeof *argv);
+    message_item_argv(command, argv);
+    const struct command_slot *slot = command_at(home->registry, command->number);
+    struct exec x = {.shard = home,
+                     .slot = slot,
+                     .argv = argv,
+                     .argc = command->argc,
+                     .db = command->db,
+                     .resp = command->resp,
+                     .flags = command->flags,
+                     .client = client};
+    struct gather *gather = gather_new(&x, slot->row->across, true);
+    heap_free(home->heap, MEM_MESSAGE, argv, command->argc * sizeof *argv);
+    gather->again = true;
+    gather->waits_at = 1ull << from;
+    gather->place = place;
+    lock_keys(gather, stamp, 1ull << from);
+}
+
 /* The keys of a command that is the sum of its keys, and where each lives. */
 struct key_owners {
     struct route_keys keys;
@@ -589,11 +660,16 @@ void gather_start_all(struct exec *x) {
     gather_go_on(gather);
 }
 
+/* All of it was on one shard: its reply is the reply. */
+static void forward(struct gather *gather) {
+    buf_append_slice(&gather->out, gather_reply(gather, 0));
+}
+
 /* The child's one part of its parent's step stands for all it does. */
 void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner) {
     const struct command *row = x->slot->row;
     bool steps = row->across && (fate == FATE_ACROSS || fate == FATE_ALL);
-    struct gather *child = gather_new(x, steps ? row->across : merge, true);
+    struct gather *child = gather_new(x, steps ? row->across : fate == FATE_REMOTE ? forward : merge, true);
     child->phase = TXN_HELD;
     child->borrowed = true;
     child->stamp = parent->stamp;

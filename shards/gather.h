@@ -25,6 +25,7 @@
 struct shard;
 struct client;
 struct message;
+struct message_item;
 struct exec;
 
 struct gather_part {
@@ -60,6 +61,10 @@ struct gather {
     bool borrowed;   /* it is a command inside of EXEC and holds what that one holds */
     bool dirty;      /* a watched key was changed */
     bool asked_back; /* home's own part should yield, but a try is under way */
+    bool again;      /* of a blocked client that may be served now: the keys it waited for are held already */
+    bool blocks;     /* it found nothing: instead of a reply the client waits, timeout_ms long (shards/blocked.h) */
+    uint64_t timeout_ms;
+    uint64_t waits_at; /* shards that know its client as a waiter, a bit each */
     uint64_t stamp;
     uint64_t asked, granted, in_line; /* shards, a bit each */
     struct gather *parent; /* of a command inside of EXEC: told instead of the client */
@@ -90,6 +95,10 @@ struct gather *gather_new_waiting(struct exec *x, command_across run);
 /* Asks for the part's locks; it runs when all parts have theirs. txn_begin comes before, txn_asked_all after. */
 void gather_add_part(struct gather *gather, uint32_t shard, const struct command_slot *slot, uint16_t db,
                      const struct slice *argv, uint32_t argc);
+/* A blocked client's command, which has keys on several shards, once more: `from`, where it waits, holds its key for it
+ * under this stamp. Its reply has a place. */
+void gather_start_again(struct client *client, const struct message_item *command, uint64_t stamp, uint64_t place,
+                        uint32_t from);
 /* Locks the keys of the row in argv for the steps to come. */
 void gather_lock_keys(struct gather *gather);
 /* Inside of EXEC, whose gather holds the locks: runs one command, whatever its fate (enum fate), as the next step. owner:

@@ -231,6 +231,8 @@ void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct e
     if (!entry->access) entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
     install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
     if (old) entry_delete(&keyspace->shared->store, old);
+    if (entry->type != TYPE_STRING && keyspace->shared->shard)
+        shard_key_created(keyspace->shared->shard, keyspace->number, ref->key, ref->hash);
 }
 
 /* The entry of ref, which becomes absent. */

@@ -132,6 +132,10 @@ size_t message_news_open(struct message *message, enum item_how how, uint64_t st
     return at;
 }
 
+void message_news_turn(struct message *message, size_t at, enum item_how how) {
+    ((struct message_item *)(void *)(message->request.data + at))->how = (uint8_t)how;
+}
+
 void message_news_close(struct message *message, size_t at) {
     size_t head = sizeof(struct message_item) + sizeof(uint32_t);
     size_t bytes = message->request.len - at - head, size = padded(head + bytes);

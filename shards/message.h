@@ -37,14 +37,19 @@ enum item_how {
     ITEM_GO,    /* run the part kept under this stamp and give back its locks */
     ITEM_LEAVE, /* give them back without running it; not answered */
     ITEM_YIELD, /* an older one may go first; not answered */
+    ITEM_CANCEL, /* the client does not wait any more (shards/waiters.h); not answered */
 
     NEWS_REPLY,  /* argv[0] is the reply of a command that stood in line */
     NEWS_GRANT,  /* the part has its locks; argv[0] as the reply of ITEM_LOCK */
     NEWS_REVOKE, /* an older one waits for what the part holds */
+    NEWS_BLOCKED, /* a command that stood in line found nothing and waits; argv[0] is its timeout (8 bytes, ms), and whether
+                   * its reply is dropped (1 byte) */
+    NEWS_READY,   /* there is something for a waiter, and the key is held for it; argv[0] is the command if home runs it */
 };
 
 /* What an item's reply may be instead of bytes. */
-#define REPLY_LATER UINT64_MAX /* it stands in line: NEWS_REPLY or NEWS_GRANT follow */
+#define REPLY_LATER   UINT64_MAX       /* it stands in line: NEWS_REPLY or NEWS_GRANT follow */
+#define REPLY_BLOCKED (UINT64_MAX - 1) /* it waits for a key, for so many ms (8 bytes): NEWS_READY follows */
 
 /* The reply of ITEM_LOCK and NEWS_GRANT, and of ITEM_TRY when a watched key was changed: no reply of RESP begins so. */
 #define GRANT_CLEAN 'g'
@@ -82,11 +87,16 @@ struct message_item {
 
 /* What home needs to know when the reply comes: it stays there. One of the pointers is set, or none when there is no
  * reply. */
+enum note_kind {
+    NOTE_REPLY,
+    NOTE_LOCK,  /* the reply tells of a gather's locks (ITEM_LOCK, ITEM_TRY); place is the shard */
+    NOTE_SERVE, /* of a blocked client that was told to go on; place is its stamp */
+};
 struct message_note {
     struct client *client;
     struct gather *gather;
     uint64_t place; /* in the client's reply queue, or the gather's part */
-    bool lock;      /* the reply tells of a gather's locks: ITEM_LOCK, ITEM_TRY */
+    uint32_t kind;  /* enum note_kind */
 };
 
 struct message_pool {
@@ -111,6 +121,7 @@ struct message_item *message_item_write(void *at, size_t size, const struct slic
  * stands. The message takes nothing else until it is closed. */
 size_t message_news_open(struct message *message, enum item_how how, uint64_t stamp);
 void message_news_close(struct message *message, size_t at);
+void message_news_turn(struct message *message, size_t at, enum item_how how); /* it tells something else after all */
 
 /* Appends a command. The item is valid until the next is added. */
 struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
@@ -144,15 +155,22 @@ HOT_INLINE void message_reply_later(struct message *message, size_t mark) {
     message->reply.len = mark;
     memcpy(message->reply.data + mark - sizeof len, &len, sizeof len);
 }
-/* False when there is REPLY_LATER in its place. */
-HOT_INLINE bool message_reply_next(const struct message *message, size_t *at, struct slice *reply) {
+/* Or REPLY_BLOCKED. */
+HOT_INLINE void message_reply_blocked(struct message *message, size_t mark, uint64_t timeout_ms) {
+    uint64_t len = REPLY_BLOCKED;
+    message->reply.len = mark;
+    memcpy(message->reply.data + mark - sizeof len, &len, sizeof len);
+    buf_append(&message->reply, &timeout_ms, sizeof timeout_ms);
+}
+/* The reply's length, or what is there instead; with REPLY_BLOCKED reply is the timeout's bytes. */
+HOT_INLINE uint64_t message_reply_next(const struct message *message, size_t *at, struct slice *reply) {
     uint64_t len;
     memcpy(&len, message->reply.data + *at, sizeof len);
     *at += sizeof len;
-    if (UNLIKELY(len == REPLY_LATER)) return false;
-    *reply = slice_of(message->reply.data + *at, (size_t)len);
-    *at += (size_t)len;
-    return true;
+    size_t bytes = LIKELY(len < REPLY_BLOCKED) ? (size_t)len : len == REPLY_BLOCKED ? sizeof(uint64_t) : 0;
+    *reply = slice_of(message->reply.data + *at, bytes);
+    *at += bytes;
+    return len;
 }
 HOT_INLINE const struct message_note *message_note_at(const struct message *message, uint32_t i) {
     return (const struct message_note *)(const void *)message->notes.data + i;

@@ -5,6 +5,7 @@
  * and collecting goes on. */
 #include "shards/pipeline.h"
 #include "core/assert.h"
+#include "shards/blocked.h"
 #include "shards/gather.h"
 #include "shards/message.h"
 #include "shards/multi.h"
@@ -12,6 +13,7 @@
 #include "shards/route.h"
 #include "shards/shard.h"
 #include "shards/txn.h"
+#include "shards/waiters.h"
 #include <stdio.h>
 
 #define BATCH_MAX        128
@@ -93,7 +95,7 @@ HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queu
     x->argc = q->argc;
     x->db = client->db;
     x->resp = client->resp;
-    x->failed = x->again = x->sleeping = x->part = false;
+    x->failed = x->again = x->sleeping = x->part = x->blocks = false;
     x->flags = client->flags;
     x->hash = q->hash;
     x->hash_at = q->hash_at;
@@ -117,7 +119,7 @@ static COLD void refuse_http(struct shard *shard, struct exec *x) {
     x->client->flags |= CLIENT_CLOSE_AFTER_REPLY;
 }
 
-static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
+static COLD void reply_reject(struct shard *shard, const struct queued *q, struct exec *x) {
     switch ((enum reject)q->reject) {
     case REJECT_UNKNOWN:
         if (looks_like_http(x))
@@ -130,7 +132,32 @@ static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *
     case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
     case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
     }
-    multi_spoil(q->client);
+}
+
+/* An EXEC that is refused ends its transaction all the same; the reason becomes part of the error. */
+static COLD void reject_exec(struct shard *shard, const struct queued *q, struct exec *x) {
+    struct buf *out = x->out, why;
+    buf_init(&why, shard->heap, MEM_MESSAGE);
+    x->out = &why;
+    x->part = true; /* not an error of its own */
+    reply_reject(shard, q, x);
+    x->out = out;
+    x->part = false;
+    int len = (int)why.len - 3; /* without the minus and the line's end */
+    const char *text = why.data + 1;
+    if (strncmp(text, "ERR ", 4) == 0) text += 4, len -= 4;
+    multi_abandon(q->client);
+    reply_errorf(x, "EXECABORT Transaction discarded because of: %.*s", len, text);
+    buf_deinit(&why);
+}
+
+static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
+    if (q->slot && q->slot->row->route) {
+        reject_exec(shard, q, x);
+    } else {
+        reply_reject(shard, q, x);
+        multi_spoil(q->client);
+    }
     if (q->slot) shard->command_stats[q->slot->number].rejected++;
     shard->stats.errors++;
 }
@@ -162,6 +189,15 @@ static COLD void park(struct shard *shard, const struct queued *q, struct exec *
     request_park(x, txn_stamp(shard), shard->id, note, is_silent(client));
 }
 
+/* It found nothing and waits for its keys. */
+static COLD void block(struct shard *shard, const struct queued *q, const struct exec *x) {
+    struct client *client = q->client;
+    uint64_t stamp = txn_stamp(shard), place = reply_queue_reserve(&client->replies);
+    client->wait = WAIT_REPLIES;
+    waiter_add(x, stamp, shard->id);
+    blocked_add(client, stamp, place, 1ull << shard->id, x->timeout_ms, is_silent(client));
+}
+
 HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     struct client *client = q->client;
     bool direct = reply_queue_empty(&client->replies);
@@ -176,6 +212,10 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
             return;
         }
         pipeline_execute(shard, &x);
+        if (UNLIKELY(x.blocks)) {
+            block(shard, q, &x);
+            return;
+        }
     } else if (q->fate == FATE_QUEUE) {
         multi_queue(client, q);
         buf_append_literal(out, "+QUEUED\r\n");
@@ -338,6 +378,7 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
         run_remote(shard, q);
     else
         run_gather(shard, q);
+    waiters_serve(shard);
     if (UNLIKELY(client->in.len > 0 && client->in.read == client->in.len && client->queued == 0))
         buf_reset(&client->in, 0); /* nothing points there any more, and an idle client pins no memory */
     if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);
@@ -558,6 +599,11 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, cons
         return;
     }
     pipeline_execute(shard, x);
+    if (UNLIKELY(x->blocks)) {
+        waiter_add(x, item->stamp, message->from);
+        message_reply_blocked(message, mark, x->timeout_ms);
+        return;
+    }
     if (item->silent) message->reply.len = mark;
     message_reply_close(message, mark);
 }
@@ -607,7 +653,7 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, const s
     x.argc = item->argc;
     x.db = item->db;
     x.resp = item->resp;
-    x.failed = x.again = x.sleeping = false;
+    x.failed = x.again = x.sleeping = x.blocks = false;
     x.part = item->part;
     x.flags = item->flags;
     x.hash = item->hash;
@@ -628,12 +674,13 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, const s
 
 /* A word about a part that is kept here. */
 static void serve_word(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
-    if (item->how == ITEM_GO)
-        request_go(shard, item->stamp, &message->reply);
-    else if (item->how == ITEM_LEAVE)
-        request_leave(shard, item->stamp);
-    else
-        request_yield(shard, item->stamp);
+    if (item->how == ITEM_GO && !request_go(shard, item->stamp, &message->reply)) {
+        message_reply_blocked(message, mark, 0);
+        return;
+    }
+    if (item->how == ITEM_LEAVE) request_leave(shard, item->stamp);
+    if (item->how == ITEM_YIELD) request_yield(shard, item->stamp);
+    if (item->how == ITEM_CANCEL) waiter_cancel(shard, item->stamp);
     message_reply_close(message, mark);
 }
 
@@ -650,6 +697,7 @@ void pipeline_serve(struct shard *shard, struct message *message) {
             serve_item(shard, message, item, mark);
         else
             serve_word(shard, message, item, mark);
+        waiters_serve(shard);
     }
     shard->stats.hops_served += message->count;
     shard->stats.hop_messages_served++;

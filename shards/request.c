@@ -4,15 +4,18 @@
  */
 #include "shards/request.h"
 #include "core/assert.h"
+#include "shards/blocked.h"
 #include "shards/pipeline.h"
 #include "shards/planted.h"
 #include "shards/txn.h"
+#include "shards/waiters.h"
 
 #define SETTLE_MAX 512 /* commands run per call: what waited for a popular key runs in several turns */
 
 enum request_kind {
     REQUEST_COMMAND, /* runs when it is granted */
     REQUEST_PART,    /* tells its home and waits for what that says */
+    REQUEST_SERVE,   /* the same, for a blocked client */
 };
 
 struct request {
@@ -151,14 +154,31 @@ bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t home) {
     return granted != NULL;
 }
 
+/* Who waits for what it left behind gets in line before anybody else can have it. */
 static void take_out(struct shard *shard, struct request *request) {
+    waiters_serve(shard);
     locks_leave(shard->locks, &request->lock);
     request_free(shard, request);
 }
 
-void request_leave(struct shard *shard, uint64_t stamp) {
-    take_out(shard, find(shard, stamp));
+static void leave(struct shard *shard, struct request *request, bool served) {
+    if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
+    take_out(shard, request);
     requests_settle(shard);
+}
+
+void request_leave(struct shard *shard, uint64_t stamp) {
+    leave(shard, find(shard, stamp), false);
+}
+
+void request_leave_served(struct shard *shard, uint64_t stamp) {
+    leave(shard, find(shard, stamp), true);
+}
+
+void request_serve(const struct exec *x, uint64_t stamp, uint32_t home) {
+    struct request *request = request_new(x, REQUEST_SERVE, stamp, home);
+    locks_enter(x->shard->locks, &request->lock);
+    requests_settle(x->shard);
 }
 
 void request_yield(struct shard *shard, uint64_t stamp) {
@@ -203,22 +223,27 @@ static void close_arguments(struct shard *shard, struct arguments *arguments) {
     if (arguments->bytes) heap_free(shard->heap, MEM_MESSAGE, arguments->all, arguments->bytes);
 }
 
-static void run(struct shard *shard, const struct request *request, struct buf *out) {
+/* False: there was nothing, and the command waits or is to wait for it, *timeout_ms long. */
+static bool run(struct shard *shard, const struct request *request, struct buf *out, uint64_t *timeout_ms) {
     struct arguments arguments;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
     struct exec x = exec_of(shard, request->item, argv, out);
     size_t mark = out->len;
     pipeline_execute(shard, &x);
     if (request->silent) out->len = mark;
+    if (x.blocks && request->kind == REQUEST_COMMAND) waiter_add(&x, request->lock.stamp, request->home);
+    *timeout_ms = x.timeout_ms;
     close_arguments(shard, &arguments);
+    return !x.blocks;
 }
 
-void request_go(struct shard *shard, uint64_t stamp, struct buf *out) {
+bool request_go(struct shard *shard, uint64_t stamp, struct buf *out) {
     struct request *request = find(shard, stamp);
-    ASSERT(request->kind == REQUEST_PART && request->lock.state == LOCK_GRANTED);
-    run(shard, request, out);
-    take_out(shard, request);
-    requests_settle(shard);
+    uint64_t timeout_ms;
+    ASSERT(request->kind != REQUEST_COMMAND && request->lock.state == LOCK_GRANTED);
+    bool ran = run(shard, request, out, &timeout_ms);
+    leave(shard, request, ran);
+    return ran;
 }
 
 static bool is_clean(struct shard *shard, const struct request *request) {
@@ -264,18 +289,27 @@ static void tell(struct shard *shard, const struct request *request, enum item_h
 static void run_command(struct shard *shard, struct request *request) {
     uint64_t stamp = request->lock.stamp;
     shard->parked--;
+    uint64_t timeout_ms;
     if (request->home == shard->id) {
         struct buf out;
         buf_init(&out, shard->heap, MEM_CLIENT_OUT);
-        run(shard, request, &out);
+        bool ran = run(shard, request, &out, &timeout_ms), silent = request->silent;
         struct message_note note = request->note;
         take_out(shard, request);
-        pipeline_deliver_own(shard, note, &out);
+        if (ran)
+            pipeline_deliver_own(shard, note, &out);
+        else
+            blocked_add(note.client, stamp, note.place, 1ull << shard->id, timeout_ms, silent);
+        buf_deinit(&out);
         return;
     }
     struct message *message = request_news(shard, request->home);
     size_t at = message_news_open(message, NEWS_REPLY, stamp);
-    run(shard, request, &message->request);
+    if (!run(shard, request, &message->request, &timeout_ms)) {
+        message_news_turn(message, at, NEWS_BLOCKED);
+        buf_append(&message->request, &timeout_ms, sizeof timeout_ms);
+        buf_append(&message->request, &(char){request->silent}, 1);
+    }
     message_news_close(message, at);
     take_out(shard, request);
 }
@@ -283,6 +317,10 @@ static void run_command(struct shard *shard, struct request *request) {
 static void granted(struct shard *shard, struct request *request) {
     if (request->kind == REQUEST_COMMAND) {
         run_command(shard, request);
+        return;
+    }
+    if (request->kind == REQUEST_SERVE) {
+        if (!waiter_granted(shard, request->lock.stamp)) leave(shard, request, false);
         return;
     }
     if (PLANTED(shard, PLANT_LOST_WAKEUP)) return;

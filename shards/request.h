@@ -43,8 +43,12 @@ void request_park(const struct exec *x, uint64_t stamp, uint32_t home, struct me
 NODISCARD bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t home);
 /* Its row's `clean`: no watched key was changed. For a part that was granted. */
 bool request_is_clean(struct shard *shard, uint64_t stamp);
-/* Runs the part into out and takes it out of the line. It has its locks. */
-void request_go(struct shard *shard, uint64_t stamp, struct buf *out);
+/* A blocked client's command (shards/waiters.h) stands in line for the keys it has here. */
+void request_serve(const struct exec *x, uint64_t stamp, uint32_t home);
+/* Runs the part into out and takes it out of the line. It has its locks. False: a blocked client's command found nothing
+ * after all; it is waiting again. */
+bool request_go(struct shard *shard, uint64_t stamp, struct buf *out);
+void request_leave_served(struct shard *shard, uint64_t stamp); /* a blocked client's, which is gone */
 void request_leave(struct shard *shard, uint64_t stamp);
 void request_yield(struct shard *shard, uint64_t stamp);
 

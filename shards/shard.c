@@ -3,13 +3,16 @@
  * A message goes home -> owner -> home as one object. What does not fit into a mailbox waits in `unsent` in order, so a
  * sender never blocks and never reorders; the amount is bounded by the clients' own limits (pipeline.h). */
 #include "shards/shard.h"
+#include "shards/blocked.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
+#include "shards/interest.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
 #include "shards/request.h"
 #include "shards/txn.h"
+#include "shards/waiters.h"
 #include "shards/watch.h"
 #include <stdatomic.h>
 
@@ -58,7 +61,10 @@ struct shard *shard_new(const struct shard_options *options) {
     buf_pool_init(&shard->replies, heap, MEM_CLIENT_OUT);
     shard->pipeline = pipeline_new(heap);
     shard->locks = locks_new(heap);
-    shard->watches = watches_new(heap);
+    shard->interests = interests_new(heap);
+    idmap_init(&shard->waiters, heap, MEM_MESSAGE);
+    idmap_init(&shard->blocked, heap, MEM_MESSAGE);
+    deadlines_init(&shard->deadlines, heap);
     idmap_init(&shard->txns, heap, MEM_MESSAGE);
     idmap_init(&shard->late, heap, MEM_MESSAGE);
     shard->command_stats =
@@ -97,7 +103,10 @@ void shard_delete(struct shard *shard) {
     delete_databases(shard);
     pipeline_delete(shard->pipeline, heap);
     locks_delete(shard->locks);
-    watches_delete(shard->watches);
+    interests_delete(shard->interests);
+    idmap_deinit(&shard->waiters);
+    idmap_deinit(&shard->blocked);
+    deadlines_deinit(&shard->deadlines);
     idmap_deinit(&shard->txns);
     idmap_deinit(&shard->late);
     message_pool_deinit(&shard->messages);
@@ -133,10 +142,15 @@ void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b) {
     shard->db[b] = in_a;
     keyspace_set_number(in_a, b);
     keyspace_set_number(in_b, a);
+    waiters_databases_changed(shard, a, b);
+}
+
+void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash) {
+    if (shard->waiters.count) waiters_key_created(shard, db, key, hash);
 }
 
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
-    if (watches_count(shard->watches)) watch_touch(shard, db, key);
+    if (shard->watchers) watch_touch(shard, db, key);
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
@@ -239,12 +253,37 @@ static void give_reply(struct shard *shard, const struct message_note *note, str
     if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
 }
 
-/* The reply comes later, as news that name the command by its stamp. */
-static COLD void expect_news(struct shard *shard, const struct message *message, uint32_t number,
-                             const struct message_note *note) {
+static void block_client(const struct message_note *note, uint64_t stamp, uint32_t owner, struct slice timeout,
+                         bool silent) {
+    uint64_t timeout_ms;
+    ASSERT(note->client && timeout.len >= sizeof timeout_ms);
+    memcpy(&timeout_ms, timeout.ptr, sizeof timeout_ms);
+    blocked_add(note->client, stamp, note->place, 1ull << owner, timeout_ms, silent);
+}
+
+/* A blocked client was told to go on; owner is where. */
+static void take_served(struct shard *shard, uint64_t stamp, bool served, struct slice reply,
+                        struct message *message) {
+    if (!served) {
+        blocked_not_served(shard, stamp);
+        return;
+    }
+    struct message_note note;
+    if (!blocked_over(shard, stamp, &note)) reply.len = 0;
+    give_reply(shard, &note, reply, message);
+}
+
+/* There is no reply yet: it comes as news that name the command by its stamp. */
+static COLD void expect_news(struct shard *shard, const struct message *message, uint32_t number, uint64_t instead,
+                             struct slice timeout) {
+    const struct message_note *note = message_note_at(message, number);
     size_t at = 0;
     const struct message_item *item = NULL;
     for (uint32_t i = 0; i <= number; i++) item = message_next(message, &at);
+    if (instead == REPLY_BLOCKED) {
+        block_client(note, item->stamp, message->to, timeout, item->silent);
+        return;
+    }
     struct message_note *kept = heap_alloc(shard->heap, MEM_MESSAGE, sizeof *kept);
     *kept = *note;
     idmap_put(&shard->late, item->stamp, kept);
@@ -258,16 +297,43 @@ static void deliver(struct shard *shard, struct message *message) {
     size_t at = 0;
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);
-        struct slice reply = {0};
-        bool here = message_reply_next(message, &at, &reply);
-        if (UNLIKELY(note->lock))
+        struct slice reply;
+        uint64_t len = message_reply_next(message, &at, &reply);
+        bool here = len < REPLY_BLOCKED;
+        if (UNLIKELY(note->kind == NOTE_LOCK))
             txn_lock_reply(note->gather, (uint32_t)note->place, !here, reply, message);
+        else if (UNLIKELY(note->kind == NOTE_SERVE))
+            take_served(shard, note->place, here, reply, message);
         else if (LIKELY(here))
             give_reply(shard, note, reply, message);
         else
-            expect_news(shard, message, i, note);
+            expect_news(shard, message, i, len, reply);
     }
     message_release(&shard->messages, message);
+}
+
+/* Of a command that stood in line. */
+static void take_late(struct shard *shard, const struct message_item *item, struct slice bytes,
+                      struct message *message) {
+    struct message_note *note = idmap_take(&shard->late, item->stamp);
+    ASSERT(note);
+    if (item->how == NEWS_BLOCKED)
+        block_client(note, item->stamp, message->from, bytes, bytes.ptr[bytes.len - 1]);
+    else
+        give_reply(shard, note, bytes, message);
+    heap_free(shard->heap, MEM_MESSAGE, note, sizeof *note);
+}
+
+/* The command, if there is one, lies unaligned in the news. */
+static void take_ready(struct shard *shard, uint64_t stamp, uint32_t from, struct slice bytes) {
+    if (bytes.len == 0) {
+        blocked_ready(shard, stamp, from, NULL);
+        return;
+    }
+    struct message_item *args = heap_alloc(shard->heap, MEM_MESSAGE, bytes.len);
+    memcpy(args, bytes.ptr, bytes.len);
+    blocked_ready(shard, stamp, from, args);
+    heap_free(shard->heap, MEM_MESSAGE, args, bytes.len);
 }
 
 static void take_news(struct shard *shard, struct message *message) {
@@ -278,16 +344,13 @@ static void take_news(struct shard *shard, struct message *message) {
     while ((item = message_next(message, &at))) {
         struct slice bytes;
         message_item_argv(item, &bytes);
-        if (item->how == NEWS_GRANT) {
-            txn_granted(shard, item->stamp, message->from, bytes.ptr[0] == GRANT_CLEAN);
-        } else if (item->how == NEWS_REVOKE) {
-            txn_revoked(shard, item->stamp, message->from);
-        } else {
-            ASSERT(item->how == NEWS_REPLY);
-            struct message_note *note = idmap_take(&shard->late, item->stamp);
-            ASSERT(note);
-            give_reply(shard, note, bytes, message);
-            heap_free(shard->heap, MEM_MESSAGE, note, sizeof *note);
+        switch ((enum item_how)item->how) {
+        case NEWS_GRANT: txn_granted(shard, item->stamp, message->from, bytes.ptr[0] == GRANT_CLEAN); break;
+        case NEWS_REVOKE: txn_revoked(shard, item->stamp, message->from); break;
+        case NEWS_READY: take_ready(shard, item->stamp, message->from, bytes); break;
+        case NEWS_REPLY:
+        case NEWS_BLOCKED: take_late(shard, item, bytes, message); break;
+        default: ASSERT(false);
         }
     }
     message_release(&shard->messages, message);
@@ -455,6 +518,7 @@ bool shard_turn(struct shard *shard) {
     bool more = drain_mailboxes(shard);
     if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
+    if (UNLIKELY(blocked_next_deadline_ns(shard) <= shard->now_ns)) blocked_expire(shard);
     more |= background(shard);
     if (shard->to_send | shard->to_wake) send_all(shard);
     return more || shard->settle_more;
@@ -466,17 +530,24 @@ static bool has_deadlines(const struct shard *shard) {
     return false;
 }
 
-uint64_t shard_wait_ns(const struct shard *shard) {
-    if (shard->inbox_more || shard->settle_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
-    if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
+static uint64_t wait_for_timers(const struct shard *shard) {
     if (shard->pause_until_ms || shard->to_send) return 1000000;
     if (has_deadlines(shard)) return CRON_NS;
     return 1000000000;
 }
 
+uint64_t shard_wait_ns(const struct shard *shard) {
+    uint64_t blocked_ns = blocked_next_deadline_ns(shard);
+    if (shard->inbox_more || shard->settle_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
+    if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
+    if (blocked_ns <= shard->now_ns) return 0;
+    return MIN(wait_for_timers(shard), blocked_ns - shard->now_ns);
+}
+
 void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     *out = shard->stats;
     out->clients = shard->client_count;
+    out->clients_blocked = shard->blocked.count;
     out->expired = shard->shared.expired;
     out->hits = shard->shared.hits;
     out->misses = shard->shared.misses;
@@ -493,8 +564,15 @@ void shard_check(const struct shard *shard) {
     uint32_t clients = 0;
     for (const struct client *client = shard->clients_first; client; client = client->next) clients++;
     ASSERT(clients == shard->client_count);
+    shard_check_transactions(shard);
+}
+
+void shard_check_transactions(const struct shard *shard) {
     locks_check(shard->locks);
-    watches_check(shard->watches);
+    interests_check(shard->interests);
+    idmap_check(&shard->waiters);
+    idmap_check(&shard->blocked);
+    waiters_check(shard);
     idmap_check(&shard->txns);
     idmap_check(&shard->late);
 }

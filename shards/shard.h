@@ -18,6 +18,7 @@
 #include "core/config.h"
 #include "core/idmap.h"
 #include "core/log.h"
+#include "shards/blocked.h"
 #include "shards/client.h"
 #include "shards/command.h"
 #include "shards/error_stats.h"
@@ -28,7 +29,7 @@
 
 struct locks;
 struct mailbox;
-struct watches;
+struct interests;
 struct pipeline;
 struct job;
 
@@ -115,7 +116,14 @@ struct shard {
     uint64_t stamp;          /* the latest given out (txn_stamp) */
     struct idmap txns;       /* gathers of this home that hold or want locks, by stamp */
     struct idmap late;       /* notes (struct message_note) of commands that stand in line elsewhere, by stamp */
-    struct watches *watches; /* keys of this shard that clients watch */
+    struct interests *interests; /* keys of this shard that clients watch or wait for */
+    uint32_t watchers;           /* of all of them */
+    uint64_t watch_version;      /* the latest given out */
+    struct idmap waiters;        /* who waits for keys of this shard (struct waiter), by stamp */
+    struct interest *ready, *ready_last; /* keys to look at: there may be something for their waiters */
+    struct interest *ready_later;        /* those that are looked at when another key has served */
+    struct idmap blocked;        /* clients of this home that wait for keys, by stamp */
+    struct deadlines deadlines;  /* of those that do not wait for ever */
 
     /* statistics */
     struct shard_stats stats;
@@ -165,6 +173,8 @@ struct keyspace *shard_db(struct shard *shard, uint32_t db);            /* creat
 struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db); /* NULL when never used */
 void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b);
 
+/* by keyspace: a key that holds a collection came into being */
+void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash);
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key); /* by keyspace: its time is over */
 
 /* The options changed (shard.config points at new values): what is derived from them is computed again. */
@@ -184,3 +194,4 @@ void shard_mark_dirty(struct shard *shard, struct client *client);
 uint64_t shard_wait_ns(const struct shard *shard);
 void shard_stats_read(struct shard *shard, struct shard_stats *out); /* with the parts that are computed on demand */
 void shard_check(const struct shard *shard);
+void shard_check_transactions(const struct shard *shard); /* the part about locks, watched keys and waiters */

@@ -38,12 +38,16 @@ static void send_word(struct gather *gather, uint32_t to, enum item_how how) {
 }
 
 void txn_begin(struct gather *gather, uint64_t shards) {
-    struct shard *home = gather->home;
-    ASSERT(gather->phase == TXN_FREE && shards);
-    gather->stamp = txn_stamp(home);
+    txn_begin_again(gather, shards, txn_stamp(gather->home), 0);
+}
+
+void txn_begin_again(struct gather *gather, uint64_t shards, uint64_t stamp, uint64_t granted) {
+    ASSERT(gather->phase == TXN_FREE && shards && (granted & ~shards) == 0);
+    gather->stamp = stamp;
     gather->phase = TXN_LOCKING;
     gather->asked = shards;
-    idmap_put(&home->txns, gather->stamp, gather);
+    gather->granted = granted;
+    idmap_put(&gather->home->txns, stamp, gather);
 }
 
 /* Two shards and one of them is home, whose locks are there already. */
@@ -66,7 +70,7 @@ void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
         how = ITEM_TRY;
         gather->phase = TXN_TRYING;
     }
-    struct message_note note = {.gather = gather, .place = to, .lock = true};
+    struct message_note note = {.gather = gather, .place = to, .kind = NOTE_LOCK};
     struct message_item *item = send_item(gather, to, how, note, x->argv, x->argc);
     item->hash = x->hash;
     item->hash_at = (uint8_t)x->hash_at;

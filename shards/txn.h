@@ -23,6 +23,8 @@ uint64_t txn_stamp(struct shard *shard);
 
 /* Opens the transaction of a gather over these shards (a bit each); they are then asked, home first. */
 void txn_begin(struct gather *gather, uint64_t shards);
+/* The same where some shards have granted already, for this stamp. */
+void txn_begin_again(struct gather *gather, uint64_t shards, uint64_t stamp, uint64_t granted);
 /* x is the part: it is copied. home's own part has the first turn (see ITEM_TRY). */
 void txn_ask(struct gather *gather, uint32_t to, const struct exec *x);
 /* All were asked. When all locks are held the parts run, or the gather's steps begin: that may be now. */

@@ -1,5 +1,6 @@
 /* The played surroundings of shards. The carrier below follows net/conn.c in what it asks of the pipeline and when. */
 #include "tests/support/machine.h"
+#include "shards/blocked.h"
 #include "shards/cmd_tables.h"
 #include "shards/gather.h"
 #include "shards/mailbox.h"
@@ -76,7 +77,8 @@ static void make_registry(struct sim *sim, const struct command *const *more) {
                                                 generic_commands, expire_commands,      rename_commands,
                                                 scan_commands,    dump_commands,        database_commands,
                                                 transaction_commands, part_commands};
-    uint32_t count = 11;
+    uint32_t count = 0;
+    while (tables[count]) count++;
     for (; more && *more; more++) tables[count++] = *more;
     tables[count] = NULL;
     sim->registry = command_registry_new(sim->heap, tables);
@@ -245,6 +247,10 @@ static void close_peer(struct peer *peer) {
     if (!peer->closing) {
         peer->closing = true;
         peer->client.flags |= CLIENT_CLOSE_NOW;
+        int before = assert_shard(); /* it may vanish between turns */
+        assert_set_shard((int)peer->client.home->id);
+        blocked_client_gone(&peer->client);
+        assert_set_shard(before);
         peer->sending_now = false; /* the kernel gives everything back */
     }
     attend_peer(thread_of(peer), peer);
@@ -286,7 +292,8 @@ static void settle_peer(struct peer *peer) {
         return;
     }
     bool ends = client->flags & CLIENT_CLOSE_AFTER_REPLY || (peer->hung_up && client->wait == WAIT_NOTHING);
-    if (client->flags & CLIENT_CLOSE_NOW || (ends && all_done(peer))) {
+    bool waits_in_vain = peer->hung_up && client->blocked;
+    if (client->flags & CLIENT_CLOSE_NOW || waits_in_vain || (ends && all_done(peer))) {
         peer->closed = true;
         close_peer(peer);
     }

@@ -1,0 +1,295 @@
+/* Waiters: one block each, with a link per key and the command as a message item:
+ *
+ *    | struct waiter | link | link | ... | message_item with its arguments |
+ */
+#include "shards/waiters.h"
+#include "core/assert.h"
+#include "shards/blocked.h"
+#include "shards/interest.h"
+#include "shards/planted.h"
+#include "shards/request.h"
+#include "shards/shard.h"
+
+struct waiter {
+    uint64_t stamp;
+    uint8_t home;
+    bool told;                /* home knows of the request that stands in line */
+    bool across;              /* the command has keys on other shards, too: home runs it */
+    struct interest *serving; /* the key whose turn it may be; NULL while no request stands in line */
+    uint32_t link_count;
+    size_t bytes;
+    struct message_item *item;
+    struct wait_link links[];
+};
+
+static struct waiter *find(const struct shard *shard, uint64_t stamp) {
+    return idmap_get(&shard->waiters, stamp);
+}
+
+/* --- ready keys: a queue in order of coming into being --- */
+
+static void mark_ready(struct shard *shard, struct interest *interest) {
+    if (interest->ready || !interest->first) return;
+    if (PLANTED(shard, PLANT_LOST_WAKEUP)) return;
+    interest->ready = true;
+    interest->next_ready = NULL;
+    if (shard->ready)
+        shard->ready_last->next_ready = interest;
+    else
+        shard->ready = interest;
+    shard->ready_last = interest;
+}
+
+/* One that has served: it and those that waited for that are looked at before all others. */
+static void mark_ready_again(struct shard *shard, struct interest *interest) {
+    struct interest *rest = shard->ready, *last = shard->ready_later;
+    if (last) {
+        while (last->next_ready) last = last->next_ready;
+        last->next_ready = rest;
+        if (!rest) shard->ready_last = last;
+        rest = shard->ready_later;
+        shard->ready_later = NULL;
+    }
+    shard->ready = rest;
+    if (interest->ready || !interest->first) return;
+    interest->ready = true;
+    interest->next_ready = rest;
+    if (!rest) shard->ready_last = interest;
+    shard->ready = interest;
+}
+
+void waiters_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash) {
+    struct interest *interest = interest_find(shard->interests, db, key, hash);
+    if (interest) mark_ready(shard, interest);
+}
+
+struct changed {
+    struct shard *shard;
+    uint32_t a, b;
+};
+
+static void mark_changed(void *ctx, struct interest *interest) {
+    const struct changed *changed = ctx;
+    if (interest->db == changed->a || interest->db == changed->b) mark_ready(changed->shard, interest);
+}
+
+void waiters_databases_changed(struct shard *shard, uint32_t a, uint32_t b) {
+    interests_visit(shard->interests, mark_changed, &(struct changed){shard, a, b});
+}
+
+/* --- birth and death --- */
+
+struct key_count {
+    const struct exec *x;
+    uint32_t here, elsewhere;
+};
+
+static bool is_here(const struct exec *x, uint32_t position) {
+    return shard_of_key(x->shard, x->argv[position]) == x->shard->id;
+}
+
+static void count_key(void *ctx, uint32_t position, bool writes) {
+    struct key_count *count = ctx;
+    (void)writes;
+    if (is_here(count->x, position))
+        count->here++;
+    else
+        count->elsewhere++;
+}
+
+struct key_adder {
+    const struct exec *x;
+    struct waiter *waiter;
+};
+
+static void add_key(void *ctx, uint32_t position, bool writes) {
+    const struct key_adder *adder = ctx;
+    const struct exec *x = adder->x;
+    (void)writes;
+    if (!is_here(x, position)) return;
+    struct interest *interest = interest_add(x->shard->interests, x->db, x->argv[position], exec_hash(x, position));
+    struct wait_link *link = &adder->waiter->links[adder->waiter->link_count++];
+    *link = (struct wait_link){.waiter = adder->waiter, .interest = interest, .position = position};
+    link->prev = interest->last;
+    if (interest->last)
+        interest->last->next = link;
+    else
+        interest->first = link;
+    interest->last = link;
+}
+
+/* The row's first specification alone: the keys it waits for. BLMOVE's target is not one. */
+static struct command waited_for(const struct command *row) {
+    struct command only = *row;
+    only.keys[1] = (struct key_spec){0};
+    return only;
+}
+
+void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
+    struct shard *shard = x->shard;
+    struct command only = waited_for(x->slot->row);
+    struct key_count all = {.x = x}, waited = {.x = x};
+    command_each_key(x->slot->row, x->argv, x->argc, count_key, &all);
+    command_each_key(&only, x->argv, x->argc, count_key, &waited);
+    ASSERT(waited.here > 0);
+    size_t item_size = message_item_size(x->argv, x->argc);
+    size_t bytes = sizeof(struct waiter) + waited.here * sizeof(struct wait_link) + item_size;
+    struct waiter *waiter = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+    *waiter = (struct waiter){.stamp = stamp, .home = (uint8_t)home, .bytes = bytes};
+    waiter->across = all.elsewhere > waited.elsewhere;
+    command_each_key(&only, x->argv, x->argc, add_key, &(struct key_adder){x, waiter});
+    waiter->item = message_item_write(waiter->links + waited.here, item_size, x->argv, x->argc);
+    waiter->item->number = (uint16_t)x->slot->number;
+    waiter->item->flags = x->flags;
+    waiter->item->db = x->db;
+    waiter->item->resp = x->resp;
+    waiter->item->client_id = x->client_id;
+    idmap_put(&shard->waiters, stamp, waiter);
+}
+
+static void unlink_key(struct shard *shard, struct wait_link *link) {
+    struct interest *interest = link->interest;
+    *(link->prev ? &link->prev->next : &interest->first) = link->next;
+    *(link->next ? &link->next->prev : &interest->last) = link->prev;
+    interest_settle(shard->interests, interest);
+}
+
+static void waiter_free(struct shard *shard, struct waiter *waiter) {
+    idmap_take(&shard->waiters, waiter->stamp);
+    for (uint32_t i = 0; i < waiter->link_count; i++) unlink_key(shard, &waiter->links[i]);
+    heap_free(shard->heap, MEM_MESSAGE, waiter, waiter->bytes);
+}
+
+void waiter_cancel(struct shard *shard, uint64_t stamp) {
+    struct waiter *waiter = find(shard, stamp);
+    if (!waiter) return;
+    if (waiter->serving) {
+        request_leave_served(shard, stamp);
+        return;
+    }
+    waiter_free(shard, waiter);
+}
+
+/* --- serving --- */
+
+static bool fits(const struct shard *shard, const struct waiter *waiter, const struct entry *entry) {
+    return entry && command_at(shard->registry, waiter->item->number)->row->waits_for == entry->type;
+}
+
+static struct entry *entry_of(struct shard *shard, const struct interest *interest) {
+    struct keyspace *keys = shard_db_peek(shard, interest->db);
+    struct key_ref ref;
+    return keys ? keyspace_open(keys, interest_key(interest), interest->hash, &ref) : NULL;
+}
+
+/* The waiter's command for this key alone stands in line, at the place of the waiter's old stamp. */
+static void line_up(struct shard *shard, struct wait_link *link) {
+    struct waiter *waiter = link->waiter;
+    const struct message_item *item = waiter->item;
+    size_t bytes = item->argc * sizeof(struct slice);
+    struct slice *argv = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+    struct slice *one = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+    message_item_argv(item, argv);
+    const struct command_slot *slot = command_at(shard->registry, item->number);
+    uint32_t argc = command_with_one_key(slot->row, argv, item->argc, link->position, one);
+    struct exec x = {.shard = shard,
+                     .shared = &shard->shared,
+                     .slot = slot,
+                     .argv = one,
+                     .argc = argc,
+                     .db = item->db,
+                     .resp = item->resp,
+                     .flags = item->flags,
+                     .part = true,
+                     .client_id = item->client_id};
+    waiter->serving = link->interest;
+    waiter->told = false;
+    link->interest->serving = true;
+    request_serve(&x, waiter->stamp, waiter->home);
+    heap_free(shard->heap, MEM_MESSAGE, one, bytes);
+    heap_free(shard->heap, MEM_MESSAGE, argv, bytes);
+}
+
+/* Another key, ready before, may have something for this waiter, too: all that key can serve are served first. */
+static bool may_be_served_elsewhere(const struct waiter *waiter) {
+    for (uint32_t i = 0; i < waiter->link_count; i++)
+        if (waiter->links[i].interest->serving) return true;
+    return false;
+}
+
+/* The first who waits for such a value. False: it is to be looked at again when another key has served. */
+static bool serve_key(struct shard *shard, struct interest *interest) {
+    if (interest->serving || !interest->first) return true; /* who is served looks again at its end */
+    const struct entry *entry = entry_of(shard, interest);
+    if (!entry) return true;
+    struct wait_link *link = interest->first;
+    while (link && !fits(shard, link->waiter, entry)) link = link->next;
+    if (!link) return true;
+    if (may_be_served_elsewhere(link->waiter)) return false;
+    line_up(shard, link);
+    return true;
+}
+
+/* A key that has served comes back to the front of the queue (waiter_leaves), so it goes on until it is empty. */
+void waiters_serve_slow(struct shard *shard) {
+    struct interest *later = NULL, **later_end = &later, *interest;
+    while ((interest = shard->ready)) {
+        shard->ready = interest->next_ready;
+        interest->ready = false;
+        interest->pins++; /* who is served at once may be the last who was interested */
+        bool done = serve_key(shard, interest);
+        interest->pins--;
+        if (done) {
+            interest_settle(shard->interests, interest);
+            continue;
+        }
+        interest->ready = true;
+        interest->next_ready = NULL;
+        *later_end = interest;
+        later_end = &interest->next_ready;
+    }
+    *later_end = shard->ready_later;
+    shard->ready_later = later;
+}
+
+bool waiter_granted(struct shard *shard, uint64_t stamp) {
+    struct waiter *waiter = find(shard, stamp);
+    ASSERT(waiter && waiter->serving);
+    if (!waiter->told && !fits(shard, waiter, entry_of(shard, waiter->serving))) return false;
+    waiter->told = true;
+    const struct message_item *args = waiter->across ? waiter->item : NULL;
+    if (waiter->home == shard->id) {
+        blocked_ready(shard, stamp, shard->id, args);
+        return true;
+    }
+    struct message *message = request_news(shard, waiter->home);
+    size_t at = message_news_open(message, NEWS_READY, stamp);
+    if (args) buf_append(&message->request, args, args->size);
+    message_news_close(message, at);
+    return true;
+}
+
+void waiter_leaves(struct shard *shard, uint64_t stamp, bool served) {
+    struct waiter *waiter = find(shard, stamp);
+    struct interest *interest = waiter->serving;
+    ASSERT(interest && interest->serving);
+    waiter->serving = NULL;
+    interest->serving = false;
+    interest->pins++;
+    if (served) waiter_free(shard, waiter);
+    interest->pins--;
+    mark_ready_again(shard, interest);
+    interest_settle(shard->interests, interest);
+}
+
+void waiters_check(const struct shard *shard) {
+    ASSERT(!shard->ready);
+    for (const struct interest *later = shard->ready_later; later; later = later->next_ready) ASSERT(later->ready);
+    for (uint32_t i = 0; i < shard->waiters.cap; i++) {
+        const struct waiter *waiter = shard->waiters.slots[i].value;
+        if (!waiter) continue;
+        ASSERT(waiter->stamp == shard->waiters.slots[i].id && waiter->link_count > 0);
+        ASSERT(!waiter->serving || waiter->serving->serving);
+        for (uint32_t k = 0; k < waiter->link_count; k++) ASSERT(waiter->links[k].waiter == waiter);
+    }
+}
