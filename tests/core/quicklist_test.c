@@ -6,6 +6,7 @@
 #include "core/prng.h"
 #include "core/quicklist.h"
 #include "tests/support/seed.h"
+#include "tests/support/text_array.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,42 +30,13 @@ static size_t memory_in_use(void) {
     return (size_t)heap_used(store.heap, MEM_DATA) - slab_held_bytes(store.slab) + slab_used_bytes(store.slab);
 }
 
-/* --- the twin --- */
-
-struct twin {
-    struct slice *texts;
-    size_t count, cap;
-};
-
-static struct slice text_copy(struct slice text) {
-    char *bytes = malloc(text.len + 1);
-    if (text.len) memcpy(bytes, text.ptr, text.len);
-    return slice_of(bytes, text.len);
-}
-
-static void twin_insert(struct twin *twin, size_t at, struct slice text) {
-    if (twin->count == twin->cap) {
-        twin->cap = 2 * twin->cap + 100;
-        twin->texts = realloc(twin->texts, twin->cap * sizeof *twin->texts);
-    }
-    memmove(twin->texts + at + 1, twin->texts + at, (twin->count - at) * sizeof text);
-    twin->texts[at] = text_copy(text);
-    twin->count++;
-}
-
-static void twin_remove(struct twin *twin, size_t at, size_t count) {
-    for (size_t i = at; i < at + count; i++) free((char *)(uintptr_t)twin->texts[i].ptr);
-    memmove(twin->texts + at, twin->texts + at + count, (twin->count - at - count) * sizeof *twin->texts);
-    twin->count -= count;
-}
-
 /* --- the model --- */
 
 struct model {
     struct prng prng;
     struct quicklist_rule rule;
     struct quicklist *list;
-    struct twin twin;
+    struct text_array twin;
     size_t target; /* around which the length swings */
 };
 
@@ -84,7 +56,7 @@ static void assert_text(const struct packed_value *value, struct slice expected)
     assert_true(slice_equal(packed_text(value, scratch), expected));
 }
 
-static void assert_same(const struct quicklist *list, const struct twin *twin) {
+static void assert_same(const struct quicklist *list, const struct text_array *twin) {
     struct packed_value value;
     quicklist_check(list);
     assert_int_equal(quicklist_count(list), twin->count);
@@ -113,7 +85,7 @@ static void push(struct model *model) {
         struct slice bytes = random_text(&model->prng, text);
         struct packed_value value = packed_value_of(bytes);
         quicklist_push(&store, model->list, &model->rule, end, &value);
-        twin_insert(&model->twin, end == LIST_HEAD ? 0 : model->twin.count, bytes);
+        text_array_insert(&model->twin, end == LIST_HEAD ? 0 : model->twin.count, bytes);
     }
 }
 
@@ -122,7 +94,7 @@ static void drop(struct model *model) {
     size_t most = prng_below(&model->prng, 5) ? 30 : model->twin.count + 2;
     size_t count = prng_below(&model->prng, most), gone = MIN(count, model->twin.count);
     quicklist_drop(&store, model->list, end, count);
-    twin_remove(&model->twin, end == LIST_HEAD ? 0 : model->twin.count - gone, gone);
+    text_array_remove(&model->twin, end == LIST_HEAD ? 0 : model->twin.count - gone, gone);
 }
 
 static void insert(struct model *model) {
@@ -141,7 +113,7 @@ static void insert(struct model *model) {
         }
     }
     quicklist_insert(&store, model->list, &model->rule, &iter, &value);
-    twin_insert(&model->twin, at, bytes);
+    text_array_insert(&model->twin, at, bytes);
 }
 
 static void replace(struct model *model) {
@@ -152,8 +124,7 @@ static void replace(struct model *model) {
     size_t at = prng_below(&model->prng, model->twin.count);
     struct quicklist_iter iter = quicklist_seek(model->list, at);
     quicklist_replace(&store, model->list, &model->rule, &iter, &value);
-    free((char *)(uintptr_t)model->twin.texts[at].ptr);
-    model->twin.texts[at] = text_copy(bytes);
+    text_array_replace(&model->twin, at, bytes);
 }
 
 static void purge(struct model *model) {
@@ -161,26 +132,9 @@ static void purge(struct model *model) {
     struct slice bytes = random_text(&model->prng, text);
     struct packed_value sought = packed_value_of(bytes);
     enum list_end from = prng_below(&model->prng, 2) ? LIST_HEAD : LIST_TAIL;
-    uint64_t max = prng_below(&model->prng, 3) ? prng_below(&model->prng, 10) : UINT64_MAX, expected = 0;
+    uint64_t max = prng_below(&model->prng, 3) ? prng_below(&model->prng, 10) : UINT64_MAX;
     uint64_t gone = quicklist_purge(&store, model->list, &model->rule, from, &sought, max);
-    struct twin *twin = &model->twin;
-    if (from == LIST_HEAD) {
-        for (size_t i = 0; i < twin->count && expected < max;) {
-            if (!slice_equal(twin->texts[i], bytes)) {
-                i++;
-                continue;
-            }
-            twin_remove(twin, i, 1);
-            expected++;
-        }
-    } else {
-        for (size_t i = twin->count; i-- > 0 && expected < max;) {
-            if (!slice_equal(twin->texts[i], bytes)) continue;
-            twin_remove(twin, i, 1);
-            expected++;
-        }
-    }
-    assert_int_equal(gone, expected);
+    assert_int_equal(gone, text_array_purge(&model->twin, from == LIST_TAIL, bytes, max));
 }
 
 static void append_run(struct model *model) {
@@ -192,7 +146,7 @@ static void append_run(struct model *model) {
         if (one.len > 9 && i > 0) one.len = 9; /* room for one long one */
         struct packed_value value = packed_value_of(one);
         end = packed_write(end, &value);
-        twin_insert(&model->twin, model->twin.count, one);
+        text_array_insert(&model->twin, model->twin.count, one);
     }
     struct packed run = {bytes, end, count};
     quicklist_append_run(&store, model->list, &model->rule, &run);
@@ -234,8 +188,7 @@ static void agrees_with_an_array(void **state) {
         }
     }
     quicklist_delete(&store, model.list);
-    twin_remove(&model.twin, 0, model.twin.count);
-    free(model.twin.texts);
+    text_array_clear(&model.twin);
     assert_int_equal(memory_in_use(), before);
 }
 
