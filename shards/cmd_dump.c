@@ -68,16 +68,17 @@ static bool parse_ttl(struct exec *x, bool absolute, int64_t *deadline_ms) {
     return true;
 }
 
-/* Puts the value under ref, or nothing when its deadline has passed: the old one goes in any case. */
-static void restore(struct exec *x, struct key_ref *ref, struct slice value, int64_t deadline_ms,
-                    const struct restore_options *options) {
-    if (deadline_ms && deadline_ms <= (int64_t)x->shared->now_ms) {
+/* Puts the entry under ref, or nothing when its deadline has passed: the old one goes in any case. */
+static void restore(struct exec *x, struct key_ref *ref, struct entry *entry, const struct restore_options *options) {
+    uint64_t deadline_ms = entry_deadline_ms(entry);
+    if (deadline_ms && (int64_t)deadline_ms <= (int64_t)x->shared->now_ms) {
+        entry_delete(&x->shared->store, entry);
         if (!ref->entry) return;
         keyspace_remove(x->keys, ref);
         exec_changed(x, x->argv[1], 1);
         return;
     }
-    keyspace_put_string(x->keys, ref, value, (uint64_t)deadline_ms, true);
+    keyspace_put_entry(x->keys, ref, entry);
     bool lfu = access_is_lfu(x);
     if (lfu && options->freq >= 0) ref->entry->access = access_of_freq(x, (uint32_t)options->freq) & 0xFFFFFF;
     if (!lfu && options->idle_s >= 0) ref->entry->access = access_of_idle(x, (uint64_t)options->idle_s) & 0xFFFFFF;
@@ -101,9 +102,15 @@ static void cmd_restore(struct exec *x) {
     struct buf scratch;
     buf_init(&scratch, x->shard->heap, MEM_MESSAGE);
     /* The footer stays in view: Redis, too, lets a body that is cut short run into it. */
-    struct slice body = x->argv[3], value;
-    if (dump_read_body(&body, &scratch, &value)) {
-        restore(x, &ref, value, deadline_ms, &options);
+    struct slice body = x->argv[3];
+    struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
+                                                                       .list_rule = &x->shared->list_rule,
+                                                                       .scratch = &scratch,
+                                                                       .key = x->argv[1],
+                                                                       .deadline_ms = (uint64_t)deadline_ms,
+                                                                       .allow_int = true});
+    if (entry) {
+        restore(x, &ref, entry, &options);
         reply_ok(x);
     } else {
         reply_error(x, "ERR Bad data format");

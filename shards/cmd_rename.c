@@ -9,7 +9,7 @@
  *      sherd.drop key      <--- step 2 <-----------  :1 put, :0 the name is taken
  *      :1                  ---> step 3, RENAME only
  *
- * A body is an RDB object without compression (shards/dump.h); form keeps what it does not say, how the string was
+ * A body is an RDB object without compression (shards/dump.h); form keeps what it does not say, how a string was
  * encoded, because OBJECT ENCODING shows it. */
 #include "core/num.h"
 #include "shards/cmd_generic_priv.h"
@@ -151,11 +151,16 @@ static void cmd_put(struct exec *x) {
     }
     struct buf scratch;
     buf_init(&scratch, x->shard->heap, MEM_MESSAGE);
-    struct slice body = x->argv[2], value;
-    bool readable = dump_read_body(&body, &scratch, &value);
-    ASSERT(readable); /* another of our threads wrote it */
-    keyspace_put_string(x->keys, &ref, value, (uint64_t)deadline_ms, form == FORM_INT);
-    if (form == FORM_RAW) ref.entry->flags |= ENTRY_RAW;
+    struct slice body = x->argv[2];
+    struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
+                                                                       .list_rule = &x->shared->list_rule,
+                                                                       .scratch = &scratch,
+                                                                       .key = x->argv[1],
+                                                                       .deadline_ms = (uint64_t)deadline_ms,
+                                                                       .allow_int = form == FORM_INT});
+    ASSERT(entry); /* another of our threads wrote it */
+    if (form == FORM_RAW) entry->flags |= ENTRY_RAW;
+    keyspace_put_entry(x->keys, &ref, entry);
     buf_deinit(&scratch);
     exec_changed(x, x->argv[1], 1);
     reply_int(x, 1);

@@ -1,4 +1,4 @@
-/* Dump: RDB's encoding of a string, both ways.
+/* Dump: footer, types, and RDB's encoding of a string, both ways.
  *
  * A length starts with two bits that say how it goes on:
  *
@@ -12,14 +12,13 @@
  *      c3 packed_len len bytes        LZF
  *
  * Format: rdb.c of Redis, also https://rdb.fnordig.de/file_format.html. */
-#include "shards/dump.h"
 #include "core/assert.h"
 #include "core/crc.h"
 #include "core/num.h"
+#include "shards/dump_priv.h"
 #include <endian.h>
 #include <liblzf/lzf.h>
 
-enum { RDB_TYPE_STRING = 0 };
 enum { LEN_6 = 0x00, LEN_14 = 0x40, LEN_32 = 0x80, LEN_64 = 0x81, LEN_SPECIAL = 0xc0, LEN_KIND = 0xc0 };
 enum { ENC_I8 = 0xc0, ENC_I16 = 0xc1, ENC_I32 = 0xc2, ENC_LZF = 0xc3 };
 
@@ -31,28 +30,27 @@ enum { ENC_I8 = 0xc0, ENC_I16 = 0xc1, ENC_I32 = 0xc2, ENC_LZF = 0xc3 };
 /* Compressing costs more than the copy, so a large value must first show on a sample that it pays. */
 #define PROBE_FROM  (256u * 1024)
 #define PROBE_BYTES (16u * 1024)
-#define STRING_MAX  (512u * 1024 * 1024) /* as proto-max-bulk-len */
 
 /* --- writing --- */
 
-static void put_byte(struct buf *out, unsigned byte) {
+void dump_put_byte(struct buf *out, unsigned byte) {
     *buf_reserve(out, 1) = (char)byte;
     out->len++;
 }
 
 void dump_write_length(struct buf *out, uint64_t len) {
     if (len < 1u << 6) {
-        put_byte(out, LEN_6 | (unsigned)len);
+        dump_put_byte(out, LEN_6 | (unsigned)len);
     } else if (len < 1u << 14) {
-        put_byte(out, LEN_14 | (unsigned)(len >> 8));
-        put_byte(out, (unsigned)(len & 255));
+        dump_put_byte(out, LEN_14 | (unsigned)(len >> 8));
+        dump_put_byte(out, (unsigned)(len & 255));
     } else if (len <= UINT32_MAX) {
         uint32_t wire = htobe32((uint32_t)len);
-        put_byte(out, LEN_32);
+        dump_put_byte(out, LEN_32);
         buf_append(out, &wire, 4);
     } else {
         uint64_t wire = htobe64(len);
-        put_byte(out, LEN_64);
+        dump_put_byte(out, LEN_64);
         buf_append(out, &wire, 8);
     }
 }
@@ -62,7 +60,7 @@ static bool write_int(struct buf *out, int64_t value) {
     if (value < INT32_MIN || value > INT32_MAX) return false;
     bool one = value >= INT8_MIN && value <= INT8_MAX, two = value >= INT16_MIN && value <= INT16_MAX;
     uint32_t wire = htole32((uint32_t)(int32_t)value);
-    put_byte(out, one ? ENC_I8 : two ? ENC_I16 : ENC_I32);
+    dump_put_byte(out, one ? ENC_I8 : two ? ENC_I16 : ENC_I32);
     buf_append(out, &wire, one ? 1 : two ? 2 : 4);
     return true;
 }
@@ -76,14 +74,14 @@ static bool worth_compressing(struct slice bytes) {
 
 /* False, and nothing written, when it would save too little. */
 static bool write_compressed(struct buf *out, struct slice bytes) {
-    if (bytes.len <= COMPRESS_MIN || bytes.len > STRING_MAX || !worth_compressing(bytes)) return false;
+    if (bytes.len <= COMPRESS_MIN || bytes.len > DUMP_STRING_MAX || !worth_compressing(bytes)) return false;
     size_t start = out->len, room = bytes.len - COMPRESS_GAIN;
     /* The packed length stands in front and is not known yet. Reserve the longest head and close the gap afterwards. */
     const size_t head_max = 1 + 5 + 5;
     if (!buf_try_reserve(out, head_max + room)) return false;
     unsigned packed = lzf_compress(bytes.ptr, (unsigned)bytes.len, out->data + start + head_max, (unsigned)room);
     if (packed == 0) return false;
-    put_byte(out, ENC_LZF);
+    dump_put_byte(out, ENC_LZF);
     dump_write_length(out, packed);
     dump_write_length(out, bytes.len);
     memmove(out->data + out->len, out->data + start + head_max, packed);
@@ -99,11 +97,17 @@ void dump_write_string(struct buf *out, struct slice bytes, bool compress) {
     buf_append_slice(out, bytes);
 }
 
-void dump_write_body(struct buf *out, const struct entry *entry, bool compress) {
-    ASSERT(entry->type == TYPE_STRING);
-    put_byte(out, RDB_TYPE_STRING);
+static void write_string_object(struct buf *out, const struct entry *entry, bool compress) {
     char scratch[ENTRY_SCRATCH];
+    dump_put_byte(out, RDB_STRING);
     dump_write_string(out, entry_string(entry, scratch), compress);
+}
+
+void dump_write_body(struct buf *out, const struct entry *entry, bool compress) {
+    typedef void (*writer)(struct buf * out, const struct entry *entry, bool compress);
+    static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object, [TYPE_LIST] = dump_write_list};
+    ASSERT(writers[entry->type]);
+    writers[entry->type](out, entry, compress);
 }
 
 void dump_write(struct buf *out, const struct entry *entry) {
@@ -118,16 +122,16 @@ void dump_write(struct buf *out, const struct entry *entry) {
 /* --- reading --- */
 
 /* The next len bytes; the one place where input is consumed. */
-static bool take(struct slice *rest, uint64_t len, struct slice *bytes) {
+bool dump_take(struct slice *rest, uint64_t len, struct slice *bytes) {
     if (len > rest->len) return false;
     *bytes = slice_of(rest->ptr, len);
     *rest = slice_of(rest->ptr + len, rest->len - len);
     return true;
 }
 
-static bool take_byte(struct slice *rest, unsigned *byte) {
+bool dump_take_byte(struct slice *rest, unsigned *byte) {
     struct slice one;
-    if (!take(rest, 1, &one)) return false;
+    if (!dump_take(rest, 1, &one)) return false;
     *byte = (unsigned char)one.ptr[0];
     return true;
 }
@@ -151,17 +155,17 @@ static bool read_length_after(struct slice *rest, unsigned first, uint64_t *len)
     }
     if ((first & LEN_KIND) == LEN_14) {
         unsigned low;
-        if (!take_byte(rest, &low)) return false;
+        if (!dump_take_byte(rest, &low)) return false;
         *len = (first & 63) << 8 | low;
         return true;
     }
-    if (first == LEN_32 && take(rest, 4, &more)) {
+    if (first == LEN_32 && dump_take(rest, 4, &more)) {
         uint32_t wire;
         memcpy(&wire, more.ptr, sizeof wire);
         *len = be32toh(wire);
         return true;
     }
-    if (first == LEN_64 && take(rest, 8, &more)) {
+    if (first == LEN_64 && dump_take(rest, 8, &more)) {
         uint64_t wire;
         memcpy(&wire, more.ptr, sizeof wire);
         *len = be64toh(wire);
@@ -172,13 +176,13 @@ static bool read_length_after(struct slice *rest, unsigned first, uint64_t *len)
 
 bool dump_read_length(struct slice *rest, uint64_t *len) {
     unsigned first;
-    return take_byte(rest, &first) && read_length_after(rest, first, len);
+    return dump_take_byte(rest, &first) && read_length_after(rest, first, len);
 }
 
 static bool read_int(struct slice *rest, unsigned encoding, struct buf *scratch, struct slice *value) {
     struct slice wire;
     size_t size = encoding == ENC_I8 ? 1 : encoding == ENC_I16 ? 2 : 4;
-    if (!take(rest, size, &wire)) return false;
+    if (!dump_take(rest, size, &wire)) return false;
     uint32_t bits = 0;
     for (size_t i = 0; i < size; i++) bits |= (uint32_t)(unsigned char)wire.ptr[i] << (8 * i);
     int64_t number = size == 1 ? (int8_t)bits : size == 2 ? (int16_t)bits : (int32_t)bits;
@@ -190,12 +194,13 @@ static bool read_int(struct slice *rest, unsigned encoding, struct buf *scratch,
 static bool read_compressed(struct slice *rest, struct buf *scratch, struct slice *value) {
     uint64_t packed_len, len;
     struct slice packed;
-    if (!dump_read_length(rest, &packed_len) || !dump_read_length(rest, &len) || !take(rest, packed_len, &packed)) {
+    if (!dump_read_length(rest, &packed_len) || !dump_read_length(rest, &len) ||
+        !dump_take(rest, packed_len, &packed)) {
         return false;
     }
     /* lzf_decompress reads a byte before it looks at the length, so an empty input must not get there. */
-    if (packed.len == 0 || packed.len > STRING_MAX) return false;
-    if (len > STRING_MAX || len > packed.len * LZF_RATIO_MAX) return false;
+    if (packed.len == 0 || packed.len > DUMP_STRING_MAX) return false;
+    if (len > DUMP_STRING_MAX || len > packed.len * LZF_RATIO_MAX) return false;
     if (!buf_try_reserve(scratch, len + 1)) return false; /* one more, so that len 0 has an address too */
     if (lzf_decompress(packed.ptr, (unsigned)packed.len, scratch->data, (unsigned)len) != len) return false;
     *value = slice_of(scratch->data, len);
@@ -206,17 +211,36 @@ bool dump_read_string(struct slice *rest, struct buf *scratch, struct slice *val
     scratch->len = scratch->read = 0;
     unsigned first;
     uint64_t len;
-    if (!take_byte(rest, &first)) return false;
+    if (!dump_take_byte(rest, &first)) return false;
     switch (first) {
     case ENC_I8:
     case ENC_I16:
     case ENC_I32: return read_int(rest, first, scratch, value);
     case ENC_LZF: return read_compressed(rest, scratch, value);
-    default: return read_length_after(rest, first, &len) && len <= STRING_MAX && take(rest, len, value);
+    default: return read_length_after(rest, first, &len) && len <= DUMP_STRING_MAX && dump_take(rest, len, value);
     }
 }
 
-bool dump_read_body(struct slice *rest, struct buf *scratch, struct slice *value) {
+static struct entry *read_string_object(struct slice *rest, const struct dump_target *target) {
+    struct slice value;
+    if (!dump_read_string(rest, target->scratch, &value)) return NULL;
+    return entry_new_string(target->store, target->key, value, target->deadline_ms, target->allow_int);
+}
+
+struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target) {
+    static const struct {
+        enum rdb_type type;
+        dump_reader read;
+    } readers[] = {
+        {RDB_STRING, read_string_object},
+        {RDB_LIST, dump_read_list},
+        {RDB_LIST_ZIPLIST, dump_read_list_ziplist},
+        {RDB_LIST_QUICKLIST, dump_read_list_quicklist},
+        {RDB_LIST_QUICKLIST_2, dump_read_list_quicklist_2},
+    };
     unsigned type;
-    return take_byte(rest, &type) && type == RDB_TYPE_STRING && dump_read_string(rest, scratch, value);
+    if (!dump_take_byte(rest, &type)) return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        if (readers[i].type == type) return readers[i].read(rest, target);
+    return NULL;
 }

@@ -2,19 +2,21 @@
  *
  *      | type 1 | object, as in an RDB file | version 2 | crc64 8 |
  *
- * The object of a string is a length and its bytes, a small integer, or LZF-compressed bytes. The version and the
- * checksum (both little-endian, the checksum over all before it) are the footer; a body is what stands before it.
+ * The object of a string is a length and its bytes, a small integer, or LZF-compressed bytes; collections are made of
+ * strings (shards/dump_list.c). The version and the checksum (both little-endian, the checksum over all before it) are
+ * the footer; a body is what stands before it.
  *
  * Reading   bytes come from outside and are hostile: every length is checked against what is there before it is used,
  *           and memory is reserved only for what the input can really unpack to.
- * Memory    what is read points into the input where possible, else into the caller's scratch.
+ * Memory    strings that are read point into the input where possible, else into the caller's scratch.
  * Threads   pure functions. Cost: O(bytes). lzf_compress takes half a megabyte of stack. */
 #pragma once
 #include "core/buf.h"
+#include "core/quicklist.h"
 #include "core/value.h"
 
 #define DUMP_VERSION     10u /* written: Redis 7.0's */
-#define DUMP_VERSION_MAX 12u /* read: strings did not change up to Redis 8 */
+#define DUMP_VERSION_MAX 12u /* read: nothing that we read changed up to Redis 8 */
 #define DUMP_FOOTER      10u
 
 /* --- writing --- */
@@ -30,5 +32,14 @@ bool dump_footer_fits(struct slice payload); /* a version we read and the right 
 NODISCARD bool dump_read_length(struct slice *rest, uint64_t *len);
 /* An RDB string. *value points into rest or into scratch, whose content is replaced. */
 NODISCARD bool dump_read_string(struct slice *rest, struct buf *scratch, struct slice *value);
-/* Type byte and object; false for types other than string, too. */
-NODISCARD bool dump_read_body(struct slice *rest, struct buf *scratch, struct slice *value);
+/* What a value is to become. scratch is for strings that have to be unpacked. */
+struct dump_target {
+    const struct store *store;
+    const struct quicklist_rule *list_rule;
+    struct buf *scratch;
+    struct slice key;
+    uint64_t deadline_ms;
+    bool allow_int; /* a string that is an integer becomes one */
+};
+/* Type byte and object, as an entry that is the caller's; NULL when they are broken, or of a type we do not know. */
+NODISCARD struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target);

@@ -1,5 +1,5 @@
 /* Fuzz: RESTORE payloads. Proves that no bytes make the reader step outside its input or reserve out of proportion, and
- * that whatever it accepts is written and read back as the same value.
+ * that whatever it accepts, string or list, is written and read back as the same value.
  *
  * With libFuzzer (SHERD_FUZZ, clang) this is a target; without it main plays mutations of good payloads:
  *
@@ -8,6 +8,7 @@
 #include "core/crc.h"
 #include "core/prng.h"
 #include "shards/dump.h"
+#include "shards/list.h"
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct fuzz {
     struct heap *heap;
+    struct store store;
+    struct quicklist_rule list_rule;
     struct buf scratch, out, again;
 };
 
@@ -26,28 +29,61 @@ static struct fuzz *fuzz_get(void) {
     if (fuzz.heap) return &fuzz;
     fuzz.heap = heap_new();
     ASSERT(fuzz.heap);
-    buf_init(&fuzz.scratch, fuzz.heap, MEM_DATA);
-    buf_init(&fuzz.out, fuzz.heap, MEM_DATA);
-    buf_init(&fuzz.again, fuzz.heap, MEM_DATA);
+    fuzz.store = (struct store){.heap = fuzz.heap, .slab = slab_new(fuzz.heap, MEM_DATA)};
+    fuzz.list_rule = quicklist_rule_of(-1);
+    buf_init(&fuzz.scratch, fuzz.heap, MEM_MESSAGE);
+    buf_init(&fuzz.out, fuzz.heap, MEM_MESSAGE);
+    buf_init(&fuzz.again, fuzz.heap, MEM_MESSAGE);
     return &fuzz;
 }
 
-static void write_and_read_back(struct fuzz *fuzz, struct slice value, bool compress) {
+static struct entry *read_entry(struct fuzz *fuzz, struct slice *rest, struct buf *scratch) {
+    return dump_read_entry(rest, &(struct dump_target){.store = &fuzz->store,
+                                                       .list_rule = &fuzz->list_rule,
+                                                       .scratch = scratch,
+                                                       .key = SLICE("key"),
+                                                       .allow_int = true});
+}
+
+static void assert_same_value(const struct entry *a, const struct entry *b) {
+    ASSERT(a->type == b->type);
+    if (a->type == TYPE_STRING) {
+        char text[2][ENTRY_SCRATCH];
+        ASSERT(slice_equal(entry_string(a, text[0]), entry_string(b, text[1])));
+        return;
+    }
+    struct quicklist_iter at_a = list_seek(a, 0), at_b = list_seek(b, 0);
+    struct packed_value value_a, value_b;
+    ASSERT(list_len(a) == list_len(b) && list_len(a) > 0);
+    while (list_step(&at_a, LIST_HEAD, &value_a)) {
+        char text[2][PACKED_SCRATCH];
+        bool more = list_step(&at_b, LIST_HEAD, &value_b);
+        ASSERT(more && slice_equal(packed_text(&value_a, text[0]), packed_text(&value_b, text[1])));
+    }
+}
+
+static void write_and_read_back(struct fuzz *fuzz, const struct entry *entry, bool compress) {
     fuzz->out.len = 0;
-    dump_write_string(&fuzz->out, value, compress);
-    struct slice rest = buf_slice(&fuzz->out), back;
-    bool fits = dump_read_string(&rest, &fuzz->again, &back);
-    ASSERT(fits && slice_equal(value, back) && rest.len == 0);
+    dump_write_body(&fuzz->out, entry, compress);
+    struct slice rest = buf_slice(&fuzz->out);
+    struct entry *back = read_entry(fuzz, &rest, &fuzz->again);
+    ASSERT(back && rest.len == 0);
+    assert_same_value(entry, back);
+    entry_delete(&fuzz->store, back);
 }
 
 static void read_body(struct fuzz *fuzz, struct slice bytes) {
-    struct slice rest = bytes, value;
-    bool fits = dump_read_body(&rest, &fuzz->scratch, &value);
-    ASSERT(fuzz->scratch.cap <= 128 * bytes.len + 4096); /* LZF unpacks to 88 times its size at most; bufs double */
-    if (!fits) return;
+    struct slice rest = bytes;
+    int64_t before = heap_used(fuzz->heap, MEM_DATA);
+    struct entry *entry = read_entry(fuzz, &rest, &fuzz->scratch);
+    /* LZF unpacks to 88 times its size at most; bufs double, and so do nodes, which are a KiB at least. */
+    ASSERT(fuzz->scratch.cap <= 128 * bytes.len + 4096);
+    ASSERT(heap_used(fuzz->heap, MEM_DATA) - before <= 256 * (int64_t)bytes.len + 65536);
+    if (!entry) return;
     ASSERT(rest.len < bytes.len && rest.ptr + rest.len == bytes.ptr + bytes.len);
-    write_and_read_back(fuzz, value, false);
-    write_and_read_back(fuzz, value, true);
+    write_and_read_back(fuzz, entry, false);
+    write_and_read_back(fuzz, entry, true);
+    entry_delete(&fuzz->store, entry);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -64,10 +100,46 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 #ifndef SHERD_LIBFUZZER
 
-#define INPUT_MAX 4096
+#define INPUT_MAX 8192
+
+/* A list in one of the forms of RDB, of a few short elements. */
+static size_t good_list(struct prng *prng, struct fuzz *fuzz, char *out) {
+    static const struct slice old_forms[] = {
+        SLICE_INIT("\x01\x03\x01\x61\xc0\x85\x00"),
+        SLICE_INIT("\x0a\x19\x19\x00\x00\x00\x16\x00\x00\x00\x05\x00\x00\x01\x61\x03\xf1\x02\xfe\x80\x03\xc0\x00\x80"
+                   "\x04\xf3\xff"),
+        SLICE_INIT("\x0e\x02\x11\x11\x00\x00\x00\x0a\x00\x00\x00\x01\x00\x00\xd0\x00\x00\x00\x80\xff"
+                   "\x15\x15\x00\x00\x00\x0a\x00\x00\x00\x01\x00\x00\xe0\x00\x00\x00\x00\x00\x00\x00\x40\xff"),
+        SLICE_INIT("\x12\x02\x02\x0c\x0c\x00\x00\x00\x02\x00\x81\x61\x02\x05\x01\xff\x01\x05plain"),
+    };
+    uint64_t which = prng_below(prng, 2 * ARRAY_LEN(old_forms));
+    if (which < ARRAY_LEN(old_forms)) {
+        memcpy(out, old_forms[which].ptr, old_forms[which].len);
+        return old_forms[which].len;
+    }
+    struct quicklist_rule rule = {128, UINT32_MAX};
+    struct quicklist *list = quicklist_new(&fuzz->store);
+    for (uint64_t left = 1 + prng_below(prng, 40); left > 0; left--) {
+        char text[80];
+        size_t len = prng_below(prng, prng_below(prng, 4) ? 5 : sizeof text);
+        memset(text, 'x', len);
+        if (prng_below(prng, 2)) {
+            len = (size_t)snprintf(text, sizeof text, "%lld", (long long)prng_next(prng) >> prng_below(prng, 64));
+        }
+        struct packed_value value = packed_value_of(slice_of(text, len));
+        quicklist_push(&fuzz->store, list, &rule, LIST_TAIL, &value);
+    }
+    struct entry *entry = list_new_entry(&fuzz->store, SLICE("key"), list, 0);
+    fuzz->out.len = 0;
+    dump_write_body(&fuzz->out, entry, prng_below(prng, 2));
+    entry_delete(&fuzz->store, entry);
+    ASSERT(fuzz->out.len <= INPUT_MAX);
+    memcpy(out, fuzz->out.data, fuzz->out.len);
+    return fuzz->out.len;
+}
 
 /* A string between one repeated byte and noise, or a number, in one of the forms of RDB. */
-static size_t good_body(struct prng *prng, struct fuzz *fuzz, char *out) {
+static size_t good_string(struct prng *prng, struct fuzz *fuzz, char *out) {
     char text[INPUT_MAX / 4];
     size_t len = prng_below(prng, prng_below(prng, 4) ? 64 : sizeof text);
     uint64_t alphabet = 1ull << prng_below(prng, 9);
@@ -100,7 +172,8 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
 
 static void play_round(struct prng *prng) {
     char bytes[INPUT_MAX];
-    size_t len = mutate(prng, bytes, good_body(prng, fuzz_get(), bytes));
+    size_t good = prng_below(prng, 2) ? good_list(prng, fuzz_get(), bytes) : good_string(prng, fuzz_get(), bytes);
+    size_t len = mutate(prng, bytes, good);
     bool with_footer = prng_below(prng, 2);
     size_t size = len + (with_footer ? DUMP_FOOTER : 0);
     uint8_t *exact = malloc(size); /* a block of its size, for AddressSanitizer */

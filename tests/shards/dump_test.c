@@ -28,9 +28,23 @@ static void write_payload(struct buf *out, struct slice value) {
     entry_delete(&store, entry);
 }
 
+static struct entry *last; /* that was read */
+
+/* The string that a body is, which lives until the next call; false when it is none. */
+static bool read_body(struct slice *body, struct buf *scratch, struct slice *value) {
+    static char text[ENTRY_SCRATCH];
+    struct entry *entry = dump_read_entry(
+        body, &(struct dump_target){.store = &store, .scratch = scratch, .key = SLICE("key"), .allow_int = true});
+    if (last) entry_delete(&store, last);
+    last = entry;
+    if (!entry) return false;
+    *value = entry_string(entry, text);
+    return true;
+}
+
 /* Footer and body as RESTORE reads them. */
 static bool restores(struct slice payload, struct buf *scratch, struct slice *value) {
-    return dump_footer_fits(payload) && dump_read_body(&payload, scratch, value);
+    return dump_footer_fits(payload) && read_body(&payload, scratch, value);
 }
 
 static void assert_value(struct slice value, struct slice expected) {
@@ -114,7 +128,7 @@ static void assert_round_trip(struct slice value) {
     dump_write_body(&out, entry, false);
     entry_delete(&store, entry);
     struct slice body = buf_slice(&out);
-    assert_true(dump_read_body(&body, &scratch, &back));
+    assert_true(read_body(&body, &scratch, &back));
     assert_value(back, value);
     assert_int_equal(body.len, 0);
     buf_deinit(&out);
@@ -284,8 +298,7 @@ static void survives_every_changed_byte(void **state) {
                 bad[at] = (char)((unsigned char)bad[at] ^ change);
                 assert_false(try_payload(bad, len));
                 seal(bad, len, DUMP_VERSION);
-                bool fits = try_payload(bad, len);
-                if (at == 0) assert_false(fits); /* no type but strings */
+                if (at > 0) (void)try_payload(bad, len); /* other types are in dump_list_test.c */
             }
         }
     }
@@ -319,7 +332,7 @@ static void refuses_promises(void **state) {
         memcpy(bytes, bodies[i].ptr, bodies[i].len);
         seal(bytes, bodies[i].len + DUMP_FOOTER, DUMP_VERSION);
         int64_t before = heap_used(heap, MEM_DATA);
-        struct slice payload = slice_of(bytes, bodies[i].len + DUMP_FOOTER), value;
+        struct slice payload = slice_of(bytes, bodies[i].len + DUMP_FOOTER), value = SLICE("");
         struct buf scratch;
         buf_init(&scratch, heap, MEM_DATA);
         assert_false(restores(payload, &scratch, &value));
@@ -338,6 +351,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
+    if (last) entry_delete(&store, last);
     slab_delete(slab);
     heap_delete(heap);
     return 0;

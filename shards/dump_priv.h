@@ -1,0 +1,42 @@
+/* What the files of dump share: dump.c (strings, lengths, footer, which type is read and written where) and one file
+ * per type of collection. */
+#pragma once
+#include "shards/dump.h"
+
+enum rdb_type {
+    RDB_STRING = 0,
+    RDB_LIST = 1,              /* length, strings */
+    RDB_LIST_ZIPLIST = 10,     /* one string that is a ziplist */
+    RDB_LIST_QUICKLIST = 14,   /* length, ziplists */
+    RDB_LIST_QUICKLIST_2 = 18, /* length, container and string: a listpack, or an element */
+};
+
+#define DUMP_STRING_MAX (512u * 1024 * 1024) /* as proto-max-bulk-len */
+
+/* --- writing --- */
+void dump_put_byte(struct buf *out, unsigned byte);
+void dump_write_list(struct buf *out, const struct entry *entry, bool compress); /* with its type byte */
+/* A run as the string that is a listpack. */
+void dump_write_listpack(struct buf *out, const struct packed *run, bool compress);
+
+/* --- reading --- */
+bool dump_take(struct slice *rest, uint64_t len, struct slice *bytes); /* the next len bytes */
+bool dump_take_byte(struct slice *rest, unsigned *byte);
+/* The object behind a type byte; NULL when it is none. */
+typedef struct entry *(*dump_reader)(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_list(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_list_ziplist(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_list_quicklist(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_list_quicklist_2(struct slice *rest, const struct dump_target *target);
+
+/* Is this string a listpack? Then *run is what is in it. */
+bool dump_open_listpack(struct slice bytes, struct packed *run);
+
+/* A walk over a ziplist: open checks frame and size, next reads one element and says whether there was one. When next
+ * ends, `sound` says whether that was the end. Values point into the ziplist. */
+struct ziplist_walk {
+    struct slice rest;
+    bool sound;
+};
+bool dump_open_ziplist(struct slice bytes, struct ziplist_walk *walk);
+bool dump_next_in_ziplist(struct ziplist_walk *walk, struct packed_value *value);
