@@ -9,6 +9,7 @@
 #include "net/cmd_server_priv.h"
 #include "net/runtime.h"
 #include "shards/gather.h"
+#include "shards/list.h"
 #include "shards/shard.h"
 #include <math.h>
 #include <stdio.h>
@@ -29,8 +30,12 @@ void cmd_internal_sleep(struct exec *x) {
         reply_ok(x);
 }
 
-/* Bytes that Redis would write for the value, without compression. */
+/* Bytes that Redis would write for the value, without compression; for a list they are about that. */
 static size_t serialized_length(const struct entry *entry) {
+    if (entry->type == TYPE_LIST) {
+        struct list_shape shape = list_shape_of(entry);
+        return shape.bytes + 1 + 10 * shape.nodes; /* a listpack, its length and kind */
+    }
     if (entry->type != TYPE_STRING) return entry_bytes(entry);
     if (entry->encoding == ENC_INT) {
         int64_t value = entry_int(entry);
@@ -42,6 +47,14 @@ static size_t serialized_length(const struct entry *entry) {
     return len + (len < 64 ? 1 : len < 16384 ? 2 : 5);
 }
 
+/* What Redis adds for lists. Nothing is compressed here. */
+static void describe_list(struct exec *x, const struct entry *entry, char *text, size_t room) {
+    struct list_shape shape = list_shape_of(entry);
+    snprintf(text, room, " ql_nodes:%llu ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:0 ql_uncompressed_size:%llu",
+             (unsigned long long)shape.nodes, (double)list_len(entry) / (double)shape.nodes,
+             x->shard->config->list_max_listpack_size, (unsigned long long)(shape.bytes + 7 * shape.nodes));
+}
+
 /* sherd.debug-object key */
 void cmd_internal_debug_object(struct exec *x) {
     struct key_ref ref;
@@ -50,10 +63,11 @@ void cmd_internal_debug_object(struct exec *x) {
         reply_error(x, "ERR no such key");
         return;
     }
-    char text[256];
+    char text[512], more[256] = "";
     uint32_t idle = (x->shared->access - entry->access) & 0xFFFFFF;
-    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u",
-             (const void *)entry, entry_encoding_name(entry), serialized_length(entry), entry->access, idle);
+    if (entry->type == TYPE_LIST) describe_list(x, entry, more, sizeof more);
+    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u%s",
+             (const void *)entry, entry_encoding_name(entry), serialized_length(entry), entry->access, idle, more);
     reply_simple(x, text);
 }
 

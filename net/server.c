@@ -24,13 +24,12 @@
 #define MAILBOX_SLOTS 128
 
 static const struct command *const *command_tables(void) {
-    static const struct command *const tables[] = {string_commands,      string_edit_commands,
-                                                   string_many_commands, generic_commands,
-                                                   expire_commands,      rename_commands,
-                                                   scan_commands,        dump_commands,
-                                                   database_commands,    command_commands, transaction_commands, part_commands,
-                                                   conn_commands,        server_commands,
-                                                   info_commands,        NULL};
+    static const struct command *const tables[] = {string_commands,      string_edit_commands, string_many_commands,
+                                                   generic_commands,     expire_commands,      rename_commands,
+                                                   scan_commands,        dump_commands,        database_commands,
+                                                   command_commands,     list_commands,        list_move_commands,
+                                                   transaction_commands, part_commands,        conn_commands,
+                                                   server_commands,      info_commands,        NULL};
     return tables;
 }
 

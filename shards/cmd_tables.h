@@ -5,6 +5,8 @@
 extern const struct command string_commands[];      /* cmd_string.c: whole values */
 extern const struct command string_edit_commands[]; /* cmd_string_edit.c: parts and numbers */
 extern const struct command string_many_commands[]; /* cmd_string_many.c: several keys */
+extern const struct command list_commands[];        /* cmd_list.c: one list */
+extern const struct command list_move_commands[];   /* cmd_list_move.c: from list to list, LMPOP */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */

@@ -1,6 +1,6 @@
-/* All command tables together: that they form a registry (which checks each row's consistency), that every syntax string
- * can be read, and that COMMAND INFO and DOCS of every row are well-formed replies in both protocols. New tables are
- * added to the list here and to the server's. */
+/* All command tables together: that they form a registry (which checks each row's consistency), that every syntax
+ * string can be read, and that COMMAND INFO and DOCS of every row are well-formed replies in both protocols. New tables
+ * are added to the list here and to the server's. */
 #include "core/resp_write.h"
 #include "net/cmd_tables.h"
 #include "shards/cmd_tables.h"
@@ -13,13 +13,12 @@
 
 #include <cmocka.h>
 
-static const struct command *const tables[] = {string_commands,      string_edit_commands,
-                                               string_many_commands, generic_commands,
-                                               expire_commands,      rename_commands,
-                                               scan_commands,        dump_commands,
-                                               database_commands,    command_commands, transaction_commands, part_commands,
-                                               conn_commands,        server_commands,
-                                               info_commands,        NULL};
+static const struct command *const tables[] = {string_commands,      string_edit_commands, string_many_commands,
+                                               generic_commands,     expire_commands,      rename_commands,
+                                               scan_commands,        dump_commands,        database_commands,
+                                               command_commands,     list_commands,        list_move_commands,
+                                               transaction_commands, part_commands,        conn_commands,
+                                               server_commands,      info_commands,        NULL};
 
 static struct heap *heap;
 static struct command_registry *registry;

@@ -16,6 +16,9 @@ ARITIES = [
     b"COPY k", b"MOVE k", b"SWAPDB 1", b"RANDOMKEY k", b"DBSIZE k", b"KEYS", b"SCAN", b"OBJECT", b"DUMP", b"DUMP k k", b"RESTORE k 0",
     b"ECHO", b"ECHO a b", b"PING a b", b"SELECT", b"SELECT 0 1", b"CLIENT", b"CLIENT SETNAME", b"CLIENT GETNAME x", b"CLIENT ID x",
     b"CLIENT REPLY", b"CLIENT NO-EVICT", b"CONFIG", b"CONFIG GET", b"CONFIG SET", b"CONFIG SET a", b"COMMAND GETKEYS", b"COMMAND COUNT x",
+    b"LPUSH k", b"RPUSH k", b"LPUSHX k", b"RPUSHX k", b"LPOP", b"RPOP", b"LPOP k 1 2", b"LLEN", b"LLEN k k", b"LRANGE k 0", b"LRANGE k 0 1 2",
+    b"LINDEX k", b"LINDEX k 0 0", b"LSET k 0", b"LSET k 0 a b", b"LINSERT k BEFORE a", b"LINSERT k BEFORE a b c", b"LREM k 0", b"LREM k 0 a b",
+    b"LTRIM k 0", b"LTRIM k 0 1 2", b"LPOS k", b"LMOVE a b LEFT", b"LMOVE a b LEFT LEFT LEFT", b"RPOPLPUSH a", b"RPOPLPUSH a b c", b"LMPOP 1 k",
     b"TIME x", b"MEMORY", b"MEMORY USAGE", b"SLOWLOG", b"SLOWLOG LEN x", b"SLOWLOG RESET x", b"LATENCY", b"RESET x", b"AUTH",
 ]
 UNKNOWN = [b"FOO", b"foo bar", b"GETT k", b"foo  a b c", b"nosuch " + b"x" * 200, b"a" * 200, b"foo " + b" ".join(b"arg%d" % i for i in range(40)),
@@ -24,8 +27,10 @@ SUBCOMMANDS = [b"CLIENT FOO", b"CLIENT foo a b", b"CONFIG FOO", b"CONFIG RESETST
                b"LATENCY FOO", b"client getname2", b"COMMAND \xff"]
 GETKEYS = [b"GET k", b"SET k v", b"SET k v EX 10", b"MGET a b c", b"MSET a 1 b 2", b"DEL a b", b"RENAME a b", b"COPY a b DB 1", b"OBJECT ENCODING k",
            b"EXPIRE k 10", b"LCS a b", b"INCR k", b"RESTORE k 0 x", b"DUMP k", b"MSETNX a 1", b"GETEX k", b"TOUCH a b",
-           b"PING", b"TIME", b"DBSIZE", b"nosuch k", b"GET", b"MSET", b"SET k", b"ECHO x", b"MOVE k 1", b"MEMORY USAGE k", b"EXISTS a a"]
-INFO = [b"get", b"SET", b"mset", b"del", b"expire", b"rename", b"scan", b"ping", b"select", b"nosuch", b"getrange", b"flushall", b"time", b"incrbyfloat"]
+           b"LPUSH k a b", b"LPOP k", b"LMOVE a b LEFT RIGHT", b"RPOPLPUSH a b", b"LMPOP 2 a b LEFT", b"LMPOP 1 a RIGHT COUNT 2", b"LMPOP 0 a LEFT",
+           b"LMPOP x a LEFT", b"LMPOP 5 a LEFT", b"LPOS k a RANK 1", b"PING", b"TIME", b"DBSIZE", b"nosuch k", b"GET", b"MSET", b"SET k", b"ECHO x", b"MOVE k 1", b"MEMORY USAGE k", b"EXISTS a a"]
+INFO = [b"get", b"SET", b"mset", b"del", b"expire", b"rename", b"scan", b"ping", b"select", b"nosuch", b"getrange", b"flushall", b"time", b"incrbyfloat",
+        b"lpush", b"lpop", b"lrange", b"lmove", b"lmpop", b"linsert", b"rpoplpush", b"lpos"]
 SHARED_OPTIONS = [b"save", b"appendonly", b"databases", b"timeout", b"maxclients", b"tcp-keepalive", b"maxmemory-policy", b"proto-max-bulk-len",
                   b"appendfsync", b"requirepass", b"nosuchoption", b"APPENDONLY", b"appendonl?", b"no*such", b"notify-keyspace-events"]
 

@@ -185,11 +185,62 @@ def _footer(body, version=10):
     return body + struct.pack("<Q", same.crc64(body))
 
 
+def _string(value):
+    return _length(len(value)) + value
+
+
+def _listpack(*encoded):
+    run = b"".join(encoded)
+    return struct.pack("<IH", len(run) + 7, len(encoded)) + run + b"\xff"
+
+
+def _ziplist(*encoded):
+    """Elements without the size of the one before, which is put in front here."""
+    body, before = b"", 0
+    for element in encoded:
+        element = (bytes([before]) if before < 254 else b"\xfe" + struct.pack("<I", before)) + element
+        body, before = body + element, len(element)
+    return struct.pack("<IIH", len(body) + 11, len(body) + 10 - before, len(encoded)) + body + b"\xff"
+
+
+LISTPACK = [b"\x81a\x02", b"\x80\x01", b"\x05\x01", b"\xdf\xff\x02", b"\xf1\x00\x80\x03", b"\xf2\x00\x00\x80\x04", b"\xf3\x00\x00\x00\x80\x05",
+            b"\xf4" + struct.pack("<q", -(2**63)) + b"\x09", b"\xe0\x50" + b"x" * 80 + b"\x52", b"\xf0\x00\x20\x00\x00" + b"y" * 8192 + b"\x40\x85"]
+ZIPLIST = [b"\x01a", b"\x00", b"\xf1", b"\xfd", b"\xfe\x80", b"\xc0\x00\x80", b"\xf0\x00\x00\x80", b"\xd0\x00\x00\x00\x80",
+           b"\xe0" + struct.pack("<q", 2**62), b"\x40\x50" + b"z" * 80, b"\x41\x90" + b"w" * 400, b"\x80\x00\x00\x46\x50" + b"v" * 18000]
+
+
+def _lists():
+    """Every form of a list that Redis has written: 1, 10, 14 and 18."""
+    return [
+        b"\x01\x03" + b"\x01a" + b"\xc0\x85" + b"\x00",
+        b"\x0a" + _string(_ziplist(*ZIPLIST[:9])),
+        b"\x0a" + _string(_ziplist(*ZIPLIST)),
+        b"\x0e\x01" + _string(_ziplist(*ZIPLIST[:3])),
+        b"\x0e\x03" + _string(_ziplist(*ZIPLIST[5:])) + _string(_ziplist(ZIPLIST[0])) + _string(_ziplist(*ZIPLIST[:2])),
+        b"\x12\x01\x02" + _string(_listpack(*LISTPACK[:8])),
+        b"\x12\x01\x02" + _string(_listpack(*LISTPACK)),
+        b"\x12\x02\x02" + _string(_listpack(LISTPACK[0])) + b"\x02" + _string(_listpack(*LISTPACK[1:4])),
+        b"\x12\x03\x01" + _string(b"plain") + b"\x02" + _string(_listpack(LISTPACK[8])) + b"\x01" + _string(b"p" * 9000),
+    ]
+
+
+def _broken_lists():
+    """Only what Redis refuses without looking into a listpack, as it looks there only when told to."""
+    good = _listpack(*LISTPACK[:3])
+    return [
+        b"\x01\x00", b"\x01\x02\x01a", b"\x01\x81" + b"\xff" * 8 + b"\x01a", b"\x0a\x00", b"\x0a" + _string(_ziplist()[:-1]), b"\x0e\x00",
+        b"\x12\x00", b"\x12\x01", b"\x12\x01\x03" + _string(good), b"\x12\x01\x00" + _string(good), b"\x12\x01\x02" + _string(good[:-1]),
+        b"\x12\x01\x02" + _string(good[:-1] + b"\x00"), b"\x12\x01\x02" + _string(good + b"\xff"), b"\x12\x01\x02\x00", b"\x12\x02\x02" + _string(good),
+        b"\x12\x01\x02" + _string(_listpack()), b"\x0a" + _string(_ziplist()),
+    ]
+
+
 def _bodies():
     plain = [b"", b"x", b"hello", b"12345", b"-1", b"a" * 44, b"a" * 45, b"b" * 63, b"b" * 64, b"3.5", bytes(range(256)), b"9" * 19, b"c" * 2000]
     out = [b"\x00" + _length(len(value)) + value for value in plain]
     out += [b"\x00\xc0\x05", b"\x00\xc0\xff", b"\x00\xc1" + struct.pack("<h", -300), b"\x00\xc2" + struct.pack("<i", 2**31 - 1)]
     out += [b"\x00\xc3" + _length(5) + _length(100) + b"\x00a\xe0\x5a\x00"]  # LZF: 'a', then 99 more of it
+    out += _lists()
     out += [b"\x00\x80" + struct.pack(">I", 5) + b"hello", b"\x00\x81" + struct.pack(">Q", 5) + b"hello"]  # long-winded lengths
     return out
 
@@ -200,7 +251,7 @@ def _broken():
            good + b"\x00", bytes(10)]
     bodies = [b"", b"\x00", b"\x00\x05hell", b"\x00\x3fhello", b"\x00\xc0", b"\x00\xc1\x01", b"\x00\xc4\x01", b"\x00\xc3\x05\x40\x64\x00a",
               b"\x00\xc3\x03\x0a\xff\xff\xff", b"\x00\xc3\x05\x05\x00a\xe0\x5a\x00", b"\x00\x80\x00\x10\x00\x00abc", b"\xfe\x05hello", b"\x08\x05hello"]
-    out += [_footer(body) for body in bodies]
+    out += [_footer(body) for body in bodies + _broken_lists()]
     out.append(_footer(b"\x00\x05hello", 65535))
     return out
 
