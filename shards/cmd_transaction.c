@@ -98,7 +98,7 @@ const struct command transaction_commands[] = {
      .doc = "Starts a transaction: commands are kept until EXEC."},
     {.name = "exec",
      .arity = 1,
-     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SKIP_SLOWLOG | CMD_IN_MULTI,
+     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_SKIP_SLOWLOG | CMD_IN_MULTI | CMD_ROUTED,
      TRANSACTION,
      .where = ON_CONN,
      .route = multi_route_exec,

@@ -145,6 +145,10 @@ static bool is_barrier(const struct command *row) {
     return !(row->where == ON_CONN && row->flags & CMD_NO_WAIT);
 }
 
+static bool is_gather(const struct command *row) {
+    return row->flags & CMD_SLICED || (row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM));
+}
+
 /* --- a row that contradicts itself is our bug: say which one and stop --- */
 
 static void insist(bool holds, const struct command *row, const char *what) {
@@ -244,6 +248,8 @@ static void number_rows(struct command_registry *registry, const struct command 
             .number = registry->count++,
             .acl = acl_with_implied(row),
             .barrier = is_barrier(row),
+            .repeats = !parent && !row->subs,
+            .gathers = is_gather(row),
         };
         if (row->subs) number_rows(registry, row->subs, slot);
     }

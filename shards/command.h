@@ -40,8 +40,9 @@ enum command_flag {
     /* sherd's own, not shown */
     CMD_INTERNAL = 1 << 24, /* sent by gathers only; clients get "unknown command" */
     CMD_SLICED = 1 << 25,   /* runs over several turns (exec_continue), alone in its message */
-    CMD_IN_MULTI = 1 << 27, /* is not kept for EXEC but runs at once inside MULTI, with the batch before it done */
     CMD_NO_WAIT = 1 << 26,  /* ON_CONN, but no barrier: may run before earlier commands took effect (PING, ECHO) */
+    CMD_IN_MULTI = 1 << 27, /* is not kept for EXEC but runs at once inside MULTI, with the batch before it done */
+    CMD_ROUTED = 1 << 28,   /* has a .route */
 };
 
 enum acl_category {
@@ -153,6 +154,8 @@ struct command_slot {
     uint32_t number;
     uint32_t acl; /* with what follows from flags */
     bool barrier; /* waits for earlier commands of its connection and holds back later ones */
+    bool repeats; /* argv[0] alone names it: no subcommands */
+    bool gathers; /* needs a gather even where there is only one shard */
 };
 
 /* tables: NULL-ended list of row arrays, each ended by a row without name. Stops on a bad table (our bug). */

@@ -152,7 +152,7 @@ static COLD void reject_exec(struct shard *shard, const struct queued *q, struct
 }
 
 static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
-    if (q->slot && q->slot->row->route) {
+    if (q->slot && q->slot->row->flags & CMD_ROUTED) {
         reject_exec(shard, q, x);
     } else {
         reply_reject(shard, q, x);
@@ -352,7 +352,7 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
 HOT_INLINE enum client_wait hindrance(const struct client *client, const struct queued *q) {
     if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
-    if (UNLIKELY(q->barrier && !reply_queue_empty(&client->replies))) return WAIT_REPLIES;
+    if (UNLIKELY(q->barrier) && !reply_queue_empty(&client->replies)) return WAIT_REPLIES;
     return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
 }
 

@@ -75,38 +75,38 @@ static void route_over_shards(const struct shard *shard, struct queued *q) {
     }
 }
 
-/* One shard: everything is local, but what runs in slices or joins parts goes the gather's way. */
-static void route_single_shard(struct queued *q) {
-    const struct command *row = q->slot->row;
-    bool gathers = row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM);
-    q->fate = row->flags & CMD_SLICED || gathers ? FATE_ALL : FATE_LOCAL;
-}
-
 /* Pipelines repeat themselves: the same name as the command before, and not one of a family of subcommands. */
 HOT_INLINE bool is_same_command(const struct queued *q, const struct queued *before) {
-    return before && before->slot && !before->slot->parent && !before->slot->row->subs &&
-           slice_equal(q->argv[0], before->argv[0]);
+    return before && before->slot && before->slot->repeats && slice_equal(q->argv[0], before->argv[0]);
+}
+
+/* Inside MULTI it is kept, unless it is one of those that say something about the transaction itself. */
+static COLD void keep_for_exec(struct queued *q) {
+    const struct command *row = q->slot->row;
+    if (row->flags & CMD_IN_MULTI) return;
+    if (row->flags & CMD_NO_MULTI) {
+        reject(q, REJECT_NO_MULTI);
+    } else {
+        q->fate_in_exec = q->fate;
+        q->fate = FATE_QUEUE;
+    }
+    q->barrier = q->leaves = false;
 }
 
 /* What a command that is known and allowed becomes. */
 HOT_INLINE void find_fate(struct shard *shard, const struct client *client, struct queued *q) {
-    const struct command *row = q->slot->row;
-    if (shard->count == 1)
-        route_single_shard(q);
-    else
+    const struct command_slot *slot = q->slot;
+    q->barrier = slot->barrier;
+    if (shard->count == 1) {
+        /* Everything is local, but what runs in slices or joins parts goes the gather's way. */
+        q->fate = UNLIKELY(slot->gathers) ? FATE_ALL : FATE_LOCAL;
+    } else {
         route_over_shards(shard, q);
-    if (UNLIKELY(row->flags & CMD_SLICED)) q->fate = FATE_ALL;
-    if (UNLIKELY(row->route != NULL)) {
-        row->route(shard, client, q);
-        return;
+        if (UNLIKELY(slot->row->flags & CMD_SLICED)) q->fate = FATE_ALL;
+        q->leaves = q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
     }
-    q->barrier = q->slot->barrier;
-    q->leaves = q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
-    if (UNLIKELY(multi_is_open(client)) && !(row->flags & CMD_IN_MULTI)) {
-        q->fate_in_exec = q->fate;
-        q->fate = FATE_QUEUE;
-        q->barrier = q->leaves = false;
-    }
+    if (UNLIKELY(slot->row->flags & CMD_ROUTED)) slot->row->route(shard, client, q);
+    if (UNLIKELY(multi_is_open(client))) keep_for_exec(q);
 }
 
 void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
@@ -137,10 +137,6 @@ void route_command(struct shard *shard, const struct client *client, struct queu
     if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
         q->hash_at = (uint32_t)row->keys[0].first;
         q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
-    }
-    if (UNLIKELY(row->flags & CMD_NO_MULTI) && multi_is_open(client)) {
-        reject(q, REJECT_NO_MULTI);
-        return;
     }
     find_fate(shard, client, q);
     if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
