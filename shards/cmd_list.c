@@ -64,7 +64,7 @@ static void cmd_rpushx(struct exec *x) {
     push(x, LIST_TAIL, true);
 }
 
-static void pop_one(struct exec *x, struct key_ref *ref, enum list_end end) {
+void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end) {
     struct packed_value value;
     list_peek(ref->entry, end, &value);
     reply_packed(x, &value);
@@ -88,7 +88,7 @@ static void pop(struct exec *x, enum list_end end) {
         else
             reply_null(x);
     } else if (!counted) {
-        pop_one(x, &ref, end);
+        list_pop_one(x, &ref, end);
     } else if (count == 0) {
         reply_array(x, 0);
     } else {

@@ -1,7 +1,7 @@
 /* Lists: taking elements from where there are some. LMOVE and RPOPLPUSH take one from a list and put it into another;
  * LMPOP takes some from the first of several lists that is not empty.
  *
- * try_move and try_pop do that once and say whether there was anything: a command that waits until there is would call
+ * list_try_move and list_try_pop do that once and say whether there was anything: a command that waits until there is would call
  * the same.
  *
  * When the lists live on different shards home goes step by step, with all keys locked (shards/gather.h). LMOVE:
@@ -22,13 +22,7 @@
 
 /* --- one element from list to list --- */
 
-struct move {
-    enum list_end from, to;
-};
-
-/* Moves an element between the lists at argv[1] and argv[2], which may be one. False, and no reply, when there is no
- * source. */
-static bool try_move(struct exec *x, struct move move) {
+bool list_try_move(struct exec *x, struct list_move move) {
     struct key_ref source, target;
     struct packed_value value;
     char scratch[PACKED_SCRATCH];
@@ -50,16 +44,16 @@ static bool try_move(struct exec *x, struct move move) {
 }
 
 static void cmd_lmove(struct exec *x) {
-    struct move move;
+    struct list_move move;
     if (!list_arg_end(x, 3, &move.from) || !list_arg_end(x, 4, &move.to)) return;
-    if (!try_move(x, move)) reply_null(x);
+    if (!list_try_move(x, move)) reply_null(x);
 }
 
 static void cmd_rpoplpush(struct exec *x) {
-    if (!try_move(x, (struct move){LIST_TAIL, LIST_HEAD})) reply_null(x);
+    if (!list_try_move(x, (struct list_move){LIST_TAIL, LIST_HEAD})) reply_null(x);
 }
 
-static void move_across(struct gather *g, struct move move) {
+void list_move_across(struct gather *g, struct list_move move) {
     bool from_head = move.from == LIST_HEAD;
     struct slice args[2] = {g->argv[1], from_head ? SLICE("0") : SLICE("-1")};
     struct slice reply = g->step > 0 ? gather_reply(g, 0) : SLICE("");
@@ -75,40 +69,32 @@ static void move_across(struct gather *g, struct move move) {
         if (failed) break;
         gather_send(g, gather_owner(g, 1), from_head ? "lpop" : "rpop", args, 1);
         return;
-    default: ASSERT(reply.ptr[0] == '$'); /* the keys are locked: it was there in step 0 */
+    default: break; /* the keys are locked: it is what step 0 saw, unless the source's time is over since */
     }
     g->failed = failed;
     buf_append_slice(gather_out(g), reply);
 }
 
-static bool parse_end(struct slice word, enum list_end *end) {
+bool list_parse_end(struct slice word, enum list_end *end) {
     *end = slice_is(word, "left") ? LIST_HEAD : LIST_TAIL;
     return *end == LIST_HEAD || slice_is(word, "right");
 }
 
 static void lmove_gather(struct gather *g) {
-    struct move move;
-    if (parse_end(g->argv[3], &move.from) && parse_end(g->argv[4], &move.to))
-        move_across(g, move);
+    struct list_move move;
+    if (list_parse_end(g->argv[3], &move.from) && list_parse_end(g->argv[4], &move.to))
+        list_move_across(g, move);
     else
         gather_error(g, "ERR syntax error");
 }
 
 static void rpoplpush_gather(struct gather *g) {
-    move_across(g, (struct move){LIST_TAIL, LIST_HEAD});
+    list_move_across(g, (struct list_move){LIST_TAIL, LIST_HEAD});
 }
 
 /* --- some elements from one of several lists --- */
 
-struct multi_pop {
-    uint32_t first, keys; /* argv[first .. first + keys) */
-    enum list_end end;
-    uint64_t count;
-};
-
-/* Takes from the first of the lists that is there and replies its key and what was taken. False, and no reply, when
- * none is. */
-static bool try_pop(struct exec *x, const struct multi_pop *pop) {
+bool list_try_pop(struct exec *x, const struct list_pop *pop) {
     struct key_ref ref;
     for (uint32_t at = pop->first; at < pop->first + pop->keys; at++) {
         if (!exec_open(x, at, TYPE_LIST, &ref)) return true;
@@ -121,8 +107,7 @@ static bool try_pop(struct exec *x, const struct multi_pop *pop) {
     return false;
 }
 
-/* numkeys key ... LEFT|RIGHT [COUNT count], from argv[at] on. False: the error was replied. */
-static bool parse_multi_pop(struct exec *x, uint32_t at, struct multi_pop *pop) {
+bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop) {
     int64_t keys, count = 1;
     if (!exec_int_range(x, at, 1, INT64_MAX, &keys, "ERR numkeys should be greater than 0")) return false;
     if (keys >= (int64_t)(x->argc - at - 1)) { /* no room for LEFT or RIGHT */
@@ -145,8 +130,8 @@ static bool parse_multi_pop(struct exec *x, uint32_t at, struct multi_pop *pop) 
 }
 
 static void cmd_lmpop(struct exec *x) {
-    struct multi_pop pop;
-    if (parse_multi_pop(x, 1, &pop) && !try_pop(x, &pop)) reply_null_array(x);
+    struct list_pop pop;
+    if (list_parse_pop(x, 1, &pop) && !list_try_pop(x, &pop)) reply_null_array(x);
 }
 
 #define KEYS_AT 2    /* LMPOP numkeys key ... */

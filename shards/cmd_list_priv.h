@@ -2,6 +2,7 @@
  * elements from where there are some. */
 #pragma once
 #include "shards/exec.h"
+#include "shards/gather.h"
 #include "shards/list.h"
 
 /* LEFT or RIGHT at argv[at]; false: a syntax error was replied. */
@@ -9,3 +10,26 @@ NODISCARD bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end);
 void reply_packed(struct exec *x, const struct packed_value *value); /* as a bulk string */
 /* Replies an array of up to count elements from one end, and takes them out. ref names a list. */
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
+/* Replies one element from that end and takes it out. ref names a list. */
+void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end);
+
+struct list_move {
+    enum list_end from, to;
+};
+/* Moves an element between the lists at argv[1] and argv[2], which may be one. False, and no reply, when there is no
+ * source. */
+bool list_try_move(struct exec *x, struct list_move move);
+/* The same over several shards, step by step (shards/gather.h); the reply is null when there is no source. */
+void list_move_across(struct gather *g, struct list_move move);
+bool list_parse_end(struct slice word, enum list_end *end);
+
+struct list_pop {
+    uint32_t first, keys; /* argv[first .. first + keys) */
+    enum list_end end;
+    uint64_t count;
+};
+/* numkeys key ... LEFT|RIGHT [COUNT count], from argv[at] on. False: the error was replied. */
+NODISCARD bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop);
+/* Takes from the first of the lists that is there and replies its key and what was taken. False, and no reply, when none
+ * is. */
+bool list_try_pop(struct exec *x, const struct list_pop *pop);
