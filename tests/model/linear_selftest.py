@@ -112,7 +112,8 @@ class Linear(unittest.TestCase):
     def judge(self, *rows):
         """rows: client, sent, received, command, reply."""
         twin = Twin("a", "b")
-        ops = [Op(client, sent, received, command if isinstance(command, list) else [command], reply) for client, sent, received, command, reply in rows]
+        ops = [Op(client, sent, received, command if isinstance(command, list) else [command], reply)
+               for client, sent, received, command, reply in rows]
         return explain(ops, twin.initial, twin.step) is None
 
     def test_textbook(self):
@@ -123,7 +124,8 @@ class Linear(unittest.TestCase):
         self.assertFalse(self.judge((1, 0, 9, ("INCR", "a"), 1), (2, 0, 9, ("INCR", "a"), 1)), "lost update")
         both = (1, 0, 9, ("MSET", "a", "1", "b", "1"), OK)
         self.assertFalse(self.judge(both, (2, 1, 8, ("MGET", "a", "b"), [b"1", NIL])), "torn")
-        self.assertTrue(self.judge(both, (2, 1, 8, [("MULTI",), ("GET", "b"), ("SET", "b", "2"), ("EXEC",)], [b"1", OK]), (3, 10, 11, ("GET", "b"), b"2")))
+        inside = [("MULTI",), ("GET", "b"), ("SET", "b", "2"), ("EXEC",)]
+        self.assertTrue(self.judge(both, (2, 1, 8, inside, [b"1", OK]), (3, 10, 11, ("GET", "b"), b"2")))
         self.assertFalse(self.judge((1, 0, 9, ("MSETNX", "a", "1", "b", "1"), 1), (2, 0, 9, ("MSETNX", "b", "2", "a", "2"), 1)), "two winners")
         writes = [(1, 0, 9, ("SET", "a", "1"), OK), (2, 0, 9, ("SET", "b", "1"), OK)]
         first, second = (3, 1, 8, ("MGET", "a", "b"), [b"1", NIL]), (4, 1, 8, ("MGET", "a", "b"), [NIL, b"1"])

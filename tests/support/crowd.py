@@ -27,8 +27,10 @@ import struct
 import time
 
 from support import resp
-from support.server import SLOW
+from support.server import LONG, SLOW
 
+SECONDS = 20 if LONG else 0.4 if SLOW == 1 else 1
+ROUND_TRIPS_MIN = 2000
 STALL_S = 30  # nobody hears anything for so long: something hangs
 
 
@@ -43,7 +45,7 @@ class Killed(Exception):
 def seed_of_run():
     """The seed of a random test, which prints it: SHERD_SEED repeats a run as far as threads allow."""
     seed = int(os.environ.get("SHERD_SEED") or os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
-    print("seed %d" % seed, flush=True)
+    print("seed %d" % seed, end=" ", flush=True)
     return seed
 
 
@@ -106,7 +108,8 @@ class Peer:
 
 
 class Crowd:
-    """Runs scripts until all have returned. `over` turns true after `seconds`, for scripts that go on until then."""
+    """Runs scripts until all have returned. `over`, for scripts that go on until then, turns true after `seconds`, but not
+    before so many round trips that something has been tested: a busy machine may stand still for the whole time."""
 
     def __init__(self, port, seconds=None, seed=0):
         self.port, self.seconds = port, seconds
@@ -117,7 +120,7 @@ class Crowd:
 
     @property
     def over(self):
-        return time.monotonic() >= self._end
+        return time.monotonic() >= self._end and self.round_trips >= ROUND_TRIPS_MIN
 
     def someone(self, *among):
         """A random peer that waits for a reply, or None."""
@@ -177,12 +180,12 @@ class Crowd:
         peer.in_flight, peer.replies = None, []
         if commands is None:
             return
+        self.round_trips += 1
         if lost:
             self._advance(peer, lambda: peer.script.throw(Killed(replies)))
             return
         if len(replies) > len(commands):
             raise AssertionError("client %d: %d replies to %d commands: %.200r" % (peer.number, len(replies), len(commands), replies))
-        self.round_trips += 1
         self._advance(peer, lambda: peer.script.send(replies))
 
     def _advance(self, peer, step):
@@ -208,3 +211,38 @@ class Crowd:
             del self._by_fd[peer.sock.fileno()]
             peer.sock.close()
             peer.sock = None
+
+
+def transaction(*commands):
+    return [("MULTI",), *commands, ("EXEC",)]
+
+
+class Crowded:
+    """For a ServerCase: plays scripts against its server, and checks that the server's books are empty afterwards."""
+
+    def setUp(self):
+        super().setUp()
+        self.seed = seed_of_run()
+        self.rng = random.Random(self.seed)
+        self.redis = self.client()
+        self.redis.must("FLUSHALL")
+
+    def play(self, *scripts, seconds=SECONDS):
+        self.redis.close()
+        Crowd(self.server.port, seconds, self.seed).run(*scripts)
+        self.assertNothingLeft()
+        self.redis = self.client()
+
+    def killer(self, me, kills_max=1 << 30):
+        """Kills somebody every few round trips, politely or not."""
+        while not me.crowd.over and kills_max:
+            for _ in range(self.rng.randrange(12)):
+                yield [("PING",)]
+            victim = me.crowd.someone(*[peer for peer in me.crowd.peers if peer is not me and peer.role is None])
+            if victim and not me.crowd.over:
+                victim.kill(politely=self.rng.random() < 0.5)
+                kills_max -= 1
+
+    def few_kills(self, me):
+        """For histories that are judged: each lost reply may double the search."""
+        yield from self.killer(me, 12)

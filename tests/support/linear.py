@@ -10,7 +10,9 @@ was sent, or never.
 
 The search goes depth first through configurations (how far each client is; the state). A configuration that was
 visited is not visited again, which makes it quick in practice: with n clients there are at most n candidates for
-the next step, and the one whose reply came first is nearly always the right one.
+the next step, and the one whose reply came first is nearly always the right one. Lost operations are tried last, and a
+configuration is also given up when it was visited with fewer of them used, since an unused one can still be used.
+Hence they must be the last ones of their client, which after a lost reply goes on under another name.
 
 Keys that belong together are judged together: one key with single commands, or a few keys with MSET, MGET, RENAME and
 transactions over them. `Twin` is the naive server: its state is a tuple, one value (bytes or None) per key.
@@ -47,9 +49,11 @@ def explain(ops, initial, step):
     for op in ops:
         lanes.setdefault(op.client, []).append(op)
     lanes = list(lanes.values())
-    owed = sum(op.reply is not UNKNOWN for op in ops)
+    known_of = [sum(op.reply is not UNKNOWN for op in lane) for lane in lanes]
+    assert all(op.reply is not UNKNOWN for lane, known in zip(lanes, known_of) for op in lane[:known])
+    owed, visited = sum(known_of), 1
     start = (tuple([0] * len(lanes)), initial)
-    seen, stack = {start}, [(start, 0, _candidates(lanes, start[0]))]
+    seen, stack = {start: [(0,) * len(lanes)]}, [(start, 0, _candidates(lanes, start[0]))]
     best, best_at = 0, start
     while stack:
         (at, state), done, candidates = stack[-1]
@@ -65,15 +69,27 @@ def explain(ops, initial, step):
         if known and reply != op.reply:
             continue
         following = (at[:lane] + (at[lane] + 1,) + at[lane + 1 :], after)
-        if following in seen:
+        if _visited(seen, following, known_of):
             continue
-        seen.add(following)
-        if len(seen) > CONFIGURATIONS_MAX:
+        visited += 1
+        if visited > CONFIGURATIONS_MAX:
             raise Undecided("more than %d configurations; %d of %d operations placed" % (CONFIGURATIONS_MAX, best, owed))
         if done + known > best:
             best, best_at = done + known, following
         stack.append((following, done + known, _candidates(lanes, following[0])))
     return _text(lanes, best_at, best, owed, step)
+
+
+def _visited(seen, configuration, known_of):
+    """Whether it was visited with the same or fewer lost operations used; remembers it if not."""
+    at, state = configuration
+    key = (tuple(map(min, at, known_of)), state)
+    used = tuple([max(0, i - known) for i, known in zip(at, known_of)])
+    before = seen.setdefault(key, [])
+    if any(all(map(int.__le__, other, used)) for other in before):
+        return True
+    before.append(used)
+    return False
 
 
 def _candidates(lanes, at):

@@ -124,11 +124,11 @@ OK = Simple(b"OK")
 
 
 def encode(args):
-    """One command as an array of bulks. Arguments: bytes, str or int."""
+    """One command as an array of bulks. Arguments: bytes, str, int or float."""
     out = [b"*%d\r\n" % len(args)]
     for arg in args:
         if type(arg) is not bytes:
-            arg = arg.encode() if isinstance(arg, str) else b"%d" % arg if isinstance(arg, int) else bytes(arg)
+            arg = str(arg).encode() if isinstance(arg, (str, int, float)) else bytes(arg)
         out.append(b"$%d\r\n%s\r\n" % (len(arg), arg))
     return b"".join(out)
 

@@ -54,6 +54,32 @@ async function main() {
   await redis.set("short", "x", "PX", 20);
   for (const end = Date.now() + 10000; (await redis.get("short")) !== null; ) assert.ok(Date.now() < end, "never expired");
 
+  // transactions and waiting, on a server that has them
+  const has = async (name) => (await redis.call("COMMAND", "INFO", name))[0] !== null;
+  if (await has("multi")) {
+    const other = redis.duplicate();
+    const set = await redis.multi().set("t", 1).incr("t").mget("t", "nosuch", "x").get("f").exec();
+    assert.deepStrictEqual(set, [[null, "OK"], [null, 2], [null, ["2", null, "1"]], [null, "0.5"]]);
+    const partly = await redis.multi().incr("f").set("t", 3).exec();
+    assert.match(partly[0][0].message, /not an integer/);
+    assert.deepStrictEqual(partly[1], [null, "OK"]);
+    await assert.rejects(redis.multi().set("t", 9).call("NOSUCH").exec(), /EXECABORT/);
+    await redis.watch("t", "x");
+    await other.incr("t");
+    assert.strictEqual(await redis.multi().set("t", 9).exec(), null);
+    assert.strictEqual(await redis.get("t"), "4");
+    await redis.multi({ pipeline: false });
+    assert.strictEqual(await redis.set("t", 10), "QUEUED");
+    assert.deepStrictEqual(await redis.exec(), [[null, "OK"]]);
+    if (await has("blpop")) {
+      const waiting = other.blpop("queue1", "queue2", 0);
+      await redis.rpush("queue2", "job");
+      assert.deepStrictEqual(await waiting, ["queue2", "job"]);
+      assert.strictEqual(await other.blmove("queue1", "queue2", "LEFT", "RIGHT", 0.01), null);
+    }
+    assert.strictEqual(await other.quit(), "OK");
+  }
+
   // reconnect after CLIENT KILL: offline queue, same database again
   const victim = new Redis({ port, db: 2, retryStrategy: () => 10 });
   const id = await victim.client("ID");
