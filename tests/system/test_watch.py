@@ -39,7 +39,7 @@ CHANGES = [  # what there was before WATCH, and what is done then
     ("", "SELECT 1; SET A 1; MOVE A 0"), ("SET A 1", "SELECT 1; SET A 1; MOVE A 0"),
     ("SET A 1", "SELECT 1; SET A 2; DEL A"), ("SET A 1", "FLUSHALL"), ("", "FLUSHALL"), ("SET B 1", "FLUSHALL"),
     ("SET A 1", "FLUSHDB"), ("", "FLUSHDB"), ("SET A 1", "SELECT 1; FLUSHDB"), ("SET A 1", "SELECT 1; FLUSHALL"),
-    ("SET A 1", "SWAPDB 0 1"), ("", "SWAPDB 0 1"), ("SET A 1", "SWAPDB 1 2"), ("SET A 1", "SWAPDB 0 0"),
+    ("SET A 1", "SWAPDB 0 1"), ("", "SWAPDB 0 1"), ("SET A 1", "SWAPDB 1 2"),
     ("COPY A A DB 1; SET A 1; COPY A A DB 1", "SWAPDB 0 1"), ("SELECT 1; SET A 1; SELECT 0", "SWAPDB 0 1"),
     ("SET A 1", "SWAPDB 0 1; SWAPDB 0 1"), ("SET A 1", "DUMP A"), ("SET A 1", "OBJECT ENCODING A"),
     ("SET A 1", "SCAN 0"), ("SET A 1", "MULTI; SET A 2; EXEC"), ("SET A 1", "MULTI; SET A 2; DISCARD"),
@@ -80,6 +80,11 @@ class Watching:
     def test_what_changes_a_list(self):
         self.needs("LPUSH", "LMOVE", "LMPOP", "BLPOP", "LINSERT")
         self.changes(LIST_CHANGES)
+
+    def test_swapdb_with_itself(self):
+        a = self.pair()
+        a.all(("SET", A, "1"), ("WATCH", A), ("SWAPDB", 0, 0))
+        self.assertEqual(self.exec(a, ("GET", A)), [b"1"])
 
     def test_inside_is_no_change(self):
         a = self.pair()
