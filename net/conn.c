@@ -160,6 +160,7 @@ static void try_free(struct conn *conn) {
 
 void conn_abandon(struct conn *conn) {
     struct reply_queue *replies = &conn->client.replies;
+    blocked_abandon(&conn->client);
     replies->head = replies->tail; /* the messages belong to heaps that go away as a whole */
     close(conn->fd);
     release(conn);

@@ -61,6 +61,7 @@ struct server {
     _Atomic uint32_t failed;       /* of them, those that could not */
     _Atomic uint32_t drained;      /* threads with nothing outstanding while stopping */
     _Atomic uint32_t left;         /* threads that run no more turns and so name no other thread's ring */
+    _Atomic uint32_t heard;        /* threads that have read what the others posted before they left */
     _Atomic uint32_t emptied;      /* threads that hold nothing of another's heap any more and look at none */
     _Atomic bool stopping;
     struct error start_error; /* of the first that failed, under config_lock */

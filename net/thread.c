@@ -287,6 +287,16 @@ static void meet(const struct server *server, _Atomic uint32_t *arrived) {
     while (atomic_load(arrived) < server->thread_count) sched_yield();
 }
 
+/* What other threads said in their last turns (a client that watched or waited for keys here is gone), and then their
+ * answers. It ends: nobody has anything new to say. */
+static void hear_last_words(struct thread *thread) {
+    struct server *server = thread->server;
+    meet(server, &server->left);
+    while (shard_turn(thread->shard) && thread->shard->inbox_more) continue;
+    meet(server, &server->heard);
+    while (shard_turn(thread->shard) && thread->shard->inbox_more) continue;
+}
+
 /* Lets go of the sockets and of what came in messages. */
 static void empty(struct thread *thread) {
     struct shard *shard = thread->shard;
@@ -305,7 +315,7 @@ void *thread_main(void *arg) {
     struct server *server = thread->server;
     listener_start(thread);
     run(thread);
-    meet(server, &server->left);
+    hear_last_words(thread);
     empty(thread);
     meet(server, &server->emptied);
     shard_delete(thread->shard);

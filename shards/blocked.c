@@ -158,6 +158,12 @@ void blocked_client_gone(struct client *client) {
         finish(client->home, blocked, (struct slice){0});
 }
 
+void blocked_abandon(struct client *client) {
+    if (!client->blocked) return;
+    client->blocked->shards = 0;
+    leave(client->home, client->blocked);
+}
+
 void blocked_expire(struct shard *home) {
     for (int i = 0; i < EXPIRE_MAX && blocked_next_deadline_ns(home) <= home->now_ns; i++) {
         struct blocked *blocked = home->deadlines.items[0];

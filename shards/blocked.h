@@ -39,6 +39,7 @@ void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards);
 /* Ends waiting with this reply; false when it is being served at this moment. */
 bool blocked_end(struct client *client, struct slice reply);
 void blocked_client_gone(struct client *client); /* the carrier closes it; nothing when it is not blocked */
+void blocked_abandon(struct client *client);     /* the server ends: nobody is told */
 
 uint64_t blocked_next_deadline_ns(const struct shard *home); /* UINT64_MAX: none */
 void blocked_expire(struct shard *home);                     /* ends those whose time is over; bounded per turn */

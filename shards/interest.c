@@ -24,7 +24,13 @@ struct interests *interests_new(struct heap *heap) {
 }
 
 void interests_delete(struct interests *interests) {
-    ASSERT(interests->count == 0);
+    for (uint32_t i = 0; i < interests->bucket_count; i++) {
+        while (interests->buckets[i]) {
+            struct interest *interest = interests->buckets[i];
+            interests->buckets[i] = interest->next;
+            heap_free(interests->heap, MEM_MESSAGE, interest, sizeof *interest + interest->key_len);
+        }
+    }
     heap_free(interests->heap, MEM_MESSAGE, interests->buckets, interests->bucket_count * sizeof *interests->buckets);
     heap_free(interests->heap, MEM_MESSAGE, interests, sizeof *interests);
 }

@@ -26,7 +26,7 @@ struct interest {
 };
 
 struct interests *interests_new(struct heap *heap);
-void interests_delete(struct interests *interests); /* no record is left by then */
+void interests_delete(struct interests *interests); /* with the records that are left */
 uint32_t interests_count(const struct interests *interests);
 
 /* NULL: nobody is interested. hash is the key's. */

@@ -102,8 +102,10 @@ void shard_delete(struct shard *shard) {
     shard->shared.store.later = (struct store_later){0};
     delete_databases(shard);
     pipeline_delete(shard->pipeline, heap);
-    locks_delete(shard->locks);
+    waiters_drop(shard);
     interests_delete(shard->interests);
+    /* Left over only when clients were dropped in the middle of something; then it goes away with the heap. */
+    if (locks_idle(shard->locks)) locks_delete(shard->locks);
     idmap_deinit(&shard->waiters);
     idmap_deinit(&shard->blocked);
     deadlines_deinit(&shard->deadlines);

@@ -170,6 +170,13 @@ void waiter_cancel(struct shard *shard, uint64_t stamp) {
     waiter_free(shard, waiter);
 }
 
+void waiters_drop(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->waiters.cap; i++) {
+        struct waiter *waiter = shard->waiters.slots[i].value;
+        if (waiter) heap_free(shard->heap, MEM_MESSAGE, waiter, waiter->bytes);
+    }
+}
+
 /* --- serving --- */
 
 static bool fits(const struct shard *shard, const struct waiter *waiter, const struct entry *entry) {

@@ -51,4 +51,5 @@ bool waiter_granted(struct shard *shard, uint64_t stamp);
 /* It is about to leave. served: the waiter is gone; else it goes on waiting. */
 void waiter_leaves(struct shard *shard, uint64_t stamp, bool served);
 
+void waiters_drop(struct shard *shard); /* at the end: frees those that are left */
 void waiters_check(const struct shard *shard);
