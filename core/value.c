@@ -164,10 +164,22 @@ struct entry *entry_new_string(const struct store *store, struct slice key, stru
     return entry;
 }
 
+/* A run in a block of its own, without room to grow. */
+static struct entry *new_long_run(const struct store *store, struct slice key, enum value_type type, uint32_t count,
+                                  size_t len, uint64_t deadline_ms, char **run) {
+    struct bigstr *big = bigstr_new(store, sizeof count + len, sizeof count + len);
+    memcpy(big->bytes, &count, sizeof count);
+    *run = big->bytes + sizeof count;
+    struct entry *entry = new_external(store, key, big, deadline_ms);
+    entry->type = type & 0xF;
+    return entry;
+}
+
 struct entry *entry_new_packed(const struct store *store, struct slice key, enum value_type type, uint32_t count,
                                size_t len, uint64_t deadline_ms, char **run) {
     uint16_t stored = (uint16_t)count;
-    ASSERT(type != TYPE_STRING && len <= ENTRY_PACKED_MAX);
+    ASSERT(type != TYPE_STRING && len <= ENTRY_RUN_MAX);
+    if (len > ENTRY_PACKED_MAX) return new_long_run(store, key, type, count, len, deadline_ms, run);
     struct entry *entry = new_entry(store, key, sizeof stored + len, deadline_ms, ENC_EMBEDDED);
     entry->type = type & 0xF;
     memcpy(payload(entry), &stored, sizeof stored);
@@ -244,7 +256,7 @@ static struct entry *rebuild(const struct store *store, struct entry *take, stru
     struct entry *fresh = new_entry(store, key, take->value_len, deadline_ms, take->encoding);
     fresh->type = take->type;
     fresh->access = take->access;
-    fresh->flags |= take->flags & ENTRY_RAW;
+    fresh->flags |= take->flags & ENTRY_SHOWN;
     memcpy(payload(fresh), entry_payload(take), take->value_len);
     delete_shell(store, take);
     return fresh;
@@ -262,36 +274,78 @@ struct entry *entry_rename(const struct store *store, struct entry *take, struct
     return rebuild(store, take, key, entry_deadline_ms(take));
 }
 
-/* --- small collections --- */
+/* --- runs --- */
+
+struct packed entry_packed_external(const struct entry *entry) {
+    const struct bigstr *big = entry_bigstr(entry);
+    uint32_t count;
+    memcpy(&count, big->bytes, sizeof count);
+    return (struct packed){big->bytes + sizeof count, big->bytes + big->len, count};
+}
+
+static size_t run_len(const struct packed *run) {
+    return (size_t)(run->end - run->begin);
+}
+
+/* A run with a block: the block gets half as much again when it is full, and a smaller one follows when three quarters
+ * of it are free. So an edit costs O(bytes behind it), amortised. */
+static char *edit_long_run(const struct store *store, struct entry *entry, struct packed_edit edit) {
+    struct bigstr *big = entry_bigstr(entry);
+    uint32_t count;
+    memcpy(&count, big->bytes, sizeof count);
+    count += (uint32_t)edit.added;
+    size_t at = sizeof count + edit.at, behind = big->len - at - edit.remove, len = at + edit.insert + behind;
+    if (len > big->cap || len < big->cap / 4) {
+        struct bigstr *moved = bigstr_new(store, len, len + len / 2);
+        memcpy(moved->bytes, big->bytes, at);
+        memcpy(moved->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
+        store_free(store, big, sizeof *big + big->cap);
+        big = moved;
+        memcpy(payload(entry), &big, sizeof big);
+    } else {
+        memmove(big->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
+        big->len = len;
+    }
+    memcpy(big->bytes, &count, sizeof count);
+    return big->bytes + at;
+}
 
 struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap) {
     struct packed run = entry_packed(take);
-    size_t len = (size_t)(run.end - run.begin), behind = len - edit.at - edit.remove;
+    size_t len = run_len(&run), behind = len - edit.at - edit.remove;
     uint16_t count = (uint16_t)(run.count + (uint32_t)edit.added);
-    ASSERT(take->type != TYPE_STRING && take->encoding == ENC_EMBEDDED && edit.at + edit.remove <= len);
+    ASSERT(take->type != TYPE_STRING && entry_is_packed(take) && edit.at + edit.remove <= len);
     len = len - edit.remove + edit.insert;
-    ASSERT(len <= ENTRY_PACKED_MAX);
-    struct entry *entry = take;
-    if (!fits_in_place(take, sizeof count + len, take->flags & ENTRY_TIMED)) {
-        char *begin;
-        entry = entry_new_packed(store, entry_key(take), take->type, count, len, entry_deadline_ms(take), &begin);
-        entry->access = take->access;
-        memcpy(begin, run.begin, edit.at);
+    ASSERT(len <= ENTRY_RUN_MAX);
+    if (UNLIKELY(take->encoding == ENC_EXTERNAL)) {
+        *gap = edit_long_run(store, take, edit);
+        return take;
     }
-    char *at = payload(entry) + sizeof count + edit.at;
-    memmove(at + edit.insert, run.begin + edit.at + edit.remove, behind);
-    entry->value_len = (uint16_t)(sizeof count + len);
-    memcpy(payload(entry), &count, sizeof count);
-    if (entry != take) delete_shell(store, take);
-    *gap = at;
+    if (len <= ENTRY_PACKED_MAX && fits_in_place(take, sizeof count + len, take->flags & ENTRY_TIMED)) {
+        char *at = payload(take) + sizeof count + edit.at;
+        memmove(at + edit.insert, run.begin + edit.at + edit.remove, behind);
+        take->value_len = (uint16_t)(sizeof count + len);
+        memcpy(payload(take), &count, sizeof count);
+        *gap = at;
+        return take;
+    }
+    char *begin;
+    struct entry *entry =
+        entry_new_packed(store, entry_key(take), take->type, count, len, entry_deadline_ms(take), &begin);
+    entry->access = take->access;
+    entry->flags |= take->flags & ENTRY_SHOWN;
+    memcpy(begin, run.begin, edit.at);
+    memcpy(begin + edit.at + edit.insert, run.begin + edit.at + edit.remove, behind);
+    delete_shell(store, take);
+    *gap = begin + edit.at;
     return entry;
 }
 
 struct entry *entry_set_object(const struct store *store, struct entry *take, void *object) {
-    ASSERT(take->type != TYPE_STRING && take->encoding == ENC_EMBEDDED);
+    ASSERT(take->type != TYPE_STRING && entry_is_packed(take));
     struct entry *entry = entry_new_object(store, entry_key(take), take->type, object, entry_deadline_ms(take));
     entry->access = take->access;
-    delete_shell(store, take);
+    entry_delete(store, take);
     return entry;
 }
 
@@ -370,6 +424,6 @@ struct entry *entry_copy(const struct store *store, const struct entry *entry, s
     }
     fresh->type = entry->type;
     fresh->access = entry->access;
-    fresh->flags |= entry->flags & ENTRY_RAW;
+    fresh->flags |= entry->flags & ENTRY_SHOWN;
     return fresh;
 }

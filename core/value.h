@@ -10,11 +10,12 @@
  *                   a string                            a collection (any other type)
  *    ENC_EMBEDDED   its bytes                           | count 2 | packed run |, while it is small (core/packed.h)
  *    ENC_INT        8 bytes of integer                  -
- *    ENC_EXTERNAL   pointer to a block: struct bigstr   -
+ *    ENC_EXTERNAL   pointer to a block: struct bigstr   the same: | count 4 | packed run | is too long for the entry
  *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist ...
  *
  * What differs between types of collections is one row each in value.c (how to name, measure, copy and free one); all
- * that entries do with collections goes through these rows. When a small one becomes an object is up to its type.
+ * that entries do with collections goes through these rows. When a run becomes an object is up to its type; that a long
+ * run has a block of its own is nobody's business but the entry's (entry_is_packed, entry_packed, entry_edit_packed).
  *
  * Nothing behind the header is aligned; it is read with memcpy.
  *
@@ -32,9 +33,12 @@ const char *value_type_name(enum value_type type); /* as TYPE answers it */
 #define ENTRY_TIMED    1u /* has a deadline */
 #define ENTRY_LONG_KEY 2u
 #define ENTRY_RAW      4u /* was edited in place (APPEND, SETRANGE): OBJECT ENCODING says raw, as Redis's would be */
+#define ENTRY_LARGE    4u /* of a run: OBJECT ENCODING says what Redis, by its limits, would have made of it */
+#define ENTRY_SHOWN    4u /* either of them: says how the value is shown, and goes where the value goes */
 
 #define ENTRY_EMBED_MAX  4000                  /* bytes of string kept in the entry; longer ones are external */
 #define ENTRY_PACKED_MAX (ENTRY_EMBED_MAX - 2) /* bytes of packed run, likewise */
+#define ENTRY_RUN_MAX    (1u << 30)            /* bytes of packed run in a block, as of a listpack in Redis */
 #define KEY_MAX          (512u * 1024 * 1024)
 
 struct entry {
@@ -79,7 +83,7 @@ HOT_INLINE int64_t entry_int(const struct entry *entry) { /* ENC_INT only */
     memcpy(&value, entry_payload(entry), 8);
     return value;
 }
-HOT_INLINE struct bigstr *entry_bigstr(const struct entry *entry) { /* ENC_EXTERNAL strings only */
+HOT_INLINE struct bigstr *entry_bigstr(const struct entry *entry) { /* ENC_EXTERNAL only */
     struct bigstr *big;
     memcpy(&big, entry_payload(entry), sizeof big);
     return big;
@@ -89,8 +93,14 @@ HOT_INLINE void *entry_object(const struct entry *entry) { /* ENC_OBJECT only */
     memcpy(&object, entry_payload(entry), sizeof object);
     return object;
 }
-/* ENC_EMBEDDED collections only. Valid until the entry changes. */
+/* Is this collection a run? Else it is an object. */
+HOT_INLINE bool entry_is_packed(const struct entry *entry) {
+    return entry->encoding != ENC_OBJECT;
+}
+struct packed entry_packed_external(const struct entry *entry);
+/* The run of a collection that is one. Valid until the entry changes. */
 HOT_INLINE struct packed entry_packed(const struct entry *entry) {
+    if (UNLIKELY(entry->encoding == ENC_EXTERNAL)) return entry_packed_external(entry);
     const char *at = entry_payload(entry);
     uint16_t count;
     memcpy(&count, at, sizeof count);
@@ -108,7 +118,7 @@ size_t entry_bytes(const struct entry *entry);              /* memory taken, wit
 struct entry *entry_new_string(const struct store *store, struct slice key, struct slice value, uint64_t deadline_ms,
                                bool allow_int);
 struct entry *entry_new_int(const struct store *store, struct slice key, int64_t value, uint64_t deadline_ms);
-/* A small collection of `count` elements; *run is where its owner writes `len` bytes of them. */
+/* A run of `count` elements; *run is where its owner writes `len` bytes of them, ENTRY_RUN_MAX at most. */
 struct entry *entry_new_packed(const struct store *store, struct slice key, enum value_type type, uint32_t count,
                                size_t len, uint64_t deadline_ms, char **run);
 struct entry *entry_new_object(const struct store *store, struct slice key, enum value_type type, void *take,
@@ -124,15 +134,14 @@ struct entry *entry_set_deadline(const struct store *store, struct entry *take, 
  * *bytes points at its first byte. new_len is at least the present length. NULL when memory is refused: take is then
  * unchanged. */
 struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes);
-/* A small collection: `remove` bytes of its run, `at` bytes behind its begin, become `insert` bytes that the caller
- * writes to *gap; `added` is how many elements more there are then, negative for fewer. Its run stays within
- * ENTRY_PACKED_MAX. */
+/* A run: `remove` bytes of it, `at` bytes behind its begin, become `insert` bytes that the caller writes to *gap; `added`
+ * is how many elements more there are then, negative for fewer. It stays within ENTRY_RUN_MAX. */
 struct packed_edit {
     size_t at, remove, insert;
     int32_t added;
 };
 struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap);
-/* A small collection becomes an object. */
+/* A run becomes an object; its elements are copied by then. */
 struct entry *entry_set_object(const struct store *store, struct entry *take, void *take_object);
 /* The same value under another key; what it owns is not copied. O(1) for all that is not embedded. */
 struct entry *entry_rename(const struct store *store, struct entry *take, struct slice key);

@@ -278,13 +278,15 @@ static void behaves_like_a_struct(void **state) {
 
 /* --- small collections --- */
 
-/* Random edits of a run with a deadline coming and going, against the same bytes in a plain array. What is written is
- * not elements: the entry does not look at them. */
-static void small_collections_are_runs(void **state) {
+/* Random edits of a run with a deadline coming and going, against the same bytes in a plain array; the run outgrows its
+ * entry, and shrinks again. What is written is not elements: the entry does not look at them. */
+static void collections_are_runs(void **state) {
+    enum { LONGEST = 4 * ENTRY_PACKED_MAX };
     struct store *store = *state;
     struct prng prng;
     prng_init(&prng, 5);
-    static char twin[2 * ENTRY_PACKED_MAX];
+    static char twin[LONGEST + 200];
+    bool was_long = false;
     size_t len = 3;
     uint32_t count = 1;
     uint64_t deadline_ms = 0;
@@ -293,11 +295,12 @@ static void small_collections_are_runs(void **state) {
     memcpy(at, "abc", 3);
     memcpy(twin, "abc", 3);
     entry->access = 77;
+    entry->flags |= ENTRY_LARGE;
     for (int i = 0; i < 20000; i++) {
         struct packed_edit edit = {.at = prng_below(&prng, len + 1)};
-        edit.remove = prng_below(&prng, MIN(len - edit.at, (size_t)200) + 1);
-        edit.insert = prng_below(&prng, 200);
-        if (len - edit.remove + edit.insert > ENTRY_PACKED_MAX) edit.insert = 0;
+        edit.remove = prng_below(&prng, MIN(len - edit.at, (size_t)(i % 3000 ? 200 : LONGEST)) + 1);
+        edit.insert = prng_below(&prng, 220);
+        if (len - edit.remove + edit.insert > LONGEST) edit.insert = 0;
         edit.added = (int32_t)prng_below(&prng, 3) - (count > 0);
         entry = entry_edit_packed(store, entry, edit, &at);
         memset(at, 'a' + i % 26, edit.insert);
@@ -312,6 +315,8 @@ static void small_collections_are_runs(void **state) {
             entry = entry_rename(store, copy, SLICE("key"));
         }
         struct packed run = entry_packed(entry);
+        was_long |= entry->encoding == ENC_EXTERNAL;
+        assert_true(entry_is_packed(entry) && entry->flags & ENTRY_LARGE);
         assert_int_equal(run.count, count);
         assert_int_equal(run.end - run.begin, len);
         assert_memory_equal(run.begin, twin, len);
@@ -319,7 +324,9 @@ static void small_collections_are_runs(void **state) {
         assert_int_equal(entry->access, 77);
         assert_int_equal(entry->type, TYPE_LIST);
         assert_true(slice_equal(entry_key(entry), SLICE("key")));
+        assert_true(entry_bytes(entry) < 1024 + 5 * len); /* of a long run a quarter is used at least */
     }
+    assert_true(was_long);
     entry_delete(store, entry);
 }
 
@@ -351,7 +358,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(holds_every_length),    TEST(stores_integers_as_integers), TEST(names_encodings_as_redis),
         TEST(overwrites_in_place),   TEST(refusal_changes_nothing),     TEST(appends_are_amortised),
-        TEST(behaves_like_a_struct), TEST(small_collections_are_runs),  TEST(objects_belong_to_their_entry),
+        TEST(behaves_like_a_struct), TEST(collections_are_runs),        TEST(objects_belong_to_their_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
