@@ -89,20 +89,18 @@ static void gather_wait(struct gather *gather) {
     struct client *client = gather->client;
     uint64_t stamp = gather->stamp, shards = gather->waits_at, timeout_ms = gather->timeout_ms;
     bool silent = gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP), again = gather->again;
+    if (!again && client) { /* before its locks are given back: who stood behind them may serve it at once */
+        client->gather = NULL;
+        client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
+        client->wait = WAIT_REPLIES;
+        blocked_add(client, stamp, reply_queue_reserve(&client->replies), shards, timeout_ms, silent);
+    }
     txn_end(gather);
     gather_free(gather);
-    if (again) {
+    if (again)
         blocked_not_served(home, stamp);
-        return;
-    }
-    if (!client) {
+    else if (!client)
         blocked_cancel(home, stamp, shards);
-        return;
-    }
-    client->gather = NULL;
-    client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
-    client->wait = WAIT_REPLIES;
-    blocked_add(client, stamp, reply_queue_reserve(&client->replies), shards, timeout_ms, silent);
 }
 
 /* The client is served. Its waiter, and with it the key that was held for it, is taken away like those elsewhere. */

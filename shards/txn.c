@@ -146,9 +146,10 @@ void txn_asked_all(struct gather *gather) {
 
 void txn_end(struct gather *gather) {
     if (gather->borrowed) return;
-    leave_everywhere(gather, gather->in_line);
+    uint64_t in_line = gather->in_line;
     gather->in_line = 0;
-    idmap_take(&gather->home->txns, gather->stamp);
+    idmap_take(&gather->home->txns, gather->stamp); /* before: a blocked client may be served under the same stamp */
+    leave_everywhere(gather, in_line);
 }
 
 /* --- what comes back --- */
