@@ -42,6 +42,7 @@ struct exec {
     struct client *client; /* ON_CONN commands only, else NULL */
     uint64_t client_id;
     uint64_t timeout_ms; /* of exec_block */
+    uint64_t *slow_us; /* where to say how long a slow command took, when it is logged elsewhere; NULL: it is logged here */
     uint64_t *slice; /* CMD_SLICED: four words that survive between slices, zero at first */
     /* CMD_SLICED with MERGE_CONCAT: elements that follow the reply, in any number and length (exec_elements). */
     struct chain *elements;

@@ -42,7 +42,7 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
     message->kind = MESSAGE_COMMANDS;
     message->from = (uint8_t)from;
     message->to = (uint8_t)to;
-    message->alone = false;
+    message->alone = message->slow = false;
     message->count = 0;
     message->uses = 1;
     message->next = NULL;

@@ -60,6 +60,7 @@ struct message {
     uint8_t kind;
     uint8_t from, to;
     bool alone; /* holds one CMD_SLICED command and takes no other */
+    bool slow;  /* has an item that is slow */
     uint32_t count;
     uint32_t uses; /* at home: who still reads the reply bytes */
     struct buf request, reply;
@@ -71,7 +72,11 @@ struct message {
 /* What the owner needs to know; followed by argc uint32_t lengths and the bytes, padded to 8. Small, because every line of
  * it moves from one core's cache to another's. */
 struct message_item {
-    uint64_t hash, client_id;
+    union {
+        uint64_t hash;    /* of argv[hash_at] */
+        uint64_t slow_us; /* of one that came back `slow`: how long it took */
+    };
+    uint64_t client_id;
     uint64_t stamp; /* place in line, see shards/locks.h; names the transaction or the command in news */
     uint32_t size;  /* of the item with everything behind it */
     uint32_t argc;
@@ -83,7 +88,9 @@ struct message_item {
     bool silent; /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
     bool part;   /* of a gather */
     uint8_t how; /* enum item_how */
+    bool slow;   /* the owner found it slow; home, which knows the client, puts it into its slow log */
 };
+static_assert(sizeof(struct message_item) == 48, "small");
 
 /* What home needs to know when the reply comes: it stays there. One of the pointers is set, or none when there is no
  * reply. */

@@ -38,13 +38,33 @@ void pipeline_delete(struct pipeline *pipeline, struct heap *heap) {
 
 /* --- running ------------------------------------------------------------------------------------------------- */
 
+static void log_slow(struct shard *shard, const struct client *client, const struct slice *argv, uint32_t argc,
+                     uint64_t micros) {
+    char address[64] = "";
+    if (client && client->carrier) client->carrier->address(client, false, address, sizeof address);
+    slowlog_add(&shard->slowlog, (uint32_t)shard->config->slowlog_max_len, shard->now_ms / 1000, micros, argv, argc,
+                address, client && client->name ? client->name : "");
+}
+
 static COLD void count_slow(struct shard *shard, struct exec *x, uint64_t micros) {
     if (x->slot->row->flags & CMD_SKIP_SLOWLOG) return;
-    char address[64] = "";
-    const struct client *client = x->client;
-    if (client && client->carrier) client->carrier->address(client, false, address, sizeof address);
-    slowlog_add(&shard->slowlog, (uint32_t)shard->config->slowlog_max_len, shard->now_ms / 1000, micros, x->argv,
-                x->argc, address, client && client->name ? client->name : "");
+    if (x->slow_us)
+        *x->slow_us = micros;
+    else
+        log_slow(shard, x->client, x->argv, x->argc, micros);
+}
+
+void pipeline_log_slow(struct shard *shard, const struct message *message) {
+    size_t at = 0;
+    const struct message_item *item;
+    for (uint32_t i = 0; (item = message_next(message, &at)); i++) {
+        if (!item->slow) continue;
+        size_t bytes = item->argc * sizeof(struct slice);
+        struct slice *argv = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+        message_item_argv(item, argv);
+        log_slow(shard, message_note_at(message, i)->client, argv, item->argc, item->slow_us);
+        heap_free(shard->heap, MEM_MESSAGE, argv, bytes);
+    }
 }
 
 HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t ticks) {
@@ -102,6 +122,7 @@ HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queu
     x->out = out;
     x->client = client;
     x->client_id = client->id;
+    x->slow_us = NULL;
     x->slice = NULL;
     x->elements = NULL;
 }
@@ -591,18 +612,26 @@ static void prefetch_message(struct shard *shard, const struct message *message)
     }
 }
 
-HOT_INLINE void serve_command(struct shard *shard, struct message *message, const struct message_item *item,
-                              struct exec *x, size_t mark) {
+#define NOT_SLOW UINT64_MAX
+
+HOT_INLINE void serve_command(struct shard *shard, struct message *message, struct message_item *item, struct exec *x,
+                              size_t mark) {
     if (UNLIKELY(item->how == ITEM_RUN && !request_may_run(x))) {
         request_park(x, item->stamp, message->from, (struct message_note){0}, item->silent);
         message_reply_later(message, mark);
         return;
     }
+    uint64_t slow_us = NOT_SLOW;
+    x->slow_us = &slow_us;
     pipeline_execute(shard, x);
     if (UNLIKELY(x->blocks)) {
         waiter_add(x, item->stamp, message->from);
         message_reply_blocked(message, mark, x->timeout_ms);
         return;
+    }
+    if (UNLIKELY(slow_us != NOT_SLOW)) {
+        item->slow_us = slow_us;
+        item->slow = message->slow = true;
     }
     if (item->silent) message->reply.len = mark;
     message_reply_close(message, mark);
@@ -640,7 +669,7 @@ static void serve_lock(struct shard *shard, struct message *message, const struc
 }
 
 /* One that has arguments, from the heap when there are many. */
-HOT_INLINE void serve_item(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
+HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct message_item *item, size_t mark) {
     struct slice few[32], *argv = few;
     size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
@@ -661,6 +690,7 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, const s
     x.out = &message->reply;
     x.client = NULL;
     x.client_id = item->client_id;
+    x.slow_us = NULL;
     x.slice = NULL;
     x.elements = NULL;
     if (LIKELY(item->how <= ITEM_UNDER))
@@ -690,7 +720,7 @@ void pipeline_serve(struct shard *shard, struct message *message) {
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     size_t at = 0;
-    const struct message_item *item;
+    struct message_item *item;
     while ((item = message_next(message, &at))) {
         size_t mark = message_reply_open(message);
         if (LIKELY(item->how <= ITEM_LOCK))

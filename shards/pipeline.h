@@ -44,6 +44,8 @@ void pipeline_count_gather(struct shard *shard, const struct gather *gather, boo
 void pipeline_deliver_own(struct shard *shard, struct message_note note, struct buf *take);
 /* Runs all commands of a message from another shard and appends the replies. */
 void pipeline_serve(struct shard *shard, struct message *message);
+/* Puts those commands of a message that came back into the slow log that were slow. */
+COLD void pipeline_log_slow(struct shard *shard, const struct message *message);
 /* The message a command for `to` goes into; posts a full one first. alone: one that takes nothing else. */
 struct message *pipeline_outgoing(struct shard *shard, uint32_t to, bool alone);
 /* A client's replies moved on or its wait ended: lets it go on when it may. */

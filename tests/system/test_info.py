@@ -107,6 +107,7 @@ class Info(ServerCase):
 
     def test_slow_log_goes_by_time(self):
         client = self.client()
+        client.must("CLIENT", "SETNAME", "slow-one")
         client.must("CONFIG", "SET", "slowlog-log-slower-than", "0")
         try:
             client.must("SLOWLOG", "RESET")
@@ -115,8 +116,11 @@ class Info(ServerCase):
             entries = client.must("SLOWLOG", "GET", "-1")
         finally:
             client.must("CONFIG", "SET", "slowlog-log-slower-than", "10000")
-        keys = [bytes(entry[3][1]).decode() for entry in entries if bytes(entry[3][0]).lower() == b"set"]
-        self.assertEqual(keys, ["order:%d" % i for i in reversed(range(60))])
+        entries = [entry for entry in entries if bytes(entry[3][0]).lower() == b"set"]
+        self.assertEqual([bytes(entry[3][1]).decode() for entry in entries],
+                         ["order:%d" % i for i in reversed(range(60))])
+        address = b"%s:%d" % (client.sock.getsockname()[0].encode(), client.sock.getsockname()[1])
+        self.assertEqual({(bytes(entry[4]), bytes(entry[5])) for entry in entries}, {(address, b"slow-one")})
 
     def test_access_frequency(self):
         client = self.client()
