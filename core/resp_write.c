@@ -168,8 +168,19 @@ static int64_t elements_of(char type, int64_t number) {
     }
 }
 
+/* "$5\r\n.....\r\n": nine digits at most, no sign. 0: not so, or not whole. Most elements of most arrays are like that. */
+static size_t skip_plain_bulk(struct slice bytes) {
+    size_t at = 1, len = 0;
+    if (bytes.len < 6 || bytes.ptr[0] != '$') return 0;
+    for (; at < 10 && at < bytes.len && (unsigned char)(bytes.ptr[at] - '0') < 10; at++)
+        len = len * 10 + (size_t)(bytes.ptr[at] - '0');
+    size_t size = at + 2 + len + 2;
+    return at > 1 && size <= bytes.len && bytes.ptr[at] == '\r' ? size : 0;
+}
+
 size_t resp_skip(struct slice bytes) {
-    size_t at = 0;
+    size_t at = skip_plain_bulk(bytes);
+    if (at > 0) return at;
     /* One counter for all open aggregates is enough: a reply ends when nothing is owed any more. */
     int64_t owed = 1;
     while (owed > 0) {

@@ -112,8 +112,9 @@ enum command_merge {
     MERGE_CUSTOM, /* .merge_with */
 };
 
-/* Told of each thing a command touches: a key by its hash, or (wide) the whole shard. */
-typedef void (*command_lock_visit)(void *ctx, uint64_t key_hash, enum lock_mode mode, bool wide);
+/* Told of each thing a command touches: the key at a position of x's arguments, or (wide) the whole shard. x may be a
+ * command inside of another. */
+typedef void (*command_lock_visit)(void *ctx, const struct exec *x, uint32_t position, enum lock_mode mode, bool wide);
 
 typedef void (*command_run)(struct exec *x);
 typedef void (*command_across)(struct gather *gather);

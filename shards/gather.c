@@ -17,9 +17,11 @@
 #include "shards/txn.h"
 #include <stdio.h>
 
-static struct gather *gather_new(const struct exec *x, command_across run, bool copy_argv) {
+#define STEP_PARTS_MIN 4u /* of a gather of several steps, where there are fewer shards */
+
+/* cap: parts of one step at most. */
+static struct gather *gather_new(const struct exec *x, command_across run, bool copy_argv, uint32_t cap) {
     struct shard *home = x->shard;
-    uint32_t cap = MAX(home->count, 4u);
     size_t text = 0;
     for (uint32_t i = 0; copy_argv && i < x->argc; i++) text += x->argv[i].len;
     size_t argv_bytes = copy_argv ? x->argc * sizeof(struct slice) : 0;
@@ -199,14 +201,14 @@ void gather_drop(struct gather *gather) {
 struct gather *gather_new_waiting(struct exec *x, command_across run) {
     struct client *client = x->client;
     ASSERT(client && !client->gather);
-    struct gather *gather = gather_new(x, run, true);
+    struct gather *gather = gather_new(x, run, true, MAX(x->shard->count, STEP_PARTS_MIN));
     client->gather = gather;
     client->wait = WAIT_GATHER;
     return gather;
 }
 
-struct gather *gather_new_placed(struct exec *x, command_across run) {
-    struct gather *gather = gather_new(x, run, false);
+struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts) {
+    struct gather *gather = gather_new(x, run, false, parts);
     gather->placed = true;
     gather->place = reply_queue_reserve(&gather->client->replies);
     return gather;
@@ -550,7 +552,7 @@ void gather_start_again(struct client *client, const struct message_item *comman
                      .resp = command->resp,
                      .flags = command->flags,
                      .client = client};
-    struct gather *gather = gather_new(&x, slot->row->across, true);
+    struct gather *gather = gather_new(&x, slot->row->across, true, MAX(home->count, STEP_PARTS_MIN));
     heap_free(home->heap, MEM_MESSAGE, argv, command->argc * sizeof *argv);
     gather->again = true;
     gather->waits_at = 1ull << from;
@@ -598,6 +600,12 @@ static void add_split_part(struct gather *gather, const struct exec *x, const st
         gather_add_part(gather, owner, x->slot, x->db, argv, argc);
 }
 
+static uint64_t owners_of(const struct key_owners *keys) {
+    uint64_t owners = 0;
+    for (uint32_t i = 0; i < keys->count; i++) owners |= 1ull << keys->owners[i];
+    return owners;
+}
+
 static void split(struct gather *gather, struct exec *x, const struct key_owners *keys) {
     struct shard *home = x->shard;
     gather->key_count = keys->count;
@@ -605,8 +613,7 @@ static void split(struct gather *gather, struct exec *x, const struct key_owners
     struct slice few[64], *argv = few;
     size_t heap_bytes = x->argc > ARRAY_LEN(few) ? x->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(home->heap, MEM_MESSAGE, heap_bytes);
-    uint64_t present = 0;
-    for (uint32_t i = 0; i < keys->count; i++) present |= 1ull << keys->owners[i];
+    uint64_t present = owners_of(keys);
     if (!gather->borrowed) txn_begin(gather, present);
     uint64_t here = present & 1ull << home->id;
     if (here) add_split_part(gather, x, keys, (uint8_t)home->id, argv);
@@ -616,9 +623,9 @@ static void split(struct gather *gather, struct exec *x, const struct key_owners
 }
 
 void gather_start_split(struct exec *x) {
-    struct gather *gather = gather_new_placed(x, merge);
     struct key_owners keys;
     key_owners_find(x, &keys);
+    struct gather *gather = gather_new_placed(x, merge, (uint32_t)__builtin_popcountll(owners_of(&keys)));
     split(gather, x, &keys);
     key_owners_free(x, &keys);
     txn_asked_all(gather);
@@ -667,7 +674,8 @@ static void forward(struct gather *gather) {
 void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner) {
     const struct command *row = x->slot->row;
     bool steps = row->across && (fate == FATE_ACROSS || fate == FATE_ALL);
-    struct gather *child = gather_new(x, steps ? row->across : fate == FATE_REMOTE ? forward : merge, true);
+    struct gather *child = gather_new(x, steps ? row->across : fate == FATE_REMOTE ? forward : merge, true,
+                                      MAX(x->shard->count, STEP_PARTS_MIN));
     child->phase = TXN_HELD;
     child->borrowed = true;
     child->stamp = parent->stamp;

@@ -88,8 +88,8 @@ void gather_start_all(struct exec *x);
 void gather_start_free(struct exec *x, command_across run);
 
 /* --- for commands that are made of parts (shards/multi.c) --- */
-/* A gather without parts yet. Its reply has a place in the client's queue, and the client goes on. */
-struct gather *gather_new_placed(struct exec *x, command_across run);
+/* A gather without parts yet; there will be at most so many. Its reply has a place in the client's queue, and the client goes on. */
+struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts);
 /* One that its client waits for, with a copy of argv; it begins with gather_go_on or when its locks are there. */
 struct gather *gather_new_waiting(struct exec *x, command_across run);
 /* Asks for the part's locks; it runs when all parts have theirs. txn_begin comes before, txn_asked_all after. */

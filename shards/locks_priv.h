@@ -5,8 +5,8 @@
 
 /* The initial size of an index, to which it also returns: 2 KiB. */
 #define INDEX_BITS 8
-/* Unused lock_keys that are kept, 14 KiB: about as many as the commands of one batch need. */
-#define SPARE_KEYS 256
+/* Unused lock_keys that are kept, 224 KiB at most: as many as fifty clients with sixteen commands of five keys here need. */
+#define SPARE_KEYS 4096
 
 /* Chains of nodes by name. Names are unique within an index. */
 struct lock_index {

@@ -38,7 +38,7 @@ struct key_walk {
 
 static void visit_key(void *ctx, uint32_t at, bool writes) {
     const struct key_walk *walk = ctx;
-    walk->visit(walk->ctx, exec_hash(walk->x, at), writes ? LOCK_EXCLUSIVE : LOCK_SHARED, false);
+    walk->visit(walk->ctx, walk->x, at, writes ? LOCK_EXCLUSIVE : LOCK_SHARED, false);
 }
 
 void request_each_lock(const struct exec *x, command_lock_visit visit, void *ctx) {
@@ -49,7 +49,7 @@ void request_each_lock(const struct exec *x, command_lock_visit visit, void *ctx
         struct key_walk walk = {x, visit, ctx};
         command_each_key(row, x->argv, x->argc, visit_key, &walk);
     } else if (row->flags & (CMD_READ | CMD_WRITE)) { /* SCAN, FLUSHALL: no keys, but data */
-        visit(ctx, 0, row->flags & CMD_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED, true);
+        visit(ctx, x, 0, row->flags & CMD_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED, true);
     }
 }
 
@@ -63,10 +63,11 @@ struct permission {
     bool granted;
 };
 
-static void ask(void *ctx, uint64_t id, enum lock_mode mode, bool wide) {
+static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
     struct permission *permission = ctx;
     if (!permission->granted) return;
-    permission->granted = wide ? locks_allow_wide(permission->locks, mode) : locks_allow(permission->locks, id, mode);
+    permission->granted = wide ? locks_allow_wide(permission->locks, mode)
+                               : locks_allow(permission->locks, exec_hash(x, at), mode);
 }
 
 bool request_may_run_slow(const struct exec *x) {
@@ -80,19 +81,25 @@ bool request_may_run_slow(const struct exec *x) {
 
 /* --- birth and death --- */
 
-static void count_lock(void *ctx, uint64_t id, enum lock_mode mode, bool wide) {
-    (void)id, (void)mode;
+static void count_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
+    (void)x, (void)at, (void)mode;
     *(uint32_t *)ctx += !wide;
 }
 
-static void add_lock(void *ctx, uint64_t id, enum lock_mode mode, bool wide) {
+static void add_link(struct lock_request *lock, uint64_t id, enum lock_mode mode) {
+    struct lock_link *link = &lock->links[lock->link_count++]; /* locks_enter sets all the rest */
+    link->id = id;
+    link->mode = (uint8_t)mode;
+}
+
+static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
     struct lock_request *lock = ctx;
-    if (wide) {
-        lock->wide_mode = lock->wide && lock->wide_mode == LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : (uint8_t)mode;
-        lock->wide = true;
-    } else {
-        lock->links[lock->link_count++] = (struct lock_link){.id = id, .mode = (uint8_t)mode};
+    if (!wide) {
+        add_link(lock, exec_hash(x, at), mode);
+        return;
     }
+    lock->wide_mode = lock->wide && lock->wide_mode == LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : (uint8_t)mode;
+    lock->wide = true;
 }
 
 static struct request *request_new(const struct exec *x, enum request_kind kind, uint64_t stamp, uint32_t home) {
@@ -105,7 +112,7 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
     request->lock.stamp = stamp;
     request->lock.links = (struct lock_link *)(request + 1);
     request_each_lock(x, add_lock, &request->lock);
-    if (kind == REQUEST_COMMAND) add_lock(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE, false);
+    if (kind == REQUEST_COMMAND) add_link(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE);
     ASSERT(request->lock.link_count <= links);
     struct message_item *item = message_item_write(request->lock.links + links, item_size, x->argv, x->argc);
     item->hash = x->hash;
