@@ -85,6 +85,7 @@ static struct exec next_command(struct reader *reader, struct part_command *comm
                        .slot = command_at(x->shard->registry, command->number),
                        .argv = x->argv + reader->at,
                        .argc = command->argc,
+                       .db = command->db,
                        .hash = command->hash,
                        .hash_at = command->hash_at};
     reader->at += command->argc;

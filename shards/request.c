@@ -58,6 +58,14 @@ static uint64_t line_of_client(uint64_t client_id) {
     return (client_id + 1) * 0xD1B54A32D192ED03ull;
 }
 
+/* The name of a key's lock. What is locked or asked for is used soon, here or when the others have answered. */
+HOT_INLINE uint64_t lock_of(const struct exec *x, uint32_t at) {
+    uint64_t hash = exec_hash(x, at);
+    const struct keyspace *keys = shard_db_peek(x->shard, x->db);
+    if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, hash);
+    return hash;
+}
+
 struct permission {
     const struct locks *locks;
     bool granted;
@@ -67,7 +75,7 @@ static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mod
     struct permission *permission = ctx;
     if (!permission->granted) return;
     permission->granted = wide ? locks_allow_wide(permission->locks, mode)
-                               : locks_allow(permission->locks, exec_hash(x, at), mode);
+                               : locks_allow(permission->locks, lock_of(x, at), mode);
 }
 
 bool request_may_run_slow(const struct exec *x) {
@@ -95,7 +103,7 @@ static void add_link(struct lock_request *lock, uint64_t id, enum lock_mode mode
 static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
     struct lock_request *lock = ctx;
     if (!wide) {
-        add_link(lock, exec_hash(x, at), mode);
+        add_link(lock, lock_of(x, at), mode);
         return;
     }
     lock->wide_mode = lock->wide && lock->wide_mode == LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : (uint8_t)mode;
