@@ -1,6 +1,7 @@
 /* Entries: layout arithmetic in one place (layout_of), everything else in terms of it. */
 #include "core/value.h"
 #include "core/assert.h"
+#include "core/members.h"
 #include "core/num.h"
 #include "core/quicklist.h"
 
@@ -44,8 +45,22 @@ static void *list_copy(const struct store *store, const void *object) {
     return quicklist_copy(store, object);
 }
 
+/* Redis 7.0 has no small form of a set of strings. */
+static const char *set_encoding_name(const struct entry *entry) {
+    bool numbers =
+        entry->encoding == ENC_INT || (entry->encoding == ENC_OBJECT && members_numbers(entry_object(entry)));
+    return numbers ? "intset" : "hashtable";
+}
+static size_t set_bytes(const void *object) {
+    return members_bytes(object);
+}
+static void *set_copy(const struct store *store, const void *object) {
+    return members_copy(store, object);
+}
+
 static const struct collection collections[TYPE_COUNT] = {
     [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy},
+    [TYPE_SET] = {set_encoding_name, members_free_some, set_bytes, set_copy},
 };
 
 static const struct collection *collection_of(const struct entry *entry) {
@@ -187,6 +202,17 @@ struct entry *entry_new_packed(const struct store *store, struct slice key, enum
     return entry;
 }
 
+struct entry *entry_new_intset(const struct store *store, struct slice key, unsigned width, uint32_t count,
+                               uint64_t deadline_ms, char **ints) {
+    size_t len = 1 + (size_t)width * count;
+    ASSERT(len <= ENTRY_EMBED_MAX);
+    struct entry *entry = new_entry(store, key, len, deadline_ms, ENC_INT);
+    entry->type = TYPE_SET;
+    *payload(entry) = (char)width;
+    *ints = payload(entry) + 1;
+    return entry;
+}
+
 struct entry *entry_new_object(const struct store *store, struct slice key, enum value_type type, void *object,
                                uint64_t deadline_ms) {
     struct entry *entry = new_entry(store, key, sizeof object, deadline_ms, ENC_OBJECT);
@@ -308,6 +334,11 @@ static char *edit_long_run(const struct store *store, struct entry *entry, struc
     }
     memcpy(big->bytes, &count, sizeof count);
     return big->bytes + at;
+}
+
+/* What stands before the run: how many elements, or the width of the integers. */
+static size_t run_head(const struct entry *entry) {
+    return entry->encoding == ENC_INT ? 1 : sizeof(uint16_t);
 }
 
 struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap) {

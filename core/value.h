@@ -9,9 +9,15 @@
  *
  *                   a string                            a collection (any other type)
  *    ENC_EMBEDDED   its bytes                           | count 2 | packed run |, while it is small (core/packed.h)
+<<<<<<< HEAD
  *    ENC_INT        8 bytes of integer                  -
  *    ENC_EXTERNAL   pointer to a block: struct bigstr   the same: | count 4 | packed run | is too long for the entry
  *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist ...
+=======
+ *    ENC_INT        8 bytes of integer                  | width 1 | integers |, a small set of them (core/intset.h)
+ *    ENC_EXTERNAL   pointer to a block: struct bigstr   -
+ *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist, members
+>>>>>>> 82c5b6b (Sets: one value of three forms, integers or a run in its entry, or a table)
  *
  * What differs between types of collections is one row each in value.c (how to name, measure, copy and free one); all
  * that entries do with collections goes through these rows. When a run becomes an object is up to its type; that a long
@@ -22,6 +28,7 @@
  * Ownership an entry owns its block or object. All memory is the store's; what is large is freed later (core/store.h).
  * Thread    the shard's owner. Cost: O(bytes copied); reading is O(1). */
 #pragma once
+#include "core/intset.h"
 #include "core/packed.h"
 #include "core/store.h"
 
@@ -78,7 +85,7 @@ HOT_INLINE uint64_t entry_deadline_ms(const struct entry *entry) { /* 0: none */
     if (entry->flags & ENTRY_TIMED) memcpy(&when, entry->rest, 8);
     return when;
 }
-HOT_INLINE int64_t entry_int(const struct entry *entry) { /* ENC_INT only */
+HOT_INLINE int64_t entry_int(const struct entry *entry) { /* ENC_INT strings only */
     int64_t value;
     memcpy(&value, entry_payload(entry), 8);
     return value;
@@ -106,6 +113,12 @@ HOT_INLINE struct packed entry_packed(const struct entry *entry) {
     memcpy(&count, at, sizeof count);
     return (struct packed){at + sizeof count, at + entry->value_len, count};
 }
+/* ENC_INT sets only. Valid until the entry changes. */
+HOT_INLINE struct intset entry_intset(const struct entry *entry) {
+    const char *at = entry_payload(entry);
+    uint8_t width = (uint8_t)*at;
+    return (struct intset){at + 1, (uint32_t)(entry->value_len - 1u) / width, width};
+}
 #define ENTRY_SCRATCH 24 /* bytes of scratch that entry_string may need */
 /* The string's bytes; an integer is written into scratch. Valid until the entry changes. */
 struct slice entry_string(const struct entry *entry, char scratch[ENTRY_SCRATCH]);
@@ -121,6 +134,9 @@ struct entry *entry_new_int(const struct store *store, struct slice key, int64_t
 /* A run of `count` elements; *run is where its owner writes `len` bytes of them, ENTRY_RUN_MAX at most. */
 struct entry *entry_new_packed(const struct store *store, struct slice key, enum value_type type, uint32_t count,
                                size_t len, uint64_t deadline_ms, char **run);
+/* A small set of integers that all have this width; *ints is where its owner writes them. */
+struct entry *entry_new_intset(const struct store *store, struct slice key, unsigned width, uint32_t count,
+                               uint64_t deadline_ms, char **ints);
 struct entry *entry_new_object(const struct store *store, struct slice key, enum value_type type, void *take,
                                uint64_t deadline_ms);
 void entry_delete(const struct store *store, struct entry *entry); /* with what it owns */
@@ -134,8 +150,14 @@ struct entry *entry_set_deadline(const struct store *store, struct entry *take, 
  * *bytes points at its first byte. new_len is at least the present length. NULL when memory is refused: take is then
  * unchanged. */
 struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes);
+<<<<<<< HEAD
 /* A run: `remove` bytes of it, `at` bytes behind its begin, become `insert` bytes that the caller writes to *gap; `added`
  * is how many elements more there are then, negative for fewer. It stays within ENTRY_RUN_MAX. */
+=======
+/* A small collection: `remove` bytes of its run, `at` bytes behind its begin, become `insert` bytes that the caller
+ * writes to *gap; `added` is how many elements more there are then, negative for fewer. Its run stays within
+ * ENTRY_PACKED_MAX. The run of a small set of integers is its integers. */
+>>>>>>> 82c5b6b (Sets: one value of three forms, integers or a run in its entry, or a table)
 struct packed_edit {
     size_t at, remove, insert;
     int32_t added;

@@ -118,7 +118,8 @@ static void cmd_object_encoding(struct exec *x) {
 static void cmd_object_refcount(struct exec *x) {
     const struct entry *entry = object_entry(x);
     if (!entry) return;
-    bool shared = entry->encoding == ENC_INT && entry_int(entry) >= 0 && entry_int(entry) < 10000;
+    bool is_int = entry->type == TYPE_STRING && entry->encoding == ENC_INT;
+    bool shared = is_int && entry_int(entry) >= 0 && entry_int(entry) < 10000;
     reply_int(x, shared ? INT32_MAX : 1);
 }
 

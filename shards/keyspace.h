@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "core/hashtable.h"
 #include "core/lfu.h"
+#include "core/members.h"
 #include "core/quicklist.h"
 #include "core/value.h"
 
@@ -32,6 +33,7 @@ struct keyspace_shared {
     bool use_lfu;    /* an LFU policy is chosen: access fields are those of core/lfu.h */
     struct lfu_rule lfu;
     struct quicklist_rule list_rule;
+    struct set_rule set_rule;
     struct prng *prng; /* chances of LFU */
     uint64_t expired;  /* keys deleted because their deadline passed */
     uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */
