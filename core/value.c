@@ -336,11 +336,6 @@ static char *edit_long_run(const struct store *store, struct entry *entry, struc
     return big->bytes + at;
 }
 
-/* What stands before the run: how many elements, or the width of the integers. */
-static size_t run_head(const struct entry *entry) {
-    return entry->encoding == ENC_INT ? 1 : sizeof(uint16_t);
-}
-
 struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap) {
     struct packed run = entry_packed(take);
     size_t len = run_len(&run), behind = len - edit.at - edit.remove;
@@ -369,6 +364,27 @@ struct entry *entry_edit_packed(const struct store *store, struct entry *take, s
     memcpy(begin + edit.at + edit.insert, run.begin + edit.at + edit.remove, behind);
     delete_shell(store, take);
     *gap = begin + edit.at;
+    return entry;
+}
+
+struct entry *entry_edit_intset(const struct store *store, struct entry *take, uint32_t index, bool add, char **gap) {
+    struct intset ints = entry_intset(take);
+    size_t before = 1 + (size_t)index * ints.width, behind = take->value_len - before - (add ? 0 : ints.width);
+    size_t len = before + behind + (add ? ints.width : 0);
+    ASSERT(take->type == TYPE_SET && take->encoding == ENC_INT && index + !add <= ints.count && len <= ENTRY_EMBED_MAX);
+    const char *from = entry_payload(take), *rest = from + take->value_len - behind;
+    struct entry *entry = take;
+    if (!fits_in_place(take, len, take->flags & ENTRY_TIMED)) {
+        char *fresh;
+        entry = entry_new_intset(store, entry_key(take), ints.width, ints.count + (add ? 1 : -1u),
+                                 entry_deadline_ms(take), &fresh);
+        entry->access = take->access;
+        memcpy(payload(entry), from, before);
+    }
+    *gap = payload(entry) + before;
+    memmove(payload(entry) + len - behind, rest, behind);
+    entry->value_len = (uint16_t)len;
+    if (entry != take) delete_shell(store, take);
     return entry;
 }
 

@@ -9,15 +9,9 @@
  *
  *                   a string                            a collection (any other type)
  *    ENC_EMBEDDED   its bytes                           | count 2 | packed run |, while it is small (core/packed.h)
-<<<<<<< HEAD
- *    ENC_INT        8 bytes of integer                  -
+ *    ENC_INT        8 bytes of integer                  | width 1 | integers |, a small set of them (core/intset.h)
  *    ENC_EXTERNAL   pointer to a block: struct bigstr   the same: | count 4 | packed run | is too long for the entry
  *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist ...
-=======
- *    ENC_INT        8 bytes of integer                  | width 1 | integers |, a small set of them (core/intset.h)
- *    ENC_EXTERNAL   pointer to a block: struct bigstr   -
- *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist, members
->>>>>>> 82c5b6b (Sets: one value of three forms, integers or a run in its entry, or a table)
  *
  * What differs between types of collections is one row each in value.c (how to name, measure, copy and free one); all
  * that entries do with collections goes through these rows. When a run becomes an object is up to its type; that a long
@@ -100,7 +94,7 @@ HOT_INLINE void *entry_object(const struct entry *entry) { /* ENC_OBJECT only */
     memcpy(&object, entry_payload(entry), sizeof object);
     return object;
 }
-/* Is this collection a run? Else it is an object. */
+/* Is this collection, unless it is an intset, a run? Else it is an object. */
 HOT_INLINE bool entry_is_packed(const struct entry *entry) {
     return entry->encoding != ENC_OBJECT;
 }
@@ -150,19 +144,15 @@ struct entry *entry_set_deadline(const struct store *store, struct entry *take, 
  * *bytes points at its first byte. new_len is at least the present length. NULL when memory is refused: take is then
  * unchanged. */
 struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes);
-<<<<<<< HEAD
 /* A run: `remove` bytes of it, `at` bytes behind its begin, become `insert` bytes that the caller writes to *gap; `added`
  * is how many elements more there are then, negative for fewer. It stays within ENTRY_RUN_MAX. */
-=======
-/* A small collection: `remove` bytes of its run, `at` bytes behind its begin, become `insert` bytes that the caller
- * writes to *gap; `added` is how many elements more there are then, negative for fewer. Its run stays within
- * ENTRY_PACKED_MAX. The run of a small set of integers is its integers. */
->>>>>>> 82c5b6b (Sets: one value of three forms, integers or a run in its entry, or a table)
 struct packed_edit {
     size_t at, remove, insert;
     int32_t added;
 };
 struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap);
+/* A small set of integers: room for one more of the same width before index, or the one there goes. */
+struct entry *entry_edit_intset(const struct store *store, struct entry *take, uint32_t index, bool add, char **gap);
 /* A run becomes an object; its elements are copied by then. */
 struct entry *entry_set_object(const struct store *store, struct entry *take, void *take_object);
 /* The same value under another key; what it owns is not copied. O(1) for all that is not embedded. */

@@ -105,6 +105,7 @@ static void cmd_restore(struct exec *x) {
     struct slice body = x->argv[3];
     struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
                                                                        .list_rule = &x->shared->list_rule,
+                                                                       .set_rule = &x->shared->set_rule,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],
                                                                        .deadline_ms = (uint64_t)deadline_ms,

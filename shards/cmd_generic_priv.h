@@ -1,4 +1,5 @@
-/* What the handlers of keys of any type (cmd_generic, cmd_expire, cmd_rename, cmd_scan, cmd_dump) share. */
+/* What the handlers of keys of any type (cmd_generic, cmd_expire, cmd_rename, cmd_scan, cmd_dump) share,
+ * and the scans of collections. */
 #pragma once
 #include "shards/exec.h"
 
@@ -10,6 +11,19 @@ const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db);
 
 /* Puts bytes at mark and moves behind them what was written since. For replies whose head is known last. */
 void buf_insert(struct buf *out, size_t mark, struct slice bytes);
+
+/* What SCAN and its like for the members of a collection have in common. */
+#define SCAN_VISIT_MAX 20000 /* entries looked at per call, whatever COUNT says: about 1 ms */
+struct scan_options {
+    struct slice pattern;
+    bool all; /* everything matches */
+    int type; /* enum value_type, negative: see cmd_scan.c */
+    int64_t count;
+};
+/* The options from argv[at] on: 2 for SCAN, 3 for a collection's. False: the error was replied. */
+NODISCARD bool scan_parse(struct exec *x, uint32_t at, struct scan_options *options);
+/* What stands before the elements and is known when they are written, from mark on: the pair, the next cursor, how many. */
+void scan_reply_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found);
 
 /* The 24 bits that say when an entry was last used (LRU) or how often (LFU). */
 bool access_is_lfu(const struct exec *x);

@@ -10,12 +10,13 @@
  *      :1                  ---> step 3, RENAME only
  *
  * A body is an RDB object without compression (shards/dump.h); form keeps what it does not say, how a string was
- * encoded, because OBJECT ENCODING shows it. */
+ * or a set of integers was encoded, because OBJECT ENCODING shows it. */
 #include "core/num.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
 #include "shards/gather.h"
+#include "shards/set.h"
 #include "shards/shard.h"
 
 #define NO_SUCH_KEY "ERR no such key"
@@ -138,7 +139,8 @@ static void cmd_fetch(struct exec *x) {
     buf_insert(x->out, mark, slice_of(head, resp_header(head, '$', (int64_t)(x->out->len - mark))));
     buf_append_literal(x->out, "\r\n");
     resp_bulk_int(x->out, (int64_t)entry_deadline_ms(entry));
-    resp_bulk_int(x->out, entry->encoding == ENC_INT ? FORM_INT : entry->flags & ENTRY_RAW ? FORM_RAW : FORM_TEXT);
+    bool is_int = entry->type == TYPE_SET ? set_is_intset(entry) : entry->encoding == ENC_INT;
+    resp_bulk_int(x->out, is_int ? FORM_INT : entry->flags & ENTRY_RAW ? FORM_RAW : FORM_TEXT);
 }
 
 static void cmd_put(struct exec *x) {
@@ -154,6 +156,7 @@ static void cmd_put(struct exec *x) {
     struct slice body = x->argv[2];
     struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
                                                                        .list_rule = &x->shared->list_rule,
+                                                                       .set_rule = &x->shared->set_rule,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],
                                                                        .deadline_ms = (uint64_t)deadline_ms,

@@ -19,7 +19,6 @@
 
 #define KEYS_SLICE     2000  /* entries looked at per turn of KEYS: some 100 us */
 #define WALK_BYTES     (512 * 1024) /* of keys found, after which a SCAN or a slice of KEYS ends all the same */
-#define SCAN_VISIT_MAX 20000 /* entries looked at per SCAN, whatever COUNT says: about 1 ms */
 #define SCAN_TYPE_ANY  (-1)
 #define SCAN_TYPE_NONE (-2) /* a type that does not exist: nothing matches */
 
@@ -129,32 +128,29 @@ static int type_named(struct slice name) {
     return SCAN_TYPE_NONE;
 }
 
-/* argv[2 ..]. False: the error was replied. */
-static bool parse_scan(struct exec *x, struct walk *walk, int64_t *count) {
-    walk_init(walk, x, SLICE("*"));
-    *count = 10;
-    int type = SCAN_TYPE_ANY;
-    for (uint32_t at = 2; at < x->argc; at += 2) {
+bool scan_parse(struct exec *x, uint32_t at, struct scan_options *options) {
+    bool of_keys = at == 2; /* a collection's members have no types */
+    *options = (struct scan_options){.pattern = SLICE("*"), .type = SCAN_TYPE_ANY, .count = 10};
+    for (; at < x->argc; at += 2) {
         bool has_value = at + 1 < x->argc;
         if (has_value && arg_is(x, at, "count")) {
-            if (!exec_int(x, at + 1, count)) return false;
-            if (*count >= 1) continue;
+            if (!exec_int(x, at + 1, &options->count)) return false;
+            if (options->count >= 1) continue;
         } else if (has_value && arg_is(x, at, "match")) {
-            walk_init(walk, x, x->argv[at + 1]);
+            options->pattern = x->argv[at + 1];
             continue;
-        } else if (has_value && arg_is(x, at, "type")) {
-            type = type_named(x->argv[at + 1]);
+        } else if (has_value && of_keys && arg_is(x, at, "type")) {
+            options->type = type_named(x->argv[at + 1]);
             continue;
         }
         reply_syntax_error(x);
         return false;
     }
-    walk->type = type;
+    options->all = slice_equal(options->pattern, SLICE("*"));
     return true;
 }
 
-/* What stands before the keys, known when they are written: the pair, the next cursor, how many. */
-static void insert_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found) {
+void scan_reply_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found) {
     char head[16 + RESP_HEADER_MAX + NUM_U64_MAX], digits[NUM_U64_MAX];
     size_t digit_count = num_format_u64(digits, cursor), len = 0;
     memcpy(head, "*2\r\n", 4);
@@ -176,15 +172,17 @@ static void cmd_scan(struct exec *x) {
         return;
     }
     struct walk scan;
-    int64_t count;
-    if (!parse_scan(x, &scan, &count)) return;
+    struct scan_options options;
+    if (!scan_parse(x, 2, &options)) return;
+    walk_init(&scan, x, options.pattern);
+    scan.type = options.type;
     size_t mark = x->out->len;
     uint64_t next = 0;
     if (cursor_shard(cursor) == x->shard->id) { /* else it was never given out: nothing is left to scan */
-        uint64_t position = walk(&scan, cursor_position(cursor), MIN((uint64_t)count, SCAN_VISIT_MAX));
+        uint64_t position = walk(&scan, cursor_position(cursor), MIN((uint64_t)options.count, SCAN_VISIT_MAX));
         next = cursor_after(x->shard, position);
     }
-    insert_head(x, mark, next, scan.found);
+    scan_reply_head(x, mark, next, scan.found);
 }
 
 /* --- RANDOMKEY --- */

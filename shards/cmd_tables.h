@@ -7,6 +7,9 @@ extern const struct command string_edit_commands[]; /* cmd_string_edit.c: parts 
 extern const struct command string_many_commands[]; /* cmd_string_many.c: several keys */
 extern const struct command list_commands[];        /* cmd_list.c: one list */
 extern const struct command list_move_commands[];   /* cmd_list_move.c: from list to list, LMPOP */
+extern const struct command set_commands[];         /* cmd_set.c: one set, SMOVE */
+extern const struct command set_random_commands[];  /* cmd_set_random.c: SRANDMEMBER, SPOP */
+extern const struct command set_algebra_commands[]; /* cmd_set_algebra.c: from several sets to one */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */

@@ -105,7 +105,9 @@ static void write_string_object(struct buf *out, const struct entry *entry, bool
 
 void dump_write_body(struct buf *out, const struct entry *entry, bool compress) {
     typedef void (*writer)(struct buf * out, const struct entry *entry, bool compress);
-    static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object, [TYPE_LIST] = dump_write_list};
+    static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object,
+                                                [TYPE_LIST] = dump_write_list,
+                                                [TYPE_SET] = dump_write_set};
     ASSERT(writers[entry->type]);
     writers[entry->type](out, entry, compress);
 }
@@ -237,6 +239,9 @@ struct entry *dump_read_entry(struct slice *rest, const struct dump_target *targ
         {RDB_LIST_ZIPLIST, dump_read_list_ziplist},
         {RDB_LIST_QUICKLIST, dump_read_list_quicklist},
         {RDB_LIST_QUICKLIST_2, dump_read_list_quicklist_2},
+        {RDB_SET, dump_read_set},
+        {RDB_SET_INTSET, dump_read_set_intset},
+        {RDB_SET_LISTPACK, dump_read_set_listpack},
     };
     unsigned type;
     if (!dump_take_byte(rest, &type)) return NULL;

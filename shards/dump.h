@@ -3,7 +3,7 @@
  *      | type 1 | object, as in an RDB file | version 2 | crc64 8 |
  *
  * The object of a string is a length and its bytes, a small integer, or LZF-compressed bytes; collections are made of
- * strings (shards/dump_list.c). The version and the checksum (both little-endian, the checksum over all before it) are
+ * strings (shards/dump_list.c, dump_set.c). The version and the checksum (both little-endian, the checksum over all before it) are
  * the footer; a body is what stands before it.
  *
  * Reading   bytes come from outside and are hostile: every length is checked against what is there before it is used,
@@ -12,6 +12,7 @@
  * Threads   pure functions. Cost: O(bytes). lzf_compress takes half a megabyte of stack. */
 #pragma once
 #include "core/buf.h"
+#include "core/members.h"
 #include "core/quicklist.h"
 #include "core/value.h"
 
@@ -36,10 +37,11 @@ NODISCARD bool dump_read_string(struct slice *rest, struct buf *scratch, struct 
 struct dump_target {
     const struct store *store;
     const struct quicklist_rule *list_rule;
+    const struct set_rule *set_rule;
     struct buf *scratch;
     struct slice key;
     uint64_t deadline_ms;
-    bool allow_int; /* a string that is an integer becomes one */
+    bool allow_int; /* a string that is an integer becomes one, a set of integers an intset */
 };
 /* Type byte and object, as an entry that is the caller's; NULL when they are broken, or of a type we do not know. */
 NODISCARD struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target);

@@ -220,6 +220,16 @@ char *keyspace_edit_packed(struct keyspace *keyspace, struct key_ref *ref, struc
     return gap;
 }
 
+char *keyspace_edit_intset(struct keyspace *keyspace, struct key_ref *ref, uint32_t index, bool add) {
+    ASSERT(ref->entry);
+    struct entry *old = ref->entry;
+    bool was_timed = old->flags & ENTRY_TIMED;
+    char *gap;
+    struct entry *entry = entry_edit_intset(&keyspace->shared->store, old, index, add, &gap);
+    if (entry != old) install(keyspace, ref, entry, was_timed);
+    return gap;
+}
+
 void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *object) {
     ASSERT(ref->entry);
     bool was_timed = ref->entry->flags & ENTRY_TIMED;

@@ -92,6 +92,8 @@ void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref);           
 void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct entry *take);
 /* Changes the run of a small collection in place, see entry_edit_packed; returns the gap. */
 char *keyspace_edit_packed(struct keyspace *keyspace, struct key_ref *ref, struct packed_edit edit);
+/* The same for a small set of integers, see entry_edit_intset. */
+char *keyspace_edit_intset(struct keyspace *keyspace, struct key_ref *ref, uint32_t index, bool add);
 void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *take_object); /* it is no longer small */
 
 /* --- other names --- */

@@ -170,9 +170,8 @@ static void put_int(struct keyspace *keys, struct key_ref *ref, const struct int
     uint8_t width = intset_width_of(number);
     char *at;
     if (width <= ints->width) {
-        struct packed_edit edit = {.at = (size_t)index * ints->width, .insert = ints->width};
-        width = ints->width; /* ints is gone after the edit */
-        intset_write(keyspace_edit_packed(keys, ref, edit), width, number);
+        width = ints->width;
+        intset_write(keyspace_edit_intset(keys, ref, index, true), width, number);
         return;
     }
     /* Wider than all that are there: it is the first or the last. */
@@ -250,37 +249,35 @@ bool set_add(struct keyspace *keys, struct key_ref *ref, struct slice text) {
 
 /* --- removing --- */
 
-/* Where a small set has it, as an edit of its run. */
-static bool find_small(const struct entry *entry, struct slice text, struct packed_edit *edit) {
+/* From small sets; the last one goes with its key. */
+static bool remove_int(struct keyspace *keys, struct key_ref *ref, struct slice text, bool last) {
+    struct intset ints = entry_intset(ref->entry);
+    int64_t number;
+    uint32_t index;
+    if (!num_parse_i64(text, &number) || !intset_find(&ints, number, &index)) return false;
+    if (!last) keyspace_edit_intset(keys, ref, index, false);
+    return true;
+}
+
+static bool remove_from_run(struct keyspace *keys, struct key_ref *ref, struct slice text, bool last) {
+    struct packed run = entry_packed(ref->entry);
     struct packed_value sought = packed_value_of(text);
-    edit->added = -1;
-    if (is_ints(entry)) {
-        struct intset ints = entry_intset(entry);
-        uint32_t index;
-        if (!sought.is_int || !intset_find(&ints, sought.number, &index)) return false;
-        edit->at = (size_t)index * ints.width;
-        edit->remove = ints.width;
-        return true;
-    }
-    struct packed run = entry_packed(entry);
     const char *at = packed_find(&run, run.begin, &sought, 1);
     if (!at) return false;
-    edit->at = (size_t)(at - run.begin);
-    edit->remove = (size_t)(packed_next(at) - at);
+    struct packed_edit edit = {
+        .at = (size_t)(at - run.begin), .remove = (size_t)(packed_next(at) - at), .added = -1};
+    if (!last) keyspace_edit_packed(keys, ref, edit);
     return true;
 }
 
 bool set_remove(struct keyspace *keys, struct key_ref *ref, struct slice text) {
-    struct packed_edit edit = {0};
-    bool last = set_count(ref->entry) == 1;
-    if (is_table(ref->entry)) {
-        if (!members_remove(store_of(keys), entry_object(ref->entry), text)) return false;
-    } else {
-        if (!find_small(ref->entry, text, &edit)) return false;
-        if (!last) keyspace_edit_packed(keys, ref, edit);
-    }
-    if (last) keyspace_remove(keys, ref);
-    return true;
+    bool last = set_count(ref->entry) == 1, found;
+    if (is_table(ref->entry))
+        found = members_remove(store_of(keys), entry_object(ref->entry), text);
+    else
+        found = is_ints(ref->entry) ? remove_int(keys, ref, text, last) : remove_from_run(keys, ref, text, last);
+    if (found && last) keyspace_remove(keys, ref);
+    return found;
 }
 
 void set_reform(struct keyspace *keys, struct key_ref *ref) {

@@ -1,0 +1,176 @@
+/* Sets: members at random, SRANDMEMBER and SPOP.
+ *
+ * One member is drawn by its form's own means (set_random), each with the same probability. Several different ones,
+ * k of n: if k is a small part of a table, draw until k different ones were seen. Otherwise go through all n once and
+ * take each with probability (still wanted) / (still to come), which gives every subset of k the same chance (Knuth,
+ * The Art of Computer Programming, volume 2, 3.4.2, algorithm S). */
+#include "shards/cmd_set_priv.h"
+#include "shards/cmd_tables.h"
+#include "shards/shard.h"
+
+#define DRAW_PART 3        /* k below n / DRAW_PART is drawn, more is a walk */
+#define DRAW_MAX  10000000 /* members of one reply with repetition: Redis has no limit but its memory */
+#define KEEP_PART 5        /* SPOP: when less than k / KEEP_PART stays, the set is built anew, as by Redis */
+
+static struct slice draw(struct exec *x, const struct entry *entry, char scratch[SET_SCRATCH]) {
+    return set_random(entry, &x->shard->prng, scratch);
+}
+
+/* --- several different ones --- */
+
+struct walk {
+    struct exec *x;
+    uint64_t wanted, left;
+};
+
+static bool reply_perhaps(void *ctx, struct slice text) {
+    struct walk *walk = ctx;
+    if (prng_below(&walk->x->shard->prng, walk->left--) < walk->wanted) {
+        reply_bulk(walk->x, text);
+        walk->wanted--;
+    }
+    return walk->wanted > 0;
+}
+
+/* A few of many: about count tries, as most of them are new. */
+static void reply_drawn(struct exec *x, const struct entry *entry, uint64_t count) {
+    const struct store *store = &x->shared->store;
+    struct members *seen = members_new(store, &x->shared->set_rule.seed);
+    char scratch[SET_SCRATCH];
+    while (count > 0) {
+        struct slice text = draw(x, entry, scratch);
+        if (!members_add(store, seen, text)) continue;
+        reply_bulk(x, text);
+        count--;
+    }
+    members_delete(store, seen);
+}
+
+static void reply_different(struct exec *x, const struct entry *entry, uint64_t count) {
+    uint64_t all = set_count(entry);
+    struct walk walk = {x, count, all};
+    reply_array(x, MIN(count, all));
+    if (count >= all)
+        set_each(entry, reply_member, x);
+    else if (entry->encoding == ENC_OBJECT && count < all / DRAW_PART)
+        reply_drawn(x, entry, count);
+    else if (count > 0)
+        set_each(entry, reply_perhaps, &walk);
+}
+
+/* --- SRANDMEMBER --- */
+
+static void reply_repeating(struct exec *x, const struct entry *entry, uint64_t count) {
+    char scratch[SET_SCRATCH];
+    reply_array(x, count);
+    for (; count > 0; count--) reply_bulk(x, draw(x, entry, scratch));
+}
+
+static void cmd_srandmember(struct exec *x) {
+    struct key_ref ref;
+    int64_t count;
+    char scratch[SET_SCRATCH];
+    if (x->argc > 3) {
+        reply_syntax_error(x);
+        return;
+    }
+    if (x->argc == 2) {
+        if (!exec_read(x, 1, TYPE_SET, &ref)) return;
+        if (ref.entry)
+            reply_bulk(x, draw(x, ref.entry, scratch));
+        else
+            reply_null(x);
+        return;
+    }
+    const char *error = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    if (!exec_int(x, 2, &count)) return;
+    if (count == INT64_MIN) {
+        reply_error(x, error);
+        return;
+    }
+    if (!exec_read(x, 1, TYPE_SET, &ref)) return;
+    if (!ref.entry)
+        reply_array(x, 0);
+    else if (count >= 0)
+        reply_different(x, ref.entry, (uint64_t)count);
+    else if (count < -DRAW_MAX)
+        reply_error(x, "ERR value is out of range");
+    else
+        reply_repeating(x, ref.entry, (uint64_t)-count);
+}
+
+/* --- SPOP --- */
+
+static void pop_one(struct exec *x, struct key_ref *ref) {
+    char scratch[SET_SCRATCH];
+    struct slice text = draw(x, ref->entry, scratch);
+    reply_bulk(x, text);
+    /* It may lie in what is about to move; the reply has a copy. */
+    if (text.ptr != scratch) text.ptr = x->out->data + x->out->len - 2 - text.len;
+    set_remove(x->keys, ref, text);
+}
+
+static void pop_many(struct exec *x, struct key_ref *ref, uint64_t count) {
+    uint64_t all = set_count(ref->entry), left = all - MIN(count, all);
+    reply_set(x, all - left);
+    if (left == 0) {
+        set_each(ref->entry, reply_member, x);
+        keyspace_remove(x->keys, ref);
+    } else {
+        for (uint64_t i = 0; i < count; i++) pop_one(x, ref);
+        if (left * KEEP_PART <= count) set_reform(x->keys, ref);
+    }
+    exec_changed(x, x->argv[1], all - left);
+}
+
+static void cmd_spop(struct exec *x) {
+    struct key_ref ref;
+    int64_t count = 1;
+    if (x->argc > 3) {
+        reply_syntax_error(x);
+        return;
+    }
+    bool counted = x->argc == 3;
+    if (counted && !exec_int_range(x, 2, 0, INT64_MAX, &count, "ERR value is out of range, must be positive")) return;
+    if (!exec_open(x, 1, TYPE_SET, &ref)) return;
+    if (counted && (!ref.entry || count == 0)) {
+        reply_set(x, 0);
+    } else if (counted) {
+        pop_many(x, &ref, (uint64_t)count);
+    } else if (ref.entry) {
+        pop_one(x, &ref);
+        exec_changed(x, x->argv[1], 1);
+    } else {
+        reply_null(x);
+    }
+}
+
+const struct command set_random_commands[] = {
+    {.name = "srandmember",
+     .arity = -2,
+     .flags = CMD_READ,
+     .acl = ACL_SET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_srandmember,
+     .group = "set",
+     .since = "1.0.0",
+     .cost = "O(1), with count O(N), N = count",
+     .args = "key [count]",
+     .tips = "nondeterministic_output",
+     .doc = "Answers members of a set chosen at random: different ones, or, if count is negative, as they come."},
+    {.name = "spop",
+     .arity = -2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_SET,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_spop,
+     .group = "set",
+     .since = "1.0.0",
+     .cost = "O(1), with count O(N), N = count",
+     .args = "key [count]",
+     .tips = "nondeterministic_output",
+     .doc = "Takes members chosen at random out of a set and answers them."},
+    {0},
+};
