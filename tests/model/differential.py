@@ -93,7 +93,7 @@ class Grammar:
         return out
 
     def mutated(self, step):
-        if len(step) > 1 or step[0].live or step[0].args[0].upper() == b"SCAN":  # cursors are each server's own
+        if len(step) > 1 or step[0].live or step[0].args[0].upper() in (b"SCAN", b"SPOP", b"SRANDMEMBER"):  # cursors are each server's own
             return step
         args = list(step[0].args)
         at = self.gen.between(0, len(args) - 1)
@@ -179,7 +179,10 @@ class Session:
         """Type and content; None when there is nothing."""
         kind = bytes(side.call("TYPE", key))
         read = self.READ.get(kind)
-        return (kind, side.call("OBJECT", "ENCODING", key), side.call(read[0], key, *read[1:])) if read else None
+        if not read:
+            return None
+        content = side.call(read[0], key, *read[1:])
+        return (kind, side.call("OBJECT", "ENCODING", key), sorted(content) if kind == b"set" else content)
 
     # --- playing ---
 
