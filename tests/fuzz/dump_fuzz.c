@@ -1,5 +1,5 @@
 /* Fuzz: RESTORE payloads. Proves that no bytes make the reader step outside its input or reserve out of proportion, and
- * that whatever it accepts, string or list, is written and read back as the same value.
+ * that whatever it accepts, string, list or set, is written and read back as the same value.
  *
  * With libFuzzer (SHERD_FUZZ, clang) this is a target; without it main plays mutations of good payloads:
  *
@@ -9,6 +9,7 @@
 #include "core/prng.h"
 #include "shards/dump.h"
 #include "shards/list.h"
+#include "shards/set.h"
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct fuzz {
     struct heap *heap;
     struct store store;
     struct quicklist_rule list_rule;
+    struct set_rule set_rule;
     struct buf scratch, out, again;
 };
 
@@ -31,6 +33,7 @@ static struct fuzz *fuzz_get(void) {
     ASSERT(fuzz.heap);
     fuzz.store = (struct store){.heap = fuzz.heap, .slab = slab_new(fuzz.heap, MEM_DATA)};
     fuzz.list_rule = quicklist_rule_of(-1);
+    fuzz.set_rule = set_rule_of(&(struct hash_seed){1, 2}, 16);
     buf_init(&fuzz.scratch, fuzz.heap, MEM_MESSAGE);
     buf_init(&fuzz.out, fuzz.heap, MEM_MESSAGE);
     buf_init(&fuzz.again, fuzz.heap, MEM_MESSAGE);
@@ -40,9 +43,15 @@ static struct fuzz *fuzz_get(void) {
 static struct entry *read_entry(struct fuzz *fuzz, struct slice *rest, struct buf *scratch) {
     return dump_read_entry(rest, &(struct dump_target){.store = &fuzz->store,
                                                        .list_rule = &fuzz->list_rule,
+                                                       .set_rule = &fuzz->set_rule,
                                                        .scratch = scratch,
                                                        .key = SLICE("key"),
                                                        .allow_int = true});
+}
+
+static bool assert_is_in(void *ctx, struct slice text) {
+    ASSERT(set_has(ctx, text));
+    return true;
 }
 
 static void assert_same_value(const struct entry *a, const struct entry *b) {
@@ -50,6 +59,11 @@ static void assert_same_value(const struct entry *a, const struct entry *b) {
     if (a->type == TYPE_STRING) {
         char text[2][ENTRY_SCRATCH];
         ASSERT(slice_equal(entry_string(a, text[0]), entry_string(b, text[1])));
+        return;
+    }
+    if (a->type == TYPE_SET) {
+        ASSERT(set_count(a) == set_count(b) && set_is_intset(a) == set_is_intset(b));
+        set_each(a, assert_is_in, (void *)(uintptr_t)b);
         return;
     }
     struct quicklist_iter at_a = list_seek(a, 0), at_b = list_seek(b, 0);
@@ -76,9 +90,10 @@ static void read_body(struct fuzz *fuzz, struct slice bytes) {
     struct slice rest = bytes;
     int64_t before = heap_used(fuzz->heap, MEM_DATA);
     struct entry *entry = read_entry(fuzz, &rest, &fuzz->scratch);
-    /* LZF unpacks to 88 times its size at most; bufs double, and so do nodes, which are a KiB at least. */
+    /* LZF unpacks to 88 times its size at most; bufs double, and so do nodes, which are a KiB at least; and each of the 32
+     * sizes of the slab may need a page. */
     ASSERT(fuzz->scratch.cap <= 128 * bytes.len + 4096);
-    ASSERT(heap_used(fuzz->heap, MEM_DATA) - before <= 256 * (int64_t)bytes.len + 65536);
+    ASSERT(heap_used(fuzz->heap, MEM_DATA) - before <= 256 * (int64_t)bytes.len + 32 * 16384);
     if (!entry) return;
     ASSERT(rest.len < bytes.len && rest.ptr + rest.len == bytes.ptr + bytes.len);
     write_and_read_back(fuzz, entry, false);
@@ -138,6 +153,32 @@ static size_t good_list(struct prng *prng, struct fuzz *fuzz, char *out) {
     return fuzz->out.len;
 }
 
+/* A set in one of the forms of RDB, of a few short members; sometimes with one twice, which is none. */
+static size_t good_set(struct prng *prng, struct fuzz *fuzz, char *out) {
+    static const struct slice old_form = SLICE_INIT("\x14\x0c\x0c\x00\x00\x00\x02\x00\x81\x61\x02\x05\x01\xff");
+    if (prng_below(prng, 4) == 0) {
+        memcpy(out, old_form.ptr, old_form.len);
+        return old_form.len;
+    }
+    struct members *members = members_new(&fuzz->store, &fuzz->set_rule.seed);
+    uint64_t numbers = prng_below(prng, 3); /* of 2 */
+    for (uint64_t left = 1 + prng_below(prng, 40); left > 0; left--) {
+        char text[80];
+        size_t len = prng_below(prng, sizeof text);
+        memset(text, 'x', len);
+        if (prng_below(prng, 2) < numbers)
+            len = (size_t)snprintf(text, sizeof text, "%lld", (long long)prng_next(prng) >> prng_below(prng, 64));
+        members_add(&fuzz->store, members, slice_of(text, len));
+    }
+    struct entry *entry = set_new_entry(&fuzz->store, &fuzz->set_rule, SLICE("key"), members, true, 0);
+    fuzz->out.len = 0;
+    dump_write_body(&fuzz->out, entry, prng_below(prng, 2));
+    entry_delete(&fuzz->store, entry);
+    ASSERT(fuzz->out.len <= INPUT_MAX);
+    memcpy(out, fuzz->out.data, fuzz->out.len);
+    return fuzz->out.len;
+}
+
 /* A string between one repeated byte and noise, or a number, in one of the forms of RDB. */
 static size_t good_string(struct prng *prng, struct fuzz *fuzz, char *out) {
     char text[INPUT_MAX / 4];
@@ -172,7 +213,8 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
 
 static void play_round(struct prng *prng) {
     char bytes[INPUT_MAX];
-    size_t good = prng_below(prng, 2) ? good_list(prng, fuzz_get(), bytes) : good_string(prng, fuzz_get(), bytes);
+    static size_t (*const makers[])(struct prng *, struct fuzz *, char *) = {good_string, good_list, good_set};
+    size_t good = makers[prng_below(prng, ARRAY_LEN(makers))](prng, fuzz_get(), bytes);
     size_t len = mutate(prng, bytes, good);
     bool with_footer = prng_below(prng, 2);
     size_t size = len + (with_footer ? DUMP_FOOTER : 0);

@@ -21,6 +21,7 @@
 static struct heap *heap;
 static struct store store;
 static struct quicklist_rule rule;
+static const struct set_rule set_rule = {{1, 2}, 512};
 static struct buf scratch;
 
 /* A list of these texts, as RPUSH makes it. */
@@ -36,6 +37,7 @@ static struct entry *list_of(const struct slice *texts, size_t count) {
 static struct entry *read_entry(struct slice *body) {
     return dump_read_entry(body, &(struct dump_target){.store = &store,
                                                        .list_rule = &rule,
+                                                       .set_rule = &set_rule,
                                                        .scratch = &scratch,
                                                        .key = SLICE("key"),
                                                        .deadline_ms = 5,
