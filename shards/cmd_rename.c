@@ -154,9 +154,11 @@ static void cmd_put(struct exec *x) {
     struct buf scratch;
     buf_init(&scratch, x->shard->heap, MEM_MESSAGE);
     struct slice body = x->argv[2];
+    struct set_rule set_rule = x->shared->set_rule;
+    if (form == FORM_INT) set_rule.intset_max = UINT64_MAX; /* it stays one though the limit was lowered */
     struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
                                                                        .list_rule = &x->shared->list_rule,
-                                                                       .set_rule = &x->shared->set_rule,
+                                                                       .set_rule = &set_rule,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],
                                                                        .deadline_ms = (uint64_t)deadline_ms,

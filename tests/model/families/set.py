@@ -242,8 +242,15 @@ def sscan_options(g):
 
 
 def limit(g):
-    """What counts as an intset."""
-    return one(b"CONFIG", b"SET", b"set-max-intset-entries", g.pick([b"512", b"512", b"512", b"0", b"1", b"5", b"1000"]))
+    """What counts as an intset. Our other threads learn of it when they next begin a turn: at once, but not at the same time."""
+    words = (b"CONFIG", b"SET", b"set-max-intset-entries", g.pick([b"512", b"512", b"512", b"0", b"1", b"5", b"1000"]))
+
+    def live(session):
+        ours, reference = session.both(*words)
+        time.sleep(0.05)
+        return None if ours == reference else "%r answered %r and %r" % (words, ours, reference)
+
+    return [Cmd(*words, live=live)]
 
 
 def encodings(g):
