@@ -100,6 +100,16 @@ void clients_trouble(struct clients *clients, const char *format, ...) {
     va_end(list);
 }
 
+void clients_explain(const struct clients *clients, FILE *out) {
+    fputs("  under way:\n", out);
+    for (uint32_t i = 0; i < history_count(clients->history); i++) {
+        if (history_at(clients->history, i)->returned != HISTORY_NEVER) continue;
+        fputs("    ", out);
+        history_print(clients->history, i, out);
+    }
+    sim_explain(clients->sim);
+}
+
 uint32_t clients_below(struct clients *clients, uint32_t n) {
     return (uint32_t)prng_below(&clients->prng, n);
 }

@@ -96,6 +96,7 @@ bool clients_look(struct clients *clients, struct actor *const *watchers, uint32
 
 bool clients_ok(const struct clients *clients);
 void clients_trouble(struct clients *clients, const char *format, ...) PRINTF_LIKE(2, 3);
+void clients_explain(const struct clients *clients, FILE *out); /* what is under way, for a report */
 uint32_t clients_below(struct clients *clients, uint32_t n);
 uint32_t clients_now_ms(const struct clients *clients); /* as the model counts */
 bool clients_know(const struct clients *clients, const char *command);

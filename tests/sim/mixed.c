@@ -390,7 +390,7 @@ struct round_result mixed_round(const struct round *round) {
     introduce(&mixed, round);
     if (!fine) fprintf(round->report, "%s\n", clients->trouble);
     (void)check_history(clients->history, NODES_MAX, round->report);
-    if (!fine) sim_explain(clients->sim);
+    if (!fine) clients_explain(clients, round->report);
     clients_abandon(clients);
     return result;
 }

@@ -351,6 +351,7 @@ static void report(const struct queues *queues, const struct round *round) {
         fputs("    ", round->report);
         history_print(clients->history, i, round->report);
     }
+    clients_explain(clients, round->report);
 }
 
 struct round_result queues_round(const struct round *round) {
