@@ -15,6 +15,8 @@
  *
  * The first two hold unless the operation would shut out another one, see below.
  *
+ * A blocking command is found twice in an order: when it begins to wait, and when it is served or gives up.
+ *
  * Operations without an answer (their client vanished) may come until they are closed, or never: whoever was invoked after
  * that shuts them out. Where time decides
  * (deadlines) and where a waiting command has a choice, the model is asked with each of the possible choices. */
@@ -36,7 +38,7 @@ struct frame {
     struct hash128 done;     /* of the set of operations */
     uint64_t latest_invoked; /* of those: what was closed before can come no more */
     uint32_t taken;          /* the operation that led here */
-    bool waited;             /* it was only put down as waiting */
+    bool waited;             /* it only began to wait */
     uint32_t low;            /* all operations before are done, or can come no more */
     uint32_t answered;       /* how many of the done ones */
     uint32_t variant;        /* of the present candidate */
@@ -130,12 +132,20 @@ static bool is_missing(const struct search *s, const struct frame *frame, uint32
     return !s->done[number] && at(s, number)->returned > frame->latest_invoked;
 }
 
+/* The event by which something of it must have taken place. */
+static uint64_t due(const struct search *s, const struct frame *frame, uint32_t number) {
+    const struct operation *operation = at(s, number);
+    uint64_t by = operation->answered ? operation->returned : HISTORY_NEVER;
+    bool has_begun = operation->waits && frame->state.waits[operation->what.client];
+    return has_begun ? by : MIN(by, operation->began);
+}
+
 /* Everything that is missing and was invoked before this event may come next. */
 static uint64_t horizon(const struct search *s, const struct frame *frame) {
-    uint64_t first_return = HISTORY_NEVER;
-    for (uint32_t i = frame->low; i < s->count && at(s, i)->invoked < first_return; i++)
-        if (!s->done[i] && at(s, i)->answered) first_return = MIN(first_return, at(s, i)->returned);
-    return first_return;
+    uint64_t first = HISTORY_NEVER;
+    for (uint32_t i = frame->low; i < s->count && at(s, i)->invoked < first; i++)
+        if (!s->done[i]) first = MIN(first, due(s, frame, i));
+    return first;
 }
 
 /* Is one of its client's earlier operations missing that has to come before it? Replies come in order, so behind the first
@@ -165,10 +175,17 @@ static bool shuts_out(const struct search *s, const struct frame *frame, const s
     return false;
 }
 
+/* It is known to have waited when something had returned that is still missing: it neither was served nor gave up yet. */
+static bool still_waits(const struct search *s, const struct frame *frame, const struct operation *operation) {
+    for (uint32_t i = frame->low; i < s->count && at(s, i)->invoked < operation->waited; i++)
+        if (!s->done[i] && at(s, i)->answered && at(s, i)->returned < operation->waited) return true;
+    return false;
+}
+
 /* No other that may come before it uses one of its places. */
 static bool is_alone(const struct search *s, const struct frame *frame, uint32_t number) {
     const struct operation *operation = at(s, number);
-    if (!operation->answered || shuts_out(s, frame, operation)) return false;
+    if (!operation->answered || shuts_out(s, frame, operation) || still_waits(s, frame, operation)) return false;
     for (uint32_t i = frame->low; i < s->count && at(s, i)->invoked < operation->returned; i++)
         if (i != number && is_missing(s, frame, i) && at(s, i)->places & operation->places) return false;
     return true;
@@ -203,34 +220,48 @@ static void find_candidates(struct search *s, struct frame *frame) {
 
 /* --- choices --- */
 
-/* Variants of a candidate: every subset of the keys that may have expired, times by which key it is served, times (the last)
- * that it begins to wait. */
+/* Variants of a candidate: every subset of the keys that may have expired, times each event that may be next for it. */
 struct variants {
     uint32_t may_expire, expire_bits;
-    uint32_t servers, total;
+    uint32_t events;
+    bool waits, waiting;
+    uint32_t servers, server; /* keys that may serve it, from this one on */
 };
 
 static struct variants variants_of(struct search *s, const struct frame *frame, const struct operation *operation) {
-    struct variants v = {.may_expire = model_may_expire(&frame->state, &operation->what), .servers = 1};
+    struct variants v = {.may_expire = model_may_expire(&frame->state, &operation->what), .events = 1};
     v.expire_bits = (uint32_t)__builtin_popcount(v.may_expire);
     if (v.expire_bits > EXPIRE_BITS_MAX) {
         s->overflow = true;
         v.expire_bits = EXPIRE_BITS_MAX;
     }
-    const struct model_command *command = &operation->what.commands[0];
-    bool choosy = operation->waits && model_waits_for_several(command->code);
-    bool waiting = frame->state.waiting >> operation->what.client & 1;
-    if (choosy && waiting) v.servers = command->key_count;
-    bool may_wait = choosy && !waiting && (operation->served_by > 0 || !operation->answered);
-    v.total = (v.servers + may_wait) << v.expire_bits;
+    v.waits = operation->waits;
+    if (!v.waits) return v;
+    v.waiting = frame->state.waits[operation->what.client] != 0;
+    v.servers = model_keys_waited_for(&operation->what.commands[0]);
+    if (operation->served_by >= 0) {
+        v.servers = 1;
+        v.server = (uint32_t)operation->served_by;
+    }
+    v.events = v.waiting ? v.servers + 1 : 2;
     return v;
 }
 
+static uint32_t variant_count(const struct variants *v) {
+    return v->events << v->expire_bits;
+}
+
 static struct model_choice choice_of(const struct variants *v, uint32_t variant) {
-    struct model_choice choice = {.served_by = (uint8_t)(variant >> v->expire_bits)};
-    uint32_t bit = 0;
+    struct model_choice choice = {.event = MODEL_HAPPENS};
+    uint32_t bit = 0, event = variant >> v->expire_bits;
     for (uint32_t left = v->may_expire; left && bit < v->expire_bits; left &= left - 1, bit++)
         if (variant >> bit & 1) choice.expired |= left & -left;
+    if (v->waiting) {
+        choice.event = event < v->servers ? MODEL_SERVED : MODEL_GIVES_UP;
+        choice.served_by = (uint8_t)(v->server + event);
+    } else if (event == 1) {
+        choice.event = MODEL_BEGINS;
+    }
     return choice;
 }
 
@@ -274,18 +305,15 @@ static void leave(struct search *s) {
 enum attempt { FITS, FITS_AND_CHANGES_NOTHING, FITS_NOT };
 
 /* One variant of one candidate, in the frame above. */
-static enum attempt attempt(struct search *s, uint32_t number, const struct variants *v, uint32_t variant,
-                            bool *waits) {
+static enum attempt attempt(struct search *s, uint32_t number, const struct variants *v, struct model_choice choice) {
     const struct operation *operation = at(s, number);
     struct frame *parent = &s->frames[s->depth], *child = parent + 1;
-    struct model_choice choice = choice_of(v, variant);
+    if (choice.event != MODEL_BEGINS && still_waits(s, parent, operation)) return FITS_NOT;
     child->state = parent->state;
-    *waits = choice.served_by == v->servers;
-    if (*waits) {
-        choice.served_by = 0;
-        return model_waits(s->model, &child->state, &operation->what, choice) ? FITS : FITS_NOT;
-    }
-    bool changed = model_apply(s->model, &child->state, &operation->what, choice);
+    enum model_outcome outcome = model_apply(s->model, &child->state, &operation->what, choice, operation->answered);
+    if (outcome == MODEL_IMPOSSIBLE) return FITS_NOT;
+    if (choice.event == MODEL_BEGINS) return FITS;
+    bool changed = outcome == MODEL_CHANGED;
     /* Without an answer and an effect it may as well not have happened. */
     if (!operation->answered) return changed || holds_back(s, number) ? FITS : FITS_NOT;
     if (!slice_equal(model_reply(s->model), operation->reply)) return FITS_NOT;
@@ -300,16 +328,16 @@ static bool advance(struct search *s) {
     const struct operation *operation = at(s, number);
     struct variants v = variants_of(s, frame, operation);
     uint32_t variant = frame->variant++;
-    if (frame->variant >= v.total) {
+    if (frame->variant >= variant_count(&v)) {
         frame->variant = 0;
         frame->next++;
     }
-    bool waits;
-    enum attempt result = attempt(s, number, &v, variant, &waits);
+    struct model_choice choice = choice_of(&v, variant);
+    enum attempt result = attempt(s, number, &v, choice);
     s->nodes++;
     if (result == FITS_NOT) return true;
     if (result == FITS_AND_CHANGES_NOTHING && !shuts_out(s, frame, operation)) frame->next = frame->count;
-    enter(s, number, waits);
+    enter(s, number, choice.event == MODEL_BEGINS);
     if (s->frames[s->depth].answered < s->answers && !remember(s, &s->frames[s->depth])) {
         leave(s);
         return true;
@@ -349,9 +377,13 @@ static void print_next(struct search *s, FILE *out) {
     for (uint32_t i = 0; i < frame->count; i++) {
         const struct operation *operation = at(s, frame->candidates[i]);
         struct model_state state = s->best_state;
-        (void)model_apply(s->model, &state, &operation->what, (struct model_choice){0});
+        enum model_outcome outcome = model_apply(s->model, &state, &operation->what, (struct model_choice){0}, true);
         fputs("    ", out);
         history_print(s->history, frame->candidates[i], out);
+        if (outcome == MODEL_IMPOSSIBLE) {
+            fputs("          waits, or would look at a list that somebody waits for\n", out);
+            continue;
+        }
         fputs("          would answer  ", out);
         history_print_reply(model_reply(s->model), out);
         fputc('\n', out);

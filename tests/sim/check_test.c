@@ -6,7 +6,7 @@
  *    1< +OK              and is answered: +simple, :integer, -error up to |, nil, *nil, [elements], the rest are bulk strings
  *    1x                  client 1 vanished: what it had under way can have no effect from here on
  *    @ 25                it is 25 ms
- *    ---                 nothing is under way
+ *    ---                 nothing is under way but clients that wait
  *
  * A client with several commands under way is answered in their order. */
 #include "core/num.h"
@@ -198,13 +198,22 @@ static uint32_t take_pending(struct script *script, uint8_t client) {
     return number;
 }
 
+static void become_quiet(struct script *script) {
+    history_mark_quiet(script->history);
+    for (uint32_t i = 0; i < MODEL_CLIENTS; i++) {
+        if (!script->pending_count[i]) continue;
+        uint32_t number = script->pending[i][0];
+        if (history_at(script->history, number)->waits) history_waits(script->history, number);
+    }
+}
+
 static void play_line(struct script *script, const char *line, size_t len) {
     char text[256];
     assert_true(len < sizeof text);
     memcpy(text, line, len);
     text[len] = '\0';
     if (text[0] == '-') {
-        history_mark_quiet(script->history);
+        become_quiet(script);
     } else if (text[0] == '@') {
         script->now_ms = (uint32_t)strtoul(text + 1, NULL, 10);
     } else {
@@ -228,6 +237,7 @@ static void play_line(struct script *script, const char *line, size_t len) {
 }
 
 static void play(const char *text, enum check_verdict expected) {
+    const char *whole = text;
     struct script script = {.model = model_new(names, MODEL_KEYS, 1000), .now_ms = 1};
     script.history = history_new(script.model);
     while (*text) {
@@ -236,7 +246,10 @@ static void play(const char *text, enum check_verdict expected) {
         text += len + (text[len] == '\n');
     }
     struct check_result result = check_history(script.history, NODES_MAX, NULL);
-    if (result.verdict != expected) (void)check_history(script.history, NODES_MAX, stderr);
+    if (result.verdict != expected) {
+        fprintf(stderr, "%s\n", whole);
+        (void)check_history(script.history, NODES_MAX, stderr);
+    }
     assert_int_equal(result.verdict, expected);
     history_delete(script.history);
     model_delete(script.model);
@@ -344,9 +357,26 @@ static void waiting(void **state) {
     REJECTED("2> rpush a x\n2< :1\n1> blpop a b 0\n2> rpush b y\n2< :1\n1< [b y]");
     ACCEPTED(
         "2> rpush a x\n2< :1\n1> blpop a b 0\n3> lpop a\n3< x\n2> rpush b y\n2< :1\n2> rpush a z\n2< :1\n1< [b y]");
+    /* in the order in which they came, and nobody in between */
+    ACCEPTED("1> blpop a 0\n---\n2> blpop a 0\n---\n3> rpush a x\n3< :1\n1< [a x]");
+    REJECTED("1> blpop a 0\n---\n2> blpop a 0\n---\n3> rpush a x\n3< :1\n2< [a x]\n---");
+    ACCEPTED("1> blpop a 0\n2> blpop a 0\n---\n3> rpush a x\n3< :1\n2< [a x]");
+    ACCEPTED("1> blpop a 0\n---\n2> blpop a 0\n---\n1x\n3> rpush a x\n3< :1\n2< [a x]");
+    REJECTED("1> blpop a 0\n---\n3> rpush a x\n3< :1\n3> llen a\n3< :1\n1< [a x]");
+    ACCEPTED("1> blpop a 1\n---\n3> rpush a x\n2> lpop a\n3< :1\n2< x\n1< *nil"); /* its time was over just before */
+    REJECTED("1> blpop a 1\n---\n3> rpush a x\n2> lpop a\n3< :1\n2< x\n---\n1< *nil");
+    ACCEPTED("1> blpop a 0\n3> rpush a x\n2> lpop a\n3< :1\n2< x\n1< *nil"); /* it may have come later */
+    ACCEPTED(
+        "1> blpop a b 0\n---\n2> blpop b 0\n---\n3> { rpush a x; rpush b y }\n3< [:1 :1]\n1< [b y]\n3> llen a\n3< :1");
+    ACCEPTED("1> blpop a b 0\n---\n2> blpop b 0\n---\n3> { rpush a x; rpush b y }\n3< [:1 :1]\n1< [a x]\n2< [b y]");
+    REJECTED("1> blpop a b 0\n---\n3> rpush b y\n3< :1\n3> exists b\n3< :1\n---");
+    ACCEPTED("1> blmove a b left right 0\n---\n2> blpop b 0\n---\n3> rpush a x\n3< :1\n2< [b x]\n1< x");
+    ACCEPTED("1> blpop a 0\n---\n3> { rpush a x; lpop a }\n3< [:1 x]\n3> exists a\n3< :0");
     ACCEPTED("1> blmove a b left right 0\n2> rpush a x\n2< :1\n1< x\n2> lrange b 0 -1\n2< [x]");
     REJECTED("1> blmove a b left right 0\n2> rpush a x\n2< :1\n3> exists a b\n3< :2\n1< x");
     ACCEPTED("1> blmpop 0 2 a b left count 2\n2> rpush b x y z\n2< :3\n1< [b [x y]]\n2> lrange b 0 -1\n2< [z]");
+    ACCEPTED("1> rpush a x y z\n1< :3\n1> lmove a a left right\n1< x\n1> lrange a 0 -1\n1< [y z x]\n"
+             "1> lmove a a right left\n1< x\n1> lrange a 0 -1\n1< [x y z]");
     ACCEPTED("1> { blpop a 0; blmove a b left left 0 }\n1< [*nil nil]");
 }
 
@@ -364,6 +394,7 @@ static void deadlines(void **state) {
     REJECTED("1> set a 1 pxat 10\n1< +OK\n1> watch a\n1< +OK\n@ 11\n1> { set b 1 }\n1< [+OK]");
     REJECTED("1> set a 1 pxat 10\n1< +OK\n@ 11\n1> watch a\n1< +OK\n1> { set b 1 }\n1< *nil"); /* it was gone before */
     ACCEPTED("1> set a 1 pxat 10\n1< +OK\n1> rename a b\n1< +OK\n1> pexpiretime b\n1< :1010\n@ 10\n1> get b\n1< nil");
+    ACCEPTED("1> rpush a x\n1< :1\n1> pexpireat a 9\n1< :1\n1> lmove a a left right\n1< x\n1> pexpiretime a\n1< :1009");
     ACCEPTED("@ 5\n1> { set a 1 pxat 4; msetnx a 2 }\n1< [+OK :1]"); /* past at once */
     REJECTED("@ 5\n1> { set a 1 pxat 9; msetnx a 2 }\n1< [+OK :1]");
     ACCEPTED("@ 5\n1> { set a 1 pxat 9; msetnx a 2 }\n@ 9\n1< [+OK :1]");

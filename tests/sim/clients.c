@@ -180,12 +180,30 @@ static int shard_of(const struct actor *actor, const struct invocation *invocati
     return shard;
 }
 
+/* As the README says: what is not the sum of its keys, on whatever shards; EXEC when it watches or contains a command over
+ * several shards. */
+static bool is_barrier(const struct actor *actor, const struct invocation *invocation) {
+    const struct command_registry *registry = sim_shard(actor->clients->sim, 0)->registry;
+    if (!invocation->transaction) {
+        const char *name = model_code_name((enum model_code)invocation->commands[0].code);
+        const struct command_slot *slot = command_find(registry, slice_of_cstr(name));
+        return slot && slot->barrier;
+    }
+    if (invocation->watched) return true;
+    for (uint32_t i = 0; i < invocation->count; i++) {
+        struct invocation alone = {.commands = &invocation->commands[i], .count = 1};
+        if (shard_of(actor, &alone) < 0) return true;
+    }
+    return false;
+}
+
 static uint32_t invoke(struct actor *actor, struct invocation invocation) {
     struct clients *clients = actor->clients;
     ASSERT(!actor->leaving);
     invocation.client = actor->number;
     invocation.now_ms = clients_now_ms(clients);
     invocation.shard = shard_of(actor, &invocation);
+    invocation.barrier = is_barrier(actor, &invocation);
     actor->latest = history_invoke(clients->history, &invocation);
     return actor->latest;
 }
@@ -390,8 +408,11 @@ bool clients_settle(struct clients *clients, bool timed) {
         if (clients->steps % 64 == 0) sim_check(clients->sim);
     }
     if (clients_ok(clients) && !all_settled(clients, timed)) report_hang(clients);
-    for (uint32_t i = 0; i < clients->actor_count; i++)
-        if (clients->actors[i].left) close_pending(&clients->actors[i]);
+    for (uint32_t i = 0; i < clients->actor_count; i++) {
+        struct actor *actor = &clients->actors[i];
+        if (actor->left) close_pending(actor);
+        if (clients_ok(clients) && actor_waits(actor)) history_waits(clients->history, front(actor)->operation);
+    }
     return clients_ok(clients);
 }
 

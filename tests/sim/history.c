@@ -70,7 +70,7 @@ static struct operation *add(struct history *history) {
         ASSERT(history->all);
     }
     struct operation *operation = &history->all[history->count++];
-    *operation = (struct operation){.returned = HISTORY_NEVER, .served_by = -1};
+    *operation = (struct operation){.returned = HISTORY_NEVER, .began = HISTORY_NEVER, .served_by = -1};
     return operation;
 }
 
@@ -94,6 +94,7 @@ uint32_t history_invoke(struct history *history, const struct invocation *invoca
     operation->invoked = ++history->event;
     operation->waits = !what->transaction && model_is_blocking(what->commands[0].code);
     operation->session = is_session(what);
+    operation->barrier = invocation->barrier || operation->waits;
     operation->places = model_places(what) | invocation->watched;
     operation->shard = invocation->shard;
     operation->previous = history->latest[what->client];
@@ -157,6 +158,7 @@ static void normalise(struct operation *operation) {
 /* Which of its keys the reply names. */
 static int find_server(const struct history *history, const struct operation *operation) {
     const struct model_command *command = &operation->what.commands[0];
+    if (command->code == DO_BLMOVE) return 0;
     if (!operation->waits || operation->reply.len < 4 || operation->reply.ptr[1] != '2') return -1;
     struct slice rest = inside(operation->reply), name = inside(cut(&rest));
     name.len -= MIN(name.len, (size_t)2);
@@ -169,7 +171,7 @@ static int find_server(const struct history *history, const struct operation *op
  * here and something elsewhere.) */
 static bool changed_nothing(const struct operation *operation) {
     const struct model_operation *what = &operation->what;
-    if (what->transaction) return false;
+    if (what->transaction || operation->waits) return false;
     return model_only_reads((enum model_code)what->commands[0].code) || operation->reply.ptr[0] == '-' ||
            slice_equal(operation->reply, SLICE("$-1\r\n")) || slice_equal(operation->reply, SLICE("*-1\r\n"));
 }
@@ -185,6 +187,13 @@ void history_answer(struct history *history, uint32_t number, struct slice reply
     normalise(operation);
     operation->served_by = find_server(history, operation);
     operation->harmless = changed_nothing(operation);
+}
+
+void history_waits(struct history *history, uint32_t number) {
+    struct operation *operation = &history->all[number];
+    ASSERT(number < history->count && operation->waits && operation->returned == HISTORY_NEVER);
+    operation->waited = ++history->event;
+    operation->began = MIN(operation->began, operation->waited);
 }
 
 void history_close(struct history *history, uint32_t number, uint32_t now_ms) {
@@ -213,7 +222,8 @@ const struct operation *history_at(const struct history *history, uint32_t numbe
 }
 
 bool history_before(const struct operation *a, const struct operation *b) {
-    return a->places & b->places || (a->session && b->session) || (a->shard >= 0 && a->shard == b->shard);
+    return a->barrier || b->barrier || a->places & b->places || (a->session && b->session) ||
+           (a->shard >= 0 && a->shard == b->shard);
 }
 
 uint32_t history_window(const struct history *history, uint32_t number) {

@@ -21,7 +21,10 @@
 struct operation {
     struct model_operation what;
     uint64_t invoked, returned; /* events; HISTORY_NEVER: not yet */
+    uint64_t began;             /* waits: the event by which it had begun to wait; HISTORY_NEVER: unknown */
+    uint64_t waited;            /* waits: the event at which it still did; 0: unknown */
     bool answered;
+    bool barrier;      /* nothing of its client overlaps with it */
     bool waits;        /* a blocking command outside of a transaction */
     bool session;      /* about what the client watches */
     bool harmless;     /* wherever it took effect, it changed nothing: a read, or a reply that says so */
@@ -41,7 +44,7 @@ struct model *history_model(const struct history *history);
 /* A new operation of the client; returns its number. watched: places whose versions an EXEC compares. shard as above. */
 struct invocation {
     uint8_t client;
-    bool transaction, refused;
+    bool transaction, refused, barrier;
     uint8_t count;
     const struct model_command *commands;
     uint32_t watched;
@@ -50,14 +53,15 @@ struct invocation {
 };
 uint32_t history_invoke(struct history *history, const struct invocation *invocation);
 void history_answer(struct history *history, uint32_t number, struct slice reply, uint32_t now_ms);
+void history_waits(struct history *history, uint32_t number);                  /* it is known to wait at this moment */
 void history_close(struct history *history, uint32_t number, uint32_t now_ms); /* no effect after this */
 /* Nothing is under way but clients that wait: the search never looks back beyond it, and a failure is printed from here. */
 void history_mark_quiet(struct history *history);
 
 uint32_t history_count(const struct history *history);
 const struct operation *history_at(const struct history *history, uint32_t number);
-/* Both of one client and a pipelined before b: must a take effect first? When they share a place, are both about WATCH, or
- * both concern one and the same shard only. */
+/* Both of one client and a pipelined before b: must a take effect first? When one is a barrier, when they share a place, are
+ * both about WATCH, or both concern one and the same shard only. */
 bool history_before(const struct operation *a, const struct operation *b);
 /* The first operation of the quiet period in which this one was invoked. */
 uint32_t history_window(const struct history *history, uint32_t number);

@@ -76,8 +76,9 @@ bool model_is_session(enum model_code code) {
     return model_rows[code].flags & SESSION;
 }
 
-bool model_waits_for_several(enum model_code code) {
-    return model_rows[code].flags & SEVERAL;
+uint32_t model_keys_waited_for(const struct model_command *command) {
+    unsigned flags = model_rows[command->code].flags;
+    return flags & SEVERAL ? command->key_count : (flags & BLOCKS) != 0;
 }
 
 /* Words being made: numbers are printed into `texts`. */
@@ -209,10 +210,11 @@ void model_print_state(const struct model *model, const struct model_state *stat
         print_clients(", watched by", state->watchers[place], out);
         fputc('\n', out);
     }
-    if (!state->dirty && !state->waiting) return;
+    if (!state->dirty && !state->queue[0]) return;
     fputs("     ", out);
-    print_clients(" EXEC will fail for", state->dirty, out);
-    print_clients(" known to wait:", state->waiting, out);
+    print_clients(" EXEC will fail for", (uint32_t)state->dirty, out);
+    if (state->queue[0]) fputs(" in line:", out);
+    for (uint32_t i = 0; i < MODEL_CLIENTS && state->queue[i]; i++) fprintf(out, " c%d", state->queue[i] - 1);
     fputc('\n', out);
 }
 
@@ -270,7 +272,7 @@ void run_drop(struct run *run, uint32_t place) {
 void run_forget_watches(struct run *run) {
     uint32_t others = ~(1u << run->operation->client);
     struct model_state *state = run->state;
-    uint32_t seen = state->dirty;
+    uint32_t seen = (uint32_t)state->dirty;
     for (uint32_t place = 0; place < MODEL_PLACES; place++) seen |= state->watchers[place];
     if (!(seen & ~others)) return;
     state->dirty &= others;
@@ -393,31 +395,89 @@ static void exec(struct run *run) {
     }
 }
 
-bool model_apply(struct model *model, struct model_state *state, const struct model_operation *operation,
-                 struct model_choice choice) {
-    struct run run = {
-        .model = model, .values = model->values, .state = state, .operation = operation, .choice = choice};
-    model->reply_len = 0;
-    expire(&run);
-    if (operation->transaction)
-        exec(&run);
-    else
-        run_command(&run, 0);
-    if (state->waiting >> operation->client & 1) {
-        state->waiting &= ~(1u << operation->client);
-        run.changed = true;
+/* --- waiting --- */
+
+/* Lists that somebody waits for. Those with a deadline may be gone, so they are nobody's. */
+static uint32_t held(const struct model *model, const struct model_state *state) {
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < MODEL_CLIENTS && state->queue[i]; i++) places |= state->waits[state->queue[i] - 1];
+    for (uint32_t left = places; left; left &= left - 1) {
+        uint32_t place = (uint32_t)__builtin_ctz(left);
+        if (!value_is_list(model->values, state->value[place]) || state->due_ms[place]) places &= ~(1u << place);
     }
-    return run.changed;
+    return places;
 }
 
-bool model_waits(struct model *model, struct model_state *state, const struct model_operation *operation,
-                 struct model_choice choice) {
+static bool is_first_in_line(const struct model_state *state, uint32_t client, uint32_t place) {
+    uint32_t i = 0;
+    while (!(state->waits[state->queue[i] - 1] >> place & 1)) i++; /* the client itself is there */
+    return state->queue[i] == client + 1;
+}
+
+static void leave_line(struct model_state *state, uint32_t client) {
+    uint32_t at = 0;
+    while (state->queue[at] != client + 1) at++;
+    for (; at + 1 < MODEL_CLIENTS && state->queue[at]; at++) state->queue[at] = state->queue[at + 1];
+    if (at + 1 == MODEL_CLIENTS) state->queue[at] = 0;
+    state->waits[client] = 0;
+}
+
+static void join_line(struct model_state *state, const struct model_operation *operation) {
     const struct model_command *command = &operation->commands[0];
-    if (operation->transaction || !(model_rows[command->code].flags & SEVERAL)) return false;
-    struct run run = {.model = model, .state = state, .operation = operation, .choice = choice};
-    expire(&run);
-    for (uint32_t i = 0; i < command->key_count; i++)
-        if (value_is_list(model->values, state->value[command->keys[i]])) return false;
-    state->waiting |= 1u << operation->client;
-    return true;
+    uint32_t at = 0;
+    while (state->queue[at]) at++;
+    ASSERT(at < MODEL_CLIENTS);
+    state->queue[at] = (uint8_t)(operation->client + 1);
+    for (uint32_t i = 0; i < model_keys_waited_for(command); i++)
+        state->waits[operation->client] |= 1u << command->keys[i];
+}
+
+static enum model_outcome give_up(struct run *run, bool answered) {
+    uint32_t client = run->operation->client;
+    if (answered && held(run->model, run->state) & run->state->waits[client]) return MODEL_IMPOSSIBLE;
+    leave_line(run->state, client);
+    run_expect(run, "*-1\r\n");
+    return MODEL_CHANGED;
+}
+
+static enum model_outcome serve(struct run *run) {
+    uint32_t client = run->operation->client;
+    uint32_t place = run->operation->commands[0].keys[run->choice.served_by];
+    expire(run);
+    if (!value_is_list(run->values, run->state->value[place])) return MODEL_IMPOSSIBLE;
+    if (!is_first_in_line(run->state, client, place)) return MODEL_IMPOSSIBLE;
+    leave_line(run->state, client);
+    run_command(run, 0);
+    return MODEL_CHANGED;
+}
+
+static enum model_outcome happen(struct run *run) {
+    const struct model_operation *operation = run->operation;
+    if (looked_at(run->state, operation) & held(run->model, run->state)) return MODEL_IMPOSSIBLE;
+    expire(run);
+    if (operation->transaction) {
+        exec(run);
+        return run->changed ? MODEL_CHANGED : MODEL_SAME;
+    }
+    run_command(run, 0);
+    bool blocks = model_rows[operation->commands[0].code].flags & BLOCKS;
+    bool nothing = blocks && slice_equal(model_reply(run->model), SLICE("*-1\r\n"));
+    if (nothing != (run->choice.event == MODEL_BEGINS)) return MODEL_IMPOSSIBLE;
+    if (nothing) join_line(run->state, operation);
+    return run->changed || nothing ? MODEL_CHANGED : MODEL_SAME;
+}
+
+enum model_outcome model_apply(struct model *model, struct model_state *state, const struct model_operation *operation,
+                               struct model_choice choice, bool answered) {
+    struct run run = {
+        .model = model, .values = model->values, .state = state, .operation = operation, .choice = choice};
+    bool waits = state->waits[operation->client] != 0;
+    model->reply_len = 0;
+    switch ((enum model_event)choice.event) {
+    case MODEL_HAPPENS:
+    case MODEL_BEGINS: return waits ? MODEL_IMPOSSIBLE : happen(&run);
+    case MODEL_SERVED: return waits ? serve(&run) : MODEL_IMPOSSIBLE;
+    case MODEL_GIVES_UP: return waits ? give_up(&run, answered) : MODEL_IMPOSSIBLE;
+    }
+    return MODEL_IMPOSSIBLE;
 }

@@ -8,9 +8,9 @@
  * Time      milliseconds from an origin that the caller chooses, not 0. An operation happens at some time in from_ms to
  *           to_ms. A deadline is an interval too, since SET PX counts from a time that only the server knows. Where the
  *           intervals leave it open whether a key has expired, the caller says which it is to be (`expired`).
- * Blocking  a command that waits is one operation, at the moment when it was served or gave up. Redis looks at its keys in
- *           their order, but one that waits already is served by the key that becomes ready first; so model_waits puts
- *           a client down as waiting, and then `served_by` may name a later key.
+ * Waiting   a blocking command that finds nothing begins to wait, which is an event of its own, and is served or gives up at
+ *           another. As in Redis, a list that somebody waits for is his who began first: until he was served no operation
+ *           may look at it. Who waits for several keys may be served by each of them.
  *
  * Ownership model_apply borrows everything and writes the reply to model_reply, valid until its next call. */
 #pragma once
@@ -68,15 +68,26 @@ struct model_state {
     uint32_t value[MODEL_PLACES];
     uint32_t due_ms[MODEL_PLACES], due_max_ms[MODEL_PLACES]; /* 0: no deadline */
     uint32_t watchers[MODEL_PLACES];                         /* a bit per client */
-    uint32_t dirty;                                          /* clients whose EXEC will fail */
-    uint32_t waiting;                                        /* see model_waits */
+    uint64_t dirty;                                          /* clients whose EXEC will fail */
+    uint32_t waits[MODEL_CLIENTS];                           /* places that the client waits for; 0: it does not */
+    uint8_t queue[MODEL_CLIENTS];                            /* who waits, plus 1, in the order in which they began */
+};
+
+enum model_event {
+    MODEL_HAPPENS,
+    MODEL_BEGINS,   /* finds nothing and waits from now on */
+    MODEL_SERVED,   /* after it began */
+    MODEL_GIVES_UP, /* its time is over, or its client is gone */
 };
 
 /* A choice among what may happen. All zero is the plain one. */
 struct model_choice {
     uint32_t expired;  /* those of model_may_expire that have expired */
-    uint8_t served_by; /* the key of a waiting command that serves it; 0: the first that can, in their order */
+    uint8_t event;     /* enum model_event */
+    uint8_t served_by; /* MODEL_SERVED: which of its keys */
 };
+
+enum model_outcome { MODEL_IMPOSSIBLE, MODEL_SAME, MODEL_CHANGED };
 
 struct model;
 
@@ -93,7 +104,6 @@ bool model_only_reads(enum model_code code);
 bool model_is_wide(enum model_code code); /* all keys of a database, or of all */
 bool model_is_blocking(enum model_code code);
 bool model_is_session(enum model_code code); /* about the client's WATCH */
-bool model_waits_for_several(enum model_code code);
 /* The words of a command as they are sent; texts is room for them. Returns how many. */
 uint32_t model_words(const struct model *model, const struct model_command *command, struct slice *words, char *texts,
                      size_t text_size);
@@ -106,11 +116,8 @@ uint32_t model_places(const struct model_operation *operation); /* a bit per pla
  * a deadline that may have passed when the next one runs. */
 #define MODEL_AFTER(i) (1u << (MODEL_PLACES + (i)))
 uint32_t model_may_expire(const struct model_state *state, const struct model_operation *operation);
-/* Carries it out; true when the state is another one now. */
-bool model_apply(struct model *model, struct model_state *state, const struct model_operation *operation,
-                 struct model_choice choice);
+/* Carries it out, if that event can be in this state. Without an answer GIVES_UP is always possible after it began. */
+enum model_outcome model_apply(struct model *model, struct model_state *state, const struct model_operation *operation,
+                               struct model_choice choice, bool answered);
 struct slice model_reply(const struct model *model);
-/* A command that waits for the first of several keys: if it finds none of them, it is put down as waiting, true. Any other
- * command and any other state: false. */
-bool model_waits(struct model *model, struct model_state *state, const struct model_operation *operation,
-                 struct model_choice choice);
+uint32_t model_keys_waited_for(const struct model_command *command); /* how many; BLMOVE's target is none */

@@ -93,6 +93,19 @@ static const char *null_of(const struct run *run, const char *null) {
     return run->operation->transaction ? null : "*-1\r\n"; /* giving up is told as a null array */
 }
 
+/* From one end of a list to an end of the same: the key is never gone in between, so that it keeps its deadline. */
+static uint32_t rotate(struct run *run) {
+    uint32_t items[VALUE_ITEMS_MAX + 2];
+    uint32_t count = take_items(run, 0, items + 1);
+    bool from_right = run->command->from_right, to_right = run->command->to_right;
+    uint32_t item = items[from_right ? count : 1];
+    if (!from_right && to_right) memmove(items + 1, items + 2, (count - 1) * sizeof *items);
+    if (from_right && !to_right) memmove(items + 2, items + 1, (count - 1) * sizeof *items);
+    items[to_right ? count : 1] = item;
+    run_set(run, run_key(run, 0), value_of_items(run->values, items + 1, count));
+    return item;
+}
+
 static void move(struct run *run, bool blocking) {
     if (!run_want_list(run, 0)) return;
     if (!run_is_list(run, 0)) {
@@ -100,6 +113,10 @@ static void move(struct run *run, bool blocking) {
         return;
     }
     if (!run_want_list(run, 1)) return;
+    if (run_key(run, 0) == run_key(run, 1)) {
+        run_expect_value(run, rotate(run));
+        return;
+    }
     uint32_t item = pop_one(run, 0, run->command->from_right);
     push_one(run, 1, item, run->command->to_right);
     run_expect_value(run, item);
@@ -115,8 +132,7 @@ void run_move_waiting(struct run *run) {
 
 /* The first key that is a list, in order; one of another type before it is an error. -1: none. */
 static int first_list(struct run *run) {
-    uint32_t chosen = run->choice.served_by;
-    if (chosen) return run_is_list(run, chosen) ? (int)chosen : -1;
+    if (run->choice.event == MODEL_SERVED) return run->choice.served_by;
     for (uint32_t i = 0; i < run->command->key_count; i++) {
         if (!run_want_list(run, i)) return -2;
         if (run_is_list(run, i)) return (int)i;
