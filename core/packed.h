@@ -33,6 +33,12 @@ struct packed_value {
     bool is_int;
 };
 
+/* Until when Redis keeps a collection as one run: so many members (pairs count once), and none with longer text. */
+struct packed_rule {
+    uint64_t count_max;
+    size_t text_max;
+};
+
 /* --- reading --- */
 
 const char *packed_read_long(const char *at, struct packed_value *value);

@@ -1,6 +1,7 @@
 /* Entries: layout arithmetic in one place (layout_of), everything else in terms of it. */
 #include "core/value.h"
 #include "core/assert.h"
+#include "core/fields.h"
 #include "core/members.h"
 #include "core/num.h"
 #include "core/quicklist.h"
@@ -58,9 +59,20 @@ static void *set_copy(const struct store *store, const void *object) {
     return members_copy(store, object);
 }
 
+static const char *hash_encoding_name(const struct entry *entry) {
+    return entry->flags & ENTRY_LARGE ? "hashtable" : "listpack";
+}
+static size_t hash_object_bytes(const void *object) {
+    return fields_bytes(object);
+}
+static void *hash_copy(const struct store *store, const void *object) {
+    return fields_copy(store, object);
+}
+
 static const struct collection collections[TYPE_COUNT] = {
     [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy},
     [TYPE_SET] = {set_encoding_name, members_free_some, set_bytes, set_copy},
+    [TYPE_HASH] = {hash_encoding_name, fields_free_some, hash_object_bytes, hash_copy},
 };
 
 static const struct collection *collection_of(const struct entry *entry) {
@@ -329,7 +341,8 @@ static char *edit_long_run(const struct store *store, struct entry *entry, struc
         big = moved;
         memcpy(payload(entry), &big, sizeof big);
     } else {
-        memmove(big->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
+        if (edit.insert != edit.remove)
+            memmove(big->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
         big->len = len;
     }
     memcpy(big->bytes, &count, sizeof count);
@@ -349,7 +362,7 @@ struct entry *entry_edit_packed(const struct store *store, struct entry *take, s
     }
     if (len <= ENTRY_PACKED_MAX && fits_in_place(take, sizeof count + len, take->flags & ENTRY_TIMED)) {
         char *at = payload(take) + sizeof count + edit.at;
-        memmove(at + edit.insert, run.begin + edit.at + edit.remove, behind);
+        if (edit.insert != edit.remove) memmove(at + edit.insert, run.begin + edit.at + edit.remove, behind);
         take->value_len = (uint16_t)(sizeof count + len);
         memcpy(payload(take), &count, sizeof count);
         *gap = at;

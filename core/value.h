@@ -34,7 +34,7 @@ const char *value_type_name(enum value_type type); /* as TYPE answers it */
 #define ENTRY_TIMED    1u /* has a deadline */
 #define ENTRY_LONG_KEY 2u
 #define ENTRY_RAW      4u /* was edited in place (APPEND, SETRANGE): OBJECT ENCODING says raw, as Redis's would be */
-#define ENTRY_LARGE    4u /* of a run: OBJECT ENCODING says what Redis, by its limits, would have made of it */
+#define ENTRY_LARGE    4u /* a collection: OBJECT ENCODING says what Redis, by its limits, has made of it, run or not */
 #define ENTRY_SHOWN    4u /* either of them: says how the value is shown, and goes where the value goes */
 
 #define ENTRY_EMBED_MAX  4000                  /* bytes of string kept in the entry; longer ones are external */
@@ -144,8 +144,8 @@ struct entry *entry_set_deadline(const struct store *store, struct entry *take, 
  * *bytes points at its first byte. new_len is at least the present length. NULL when memory is refused: take is then
  * unchanged. */
 struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes);
-/* A run: `remove` bytes of it, `at` bytes behind its begin, become `insert` bytes that the caller writes to *gap; `added`
- * is how many elements more there are then, negative for fewer. It stays within ENTRY_RUN_MAX. */
+/* A run: `remove` bytes of it, `at` bytes behind its begin, become `insert` bytes that the caller writes to *gap;
+ * `added` is how many elements more there are then, negative for fewer. It stays within ENTRY_RUN_MAX. */
 struct packed_edit {
     size_t at, remove, insert;
     int32_t added;

@@ -106,6 +106,8 @@ static void cmd_restore(struct exec *x) {
     struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
                                                                        .list_rule = &x->shared->list_rule,
                                                                        .set_rule = &x->shared->set_rule,
+                                                                       .hash_rule = &x->shared->hash_rule,
+                                                                       .seed = &x->shared->seed,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],
                                                                        .deadline_ms = (uint64_t)deadline_ms,

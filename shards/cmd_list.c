@@ -15,13 +15,6 @@ bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end) {
     return false;
 }
 
-void reply_packed(struct exec *x, const struct packed_value *value) {
-    if (value->is_int)
-        resp_bulk_int(x->out, value->number);
-    else
-        resp_bulk(x->out, value->text);
-}
-
 static void reply_elements(struct exec *x, struct quicklist_iter *iter, enum list_end from, uint64_t count) {
     struct packed_value value;
     reply_array(x, count);

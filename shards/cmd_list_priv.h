@@ -7,7 +7,6 @@
 
 /* LEFT or RIGHT at argv[at]; false: a syntax error was replied. */
 NODISCARD bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end);
-void reply_packed(struct exec *x, const struct packed_value *value); /* as a bulk string */
 /* Replies an array of up to count elements from one end, and takes them out. ref names a list. */
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
 /* Replies one element from that end and takes it out. ref names a list. */

@@ -140,10 +140,12 @@ static void cmd_fetch(struct exec *x) {
     buf_append_literal(x->out, "\r\n");
     resp_bulk_int(x->out, (int64_t)entry_deadline_ms(entry));
     bool is_int = entry->type == TYPE_SET ? set_is_intset(entry) : entry->encoding == ENC_INT;
-    resp_bulk_int(x->out, is_int ? FORM_INT : entry->flags & ENTRY_RAW ? FORM_RAW : FORM_TEXT);
+    resp_bulk_int(x->out, is_int ? FORM_INT : entry->flags & ENTRY_SHOWN ? FORM_RAW : FORM_TEXT);
 }
 
 static void cmd_put(struct exec *x) {
+    /* It stays what it is, whatever the configuration would make of it today. */
+    static const struct packed_rule large = {0}, packed = {UINT64_MAX, SIZE_MAX};
     int64_t deadline_ms, form;
     if (!exec_int(x, 3, &deadline_ms) || !exec_int(x, 4, &form)) return;
     struct key_ref ref;
@@ -159,12 +161,14 @@ static void cmd_put(struct exec *x) {
     struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
                                                                        .list_rule = &x->shared->list_rule,
                                                                        .set_rule = &set_rule,
+                                                                       .hash_rule = form == FORM_RAW ? &large : &packed,
+                                                                       .seed = &x->shared->seed,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],
                                                                        .deadline_ms = (uint64_t)deadline_ms,
                                                                        .allow_int = form == FORM_INT});
     ASSERT(entry); /* another of our threads wrote it */
-    if (form == FORM_RAW) entry->flags |= ENTRY_RAW;
+    if (form == FORM_RAW) entry->flags |= ENTRY_SHOWN;
     keyspace_put_entry(x->keys, &ref, entry);
     buf_deinit(&scratch);
     exec_changed(x, x->argv[1], 1);

@@ -10,6 +10,8 @@ extern const struct command list_move_commands[];   /* cmd_list_move.c: from lis
 extern const struct command set_commands[];         /* cmd_set.c: one set, SMOVE */
 extern const struct command set_random_commands[];  /* cmd_set_random.c: SRANDMEMBER, SPOP */
 extern const struct command set_algebra_commands[]; /* cmd_set_algebra.c: from several sets to one */
+extern const struct command hash_commands[];        /* cmd_hash.c: field by field */
+extern const struct command hash_visit_commands[];  /* cmd_hash_visit.c: all fields, some at random, HSCAN */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */

@@ -107,7 +107,8 @@ void dump_write_body(struct buf *out, const struct entry *entry, bool compress) 
     typedef void (*writer)(struct buf * out, const struct entry *entry, bool compress);
     static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object,
                                                 [TYPE_LIST] = dump_write_list,
-                                                [TYPE_SET] = dump_write_set};
+                                                [TYPE_SET] = dump_write_set,
+                                                [TYPE_HASH] = dump_write_hash};
     ASSERT(writers[entry->type]);
     writers[entry->type](out, entry, compress);
 }
@@ -236,8 +237,12 @@ struct entry *dump_read_entry(struct slice *rest, const struct dump_target *targ
     } readers[] = {
         {RDB_STRING, read_string_object},
         {RDB_LIST, dump_read_list},
+        {RDB_HASH, dump_read_hash},
+        {RDB_HASH_ZIPMAP, dump_read_hash_zipmap},
         {RDB_LIST_ZIPLIST, dump_read_list_ziplist},
+        {RDB_HASH_ZIPLIST, dump_read_hash_ziplist},
         {RDB_LIST_QUICKLIST, dump_read_list_quicklist},
+        {RDB_HASH_LISTPACK, dump_read_hash_listpack},
         {RDB_LIST_QUICKLIST_2, dump_read_list_quicklist_2},
         {RDB_SET, dump_read_set},
         {RDB_SET_INTSET, dump_read_set_intset},

@@ -3,8 +3,8 @@
  *      | type 1 | object, as in an RDB file | version 2 | crc64 8 |
  *
  * The object of a string is a length and its bytes, a small integer, or LZF-compressed bytes; collections are made of
- * strings (shards/dump_list.c, dump_set.c). The version and the checksum (both little-endian, the checksum over all before it) are
- * the footer; a body is what stands before it.
+ * strings (shards/dump_list.c, dump_set.c, dump_hash.c). The version and the checksum (both little-endian, the checksum
+ * over all before it) are the footer; a body is what stands before it.
  *
  * Reading   bytes come from outside and are hostile: every length is checked against what is there before it is used,
  *           and memory is reserved only for what the input can really unpack to.
@@ -12,6 +12,7 @@
  * Threads   pure functions. Cost: O(bytes). lzf_compress takes half a megabyte of stack. */
 #pragma once
 #include "core/buf.h"
+#include "core/hash.h"
 #include "core/members.h"
 #include "core/quicklist.h"
 #include "core/value.h"
@@ -38,6 +39,8 @@ struct dump_target {
     const struct store *store;
     const struct quicklist_rule *list_rule;
     const struct set_rule *set_rule;
+    const struct packed_rule *hash_rule;
+    const struct hash_seed *seed; /* of tables */
     struct buf *scratch;
     struct slice key;
     uint64_t deadline_ms;

@@ -7,9 +7,13 @@ enum rdb_type {
     RDB_STRING = 0,
     RDB_LIST = 1,              /* length, strings */
     RDB_SET = 2,               /* length, strings */
+    RDB_HASH = 4,              /* length, strings: field and value in turn */
+    RDB_HASH_ZIPMAP = 9,       /* one string that is a zipmap */
     RDB_LIST_ZIPLIST = 10,     /* one string that is a ziplist */
     RDB_SET_INTSET = 11,       /* one string that is an intset */
+    RDB_HASH_ZIPLIST = 13,     /* one string that is a ziplist of fields and values */
     RDB_LIST_QUICKLIST = 14,   /* length, ziplists */
+    RDB_HASH_LISTPACK = 16,    /* one string that is a listpack of fields and values */
     RDB_LIST_QUICKLIST_2 = 18, /* length, container and string: a listpack, or an element */
     RDB_SET_LISTPACK = 20,     /* one string that is a listpack; Redis 7.2 */
 };
@@ -20,6 +24,7 @@ enum rdb_type {
 void dump_put_byte(struct buf *out, unsigned byte);
 void dump_write_list(struct buf *out, const struct entry *entry, bool compress); /* with its type byte */
 void dump_write_set(struct buf *out, const struct entry *entry, bool compress);
+void dump_write_hash(struct buf *out, const struct entry *entry, bool compress);
 /* A run as the string that is a listpack. */
 void dump_write_listpack(struct buf *out, const struct packed *run, bool compress);
 
@@ -35,6 +40,10 @@ struct entry *dump_read_list_quicklist_2(struct slice *rest, const struct dump_t
 struct entry *dump_read_set(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_set_intset(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_set_listpack(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_zipmap(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_ziplist(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_listpack(struct slice *rest, const struct dump_target *target);
 
 /* Is this string a listpack? Then *run is what is in it. */
 bool dump_open_listpack(struct slice bytes, struct packed *run);

@@ -132,5 +132,12 @@ HOT_INLINE void reply_double(struct exec *x, double value) {
 HOT_INLINE void reply_bool(struct exec *x, bool value) {
     resp_bool(x->out, x->resp, value);
 }
+/* An element of a run, as a bulk string. */
+HOT_INLINE void reply_packed(struct exec *x, const struct packed_value *value) {
+    if (value->is_int)
+        resp_bulk_int(x->out, value->number);
+    else
+        resp_bulk(x->out, value->text);
+}
 /* The string of an entry. */
 void reply_entry(struct exec *x, const struct entry *entry);

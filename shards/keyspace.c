@@ -126,6 +126,8 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
     shared->lfu = (struct lfu_rule){(uint32_t)config->lfu_log_factor, (uint32_t)config->lfu_decay_time};
     shared->list_rule = quicklist_rule_of(config->list_max_listpack_size);
     shared->set_rule = set_rule_of(&shared->seed, config->set_max_intset_entries);
+    shared->hash_rule =
+        (struct packed_rule){(uint64_t)config->hash_max_listpack_entries, config->hash_max_listpack_value};
     shared->prng = prng;
 }
 

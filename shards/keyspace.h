@@ -34,6 +34,7 @@ struct keyspace_shared {
     struct lfu_rule lfu;
     struct quicklist_rule list_rule;
     struct set_rule set_rule;
+    struct packed_rule hash_rule;
     struct prng *prng; /* chances of LFU */
     uint64_t expired;  /* keys deleted because their deadline passed */
     uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */

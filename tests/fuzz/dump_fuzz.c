@@ -1,5 +1,5 @@
 /* Fuzz: RESTORE payloads. Proves that no bytes make the reader step outside its input or reserve out of proportion, and
- * that whatever it accepts, string, list or set, is written and read back as the same value.
+ * that whatever it accepts, string, list, set or hash, is written and read back as the same value.
  *
  * With libFuzzer (SHERD_FUZZ, clang) this is a target; without it main plays mutations of good payloads:
  *
@@ -8,6 +8,7 @@
 #include "core/crc.h"
 #include "core/prng.h"
 #include "shards/dump.h"
+#include "shards/hash_value.h"
 #include "shards/list.h"
 #include "shards/set.h"
 #include <endian.h>
@@ -22,6 +23,8 @@ struct fuzz {
     struct store store;
     struct quicklist_rule list_rule;
     struct set_rule set_rule;
+    struct packed_rule hash_rule;
+    struct hash_seed seed;
     struct buf scratch, out, again;
 };
 
@@ -34,6 +37,8 @@ static struct fuzz *fuzz_get(void) {
     fuzz.store = (struct store){.heap = fuzz.heap, .slab = slab_new(fuzz.heap, MEM_DATA)};
     fuzz.list_rule = quicklist_rule_of(-1);
     fuzz.set_rule = set_rule_of(&(struct hash_seed){1, 2}, 16);
+    fuzz.hash_rule = (struct packed_rule){128, 64};
+    fuzz.seed = (struct hash_seed){7, 8};
     buf_init(&fuzz.scratch, fuzz.heap, MEM_MESSAGE);
     buf_init(&fuzz.out, fuzz.heap, MEM_MESSAGE);
     buf_init(&fuzz.again, fuzz.heap, MEM_MESSAGE);
@@ -44,6 +49,8 @@ static struct entry *read_entry(struct fuzz *fuzz, struct slice *rest, struct bu
     return dump_read_entry(rest, &(struct dump_target){.store = &fuzz->store,
                                                        .list_rule = &fuzz->list_rule,
                                                        .set_rule = &fuzz->set_rule,
+                                                       .hash_rule = &fuzz->hash_rule,
+                                                       .seed = &fuzz->seed,
                                                        .scratch = scratch,
                                                        .key = SLICE("key"),
                                                        .allow_int = true});
@@ -54,7 +61,20 @@ static bool assert_is_in(void *ctx, struct slice text) {
     return true;
 }
 
-static void assert_same_value(const struct entry *a, const struct entry *b) {
+static void find_in_other(void *ctx, const struct packed_value *field, const struct packed_value *value) {
+    struct packed_value found;
+    char text[3][PACKED_SCRATCH];
+    bool there = hash_get(ctx, packed_text(field, text[0]), &found);
+    ASSERT(there && slice_equal(packed_text(value, text[1]), packed_text(&found, text[2])));
+}
+
+static void assert_same_hash(const struct entry *a, struct entry *b) {
+    hash_check(a);
+    ASSERT(hash_len(a) == hash_len(b));
+    hash_each(a, find_in_other, b);
+}
+
+static void assert_same_value(const struct entry *a, struct entry *b) {
     ASSERT(a->type == b->type);
     if (a->type == TYPE_STRING) {
         char text[2][ENTRY_SCRATCH];
@@ -63,7 +83,11 @@ static void assert_same_value(const struct entry *a, const struct entry *b) {
     }
     if (a->type == TYPE_SET) {
         ASSERT(set_count(a) == set_count(b) && set_is_intset(a) == set_is_intset(b));
-        set_each(a, assert_is_in, (void *)(uintptr_t)b);
+        set_each(a, assert_is_in, b);
+        return;
+    }
+    if (a->type == TYPE_HASH) {
+        assert_same_hash(a, b);
         return;
     }
     struct quicklist_iter at_a = list_seek(a, 0), at_b = list_seek(b, 0);
@@ -179,6 +203,40 @@ static size_t good_set(struct prng *prng, struct fuzz *fuzz, char *out) {
     return fuzz->out.len;
 }
 
+/* A hash in one of the forms of RDB, of a few short texts. */
+static size_t good_hash(struct prng *prng, struct fuzz *fuzz, char *out) {
+    static const struct slice old_forms[] = {
+        SLICE_INIT("\x04\x02\x01\x61\xc0\x01\xc1\x80\x00\x05hello"),
+        SLICE_INIT("\x09\x14\x02\x01\x61\x01\x02\x31\x00\x00\x03\x31\x32\x38\x05\x00hello\xff"),
+        SLICE_INIT("\x0d\x1b\x1b\x00\x00\x00\x13\x00\x00\x00\x04\x00\x00\x01\x61\x03\xf2\x02\xc0\x80\x00\x04\x05hello"
+                   "\xff"),
+        SLICE_INIT("\x10\x19\x19\x00\x00\x00\x04\x00\x81\x61\x02\x81\x31\x02\x83\x31\x32\x38\x04\x85hello\x06\xff"),
+    };
+    uint64_t which = prng_below(prng, 2 * ARRAY_LEN(old_forms));
+    if (which < ARRAY_LEN(old_forms)) {
+        memcpy(out, old_forms[which].ptr, old_forms[which].len);
+        return old_forms[which].len;
+    }
+    struct hash_loading loading;
+    struct packed_rule rule = {prng_below(prng, 200), prng_below(prng, 80)};
+    hash_load_begin(&loading, &fuzz->store, &rule, &fuzz->seed);
+    for (uint64_t left = 1 + prng_below(prng, prng_below(prng, 2) ? 10 : 150); left > 0; left--) {
+        char text[40];
+        size_t len = (size_t)snprintf(text, sizeof text, "%llu%s", (unsigned long long)left, left % 2 ? "field" : "");
+        struct packed_value field = packed_value_of(slice_of(text, len));
+        struct packed_value value = packed_value_of(slice_of(text, prng_below(prng, len)));
+        bool fresh = hash_load(&loading, &field, &value, true);
+        ASSERT(fresh);
+    }
+    struct entry *entry = hash_load_end(&loading, SLICE("key"), 0);
+    fuzz->out.len = 0;
+    dump_write_body(&fuzz->out, entry, prng_below(prng, 2));
+    entry_delete(&fuzz->store, entry);
+    ASSERT(fuzz->out.len <= INPUT_MAX);
+    memcpy(out, fuzz->out.data, fuzz->out.len);
+    return fuzz->out.len;
+}
+
 /* A string between one repeated byte and noise, or a number, in one of the forms of RDB. */
 static size_t good_string(struct prng *prng, struct fuzz *fuzz, char *out) {
     char text[INPUT_MAX / 4];
@@ -213,7 +271,8 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
 
 static void play_round(struct prng *prng) {
     char bytes[INPUT_MAX];
-    static size_t (*const makers[])(struct prng *, struct fuzz *, char *) = {good_string, good_list, good_set};
+    static size_t (*const makers[])(struct prng *, struct fuzz *, char *) = {good_string, good_list, good_set,
+                                                                             good_hash};
     size_t good = makers[prng_below(prng, ARRAY_LEN(makers))](prng, fuzz_get(), bytes);
     size_t len = mutate(prng, bytes, good);
     bool with_footer = prng_below(prng, 2);

@@ -17,6 +17,7 @@ static const struct command *const tables[] = {string_commands,      string_edit
                                                generic_commands,     expire_commands,      rename_commands,
                                                scan_commands,        dump_commands,        database_commands,
                                                command_commands,     list_commands,        list_move_commands,
+                                               hash_commands,        hash_visit_commands,
                                                set_commands,         set_random_commands,  set_algebra_commands,
                                                transaction_commands, part_commands,        blocking_commands,
                                                    conn_commands,

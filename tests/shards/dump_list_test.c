@@ -38,6 +38,8 @@ static struct entry *read_entry(struct slice *body) {
     return dump_read_entry(body, &(struct dump_target){.store = &store,
                                                        .list_rule = &rule,
                                                        .set_rule = &set_rule,
+                                                       .hash_rule = &(struct packed_rule){128, 64},
+                                                       .seed = &(struct hash_seed){1, 2},
                                                        .scratch = &scratch,
                                                        .key = SLICE("key"),
                                                        .deadline_ms = 5,

@@ -19,6 +19,9 @@ ARITIES = [
     b"LPUSH k", b"RPUSH k", b"LPUSHX k", b"RPUSHX k", b"LPOP", b"RPOP", b"LPOP k 1 2", b"LLEN", b"LLEN k k", b"LRANGE k 0", b"LRANGE k 0 1 2",
     b"LINDEX k", b"LINDEX k 0 0", b"LSET k 0", b"LSET k 0 a b", b"LINSERT k BEFORE a", b"LINSERT k BEFORE a b c", b"LREM k 0", b"LREM k 0 a b",
     b"LTRIM k 0", b"LTRIM k 0 1 2", b"LPOS k", b"LMOVE a b LEFT", b"LMOVE a b LEFT LEFT LEFT", b"RPOPLPUSH a", b"RPOPLPUSH a b c", b"LMPOP 1 k",
+    b"HSET k f", b"HSET k f v g", b"HMSET k f", b"HMSET k f v g", b"HSETNX k f", b"HSETNX k f v w", b"HGET k", b"HGET k f g", b"HMGET k", b"HDEL k",
+    b"HLEN", b"HLEN k k", b"HSTRLEN k", b"HSTRLEN k f g", b"HEXISTS k", b"HEXISTS k f g", b"HGETALL", b"HGETALL k k", b"HKEYS", b"HKEYS k k",
+    b"HVALS", b"HVALS k k", b"HINCRBY k f", b"HINCRBY k f 1 2", b"HINCRBYFLOAT k f", b"HINCRBYFLOAT k f 1 2", b"HRANDFIELD", b"HSCAN k",
     b"TIME x", b"MEMORY", b"MEMORY USAGE", b"SLOWLOG", b"SLOWLOG LEN x", b"SLOWLOG RESET x", b"LATENCY", b"RESET x", b"AUTH",
 ]
 UNKNOWN = [b"FOO", b"foo bar", b"GETT k", b"foo  a b c", b"nosuch " + b"x" * 200, b"a" * 200, b"foo " + b" ".join(b"arg%d" % i for i in range(40)),

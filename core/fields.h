@@ -1,0 +1,53 @@
+/* Fields: the hash table of a large hash, from fields to values.
+ *
+ *      fields -> hashtable -> field        field:  | name length 4 | value length 4 | name | value |
+ *
+ * A field and its value are one block, from the slab when it has up to 256 bytes, so an element costs its 8-byte head,
+ * its share of the table (core/hashtable.h, about 14 bytes) and what its size is rounded up by. Everything that the
+ * table promises holds here too: it grows without a pause and is scanned by cursors that survive it.
+ *
+ * Ownership it owns its fields; their memory is the store's. Names and values are copied in and do not point into it. A
+ *           pointer to a field is valid until the next change.
+ * Thread    the shard's owner.
+ * Cost      find, put, remove, random: O(1) and the bytes. Copy: O(n). Freed in slices (a store_free_some). */
+#pragma once
+#include "core/hash.h"
+#include "core/hashtable.h"
+#include "core/store.h"
+
+struct fields;
+
+struct field {
+    uint32_t name_len, value_len;
+    char bytes[];
+};
+
+HOT_INLINE struct slice field_name(const struct field *field) {
+    return slice_of(field->bytes, field->name_len);
+}
+HOT_INLINE struct slice field_value(const struct field *field) {
+    return slice_of(field->bytes + field->name_len, field->value_len);
+}
+
+/* Empty. The seed is copied; it should be secret (core/hash.h). */
+struct fields *fields_new(const struct store *store, const struct hash_seed *seed);
+void fields_delete(const struct store *store, struct fields *fields); /* large ones later, see core/store.h */
+bool fields_free_some(const struct store *store, void *fields, unsigned units);
+struct fields *fields_copy(const struct store *store, const struct fields *fields);
+
+uint64_t fields_count(const struct fields *fields);
+size_t fields_bytes(const struct fields *fields); /* memory taken */
+
+const struct field *fields_find(struct fields *fields, struct slice name); /* NULL when absent */
+/* Creates or overwrites; true when it is new. Lengths are below 2^32. */
+bool fields_put(const struct store *store, struct fields *fields, struct slice name, struct slice value);
+bool fields_remove(const struct store *store, struct fields *fields, struct slice name); /* false: absent */
+
+typedef void (*fields_visit)(void *ctx, const struct field *field);
+/* Visits some fields and returns the next cursor, as hashtable_scan does; the visitor changes nothing. */
+uint64_t fields_scan(struct fields *fields, uint64_t cursor, fields_visit visit, void *ctx);
+/* The cursor below which a scan has passed this name: its place in hash space. */
+uint64_t fields_position(const struct fields *fields, struct slice name);
+const struct field *fields_random(struct fields *fields, struct prng *prng); /* NULL when empty */
+
+void fields_check(struct fields *fields); /* every invariant; for tests */
