@@ -2,14 +2,14 @@
  *
  *      member ---> hashtable ---> | score 8 | length 1 | member | <--- B+ tree: leaves of 42 pointers, counted
  *
- * Each element is one allocation that both structures point to. The tree gives order and rank, the table finds a member.
- * Bytewise order decides between equal scores; a score is never NaN.
+ * Each element is one allocation that both structures point to. The tree gives order and rank, the table finds a
+ * member. Bytewise order decides between equal scores; a score is never NaN.
  *
  * Ownership the set owns its elements; their memory is the store's. Members are copied in. What is returned points to
  *           elements and is valid until the set changes.
  * Thread    the shard's owner.
- * Cost      find: O(1). Insert, remove, move, rank, seek: O(log n). A step of an iterator: O(1). Copy: O(n). Freeing goes in
- *           slices (core/store.h), a scan bucket by bucket.
+ * Cost      find: O(1). Insert, remove, move, rank, seek: O(log n). A step of an iterator: O(1). Copy: O(n). Freeing
+ *           goes in slices (core/store.h), a scan bucket by bucket.
  * Memory    over score and member about 9 bytes of tree, 14 of table, 1 of length, and what the slab rounds up. */
 #pragma once
 #include "core/hash.h"
@@ -43,6 +43,10 @@ void sorted_expect(struct sorted *set, uint64_t count); /* a hint before many in
 uint64_t sorted_count(const struct sorted *set);
 size_t sorted_bytes(const struct sorted *set); /* memory taken */
 
+/* When Redis would keep a set as a listpack, though it has another form here. */
+struct zset_rule {
+    uint64_t entries_max, value_max; /* elements; bytes of a member */
+};
 /* A mark that belongs to the set's owner and is copied with it: Redis would still keep this one as a listpack. */
 bool sorted_compact(const struct sorted *set);
 void sorted_set_compact(struct sorted *set, bool compact);
@@ -55,8 +59,8 @@ void sorted_move(const struct store *store, struct sorted *set, struct sorted_el
 void sorted_remove(const struct store *store, struct sorted *set, struct sorted_element *element);
 
 /* --- places --- */
-/* A place between elements: behind all that are smaller, and behind the equal ones too when `inclusive`. By member it is
- * meant for sets whose scores are all equal; in others it is somewhere. */
+/* A place between elements: behind all that are smaller, and behind the equal ones too when `inclusive`. By member it
+ * is meant for sets whose scores are all equal; in others it is somewhere. */
 enum sorted_by { SORTED_BY_SCORE, SORTED_BY_MEMBER, SORTED_BY_BOTH };
 struct sorted_bound {
     enum sorted_by by;
@@ -85,8 +89,9 @@ struct sorted_iter {
     struct sorted_path path;
     unsigned top; /* the root's level */
 };
-struct sorted_iter sorted_seek(const struct sorted *set, uint64_t rank); /* before that element; at the end: the count */
-const struct sorted_element *sorted_next(struct sorted_iter *iter);     /* steps over one; NULL at the end */
+/* Before the element of that rank; at the end when it is the count. */
+struct sorted_iter sorted_seek(const struct sorted *set, uint64_t rank);
+const struct sorted_element *sorted_next(struct sorted_iter *iter); /* steps over one; NULL at the end */
 const struct sorted_element *sorted_prev(struct sorted_iter *iter);
 HOT_INLINE struct sorted_element *sorted_at(const struct sorted *set, uint64_t rank) { /* below the count */
     struct sorted_iter iter = sorted_seek(set, rank);

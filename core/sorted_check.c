@@ -1,5 +1,5 @@
-/* Sorted sets: what must always be true. The table has the elements of the tree and no others; the tree is in order; what
- * inner nodes say of their children is so; all leaves are at the same depth; bytes are counted. */
+/* Sorted sets: what must always be true. The table has the elements of the tree and no others; the tree is in order;
+ * what inner nodes say of their children is so; all leaves are at the same depth; bytes are counted. */
 #include "core/hashtable_inline.h"
 #include "core/sorted_priv.h"
 #include <math.h>

@@ -69,7 +69,8 @@ struct sorted_item {
 };
 struct sorted_node *sorted_node_new(const struct store *store, struct sorted *set, unsigned level);
 void sorted_node_free(const struct store *store, struct sorted *set, struct sorted_node *node);
-void sorted_node_put(struct sorted_node *node, unsigned at, const struct sorted_item *item); /* in between; there is room */
+/* In between; there is room. */
+void sorted_node_put(struct sorted_node *node, unsigned at, const struct sorted_item *item);
 void sorted_node_take(struct sorted_node *node, unsigned at);
 /* Says again in the parent what is true of its child i, which is not empty; or only what is its first element. */
 void sorted_node_tell(struct sorted_inner *parent, unsigned i);

@@ -1,15 +1,15 @@
 /* The tree of a sorted set: a counted B+ tree.
  *
- *                      | -5 a: 30 | 12 b: 41 | 12 x: 28 |            inner: first element of each child and how many it has
+ *                      | -5 a: 30 | 12 b: 41 | 12 x: 28 |       inner: first element of each child and how many it has
  *                          /          |           \
  *                     | 30 |         | 41 |        | 28 |            leaves: pointers to elements
  *
- * A search compares with the scores that stand in the inner nodes and reads an element only to decide between equal ones; in
- * the leaf it reads elements, 5 or 6 of 42. A rank is the sum of the counts left of the way down.
+ * A search compares with the scores that stand in the inner nodes and reads an element only to decide between equal
+ * ones; in the leaf it reads elements, 5 or 6 of 42. A rank is the sum of the counts left of the way down.
  *
- * Full nodes. One that is full first shares with a neighbour that has room, and only when both are full three are made of
- * two (a B*-tree: Knuth, "The Art of Computer Programming" 3, 6.2.4): leaves are about 80% full when elements come in any
- * order. What is only appended, like times, leaves full leaves behind.
+ * Full nodes. One that is full first shares with a neighbour that has room, and only when both are full three are made
+ * of two (a B*-tree: Knuth, "The Art of Computer Programming" 3, 6.2.4): leaves are about 80% full when elements come
+ * in any order. What is only appended, like times, leaves full leaves behind.
  *
  * A node is never empty. One that is less than a third full is joined with a neighbour when both fit into one with
  * an eighth to spare, so that a change back and forth does not divide and join each time. */
@@ -110,7 +110,8 @@ static void spread(struct sorted_path *path, unsigned level, unsigned first, uns
     unsigned at = path->at[level], child = first;
     for (unsigned i = first; i < path->at[level + 1]; i++) at += parent->children[i]->count;
     sorted_node_spread(parent, first, many);
-    for (; child + 1 < first + many && at >= parent->children[child]->count; child++) at -= parent->children[child]->count;
+    for (; child + 1 < first + many && at >= parent->children[child]->count; child++)
+        at -= parent->children[child]->count;
     path->at[level + 1] = (uint16_t)child;
     path->nodes[level] = parent->children[child];
     path->at[level] = (uint16_t)at;
@@ -132,8 +133,8 @@ static bool is_at_end(const struct sorted *set, const struct sorted_path *path, 
     return end;
 }
 
-/* A new node to the right of the path's full one; the parent has room. At the end of all nothing moves but what the path
- * stands on, for who appends goes on appending. */
+/* A new node to the right of the path's full one; the parent has room. At the end of all nothing moves but what the
+ * path stands on, for who appends goes on appending. */
 static void split(const struct store *store, struct sorted *set, struct sorted_path *path, unsigned level) {
     struct sorted_inner *parent = parent_of(path, level);
     unsigned i = path->at[level + 1];

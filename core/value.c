@@ -5,6 +5,7 @@
 #include "core/members.h"
 #include "core/num.h"
 #include "core/quicklist.h"
+#include "core/sorted.h"
 
 #define LONG_KEY_MARK 255u
 
@@ -69,10 +70,21 @@ static void *hash_copy(const struct store *store, const void *object) {
     return fields_copy(store, object);
 }
 
+static const char *zset_encoding_name(const struct entry *entry) {
+    return entry_is_packed(entry) || sorted_compact(entry_object(entry)) ? "listpack" : "skiplist";
+}
+static size_t zset_bytes(const void *object) {
+    return sorted_bytes(object);
+}
+static void *zset_copy(const struct store *store, const void *object) {
+    return sorted_copy(store, object);
+}
+
 static const struct collection collections[TYPE_COUNT] = {
     [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy},
     [TYPE_SET] = {set_encoding_name, members_free_some, set_bytes, set_copy},
     [TYPE_HASH] = {hash_encoding_name, fields_free_some, hash_object_bytes, hash_copy},
+    [TYPE_ZSET] = {zset_encoding_name, sorted_free_some, zset_bytes, zset_copy},
 };
 
 static const struct collection *collection_of(const struct entry *entry) {

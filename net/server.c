@@ -31,7 +31,8 @@ static const struct command *const *command_tables(void) {
                                                    hash_commands,        hash_visit_commands,
                                                    set_commands,         set_random_commands,  set_algebra_commands,
                                                    transaction_commands, part_commands,        blocking_commands,
-                                                   conn_commands,
+                                                   zset_commands,        zset_range_commands,  zset_pop_commands,
+                                                   zset_join_commands,   conn_commands,
                                                    server_commands,      info_commands,        NULL};
     return tables;
 }

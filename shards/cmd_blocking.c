@@ -8,6 +8,7 @@
  *
  * A handler that finds nothing calls exec_block. It is run again for the key that there may be something in. */
 #include "core/num.h"
+#include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/gather.h"
@@ -28,7 +29,7 @@ static const char *parse_timeout(const struct shard *shard, struct slice text, u
     return NULL;
 }
 
-static bool exec_timeout(struct exec *x, uint32_t at, uint64_t *ms) {
+bool exec_timeout(struct exec *x, uint32_t at, uint64_t *ms) {
     const char *error = parse_timeout(x->shard, x->argv[at], ms);
     if (error) reply_error(x, error);
     return !error;
@@ -180,11 +181,11 @@ static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, ui
     wait_instead(g, shards);
 }
 
-static void bpop_gather(struct gather *g) {
+void bpop_gather(struct gather *g) {
     pop_across(g, g->argc - 1, 1, g->argc - 2);
 }
 
-static void blmpop_gather(struct gather *g) {
+void bmpop_gather(struct gather *g) {
     int64_t keys;
     bool readable = num_parse_i64(g->argv[2], &keys);
     ASSERT(readable); /* or it would not have been routed here */
@@ -244,7 +245,7 @@ const struct command blocking_commands[] = {
      BLOCKING,
      .keys = {{.count_at = 2, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
      .run = cmd_blmpop,
-     .across = blmpop_gather,
+     .across = bmpop_gather,
      .since = "7.0.0",
      .cost = "O(N+M), N = number of keys, M = elements taken",
      .args = "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",

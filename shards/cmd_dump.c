@@ -107,6 +107,7 @@ static void cmd_restore(struct exec *x) {
                                                                        .list_rule = &x->shared->list_rule,
                                                                        .set_rule = &x->shared->set_rule,
                                                                        .hash_rule = &x->shared->hash_rule,
+                                                                       .zset_rule = &x->shared->zset_rule,
                                                                        .seed = &x->shared->seed,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],

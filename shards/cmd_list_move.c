@@ -15,6 +15,7 @@
  * LMPOP asks for its keys in their order, those in a row that live on one shard at once, until a shard has something.
  * */
 #include "core/num.h"
+#include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/gather.h"
@@ -137,7 +138,7 @@ static void cmd_lmpop(struct exec *x) {
 #define KEYS_AT 2    /* LMPOP numkeys key ... */
 enum { MEMO_ASKED }; /* words of gather->memo: how many keys were asked for */
 
-/* Sends LMPOP with the next keys that live on one shard and all that stands behind the keys. */
+/* Sends the command with the next keys that live on one shard and all that stands behind the keys. */
 static void ask_next_keys(struct gather *g, uint32_t keys) {
     uint32_t first = KEYS_AT + (uint32_t)g->memo[MEMO_ASKED], end = KEYS_AT + keys, last = first + 1;
     uint32_t owner = gather_owner(g, first), behind = g->argc - end;
@@ -148,12 +149,12 @@ static void ask_next_keys(struct gather *g, uint32_t keys) {
     args[0] = slice_of(digits, num_format_u64(digits, last - first));
     memcpy(args + 1, g->argv + first, (last - first) * sizeof *args);
     memcpy(args + 1 + last - first, g->argv + end, behind * sizeof *args);
-    gather_send(g, owner, "lmpop", args, 1 + last - first + behind);
+    gather_send(g, owner, g->slot->row->name, args, 1 + last - first + behind);
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
     g->memo[MEMO_ASKED] += last - first;
 }
 
-static void lmpop_gather(struct gather *g) {
+void mpop_gather(struct gather *g) {
     int64_t keys;
     struct slice rest, reply = g->step > 0 ? gather_reply(g, 0) : SLICE("");
     bool readable = num_parse_i64(g->argv[1], &keys);
@@ -201,7 +202,7 @@ const struct command list_move_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
      .where = ACROSS_OWNERS,
      .run = cmd_lmpop,
-     .across = lmpop_gather,
+     .across = mpop_gather,
      .group = "list",
      .since = "7.0.0",
      .cost = "O(N+M), N = number of keys, M = elements taken",

@@ -162,11 +162,13 @@ static void cmd_put(struct exec *x) {
                                                                        .list_rule = &x->shared->list_rule,
                                                                        .set_rule = &set_rule,
                                                                        .hash_rule = form == FORM_RAW ? &large : &packed,
+                                                                       .zset_rule = &x->shared->zset_rule,
                                                                        .seed = &x->shared->seed,
                                                                        .scratch = &scratch,
                                                                        .key = x->argv[1],
                                                                        .deadline_ms = (uint64_t)deadline_ms,
-                                                                       .allow_int = form == FORM_INT});
+                                                                       .allow_int = form == FORM_INT,
+                                                                       .as_it_was = true});
     ASSERT(entry); /* another of our threads wrote it */
     if (form == FORM_RAW) entry->flags |= ENTRY_SHOWN;
     keyspace_put_entry(x->keys, &ref, entry);

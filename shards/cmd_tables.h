@@ -12,6 +12,10 @@ extern const struct command set_random_commands[];  /* cmd_set_random.c: SRANDME
 extern const struct command set_algebra_commands[]; /* cmd_set_algebra.c: from several sets to one */
 extern const struct command hash_commands[];        /* cmd_hash.c: field by field */
 extern const struct command hash_visit_commands[];  /* cmd_hash_visit.c: all fields, some at random, HSCAN */
+extern const struct command zset_commands[];        /* cmd_zset.c: members and scores */
+extern const struct command zset_range_commands[];  /* cmd_zset_range.c: what lies between two places */
+extern const struct command zset_pop_commands[];    /* cmd_zset_pop.c: the ends, also waiting */
+extern const struct command zset_join_commands[];   /* cmd_zset_join.c: union, intersection, difference */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */

@@ -108,7 +108,8 @@ void dump_write_body(struct buf *out, const struct entry *entry, bool compress) 
     static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object,
                                                 [TYPE_LIST] = dump_write_list,
                                                 [TYPE_SET] = dump_write_set,
-                                                [TYPE_HASH] = dump_write_hash};
+                                                [TYPE_HASH] = dump_write_hash,
+                                                [TYPE_ZSET] = dump_write_zset};
     ASSERT(writers[entry->type]);
     writers[entry->type](out, entry, compress);
 }
@@ -243,6 +244,10 @@ struct entry *dump_read_entry(struct slice *rest, const struct dump_target *targ
         {RDB_HASH_ZIPLIST, dump_read_hash_ziplist},
         {RDB_LIST_QUICKLIST, dump_read_list_quicklist},
         {RDB_HASH_LISTPACK, dump_read_hash_listpack},
+        {RDB_ZSET, dump_read_zset},
+        {RDB_ZSET_2, dump_read_zset_2},
+        {RDB_ZSET_ZIPLIST, dump_read_zset_ziplist},
+        {RDB_ZSET_LISTPACK, dump_read_zset_listpack},
         {RDB_LIST_QUICKLIST_2, dump_read_list_quicklist_2},
         {RDB_SET, dump_read_set},
         {RDB_SET_INTSET, dump_read_set_intset},

@@ -15,6 +15,7 @@
 #include "core/hash.h"
 #include "core/members.h"
 #include "core/quicklist.h"
+#include "core/sorted.h"
 #include "core/value.h"
 
 #define DUMP_VERSION     10u /* written: Redis 7.0's */
@@ -40,11 +41,13 @@ struct dump_target {
     const struct quicklist_rule *list_rule;
     const struct set_rule *set_rule;
     const struct packed_rule *hash_rule;
+    const struct zset_rule *zset_rule;
     const struct hash_seed *seed; /* of tables */
     struct buf *scratch;
     struct slice key;
     uint64_t deadline_ms;
     bool allow_int; /* a string that is an integer becomes one, a set of integers an intset */
+    bool as_it_was; /* one of us wrote a sorted set: it is called as it was, whatever the rule says */
 };
 /* Type byte and object, as an entry that is the caller's; NULL when they are broken, or of a type we do not know. */
 NODISCARD struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target);

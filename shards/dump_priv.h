@@ -14,6 +14,10 @@ enum rdb_type {
     RDB_HASH_ZIPLIST = 13,     /* one string that is a ziplist of fields and values */
     RDB_LIST_QUICKLIST = 14,   /* length, ziplists */
     RDB_HASH_LISTPACK = 16,    /* one string that is a listpack of fields and values */
+    RDB_ZSET = 3,              /* length, strings and scores as text */
+    RDB_ZSET_2 = 5,            /* length, strings and scores as doubles */
+    RDB_ZSET_ZIPLIST = 12,     /* one string that is a ziplist: members and scores as text */
+    RDB_ZSET_LISTPACK = 17,    /* the same as a listpack */
     RDB_LIST_QUICKLIST_2 = 18, /* length, container and string: a listpack, or an element */
     RDB_SET_LISTPACK = 20,     /* one string that is a listpack; Redis 7.2 */
 };
@@ -25,6 +29,7 @@ void dump_put_byte(struct buf *out, unsigned byte);
 void dump_write_list(struct buf *out, const struct entry *entry, bool compress); /* with its type byte */
 void dump_write_set(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_hash(struct buf *out, const struct entry *entry, bool compress);
+void dump_write_zset(struct buf *out, const struct entry *entry, bool compress);
 /* A run as the string that is a listpack. */
 void dump_write_listpack(struct buf *out, const struct packed *run, bool compress);
 
@@ -44,6 +49,10 @@ struct entry *dump_read_hash(struct slice *rest, const struct dump_target *targe
 struct entry *dump_read_hash_zipmap(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_hash_ziplist(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_hash_listpack(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_zset(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_zset_2(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_zset_ziplist(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_zset_listpack(struct slice *rest, const struct dump_target *target);
 
 /* Is this string a listpack? Then *run is what is in it. */
 bool dump_open_listpack(struct slice bytes, struct packed *run);

@@ -15,6 +15,7 @@
 #include "core/lfu.h"
 #include "core/members.h"
 #include "core/quicklist.h"
+#include "core/sorted.h"
 #include "core/value.h"
 
 struct config;
@@ -35,6 +36,7 @@ struct keyspace_shared {
     struct quicklist_rule list_rule;
     struct set_rule set_rule;
     struct packed_rule hash_rule;
+    struct zset_rule zset_rule;
     struct prng *prng; /* chances of LFU */
     uint64_t expired;  /* keys deleted because their deadline passed */
     uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */

@@ -1,6 +1,6 @@
-/* Sorted sets: random inserts, removals and new scores against a plain sorted array, in phases that grow, shrink and empty
- * the set; ranks, bounds and walks both ways compared, all invariants checked, and memory exact to the byte. Then what the
- * header promises of memory, of full leaves behind who appends, and of slices. */
+/* Sorted sets: random inserts, removals and new scores against a plain sorted array, in phases that grow, shrink and
+ * empty the set; ranks, bounds and walks both ways compared, all invariants checked, and memory exact to the byte. Then
+ * what the header promises of memory, of full leaves behind who appends, and of slices. */
 #include "core/assert.h"
 #include "core/num.h"
 #include "core/prng.h"
@@ -194,7 +194,8 @@ static void set_beside_a_twin(void **state) {
     free(m.twin);
 }
 
-/* Members at the ends of leaves and nodes go, one side after the other, so that nodes empty that no neighbour can take. */
+/* Members at the ends of leaves and nodes go, one side after the other, so that nodes empty that no neighbour can take.
+ * */
 static void ends_are_taken(void **state) {
     (void)state;
     struct prng prng = seeded();
@@ -239,8 +240,10 @@ static double overhead(double (*score)(struct prng *prng, uint32_t i)) {
     char text[32];
     prng_init(&prng, 7);
     struct sorted *set = sorted_new(&store, &seed);
-    for (uint32_t i = 0; i < MANY; i++)
-        sorted_insert(&store, set, slice_of(text, (size_t)snprintf(text, sizeof text, "member:%08u", i)), score(&prng, i));
+    for (uint32_t i = 0; i < MANY; i++) {
+        size_t len = (size_t)snprintf(text, sizeof text, "member:%08u", i);
+        sorted_insert(&store, set, slice_of(text, len), score(&prng, i));
+    }
     sorted_check(set);
     double bytes = (double)sorted_bytes(set) / MANY - 15 - 8;
     sorted_delete(&store, set);

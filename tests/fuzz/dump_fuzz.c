@@ -1,5 +1,5 @@
 /* Fuzz: RESTORE payloads. Proves that no bytes make the reader step outside its input or reserve out of proportion, and
- * that whatever it accepts, string, list, set or hash, is written and read back as the same value.
+ * that whatever it accepts, string, list, set, hash or sorted set, is written and read back as the same value.
  *
  * With libFuzzer (SHERD_FUZZ, clang) this is a target; without it main plays mutations of good payloads:
  *
@@ -11,6 +11,7 @@
 #include "shards/hash_value.h"
 #include "shards/list.h"
 #include "shards/set.h"
+#include "shards/zset.h"
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct fuzz {
     struct quicklist_rule list_rule;
     struct set_rule set_rule;
     struct packed_rule hash_rule;
+    struct zset_rule zset_rule;
     struct hash_seed seed;
     struct buf scratch, out, again;
 };
@@ -38,6 +40,7 @@ static struct fuzz *fuzz_get(void) {
     fuzz.list_rule = quicklist_rule_of(-1);
     fuzz.set_rule = set_rule_of(&(struct hash_seed){1, 2}, 16);
     fuzz.hash_rule = (struct packed_rule){128, 64};
+    fuzz.zset_rule = (struct zset_rule){20, 30};
     fuzz.seed = (struct hash_seed){7, 8};
     buf_init(&fuzz.scratch, fuzz.heap, MEM_MESSAGE);
     buf_init(&fuzz.out, fuzz.heap, MEM_MESSAGE);
@@ -50,6 +53,7 @@ static struct entry *read_entry(struct fuzz *fuzz, struct slice *rest, struct bu
                                                        .list_rule = &fuzz->list_rule,
                                                        .set_rule = &fuzz->set_rule,
                                                        .hash_rule = &fuzz->hash_rule,
+                                                       .zset_rule = &fuzz->zset_rule,
                                                        .seed = &fuzz->seed,
                                                        .scratch = scratch,
                                                        .key = SLICE("key"),
@@ -74,6 +78,17 @@ static void assert_same_hash(const struct entry *a, struct entry *b) {
     hash_each(a, find_in_other, b);
 }
 
+static void assert_same_zset(const struct entry *a, const struct entry *b) {
+    struct zset_iter at_a = zset_seek(a, 0), at_b = zset_seek(b, 0);
+    struct zset_pair pair_a, pair_b;
+    ASSERT(zset_len(a) == zset_len(b) && zset_len(a) > 0);
+    if (!entry_is_packed(a)) sorted_check(entry_object(a));
+    while (zset_next(&at_a, &pair_a)) {
+        bool more = zset_next(&at_b, &pair_b);
+        ASSERT(more && pair_a.score == pair_b.score && slice_equal(pair_a.member, pair_b.member));
+    }
+}
+
 static void assert_same_value(const struct entry *a, struct entry *b) {
     ASSERT(a->type == b->type);
     if (a->type == TYPE_STRING) {
@@ -88,6 +103,10 @@ static void assert_same_value(const struct entry *a, struct entry *b) {
     }
     if (a->type == TYPE_HASH) {
         assert_same_hash(a, b);
+        return;
+    }
+    if (a->type == TYPE_ZSET) {
+        assert_same_zset(a, b);
         return;
     }
     struct quicklist_iter at_a = list_seek(a, 0), at_b = list_seek(b, 0);
@@ -237,6 +256,36 @@ static size_t good_hash(struct prng *prng, struct fuzz *fuzz, char *out) {
     return fuzz->out.len;
 }
 
+/* A sorted set in one of the forms of RDB. */
+static size_t good_zset(struct prng *prng, struct fuzz *fuzz, char *out) {
+    static const struct slice old_forms[] = {
+        SLICE_INIT("\x03\x03\x01\x61\xff\x02xy\x03\x31.5\xc0\x07\xfe"),
+        SLICE_INIT("\x0c\x18\x18\x00\x00\x00\x12\x00\x00\x00\x04\x00\x00\x01\x61\x03\xf2\x02\x01\x62\x03\x03"
+                   "\x32.5\xff"),
+    };
+    uint64_t which = prng_below(prng, 2 * ARRAY_LEN(old_forms));
+    if (which < ARRAY_LEN(old_forms)) {
+        memcpy(out, old_forms[which].ptr, old_forms[which].len);
+        return old_forms[which].len;
+    }
+    struct sorted *set = sorted_new(&fuzz->store, &fuzz->seed);
+    for (uint64_t left = 1 + prng_below(prng, 40); left > 0; left--) {
+        char text[40];
+        struct slice member = slice_of(text, (size_t)snprintf(text, sizeof text, "%*llx", (int)prng_below(prng, 33),
+                                                              (unsigned long long)prng_below(prng, 99)));
+        double score = (double)prng_below(prng, 9) / (prng_below(prng, 2) ? 1 : 7);
+        if (!sorted_find(set, member)) sorted_insert(&fuzz->store, set, member, score);
+    }
+    zset_mark(&fuzz->zset_rule, set);
+    struct entry *entry = zset_new_entry(&fuzz->store, SLICE("key"), set, 0);
+    fuzz->out.len = 0;
+    dump_write_body(&fuzz->out, entry, prng_below(prng, 2));
+    entry_delete(&fuzz->store, entry);
+    ASSERT(fuzz->out.len <= INPUT_MAX);
+    memcpy(out, fuzz->out.data, fuzz->out.len);
+    return fuzz->out.len;
+}
+
 /* A string between one repeated byte and noise, or a number, in one of the forms of RDB. */
 static size_t good_string(struct prng *prng, struct fuzz *fuzz, char *out) {
     char text[INPUT_MAX / 4];
@@ -272,7 +321,7 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
 static void play_round(struct prng *prng) {
     char bytes[INPUT_MAX];
     static size_t (*const makers[])(struct prng *, struct fuzz *, char *) = {good_string, good_list, good_set,
-                                                                             good_hash};
+                                                                             good_hash,   good_zset};
     size_t good = makers[prng_below(prng, ARRAY_LEN(makers))](prng, fuzz_get(), bytes);
     size_t len = mutate(prng, bytes, good);
     bool with_footer = prng_below(prng, 2);

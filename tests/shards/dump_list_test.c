@@ -39,6 +39,7 @@ static struct entry *read_entry(struct slice *body) {
                                                        .list_rule = &rule,
                                                        .set_rule = &set_rule,
                                                        .hash_rule = &(struct packed_rule){128, 64},
+                                                       .zset_rule = &(struct zset_rule){128, 64},
                                                        .seed = &(struct hash_seed){1, 2},
                                                        .scratch = &scratch,
                                                        .key = SLICE("key"),

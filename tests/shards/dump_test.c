@@ -17,6 +17,8 @@
 static struct heap *heap;
 static struct slab *slab;
 static struct store store;
+static const struct zset_rule zset_rule = {128, 64};
+static const struct hash_seed table_seed = {1, 2};
 
 static struct entry *entry_of(struct slice value) {
     return entry_new_string(&store, SLICE("key"), value, 0, true);
@@ -34,7 +36,12 @@ static struct entry *last; /* that was read */
 static bool read_body(struct slice *body, struct buf *scratch, struct slice *value) {
     static char text[ENTRY_SCRATCH];
     struct entry *entry = dump_read_entry(
-        body, &(struct dump_target){.store = &store, .scratch = scratch, .key = SLICE("key"), .allow_int = true});
+        body, &(struct dump_target){.store = &store,
+                                    .zset_rule = &zset_rule,
+                                    .seed = &table_seed,
+                                    .scratch = scratch,
+                                    .key = SLICE("key"),
+                                    .allow_int = true});
     if (last) entry_delete(&store, last);
     last = entry;
     if (!entry) return false;

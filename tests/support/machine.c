@@ -77,7 +77,8 @@ static void make_registry(struct sim *sim, const struct command *const *more) {
         string_commands,    string_edit_commands, string_many_commands, generic_commands,  expire_commands,
         rename_commands,    scan_commands,        dump_commands,        database_commands, list_commands,
         hash_commands,      hash_visit_commands,  list_move_commands, set_commands,         set_random_commands,  set_algebra_commands,
-        transaction_commands, part_commands,       blocking_commands};
+        transaction_commands, part_commands,       blocking_commands,  zset_commands,        zset_range_commands,  zset_pop_commands,
+        zset_join_commands};
     uint32_t count = 0;
     while (tables[count]) count++;
     for (; more && *more; more++) tables[count++] = *more;

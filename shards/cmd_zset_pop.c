@@ -1,0 +1,224 @@
+/* Sorted sets: taking elements from an end: ZPOPMIN, ZPOPMAX, ZMPOP, and BZPOPMIN, BZPOPMAX, BZMPOP, which wait until
+ * there is something (shards/waiters.h). With keys on several shards ZMPOP asks for one after the other, and so do
+ * those that wait; the steps are those of the list commands (shards/cmd_blocking_priv.h). */
+#include "core/assert.h"
+#include "core/num.h"
+#include "shards/cmd_blocking_priv.h"
+#include "shards/cmd_tables.h"
+#include "shards/cmd_zset_priv.h"
+#include "shards/shard.h"
+
+enum end { MIN_END, MAX_END };
+
+/* Takes up to count elements and replies them behind what was written. */
+static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint64_t count, bool nested) {
+    struct zset_pair pair;
+    uint64_t len = zset_len(ref->entry), from = end == MIN_END ? 0 : len - count;
+    struct zset_iter iter = zset_seek(ref->entry, end == MIN_END ? 0 : len);
+    for (uint64_t left = count; left > 0 && zset_step(&iter, end == MAX_END, &pair); left--) {
+        if (nested) reply_array(x, 2);
+        reply_bulk(x, pair.member);
+        reply_double(x, pair.score);
+    }
+    zset_remove_ranks(x->keys, ref, from, from + count);
+    exec_changed(x, ref->key, count);
+}
+
+static void pop(struct exec *x, enum end end) {
+    int64_t count = 1;
+    struct key_ref ref;
+    if (x->argc > 3) {
+        reply_syntax_error(x);
+        return;
+    }
+    bool counted = x->argc == 3;
+    if (counted && !exec_int_range(x, 2, 0, INT64_MAX, &count, "ERR value is out of range, must be positive")) return;
+    if (!exec_open(x, 1, TYPE_ZSET, &ref)) return;
+    if (!ref.entry || count == 0) {
+        reply_array(x, 0);
+        return;
+    }
+    bool nested = counted && x->resp > 2;
+    uint64_t taken = MIN((uint64_t)count, zset_len(ref.entry));
+    reply_array(x, nested ? taken : taken * 2);
+    pop_elements(x, &ref, end, taken, nested);
+}
+
+static void cmd_zpopmin(struct exec *x) {
+    pop(x, MIN_END);
+}
+static void cmd_zpopmax(struct exec *x) {
+    pop(x, MAX_END);
+}
+
+/* --- some from the first of several --- */
+
+struct pop_many {
+    uint32_t first, keys; /* argv[first .. first + keys) */
+    enum end end;
+    uint64_t count;
+};
+
+/* numkeys key ... MIN|MAX [COUNT count], from argv[at] on. False: the error was replied. */
+static bool parse_pop_many(struct exec *x, uint32_t at, struct pop_many *pop_many) {
+    int64_t keys, count = 1;
+    if (!exec_int_range(x, at, 1, INT64_MAX, &keys, "ERR numkeys should be greater than 0")) return false;
+    if (keys >= (int64_t)(x->argc - at - 1)) { /* no room for MIN or MAX */
+        reply_syntax_error(x);
+        return false;
+    }
+    pop_many->first = at + 1;
+    pop_many->keys = (uint32_t)keys;
+    at += 1 + pop_many->keys;
+    pop_many->end = arg_is(x, at, "min") ? MIN_END : MAX_END;
+    bool sound = pop_many->end == MIN_END || arg_is(x, at, "max");
+    at++;
+    for (bool seen = false; sound && at < x->argc; at += 2, seen = true) {
+        sound = !seen && at + 1 < x->argc && arg_is(x, at, "count");
+        if (!sound) break;
+        if (!exec_int_range(x, at + 1, 1, INT64_MAX, &count, "ERR count should be greater than 0")) return false;
+    }
+    if (!sound) reply_syntax_error(x);
+    pop_many->count = (uint64_t)count;
+    return sound;
+}
+
+/* False, and no reply, when there is nothing. */
+static bool try_pop_many(struct exec *x, const struct pop_many *pop_many) {
+    struct key_ref ref;
+    for (uint32_t at = pop_many->first; at < pop_many->first + pop_many->keys; at++) {
+        if (!exec_open(x, at, TYPE_ZSET, &ref)) return true;
+        if (!ref.entry) continue;
+        uint64_t taken = MIN(pop_many->count, zset_len(ref.entry));
+        reply_array(x, 2);
+        reply_bulk(x, x->argv[at]);
+        reply_array(x, taken);
+        pop_elements(x, &ref, pop_many->end, taken, true);
+        return true;
+    }
+    return false;
+}
+
+static void cmd_zmpop(struct exec *x) {
+    struct pop_many pop_many;
+    if (parse_pop_many(x, 1, &pop_many) && !try_pop_many(x, &pop_many)) reply_null_array(x);
+}
+
+/* --- waiting --- */
+
+static bool try_pop(struct exec *x, enum end end) {
+    struct key_ref ref;
+    for (uint32_t at = 1; at + 1 < x->argc; at++) {
+        if (!exec_open(x, at, TYPE_ZSET, &ref)) return true;
+        if (!ref.entry) continue;
+        reply_array(x, 3);
+        reply_bulk(x, x->argv[at]);
+        pop_elements(x, &ref, end, 1, false);
+        return true;
+    }
+    return false;
+}
+
+static void pop_or_wait(struct exec *x, enum end end) {
+    uint64_t ms;
+    if (!exec_timeout(x, x->argc - 1, &ms) || try_pop(x, end) || exec_block(x, ms)) return;
+    reply_null_array(x);
+}
+
+static void cmd_bzpopmin(struct exec *x) {
+    pop_or_wait(x, MIN_END);
+}
+static void cmd_bzpopmax(struct exec *x) {
+    pop_or_wait(x, MAX_END);
+}
+
+static void cmd_bzmpop(struct exec *x) {
+    uint64_t ms;
+    struct pop_many pop_many;
+    if (!exec_timeout(x, 1, &ms) || !parse_pop_many(x, 2, &pop_many)) return;
+    if (try_pop_many(x, &pop_many) || exec_block(x, ms)) return;
+    reply_null_array(x);
+}
+
+const struct command zset_pop_commands[] = {
+    {.name = "zpopmin",
+     .arity = -2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_zpopmin,
+     .group = "sorted-set",
+     .since = "5.0.0",
+     .cost = "O(M*log(N)), M = number of members taken out",
+     .args = "key [count]",
+     .doc = "Takes out and answers the member with the lowest score, or several."},
+    {.name = "zpopmax",
+     .arity = -2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_zpopmax,
+     .group = "sorted-set",
+     .since = "5.0.0",
+     .cost = "O(M*log(N)), M = number of members taken out",
+     .args = "key [count]",
+     .doc = "Takes out and answers the member with the highest score, or several."},
+    {.name = "zmpop",
+     .arity = -4,
+     .flags = CMD_WRITE,
+     .acl = ACL_SORTEDSET,
+     .keys = {{.count_at = 1, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
+     .where = ACROSS_OWNERS,
+     .run = cmd_zmpop,
+     .across = mpop_gather,
+     .group = "sorted-set",
+     .since = "7.0.0",
+     .cost = "O(K)+O(M*log(N)), M = number of members taken out",
+     .args = "numkeys key [key ...] <MIN | MAX> [COUNT count]",
+     .doc = "Takes members from the first of several sets that is not empty."},
+    {.name = "bzpopmin",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST | CMD_NOSCRIPT | CMD_BLOCKING,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_RANGE(1, -2, 1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_bzpopmin,
+     .across = bpop_gather,
+     .waits_for = TYPE_ZSET,
+     .group = "sorted-set",
+     .since = "5.0.0",
+     .cost = "O(log(N))",
+     .args = "key [key ...] timeout",
+     .doc = "Takes the lowest member of the first set that has one; waits until there is one."},
+    {.name = "bzpopmax",
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST | CMD_NOSCRIPT | CMD_BLOCKING,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_RANGE(1, -2, 1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_bzpopmax,
+     .across = bpop_gather,
+     .waits_for = TYPE_ZSET,
+     .group = "sorted-set",
+     .since = "5.0.0",
+     .cost = "O(log(N))",
+     .args = "key [key ...] timeout",
+     .doc = "Takes the highest member of the first set that has one; waits until there is one."},
+    {.name = "bzmpop",
+     .arity = -5,
+     .flags = CMD_WRITE | CMD_BLOCKING,
+     .acl = ACL_SORTEDSET,
+     .keys = {{.count_at = 2, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
+     .where = ACROSS_OWNERS,
+     .run = cmd_bzmpop,
+     .across = bmpop_gather,
+     .waits_for = TYPE_ZSET,
+     .group = "sorted-set",
+     .since = "7.0.0",
+     .cost = "O(K)+O(M*log(N)), M = number of members taken out",
+     .args = "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+     .doc = "Takes members from the first of several sets that is not empty; waits until one is not."},
+    {0},
+};

@@ -1,0 +1,479 @@
+/* Sorted sets: what lies between two places. A place is a rank, a score or a member; all of them become ranks first
+ * (core/sorted.h), so that every range is "so many elements from here on, this way", and its length is known before the
+ * first element is written.
+ *
+ * ZRANGESTORE over two shards:
+ *
+ *      source's shard           home                 destination's shard
+ *      sherd.zrange        <--- step 0
+ *      [body count]        ---> step 1 ----------->  sherd.put, or sherd.drop when there is nothing
+ *                               step 2 <-----------  done: replies the count */
+#include "core/assert.h"
+#include "core/num.h"
+#include "shards/cmd_generic_priv.h"
+#include "shards/cmd_tables.h"
+#include "shards/cmd_zset_priv.h"
+#include "shards/dump.h"
+#include "shards/gather.h"
+#include "shards/shard.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* --- places --- */
+
+enum by { BY_RANK, BY_SCORE, BY_MEMBER };
+enum infinite { BEFORE_ALL = -1, FINITE, BEHIND_ALL };
+
+struct place {
+    enum infinite infinite;
+    struct sorted_bound bound;
+};
+
+/* As strtod reads it, which takes spaces in front and ends at a zero byte. */
+static bool parse_score(struct slice text, double *score) {
+    char copy[NUM_FLOAT_TEXT_MAX + 1], *end;
+    if (num_parse_double(text, score)) return true;
+    if (text.len > NUM_FLOAT_TEXT_MAX) return false;
+    slice_copy(copy, text.ptr, text.len);
+    copy[text.len] = 0;
+    *score = strtod(copy, &end);
+    return *end == 0 && !isnan(*score);
+}
+
+/* "(" in front excludes. In front of a maximum lies what is equal, unless it is excluded; of a minimum the other way.
+ * */
+static bool parse_score_place(struct slice text, bool is_max, struct place *place) {
+    bool exclusive = text.len > 0 && text.ptr[0] == '(';
+    if (exclusive) text = slice_of(text.ptr + 1, text.len - 1);
+    *place = (struct place){.bound = {.by = SORTED_BY_SCORE, .inclusive = is_max != exclusive}};
+    return parse_score(text, &place->bound.score);
+}
+
+static bool parse_member_place(struct slice text, bool is_max, struct place *place) {
+    char first = text.len > 0 ? text.ptr[0] : 0;
+    *place = (struct place){.bound = {.by = SORTED_BY_MEMBER}};
+    if (first == '-' || first == '+') {
+        place->infinite = first == '-' ? BEFORE_ALL : BEHIND_ALL;
+        return text.len == 1 || text.ptr[1] == 0; /* Redis looks no further than a zero byte */
+    }
+    if (first != '(' && first != '[') return false;
+    place->bound.inclusive = is_max != (first == '(');
+    place->bound.member = slice_of(text.ptr + 1, text.len - 1);
+    return true;
+}
+
+/* False: the error was replied. */
+static bool parse_places(struct exec *x, enum by by, uint32_t min_at, uint32_t max_at, struct place places[2]) {
+    bool (*parse)(struct slice, bool, struct place *) = by == BY_SCORE ? parse_score_place : parse_member_place;
+    if (parse(x->argv[min_at], false, &places[0]) && parse(x->argv[max_at], true, &places[1])) return true;
+    reply_error(x, by == BY_SCORE ? "ERR min or max is not a float" : "ERR min or max not valid string range item");
+    return false;
+}
+
+/* Elements from .. to - 1. */
+struct ranks {
+    uint64_t from, to;
+};
+
+static uint64_t count_before(const struct entry *entry, const struct place *place) {
+    if (place->infinite == FINITE) return zset_count_before(entry, &place->bound);
+    return place->infinite == BEFORE_ALL ? 0 : zset_len(entry);
+}
+
+static struct ranks between(const struct entry *entry, const struct place places[2]) {
+    struct ranks ranks = {count_before(entry, &places[0]), count_before(entry, &places[1])};
+    if (ranks.to < ranks.from) ranks.to = ranks.from;
+    return ranks;
+}
+
+/* Negative ones count from the end; both are included. */
+static struct ranks of_indices(uint64_t len, int64_t first, int64_t last) {
+    int64_t count = (int64_t)len;
+    if (first < 0) first = MAX(first + count, 0);
+    if (last < 0) last += count;
+    last = MIN(last, count - 1);
+    if (first > last || first >= count) return (struct ranks){0, 0};
+    return (struct ranks){(uint64_t)first, (uint64_t)last + 1};
+}
+
+/* --- ranges --- */
+
+struct range {
+    enum by by;
+    bool backwards, with_scores, is_open; /* is_open: options may say by and backwards */
+    int64_t first, last, offset, limit;
+    struct place places[2];
+};
+
+/* argv[at ..]. False: the error was replied. */
+static bool parse_options(struct exec *x, uint32_t at, bool stores, struct range *range) {
+    bool by_given = false, way_given = false, open = range->is_open;
+    range->limit = -1;
+    for (; at < x->argc; at++) {
+        if (!stores && arg_is(x, at, "withscores")) {
+            range->with_scores = true;
+        } else if (at + 2 < x->argc && arg_is(x, at, "limit")) {
+            if (!exec_int(x, at + 1, &range->offset) || !exec_int(x, at + 2, &range->limit)) return false;
+            at += 2;
+        } else if (open && !way_given && arg_is(x, at, "rev")) {
+            way_given = range->backwards = true;
+        } else if (open && !by_given && (arg_is(x, at, "bylex") || arg_is(x, at, "byscore"))) {
+            range->by = arg_is(x, at, "bylex") ? BY_MEMBER : BY_SCORE;
+            by_given = true;
+        } else {
+            reply_syntax_error(x);
+            return false;
+        }
+    }
+    const char *error = NULL;
+    if (range->limit != -1 && range->by == BY_RANK)
+        error = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    else if (range->with_scores && range->by == BY_MEMBER)
+        error = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+    if (error) reply_error(x, error);
+    return !error;
+}
+
+/* argv[key_at + 1 ..]. False: the error was replied. */
+static bool parse_range(struct exec *x, uint32_t key_at, bool stores, struct range *range) {
+    uint32_t min = key_at + 1, max = key_at + 2;
+    if (!parse_options(x, key_at + 3, stores, range)) return false;
+    if (range->by == BY_RANK) return exec_int(x, min, &range->first) && exec_int(x, max, &range->last);
+    return parse_places(x, range->by, range->backwards ? max : min, range->backwards ? min : max, range->places);
+}
+
+/* The elements of a range, one after the other. */
+struct walk {
+    struct zset_iter iter;
+    uint64_t left;
+    bool backwards;
+};
+
+static struct walk start(const struct entry *entry, const struct range *range) {
+    uint64_t len = zset_len(entry);
+    struct ranks ranks;
+    if (range->by == BY_RANK) {
+        ranks = of_indices(len, range->first, range->last);
+        if (range->backwards) ranks = (struct ranks){len - ranks.to, len - ranks.from};
+    } else {
+        ranks = between(entry, range->places);
+        uint64_t count = ranks.to - ranks.from, skip = MIN((uint64_t)range->offset, count); /* negative: all */
+        uint64_t take = range->limit < 0 ? count - skip : MIN((uint64_t)range->limit, count - skip);
+        ranks.from = range->backwards ? ranks.to - skip - take : ranks.from + skip;
+        ranks.to = ranks.from + take;
+    }
+    return (struct walk){.iter = zset_seek(entry, range->backwards ? ranks.to : ranks.from),
+                         .left = ranks.to - ranks.from,
+                         .backwards = range->backwards};
+}
+
+static bool step(struct walk *walk, struct zset_pair *pair) {
+    if (walk->left == 0) return false;
+    bool there = zset_step(&walk->iter, walk->backwards, pair);
+    ASSERT(there);
+    walk->left--;
+    return true;
+}
+
+static void reply_range(struct exec *x, struct range range) {
+    struct key_ref ref;
+    struct zset_pair pair;
+    if (!parse_range(x, 1, false, &range) || !exec_read(x, 1, TYPE_ZSET, &ref)) return;
+    if (!ref.entry) {
+        reply_array(x, 0);
+        return;
+    }
+    struct walk walk = start(ref.entry, &range);
+    zset_reply_head(x, walk.left, range.with_scores, false);
+    while (step(&walk, &pair)) zset_reply_pair(x, &pair, range.with_scores, false);
+}
+
+static void cmd_zrange(struct exec *x) {
+    reply_range(x, (struct range){.is_open = true});
+}
+static void cmd_zrevrange(struct exec *x) {
+    reply_range(x, (struct range){.backwards = true});
+}
+static void cmd_zrangebyscore(struct exec *x) {
+    reply_range(x, (struct range){.by = BY_SCORE});
+}
+static void cmd_zrevrangebyscore(struct exec *x) {
+    reply_range(x, (struct range){.by = BY_SCORE, .backwards = true});
+}
+static void cmd_zrangebylex(struct exec *x) {
+    reply_range(x, (struct range){.by = BY_MEMBER});
+}
+static void cmd_zrevrangebylex(struct exec *x) {
+    reply_range(x, (struct range){.by = BY_MEMBER, .backwards = true});
+}
+
+/* --- ZRANGESTORE --- */
+
+/* The range of argv[key_at] as a set; NULL: the error was replied. */
+static struct sorted *collect(struct exec *x, uint32_t key_at) {
+    struct range range = {.is_open = true};
+    struct key_ref ref;
+    struct zset_pair pair;
+    if (!parse_range(x, key_at, true, &range) || !exec_read(x, key_at, TYPE_ZSET, &ref)) return NULL;
+    struct sorted *set = sorted_new(&x->shared->store, &x->shared->seed);
+    if (!ref.entry) return set;
+    struct walk walk = start(ref.entry, &range);
+    sorted_expect(set, walk.left);
+    while (step(&walk, &pair)) sorted_insert(&x->shared->store, set, pair.member, pair.score);
+    return set;
+}
+
+static void cmd_zrangestore(struct exec *x) {
+    struct sorted *set = collect(x, 2);
+    if (set) zset_store(x, 1, set);
+}
+
+static void cmd_internal_range(struct exec *x) {
+    struct sorted *set = collect(x, 1);
+    if (!set) return;
+    uint64_t count = sorted_count(set);
+    struct entry *entry = zset_new_result(x->shared, SLICE(""), set);
+    if (!entry) {
+        reply_int(x, 0);
+        return;
+    }
+    reply_array(x, 2);
+    size_t mark = x->out->len;
+    dump_write_body(x->out, entry, false);
+    entry_delete(&x->shared->store, entry);
+    char head[RESP_HEADER_MAX];
+    buf_insert(x->out, mark, slice_of(head, resp_header(head, '$', (int64_t)(x->out->len - mark))));
+    buf_append_literal(x->out, "\r\n");
+    reply_int(x, (int64_t)count);
+}
+
+enum { MEMO_COUNT }; /* words of gather->memo */
+
+static void put_range(struct gather *g) {
+    struct slice reply = gather_reply(g, 0), rest, body;
+    int64_t count;
+    if (gather_reply_is_error(reply)) {
+        g->failed = true;
+        buf_append_slice(gather_out(g), reply);
+    } else if (gather_reply_int(reply, &count)) {
+        gather_send(g, gather_owner(g, 1), "sherd.drop", &g->argv[1], 1);
+    } else {
+        bool readable = gather_reply_array(reply, &rest) == 2 && gather_reply_bulk(gather_next_element(&rest), &body) &&
+                        gather_reply_int(gather_next_element(&rest), &count);
+        ASSERT(readable); /* one of us wrote it */
+        g->memo[MEMO_COUNT] = (uint64_t)count;
+        gather_send(g, gather_owner(g, 1), "sherd.put",
+                    (struct slice[]){g->argv[1], body, SLICE("0"), SLICE("0"), SLICE("replace")}, 5);
+    }
+}
+
+static void zrangestore_gather(struct gather *g) {
+    switch (g->step) {
+    case 0: gather_send(g, gather_owner(g, 2), "sherd.zrange", g->argv + 2, g->argc - 2); return;
+    case 1: put_range(g); return;
+    default: resp_int(gather_out(g), (int64_t)g->memo[MEMO_COUNT]);
+    }
+}
+
+/* --- counting and removing --- */
+
+static void count(struct exec *x, enum by by) {
+    struct place places[2];
+    struct key_ref ref;
+    if (!parse_places(x, by, 2, 3, places) || !exec_read(x, 1, TYPE_ZSET, &ref)) return;
+    struct ranks ranks = {0, 0};
+    if (ref.entry) ranks = between(ref.entry, places);
+    reply_int(x, (int64_t)(ranks.to - ranks.from));
+}
+
+static void cmd_zcount(struct exec *x) {
+    count(x, BY_SCORE);
+}
+static void cmd_zlexcount(struct exec *x) {
+    count(x, BY_MEMBER);
+}
+
+static void remove_range(struct exec *x, enum by by) {
+    struct place places[2];
+    struct key_ref ref;
+    struct ranks ranks = {0, 0};
+    int64_t first = 0, last = 0;
+    bool parsed = by == BY_RANK ? exec_int(x, 2, &first) && exec_int(x, 3, &last) : parse_places(x, by, 2, 3, places);
+    if (!parsed || !exec_open(x, 1, TYPE_ZSET, &ref)) return;
+    if (ref.entry) ranks = by == BY_RANK ? of_indices(zset_len(ref.entry), first, last) : between(ref.entry, places);
+    if (ranks.to > ranks.from) {
+        zset_remove_ranks(x->keys, &ref, ranks.from, ranks.to);
+        exec_changed(x, x->argv[1], ranks.to - ranks.from);
+    }
+    reply_int(x, (int64_t)(ranks.to - ranks.from));
+}
+
+static void cmd_zremrangebyrank(struct exec *x) {
+    remove_range(x, BY_RANK);
+}
+static void cmd_zremrangebyscore(struct exec *x) {
+    remove_range(x, BY_SCORE);
+}
+static void cmd_zremrangebylex(struct exec *x) {
+    remove_range(x, BY_MEMBER);
+}
+
+const struct command zset_range_commands[] = {
+    {.name = "zrange",
+     .arity = -4,
+     .flags = CMD_READ,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zrange,
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
+     .doc = "Answers the members between two ranks, scores or texts."},
+    {.name = "zrevrange",
+     .arity = -4,
+     .flags = CMD_READ,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zrevrange,
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "key start stop [WITHSCORES]",
+     .doc = "Answers the members between two ranks from the end, the largest first."},
+    {.name = "zrangebyscore",
+     .arity = -4,
+     .flags = CMD_READ,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zrangebyscore,
+     .group = "sorted-set",
+     .since = "1.0.5",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "key min max [WITHSCORES] [LIMIT offset count]",
+     .doc = "Answers the members between two scores."},
+    {.name = "zrevrangebyscore",
+     .arity = -4,
+     .flags = CMD_READ,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zrevrangebyscore,
+     .group = "sorted-set",
+     .since = "2.2.0",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "key max min [WITHSCORES] [LIMIT offset count]",
+     .doc = "Answers the members between two scores, the largest first."},
+    {.name = "zrangebylex",
+     .arity = -4,
+     .flags = CMD_READ,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zrangebylex,
+     .group = "sorted-set",
+     .since = "2.8.9",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "key min max [LIMIT offset count]",
+     .doc = "Answers the members between two texts, of a set whose scores are equal."},
+    {.name = "zrevrangebylex",
+     .arity = -4,
+     .flags = CMD_READ,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zrevrangebylex,
+     .group = "sorted-set",
+     .since = "2.8.9",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "key max min [LIMIT offset count]",
+     .doc = "Answers the members between two texts, the largest first."},
+    {.name = "zrangestore",
+     .arity = -5,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_ONE(2, KEY_RO | KEY_ACCESS)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_zrangestore,
+     .across = zrangestore_gather,
+     .group = "sorted-set",
+     .since = "6.2.0",
+     .cost = "O(log(N)+M*log(M)), M = number of members stored",
+     .args = "destination source min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
+     .doc = "Stores the members between two ranks, scores or texts under another key."},
+    {.name = "zcount",
+     .arity = 4,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zcount,
+     .group = "sorted-set",
+     .since = "2.0.0",
+     .cost = "O(log(N))",
+     .args = "key min max",
+     .doc = "Answers how many members lie between two scores."},
+    {.name = "zlexcount",
+     .arity = 4,
+     .flags = CMD_READ | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_zlexcount,
+     .group = "sorted-set",
+     .since = "2.8.9",
+     .cost = "O(log(N))",
+     .args = "key min max",
+     .doc = "Answers how many members lie between two texts."},
+    {.name = "zremrangebyrank",
+     .arity = 4,
+     .flags = CMD_WRITE,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_zremrangebyrank,
+     .group = "sorted-set",
+     .since = "2.0.0",
+     .cost = "O(M*log(N)), M = number of members taken out",
+     .args = "key start stop",
+     .doc = "Takes out the members between two ranks."},
+    {.name = "zremrangebyscore",
+     .arity = 4,
+     .flags = CMD_WRITE,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_zremrangebyscore,
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .cost = "O(M*log(N)), M = number of members taken out",
+     .args = "key min max",
+     .doc = "Takes out the members between two scores."},
+    {.name = "zremrangebylex",
+     .arity = 4,
+     .flags = CMD_WRITE,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
+     .where = ON_OWNER,
+     .run = cmd_zremrangebylex,
+     .group = "sorted-set",
+     .since = "2.8.9",
+     .cost = "O(M*log(N)), M = number of members taken out",
+     .args = "key min max",
+     .doc = "Takes out the members between two texts."},
+    {.name = "sherd.zrange",
+     .arity = -4,
+     .flags = CMD_INTERNAL,
+     .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_internal_range,
+     .group = "sorted-set",
+     .since = "0.2.0",
+     .cost = "O(log(N)+M), M = number of members answered",
+     .args = "source min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
+     .doc = "What ZRANGESTORE is to store, as a body and a count."},
+    {0},
+};
