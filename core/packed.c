@@ -67,26 +67,33 @@ static uint64_t body_at(const char *at) {
 /* --- reading --- */
 
 /* The little-endian integer of `size` bytes. */
-static int64_t read_int(const char *at, unsigned size) {
+HOT_INLINE int64_t read_int(const char *at, unsigned size) {
     uint64_t bits = 0;
     memcpy(&bits, at, size);
     return (int64_t)(le64toh(bits) << (64 - 8 * size)) >> (64 - 8 * size);
 }
 
+static const char *read_text(const char *at, struct packed_value *value, size_t head, uint64_t len) {
+    value->text = slice_of(at + head, len);
+    return at + head + len + tail_size(head + len);
+}
+
+/* Integers in a few instructions each: lists are often made of them. */
 const char *packed_read_long(const char *at, struct packed_value *value) {
     unsigned head = byte_at(at, 0);
-    uint64_t body = body_at(at);
-    ASSERT_SLOW(body != 0);
     value->is_int = head < TEXT_12 || head > TEXT_32;
-    if (head < TEXT_12)
+    if (head < TEXT_12) {
         value->number = (int64_t)((uint64_t)((head & 31) << 8 | byte_at(at, 1)) << 51) >> 51;
-    else if (head < TEXT_32)
-        value->text = slice_of(at + 2, body - 2);
-    else if (head == TEXT_32)
-        value->text = slice_of(at + 5, body - 5);
-    else
-        value->number = read_int(at + 1, (unsigned)body - 1);
-    return at + body + tail_size(body);
+        return at + 3;
+    }
+    if (head < TEXT_32) return read_text(at, value, 2, (head & 15) << 8 | byte_at(at, 1));
+    switch (head) {
+    case TEXT_32: return read_text(at, value, 5, body_at(at) - 5);
+    case INT_16: value->number = read_int(at + 1, 2); return at + 4;
+    case INT_24: value->number = read_int(at + 1, 3); return at + 5;
+    case INT_32: value->number = read_int(at + 1, 4); return at + 6;
+    default: value->number = read_int(at + 1, 8); return at + 10;
+    }
 }
 
 const char *packed_next_long(const char *at) {
