@@ -68,14 +68,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 #ifndef SHERD_LIBFUZZER
 
-#define INPUT_MAX 4096
-#define TEXT_MAX  300
+#define INPUT_MAX 16384
+#define TEXT_MAX  5000
 
 static size_t good_run(struct prng *prng, char *out) {
     char *at = out;
     for (uint64_t left = prng_below(prng, 20); left > 0 && at + TEXT_MAX + PACKED_OVER_MAX < out + INPUT_MAX; left--) {
         char text[TEXT_MAX];
-        size_t len = prng_below(prng, prng_below(prng, 4) ? 20 : TEXT_MAX);
+        size_t len = prng_below(prng, prng_below(prng, 8) ? 100 : TEXT_MAX);
         memset(text, 'x', len);
         if (prng_below(prng, 2)) len = num_format_i64(text, (int64_t)prng_next(prng) >> prng_below(prng, 64));
         struct packed_value value = packed_value_of(slice_of(text, len));
