@@ -2,6 +2,7 @@
 
 import time
 
+from families import compare as same
 from families.gen import BAD_INTS, I64_MAX, I64_MIN, Cmd, one
 
 WEIGHT = 45
@@ -149,7 +150,7 @@ def drain(g):
     name = key(g)
     how = g.pick([[b"LPOP", name, b"1000000"], [b"LTRIM", name, b"1", b"0"], [b"LMPOP", b"1", name, b"RIGHT", b"COUNT", b"1000000"],
                   [b"DEL", name]])
-    return [Cmd(*how), Cmd(b"EXISTS", name), Cmd(b"TTL", name)]
+    return [Cmd(*how), Cmd(b"EXISTS", name), Cmd(b"TTL", name, compare=same.TTL_S)]
 
 
 def with_deadline(g):
@@ -159,7 +160,7 @@ def with_deadline(g):
     steps += [g.pick([Cmd(b"LPUSH", name, element(g)), Cmd(b"RPOP", name), Cmd(b"LMOVE", name, name, b"LEFT", b"RIGHT"),
                       Cmd(b"LTRIM", name, b"0", b"0"), Cmd(b"LREM", name, b"0", element(g)), Cmd(b"RPUSH", name, *elements(g))])
               for _ in range(g.between(1, 3))]
-    return steps + [Cmd(b"EXPIRETIME", name)]
+    return steps + [Cmd(b"EXPIRETIME", name, compare=same.DEADLINE_S)]
 
 
 def queue(g):
