@@ -42,7 +42,8 @@ void intset_sort(int64_t *values, size_t count) {
 }
 
 bool intset_open(struct slice bytes, unsigned width, struct intset *set) {
-    if ((width != 2 && width != 4 && width != 8) || bytes.len % width != 0 || bytes.len / width > UINT32_MAX) return false;
+    if (width != 2 && width != 4 && width != 8) return false;
+    if (bytes.len % width != 0 || bytes.len / width > UINT32_MAX) return false;
     *set = (struct intset){bytes.ptr, (uint32_t)(bytes.len / width), (uint8_t)width};
     for (uint32_t i = 1; i < set->count; i++)
         if (intset_at(set, i - 1) >= intset_at(set, i)) return false;

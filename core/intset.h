@@ -3,8 +3,8 @@
  * All have the width that the widest of them needs, little-endian, so that a value is found by halving. The bytes are
  * those behind the head of Redis's intset, so one becomes the other by 8 bytes in front (shards/dump_set.c).
  *
- * An intset owns nothing; it is a view of bytes. Its owner is the entry of a small set (core/value.h), which keeps the width
- * in a byte of its own and makes room; what is here reads, searches and writes.
+ * An intset owns nothing; it is a view of bytes. Its owner is the entry of a small set (core/value.h), which keeps the
+ * width in a byte of its own and makes room; what is here reads, searches and writes.
  *
  * Cost      finding is O(log n), an insert moves half of the bytes in the mean.
  * Threads   pure functions. */

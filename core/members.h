@@ -4,8 +4,8 @@
  *      | 255 | length 4 | bytes |       a longer one
  *
  * A member costs its block, which is 1 to 8 bytes over its text as the slab rounds up to 8, and 14 bytes or so of table
- * (core/hashtable.h); nothing links members to each other. There is no order. An integer is a string like any other here;
- * but the set remembers whether it still counts as one of integers only, because clients can ask for that.
+ * (core/hashtable.h); nothing links members to each other. There is no order. An integer is a string like any other
+ * here; but the set remembers whether it still counts as one of integers only, because clients can ask for that.
  *
  * Ownership the set owns its members; texts that are put in are copied. Memory is the store's; what is large is freed
  *           in slices (members_free_some is a store_free_some).

@@ -248,8 +248,8 @@ const struct command set_commands[] = {
      .cost = "O(COUNT) for a call, O(N) for all, N = number of members",
      .args = "key cursor [MATCH pattern] [COUNT count]",
      .tips = "nondeterministic_output",
-     .doc = "Lists some of a set's members and a cursor to go on with; a whole round lists every member that was there all "
-            "the time."},
+     .doc = "Lists some of a set's members and a cursor to go on with; a whole round lists every member that was there "
+            "all the time."},
     {.name = "smove",
      .arity = 4,
      .flags = CMD_WRITE | CMD_FAST,

@@ -1,7 +1,8 @@
 /* Sets: a set computed from several: SINTER, SUNION, SDIFF, their STORE forms, and SINTERCARD.
  *
- * Where all keys live on one shard the smallest set is walked and looked for in the others (intersection), all are walked
- * and what was met before is left out (union), or the first is walked and what one of the others has is left out.
+ * Where all keys live on one shard the smallest set is walked and looked for in the others (intersection), all are
+ * walked and what was met before is left out (union), or the first is walked and what one of the others has is left
+ * out.
  *
  * Where they do not, the same happens in two layers, because every operation can be done shard by shard: an
  * intersection is the intersection of the shards' intersections, and a difference takes the union of what other shards
@@ -142,8 +143,8 @@ static bool would_be_table(const struct exec *x, const struct entry *entry) {
 }
 
 /* Redis has two ways for a difference: to look for each member of the first set in all others, or to copy the first and
- * take all members of the others out, if that looks like less work. A copy that was a table stays one, though what is left
- * in it be integers. */
+ * take all members of the others out, if that looks like less work. A copy that was a table stays one, though what is
+ * left in it be integers. */
 static bool difference_leaves_table(bool first_is_table, uint64_t first_count, uint64_t present, uint64_t total) {
     return first_is_table && present * first_count / 2 > total;
 }

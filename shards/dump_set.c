@@ -1,5 +1,5 @@
-/* Dump: sets. Redis 7.0 writes them in two forms, and so do we: as strings, or, what OBJECT ENCODING calls an intset, as
- * one string that is
+/* Dump: sets. Redis 7.0 writes them in two forms, and so do we: as strings, or, what OBJECT ENCODING calls an intset,
+ * as one string that is
  *
  *      | width 4 | integers 4 | integers in ascending order |      all little-endian
  *

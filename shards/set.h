@@ -5,9 +5,9 @@
  *      ENC_OBJECT     a table of members                                         core/members.h
  *
  * A set starts as the first or second of these and becomes one that stands further down when what it has does not fit;
- * it never goes back by itself. Clients see two forms, Redis 7.0's, in OBJECT ENCODING: "intset" as long as there were only
- * integers and never more than set-max-intset-entries of them, "hashtable" otherwise. A table remembers which it is.
- * Nobody outside of set.c and dump_set.c asks for the form.
+ * it never goes back by itself. Clients see two forms, Redis 7.0's, in OBJECT ENCODING: "intset" as long as there were
+ * only integers and never more than set-max-intset-entries of them, "hashtable" otherwise. A table remembers which it
+ * is. Nobody outside of set.c and dump_set.c asks for the form.
  *
  * A set is never empty: what takes out the last member removes the key, and ref->entry is NULL then.
  *
@@ -27,8 +27,8 @@ bool set_is_intset(const struct entry *entry); /* as OBJECT ENCODING says */
 /* Calls visit with every member until it answers false. O(n); the set must not change meanwhile. */
 typedef bool (*set_visit)(void *ctx, struct slice text);
 void set_each(const struct entry *entry, set_visit visit, void *ctx);
-/* The same for about `max` of them, from a cursor on; returns the next cursor, 0 at the end. A set that is not a table is
- * visited as a whole. What is there all the time is visited at least once in a round. */
+/* The same for about `max` of them, from a cursor on; returns the next cursor, 0 at the end. A set that is not a table
+ * is visited as a whole. What is there all the time is visited at least once in a round. */
 uint64_t set_scan(const struct entry *entry, uint64_t cursor, uint64_t max, set_visit visit, void *ctx);
 
 #define SET_SCRATCH PACKED_SCRATCH
@@ -42,6 +42,7 @@ bool set_remove(struct keyspace *keys, struct key_ref *ref, struct slice text); 
 void set_reform(struct keyspace *keys, struct key_ref *ref);
 
 /* --- building --- */
-/* An entry of this key with these members, at least one, in the form that suits them; an intset only if allow_intset. */
+/* An entry of this key with these members, at least one, in the form that suits them; which is an intset, if they are
+ * integers and few, only where that is allowed. */
 struct entry *set_new_entry(const struct store *store, const struct set_rule *rule, struct slice key,
                             struct members *take, bool allow_intset, uint64_t deadline_ms);

@@ -1,4 +1,5 @@
-/* Intset: finding in sets of every width, against a walk over all of them; widening; and which bytes from outside are one. */
+/* Intset: finding in sets of every width, against a walk over all of them; widening; and which bytes from outside are
+ * one. */
 #include "core/intset.h"
 #include "core/prng.h"
 #include "tests/support/seed.h"
@@ -26,7 +27,7 @@ static void knows_what_numbers_need(void **state) {
 /* Distinct values in ascending order that fit a width, as many as asked for or fewer. */
 static uint32_t draw(struct prng *prng, unsigned width, uint32_t count, int64_t *values) {
     for (uint32_t i = 0; i < count; i++)
-        values[i] = (int64_t)(prng_next(prng) << (64 - 8 * width)) >> (64 - 8 * width) >> prng_below(prng, 8 * width - 1);
+        values[i] = (int64_t)prng_next(prng) >> (64 - 8 * width) >> prng_below(prng, 8 * width - 1);
     intset_sort(values, count);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -52,7 +53,8 @@ static void finds_what_a_walk_finds(void **state) {
     struct prng prng;
     prng_init(&prng, seed);
     for (int round = 0; round < 600; round++) {
-        unsigned width = 2u << prng_below(&prng, 3), wider = width << prng_below(&prng, width == 8 ? 1 : width == 4 ? 2 : 3);
+        unsigned step = (unsigned)prng_below(&prng, 3), width = 2u << step;
+        unsigned wider = width << prng_below(&prng, 3 - step);
         int64_t values[COUNT_MAX];
         char bytes[COUNT_MAX * 8], wide[COUNT_MAX * 8];
         uint32_t count = draw(&prng, width, (uint32_t)prng_below(&prng, COUNT_MAX), values);

@@ -133,8 +133,8 @@ static void read_body(struct fuzz *fuzz, struct slice bytes) {
     struct slice rest = bytes;
     int64_t before = heap_used(fuzz->heap, MEM_DATA);
     struct entry *entry = read_entry(fuzz, &rest, &fuzz->scratch);
-    /* LZF unpacks to 88 times its size at most; bufs double, and so do nodes, which are a KiB at least; and each of the 32
-     * sizes of the slab may need a page. */
+    /* LZF unpacks to 88 times its size at most; bufs double, and so do nodes, which are a KiB at least; and each of the
+     * 32 sizes of the slab may need a page. */
     ASSERT(fuzz->scratch.cap <= 128 * bytes.len + 4096);
     ASSERT(heap_used(fuzz->heap, MEM_DATA) - before <= 256 * (int64_t)bytes.len + 32 * 16384);
     if (!entry) return;

@@ -1,9 +1,9 @@
-/* Dump of sets: written as Redis 7.0.15 writes them, read in all three forms that any Redis wrote, there and back whatever
- * their form and size, and nothing from outside does harm.
+/* Dump of sets: written as Redis 7.0.15 writes them, read in all three forms that any Redis wrote, there and back
+ * whatever their form and size, and nothing from outside does harm.
  *
- * The expected payloads come from redis-server 7.0.15 (SADD, then DUMP). Hostile inputs are good ones cut at every byte and
- * with every byte changed to every other, and random insides in a right frame. Each is read from a heap block of exactly
- * its size. */
+ * The expected payloads come from redis-server 7.0.15 (SADD, then DUMP). Hostile inputs are good ones cut at every byte
+ * and with every byte changed to every other, and random insides in a right frame. Each is read from a heap block of
+ * exactly its size. */
 #include "core/num.h"
 #include "core/prng.h"
 #include "shards/dump.h"
@@ -61,13 +61,14 @@ static const struct {
     size_t count;
     bool is_intset, is_ours; /* is_ours: we write the same */
 } known[] = {
-    {SLICE_INIT("\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\xfe\xff\x01\x00\x2c\x01\x0a\x00\x5b\x0a\xa8\x62\xf7\x94\x60\x0a"),
+    {SLICE_INIT("\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\xfe\xff\x01\x00\x2c\x01\x0a\x00\x5b\x0a\xa8\x62\xf7"
+                "\x94\x60\x0a"),
      small, ARRAY_LEN(small), true, true},
-    {SLICE_INIT("\x0b\x10\x04\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x70\x11\x01\x00\x0a\x00\x27\x35\x43\x6e\xfd\x66"
-                "\x56\xc4"),
+    {SLICE_INIT("\x0b\x10\x04\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x70\x11\x01\x00\x0a\x00\x27\x35\x43\x6e\xfd"
+                "\x66\x56\xc4"),
      middle, ARRAY_LEN(middle), true, true},
-    {SLICE_INIT("\x0b\x18\x08\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\xe4\x0b\x54\x02\x00\x00\x00"
-                "\x0a\x00\xd9\xeb\xbe\xcf\x4d\xe6\x27\x7b"),
+    {SLICE_INIT("\x0b\x18\x08\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\xe4\x0b\x54\x02\x00\x00"
+                "\x00\x0a\x00\xd9\xeb\xbe\xcf\x4d\xe6\x27\x7b"),
      wide, ARRAY_LEN(wide), true, true},
     {SLICE_INIT("\x02\x01\x01\x61\x0a\x00\x62\x96\xe9\x7e\x44\xd2\x1a\x6d"), text, ARRAY_LEN(text), false, true},
     {SLICE_INIT("\x02\x02\xc0\x0c\x01\x61\x0a\x00\x4d\xb6\x7f\xa3\xc6\xc9\x17\xd4"), mixed, ARRAY_LEN(mixed), false,

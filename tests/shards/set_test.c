@@ -1,6 +1,6 @@
-/* Set: random additions and removals through a keyspace, around the borders between its forms, against an array of flags
- * that also knows what OBJECT ENCODING is to say. The key is there exactly as long as something is in the set, keeps its
- * deadline, and gives back every byte. */
+/* Set: random additions and removals through a keyspace, around the borders between its forms, against an array of
+ * flags that also knows what OBJECT ENCODING is to say. The key is there exactly as long as something is in the set,
+ * keeps its deadline, and gives back every byte. */
 #include "core/num.h"
 #include "core/prng.h"
 #include "shards/set.h"
@@ -201,8 +201,8 @@ static void intsets_may_be_large(void **state) {
     assert_int_equal(ref.entry->encoding, ENC_OBJECT);
 }
 
-/* Each form draws each of its members about equally often; the seed is fixed. Chi-squared of 40 classes is 39 in the mean,
- * and above 73 less than once in 1000. */
+/* Each form draws each of its members about equally often; the seed is fixed. Chi-squared of 40 classes is 39 in the
+ * mean, and above 73 less than once in 1000. */
 static void draws_fairly(void **state) {
     (void)state;
     static const char *const formats[] = {"%d", "m%d", "a longer member %d"};
