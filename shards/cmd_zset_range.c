@@ -209,7 +209,8 @@ static void cmd_zrevrangebylex(struct exec *x) {
 
 /* --- ZRANGESTORE --- */
 
-/* The range of argv[key_at] as a set; NULL: the error was replied. */
+/* The range of argv[key_at] as a set; NULL: the error was replied. Redis stores one element after the other, the first of
+ * them compactly, and so minus zero becomes zero in them. */
 static struct sorted *collect(struct exec *x, uint32_t key_at) {
     struct range range = {.is_open = true};
     struct key_ref ref;
@@ -219,7 +220,12 @@ static struct sorted *collect(struct exec *x, uint32_t key_at) {
     if (!ref.entry) return set;
     struct walk walk = start(ref.entry, &range);
     sorted_expect(set, walk.left);
-    while (step(&walk, &pair)) sorted_insert(&x->shared->store, set, pair.member, pair.score);
+    bool compact = true;
+    while (step(&walk, &pair)) {
+        compact = compact && sorted_count(set) < x->shared->zset_rule.entries_max &&
+                  pair.member.len <= x->shared->zset_rule.value_max;
+        sorted_insert(&x->shared->store, set, pair.member, compact && pair.score == 0 ? 0 : pair.score);
+    }
     return set;
 }
 
