@@ -184,10 +184,12 @@ static bool all_done(const struct conn *conn) {
            !client_has_output(client);
 }
 
+/* A blocked client is read on, up to client-query-buffer-limit: only so is it seen that its peer has hung up, and nothing
+ * is taken for it. */
 static bool wants_input(const struct conn *conn) {
     const struct client *client = &conn->client;
     if (conn->peer_done || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY)) return false;
-    return client->wait == WAIT_NOTHING || buf_readable(&client->in) <= CONN_IN_PAUSE;
+    return client->wait == WAIT_NOTHING || client->blocked || buf_readable(&client->in) <= CONN_IN_PAUSE;
 }
 
 static void conn_settle(struct conn *conn) {

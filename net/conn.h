@@ -1,8 +1,8 @@
 /* Conn: one connection's bytes, in and out, around a client.
  *
  * In        a multishot receive into the thread's provided buffers. Complete commands are parsed where they lie; only a
- *           rest that cannot be taken yet is copied to client.in. When that grows while the client has to wait, the
- *           receive is cancelled, so that TCP pushes back on the sender (CONN_IN_PAUSE).
+ *           rest that cannot be taken yet is copied to client.in. When that grows while the client has to wait for replies,
+ *           the receive is cancelled, so that TCP pushes back on the sender (CONN_IN_PAUSE).
  * Out       replies collect in client.out; at the end of the turn the buffer moves to `sending` and goes out as one send, at
  *           most one at a time. Buffers are on loan from the thread, so that an idle connection has none.
  * Life      conn_adopt .. conn_close (stops input, drops output) .. freed when the kernel has answered every operation and

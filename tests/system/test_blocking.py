@@ -438,6 +438,29 @@ class Ending:
             self.assertEqual(c.reply(), [B.encode(), b"2"])
             self.assertEqual(b("LRANGE", B, 0, -1), [b"1"])
 
+    def test_hung_up_before_it_waits(self):
+        """The connection ends while its command is on the way to the keys' shards: nothing is taken for it. Once it was, since
+        nobody looked at a connection that ended before its client was blocked."""
+        b = self.pair()
+        clients = self.pairs_of(28)
+        for i, client in enumerate(clients):
+            client.send("BLPOP", KEYS[i % 7], *KEYS[: i // 7], 0)
+            client.close()
+        for client in clients:
+            client.gone()
+        for key in KEYS:
+            self.assertEqual(b.all(("RPUSH", key, "x"), ("LLEN", key)), [1, 1])
+
+    def test_hung_up_with_much_behind(self):
+        """The same for one that has sent more than is read of a client that waits for replies."""
+        a, b = self.pairs_of(2)
+        a.block("BLPOP", *KEYS, 0)
+        for _ in range(3):
+            a.send("SET", B, "x" * 100_000)
+        a.close()
+        a.gone()
+        self.assertEqual(b.all(("RPUSH", A, "x"), ("LLEN", A)), [1, 1])
+
     def test_reset_and_quit_wait(self):
         a, c, b = self.pairs_of(3)
         a.send_all(("SELECT", 0), ("BLPOP", A, 0), ("RESET",), ("PING",))
