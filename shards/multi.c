@@ -49,8 +49,8 @@ void multi_spoil(struct client *client) {
 static void note_where(struct multi *multi, const struct shard *home, const struct queued *q) {
     const struct command *row = q->slot->row;
     switch ((enum fate)q->fate_in_exec) {
-    case FATE_LOCAL:
-        if (home->count > 1 && (row->where == ON_CONN || !q->hash_at)) multi->mixed = true;
+    case FATE_LOCAL: /* what is about the connection needs it, even when EXEC has to stand in line */
+        if (row->where == ON_CONN || (home->count > 1 && !q->hash_at)) multi->mixed = true;
         multi->owners |= 1ull << home->id;
         break;
     case FATE_REMOTE:

@@ -1,6 +1,7 @@
 /* Layout of a client's transaction, for multi.c and multi_exec.c. */
 #pragma once
 #include "core/buf.h"
+#include "core/idmap.h"
 #include "shards/message.h"
 #include "shards/multi.h"
 
@@ -14,7 +15,8 @@ struct multi {
     struct buf queue; /* | struct kept | message_item | ... */
     uint32_t watch_count;
     uint64_t watch_owners;
-    struct buf watches; /* | struct watched | key, padded to 8 | ... */
+    struct buf watches;       /* | struct watched | key, padded to 8 | ... */
+    struct idmap watch_index; /* of many: from a key's hash to its offset in watches, plus one */
 };
 
 /* Before each command. */

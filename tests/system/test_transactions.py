@@ -466,6 +466,25 @@ class TransactionsSeven(Transactions, TransactionCase):
     threads = 7
 
 
+class StandsInLine(ServerCase):
+    """EXEC whose keys are held by another one, which takes its time."""
+
+    threads = 1
+
+    def test_commands_of_the_connection(self):
+        """SELECT in it needs its client, later, too: with one thread the server crashed."""
+        slow, late, other = self.client(), self.client(), self.client()
+        slow.send(b"".join(resp.encode(command) for command in multi(("SET", A, "1"), ("DEBUG", "SLEEP", "0.2"), ("SET", B, "1"))))
+        wait_until(lambda: b"gathers:1" in text_of(other.must("DEBUG", "TXN")), what="the transaction to hold its keys")
+        replies = late.pipeline(multi(("GET", B), ("PING",), ("SELECT", 1), ("SET", A, "2"), ("CLIENT", "GETNAME")) + [("GET", A)])
+        self.assertEqual(replies[-2:], [[b"1", resp.Simple(b"PONG"), OK, OK, NIL], b"2"])
+        self.assertEqual(other.must("GET", A), b"1")
+
+
+class StandsInLineTwo(StandsInLine):
+    threads = 2
+
+
 @unittest.skipUnless(redis, "python3-redis is not installed")
 class PythonRedis(ServerCase):
     def setUp(self):

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from support import resp  # noqa: E402
 from support.beside import TransactionCase, commands_of, multi, same_kind  # noqa: E402
-from support.case import main, spread_keys  # noqa: E402
+from support.case import SLOW, main, sherd_only, spread_keys  # noqa: E402
 
 OK, NIL, ABORTED = resp.OK, resp.NULL_BULK, resp.NULL_ARRAY
 KEYS = spread_keys(7)
@@ -146,6 +146,22 @@ class Watching:
         b("INCR", B)
         for client in crowd:
             self.assertIs(self.exec(client, ("INCR", A)), ABORTED)
+
+    @sherd_only
+    def test_very_many_keys(self):
+        """100,000 keys, three times. It took time by their square, and other clients waited meanwhile."""
+        client, names = self.client(timeout=20 * SLOW), ["w%d" % i for i in range(100_000)]
+        for _ in range(3):
+            client.must("WATCH", *names)
+        client.must("SELECT", 1)
+        client.must("WATCH", *names[:100])
+        self.observers[0].must("SET", names[99_000], "1")
+        client.must("MULTI")
+        self.assertIs(client.call("EXEC"), ABORTED)
+        for _ in range(2):
+            client.must("WATCH", *names[:17])
+        client.must("UNWATCH")
+        client.close()
 
     def test_one_of_the_watchers_wins(self):
         a, b = self.pairs_of(2)
