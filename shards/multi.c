@@ -8,7 +8,8 @@
 #include "shards/shard.h"
 #include "shards/watch.h"
 
-#define KEEP_BYTES 1024 /* of a queue that is empty again */
+#define KEEP_BYTES  1024 /* of a queue that is empty again */
+#define FEW_WATCHES 16   /* are looked through one by one */
 
 struct multi *multi_of(struct client *client) {
     if (client->multi) return client->multi;
@@ -33,7 +34,8 @@ uint32_t multi_flags(const struct client *client) {
 
 size_t multi_memory(const struct client *client) {
     const struct multi *multi = client->multi;
-    return multi ? sizeof *multi + multi->queue.cap + multi->watches.cap : 0;
+    return multi ? sizeof *multi + multi->queue.cap + multi->watches.cap + multi->watch_index.cap * sizeof(struct idmap_slot)
+                 : 0;
 }
 
 void multi_open(struct client *client) {
@@ -42,6 +44,18 @@ void multi_open(struct client *client) {
 
 void multi_spoil(struct client *client) {
     if (multi_is_open(client)) client->multi->spoiled = true;
+}
+
+/* What is kept is input that has not run, so it has the same limit; below it, it fits into one message. */
+static void limit_kept(struct client *client) {
+    struct shard *home = client->home;
+    size_t kept = client->multi->queue.len + client->multi->watches.len;
+    if (LIKELY(kept <= home->config->client_query_buffer_limit)) return;
+    log_line(home->log, LOG_LEVEL_WARNING,
+             "Closing client id=%llu: %zu bytes of its transaction are over client-query-buffer-limit",
+             (unsigned long long)client->id, kept);
+    client->flags |= CLIENT_CLOSE_NOW;
+    home->host.attend(home->host.ctx, client);
 }
 
 /* --- commands --- */
@@ -75,11 +89,27 @@ void multi_queue(struct client *client, const struct queued *q) {
     multi->arguments += q->argc;
     multi->flags |= q->slot->row->flags;
     note_where(multi, client->home, q);
+    limit_kept(client);
 }
 
 /* --- watched keys --- */
 
-static bool watches(const struct multi *multi, uint32_t db, struct slice key) {
+static uint64_t watch_id(const struct shard *home, uint32_t db, struct slice key) {
+    return (key_hash(&home->shared, key) + db * 0x9E3779B97F4A7C15ull) | 1;
+}
+
+static bool is_watched_at(const struct multi *multi, size_t at, uint32_t db, struct slice key) {
+    const struct watched *watched = watched_next(&multi->watches, &at);
+    return watched && watched->db == db && slice_equal(watched_key(watched), key);
+}
+
+/* The index answers at once; only two keys of one hash make it necessary to look through all. */
+static bool watches(const struct shard *home, const struct multi *multi, uint32_t db, struct slice key) {
+    if (multi->watch_count > FEW_WATCHES) {
+        size_t found = (size_t)(uintptr_t)idmap_get(&multi->watch_index, watch_id(home, db, key));
+        if (found == 0) return false;
+        if (is_watched_at(multi, found - 1, db, key)) return true;
+    }
     size_t at = 0;
     const struct watched *watched;
     while ((watched = watched_next(&multi->watches, &at)))
@@ -87,12 +117,27 @@ static bool watches(const struct multi *multi, uint32_t db, struct slice key) {
     return false;
 }
 
+/* at: where the one begins that was added last. */
+static void index_watch(const struct shard *home, struct multi *multi, size_t at) {
+    if (multi->watch_count <= FEW_WATCHES) return;
+    if (multi->watch_count == FEW_WATCHES + 1) {
+        idmap_init(&multi->watch_index, home->heap, MEM_CLIENT_IN);
+        at = 0; /* those before it, too */
+    }
+    for (size_t next = at; at < multi->watches.len; at = next) {
+        const struct watched *watched = watched_next(&multi->watches, &next);
+        uint64_t id = watch_id(home, watched->db, watched_key(watched));
+        if (!idmap_get(&multi->watch_index, id)) idmap_put(&multi->watch_index, id, (void *)(uintptr_t)(at + 1));
+    }
+}
+
 void multi_note_watch(struct client *client, uint32_t db, struct slice key, uint64_t version) {
     struct multi *multi = multi_of(client);
-    if (watches(multi, db, key)) {
+    if (watches(client->home, multi, db, key)) {
         multi_drop_watch(client->home, db, key);
         return;
     }
+    size_t at = multi->watches.len;
     struct watched watched = {.version = version, .db = db, .key_len = (uint32_t)key.len};
     watched.owner = shard_of_key(client->home, key);
     size_t padding = -key.len & 7;
@@ -101,6 +146,8 @@ void multi_note_watch(struct client *client, uint32_t db, struct slice key, uint
     buf_append(&multi->watches, "\0\0\0\0\0\0\0", padding);
     multi->watch_count++;
     multi->watch_owners |= 1ull << watched.owner;
+    index_watch(client->home, multi, at);
+    limit_kept(client);
 }
 
 void multi_drop_watch(struct shard *home, uint32_t db, struct slice key) {
@@ -126,6 +173,7 @@ void multi_drop_watches(struct shard *home, const struct buf *all) {
 
 void multi_forget_watches(struct multi *multi) {
     buf_reset(&multi->watches, 0);
+    if (multi->watch_index.slots) idmap_deinit(&multi->watch_index);
     multi->watch_count = 0;
     multi->watch_owners = 0;
 }

@@ -21,7 +21,7 @@ except ImportError:
 
 from support import resp  # noqa: E402
 from support.beside import Own, TransactionCase, commands_of, multi, same_kind, text_of  # noqa: E402
-from support.case import ServerCase, main, spread_keys, wait_until  # noqa: E402
+from support.case import ServerCase, main, sherd_only, spread_keys, wait_until  # noqa: E402
 
 OK, QUEUED, NIL, ABORTED = resp.OK, resp.Simple(b"QUEUED"), resp.NULL_BULK, resp.NULL_ARRAY
 KEYS = spread_keys(7)
@@ -369,6 +369,22 @@ class Sizes:
             commands += multi(("INCR", KEYS[i % 7]), ("INCR", KEYS[(i + 3) % 7]), ("MGET", *KEYS[:3]))
         commands.insert(1000, ("PING",))
         a.all(*commands)
+
+    @sherd_only
+    def test_size_is_limited(self):
+        """What MULTI keeps counts as input (client-query-buffer-limit); it was not limited at all."""
+        client, other = self.client(), self.observers[0]
+        other.must("CONFIG", "SET", "client-query-buffer-limit", "2mb")
+        client.pipeline(multi(*[("SET", A, "x" * 100_000)] * 15))
+        client.must("MULTI")
+        kept = 0
+        with self.assertRaises((OSError, resp.Closed)):
+            while kept < 30:
+                self.assertEqual(client.call("SET", A, "y" * 100_000), QUEUED)
+                kept += 1
+        self.assertIn(kept, (20, 21))
+        other.must("CONFIG", "SET", "client-query-buffer-limit", "1gb")
+        self.assertEqual(other.must("GETRANGE", A, 0, 2), b"xxx")
 
     def test_huge(self):
         """10,000 commands in one transaction, over 1000 keys."""
