@@ -121,7 +121,7 @@ struct shard {
     uint64_t watch_version;      /* the latest given out */
     struct idmap waiters;        /* who waits for keys of this shard (struct waiter), by stamp */
     struct interest *ready, *ready_last; /* keys to look at: there may be something for their waiters */
-    struct interest *ready_later;        /* those that are looked at when another key has served */
+    struct interest *ready_later, *ready_later_last; /* those that are looked at when another key has served */
     struct idmap blocked;        /* clients of this home that wait for keys, by stamp */
     struct deadlines deadlines;  /* of those that do not wait for ever */
 

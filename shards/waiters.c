@@ -42,11 +42,10 @@ static void mark_ready(struct shard *shard, struct interest *interest) {
 
 /* One that has served: it and those that waited for that are looked at before all others. */
 static void mark_ready_again(struct shard *shard, struct interest *interest) {
-    struct interest *rest = shard->ready, *last = shard->ready_later;
-    if (last) {
-        while (last->next_ready) last = last->next_ready;
-        last->next_ready = rest;
-        if (!rest) shard->ready_last = last;
+    struct interest *rest = shard->ready;
+    if (shard->ready_later) {
+        shard->ready_later_last->next_ready = rest;
+        if (!rest) shard->ready_last = shard->ready_later_last;
         rest = shard->ready_later;
         shard->ready_later = NULL;
     }
@@ -237,26 +236,32 @@ static bool serve_key(struct shard *shard, struct interest *interest) {
     return true;
 }
 
+/* At once, not at the end of a round: the waiter may be done while the next keys are looked at, and then this is the list that
+ * is looked through. */
+static void look_later(struct shard *shard, struct interest *interest) {
+    interest->ready = true;
+    interest->next_ready = NULL;
+    if (shard->ready_later)
+        shard->ready_later_last->next_ready = interest;
+    else
+        shard->ready_later = interest;
+    shard->ready_later_last = interest;
+}
+
 /* A key that has served comes back to the front of the queue (waiter_leaves), so it goes on until it is empty. */
 void waiters_serve_slow(struct shard *shard) {
-    struct interest *later = NULL, **later_end = &later, *interest;
+    struct interest *interest;
     while ((interest = shard->ready)) {
         shard->ready = interest->next_ready;
         interest->ready = false;
         interest->pins++; /* who is served at once may be the last who was interested */
         bool done = serve_key(shard, interest);
         interest->pins--;
-        if (done) {
+        if (done)
             interest_settle(shard->interests, interest);
-            continue;
-        }
-        interest->ready = true;
-        interest->next_ready = NULL;
-        *later_end = interest;
-        later_end = &interest->next_ready;
+        else
+            look_later(shard, interest);
     }
-    *later_end = shard->ready_later;
-    shard->ready_later = later;
 }
 
 bool waiter_granted(struct shard *shard, uint64_t stamp) {
