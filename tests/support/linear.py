@@ -10,9 +10,10 @@ was sent, or never.
 
 The search goes depth first through configurations (how far each client is; the state). A configuration that was
 visited is not visited again, which makes it quick in practice: with n clients there are at most n candidates for
-the next step, and the one whose reply came first is nearly always the right one. Lost operations are tried last, and a
-configuration is also given up when it was visited with fewer of them used, since an unused one can still be used.
-Hence they must be the last ones of their client, which after a lost reply goes on under another name.
+the next step, and the one whose reply came first is nearly always the right one. Lost operations are the last ones of
+their client (which goes on under another name) and are tried last. A configuration is also given up when it was visited
+with fewer lost operations used, as an unused one can still be used: but only where a client has lost a single one, since of
+several a later one needs the earlier ones. Leave lost reads out of a history: they say nothing.
 
 Keys that belong together are judged together: one key with single commands, or a few keys with MSET, MGET, RENAME and
 transactions over them. `Twin` is the naive server: its state is a tuple, one value (bytes or None) per key.
@@ -41,7 +42,7 @@ class Undecided(AssertionError):
     pass
 
 
-def explain(ops, initial, step):
+def explain(ops, initial, step, configurations_max=CONFIGURATIONS_MAX):
     """None when the history is linearisable, else a text with the place where every order fails.
 
     step(state, commands) -> (new state, reply)."""
@@ -51,6 +52,7 @@ def explain(ops, initial, step):
     lanes = list(lanes.values())
     known_of = [sum(op.reply is not UNKNOWN for op in lane) for lane in lanes]
     assert all(op.reply is not UNKNOWN for lane, known in zip(lanes, known_of) for op in lane[:known])
+    singles = [len(lane) == known + 1 for lane, known in zip(lanes, known_of)]
     owed, visited = sum(known_of), 1
     start = (tuple([0] * len(lanes)), initial)
     seen, stack = {start: [(0,) * len(lanes)]}, [(start, 0, _candidates(lanes, start[0]))]
@@ -69,25 +71,26 @@ def explain(ops, initial, step):
         if known and reply != op.reply:
             continue
         following = (at[:lane] + (at[lane] + 1,) + at[lane + 1 :], after)
-        if _visited(seen, following, known_of):
+        if _visited(seen, following, known_of, singles):
             continue
         visited += 1
-        if visited > CONFIGURATIONS_MAX:
-            raise Undecided("more than %d configurations; %d of %d operations placed" % (CONFIGURATIONS_MAX, best, owed))
+        if visited > configurations_max:
+            raise Undecided("more than %d configurations; %d of %d operations placed" % (configurations_max, best, owed))
         if done + known > best:
             best, best_at = done + known, following
         stack.append((following, done + known, _candidates(lanes, following[0])))
     return _text(lanes, best_at, best, owed, step)
 
 
-def _visited(seen, configuration, known_of):
+def _visited(seen, configuration, known_of, singles):
     """Whether it was visited with the same or fewer lost operations used; remembers it if not."""
     at, state = configuration
     key = (tuple(map(min, at, known_of)), state)
     used = tuple([max(0, i - known) for i, known in zip(at, known_of)])
     before = seen.setdefault(key, [])
-    if any(all(map(int.__le__, other, used)) for other in before):
-        return True
+    for other in before:
+        if all(a == b or (single and a < b) for a, b, single in zip(other, used, singles)):
+            return True
     before.append(used)
     return False
 
