@@ -1,21 +1,19 @@
-/* Gathers: sending parts, counting them in, joining replies.
+/* Gathers: sending parts and counting them in. Joining their replies is in gather_merge.c, locking keys in gather_lock.c.
  *
  * One block holds the gather, its copy of argv and two arrays of parts: the step under way and the step before, whose
  * replies the across function reads while it sends the next. */
 #include "shards/gather.h"
 #include "core/assert.h"
-#include "core/num.h"
 #include "shards/blocked.h"
 #include "shards/exec.h"
+#include "shards/gather_priv.h"
 #include "shards/message.h"
-#include "shards/part.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
 #include "shards/request.h"
 #include "shards/route.h"
 #include "shards/shard.h"
 #include "shards/txn.h"
-#include <stdio.h>
 
 #define STEP_PARTS_MIN 4u /* of a gather of several steps, where there are fewer shards */
 
@@ -306,67 +304,6 @@ void gather_add_part(struct gather *gather, uint32_t shard, const struct command
     txn_ask(gather, shard, &x);
 }
 
-/* --- locks for steps to come --- */
-
-struct key_to_lock {
-    uint32_t position;
-    uint8_t owner;
-    char mode;
-};
-
-struct keys_to_lock {
-    const struct gather *gather;
-    struct key_to_lock *keys;
-    uint32_t count;
-    uint64_t owners;
-};
-
-static void count_key(void *ctx, uint32_t position, bool writes) {
-    (void)position, (void)writes;
-    ++*(uint32_t *)ctx;
-}
-
-static void add_key(void *ctx, uint32_t position, bool writes) {
-    struct keys_to_lock *list = ctx;
-    uint32_t owner = gather_owner(list->gather, position);
-    list->keys[list->count++] = (struct key_to_lock){position, (uint8_t)owner, writes ? 'w' : 'r'};
-    list->owners |= 1ull << owner;
-}
-
-static void ask_for_keys(struct gather *gather, const struct keys_to_lock *list, uint32_t owner, char *modes) {
-    struct part part;
-    part_init(&part, gather->home->heap, list->count + 1);
-    size_t count = 0;
-    for (uint32_t i = 0; i < list->count; i++)
-        if (list->keys[i].owner == owner) modes[count++] = list->keys[i].mode;
-    part_add_locks(&part, slice_of(modes, count));
-    for (uint32_t i = 0; i < list->count; i++)
-        if (list->keys[i].owner == owner) part_add_locked_key(&part, gather->argv[list->keys[i].position]);
-    struct exec x = part_exec(&part, gather->home);
-    txn_ask(gather, owner, &x);
-    part_deinit(&part);
-}
-
-/* granted: where they are held already, under the gather's stamp. */
-static void lock_keys(struct gather *gather, uint64_t stamp, uint64_t granted) {
-    const struct shard *home = gather->home;
-    uint32_t count = 0;
-    command_each_key(gather->slot->row, gather->argv, gather->argc, count_key, &count);
-    size_t bytes = count * sizeof(struct key_to_lock);
-    struct keys_to_lock list = {.gather = gather, .keys = heap_alloc(home->heap, MEM_MESSAGE, bytes)};
-    char *modes = heap_alloc(home->heap, MEM_MESSAGE, count);
-    command_each_key(gather->slot->row, gather->argv, gather->argc, add_key, &list);
-    gather->stepped = true;
-    txn_begin_again(gather, list.owners, stamp, granted);
-    uint64_t ask = list.owners & ~granted, here = 1ull << home->id & ask;
-    if (here) ask_for_keys(gather, &list, home->id, modes);
-    for (uint64_t left = ask & ~here; left; left &= left - 1)
-        ask_for_keys(gather, &list, (uint32_t)__builtin_ctzll(left), modes);
-    heap_free(home->heap, MEM_MESSAGE, modes, count);
-    heap_free(home->heap, MEM_MESSAGE, list.keys, bytes);
-    txn_asked_all(gather);
-}
-
 uint32_t gather_owner(const struct gather *gather, uint32_t argv_at) {
     return shard_of_key(gather->home, gather->argv[argv_at]);
 }
@@ -402,142 +339,6 @@ void gather_error(struct gather *gather, const char *text) {
     resp_error(&gather->out, slice_of_cstr(text));
 }
 
-/* --- joining ------------------------------------------------------------------------------------------------- */
-
-bool gather_reply_is_error(struct slice reply) {
-    return reply.len > 0 && reply.ptr[0] == '-';
-}
-
-/* The number in the first line of a reply that starts with type; *after is behind that line. */
-static bool header_number(struct slice reply, const char *types, int64_t *value, size_t *after) {
-    if (reply.len < 4 || !strchr(types, reply.ptr[0])) return false;
-    const char *cr = memchr(reply.ptr, '\r', reply.len);
-    if (!cr) return false;
-    *after = (size_t)(cr - reply.ptr) + 2;
-    return num_parse_i64(slice_of(reply.ptr + 1, (size_t)(cr - reply.ptr) - 1), value);
-}
-
-bool gather_reply_int(struct slice reply, int64_t *value) {
-    size_t after;
-    return header_number(reply, ":", value, &after);
-}
-
-bool gather_reply_bulk(struct slice reply, struct slice *bytes) {
-    int64_t len;
-    size_t after;
-    if (!header_number(reply, "$=", &len, &after) || len < 0) return false;
-    size_t skip = reply.ptr[0] == '=' ? 4 : 0; /* "txt:" of a verbatim string */
-    *bytes = slice_of(reply.ptr + after + skip, (size_t)len - skip);
-    return true;
-}
-
-int64_t gather_reply_array(struct slice reply, struct slice *rest) {
-    int64_t count;
-    size_t after;
-    if (!header_number(reply, "*~>", &count, &after)) return -1;
-    *rest = slice_of(reply.ptr + after, reply.len - after);
-    return count;
-}
-
-struct slice gather_next_element(struct slice *rest) {
-    size_t size = resp_skip(*rest);
-    ASSERT(size > 0);
-    struct slice element = slice_of(rest->ptr, size);
-    *rest = slice_of(rest->ptr + size, rest->len - size);
-    return element;
-}
-
-/* The first error of any part becomes the reply. */
-static bool merge_error(struct gather *gather) {
-    for (uint32_t i = 0; i < gather->parts; i++) {
-        if (!gather_reply_is_error(gather_reply(gather, i))) continue;
-        buf_append_slice(&gather->out, gather_reply(gather, i));
-        return true;
-    }
-    return false;
-}
-
-static void merge_sum(struct gather *gather) {
-    int64_t sum = 0, value;
-    for (uint32_t i = 0; i < gather->parts; i++)
-        if (gather_reply_int(gather_reply(gather, i), &value)) sum += value;
-    resp_int(&gather->out, sum);
-}
-
-static void merge_by_key(struct gather *gather) {
-    struct slice rest[SHARDS_MAX];
-    size_t bytes = RESP_HEADER_MAX;
-    for (uint32_t i = 0; i < gather->parts; i++) {
-        int64_t count = gather_reply_array(gather_reply(gather, i), &rest[i]);
-        ASSERT(count >= 0);
-        bytes += rest[i].len;
-    }
-    (void)buf_reserve(&gather->out, bytes);
-    resp_array(&gather->out, gather->key_count);
-    for (uint32_t i = 0; i < gather->key_count; i++)
-        buf_append_slice(&gather->out, gather_next_element(&rest[gather->part_of_key[i]]));
-}
-
-/* Elements that came behind a reply are not copied: the client passes their blocks on one by one. A few are, so that a
- * short reply is like any other. */
-static void join_elements(struct gather *gather) {
-    for (uint32_t i = 0; i < gather->parts; i++)
-        if (gather->answered[i].message) chain_join(&gather->rest, &gather->answered[i].message->elements);
-    if (chain_len(&gather->rest) < BUF_POOL_BYTES) chain_flatten(&gather->rest, gather->home->heap, &gather->out);
-}
-
-static void merge_concat(struct gather *gather) {
-    struct slice rest;
-    int64_t total = 0;
-    size_t bytes = RESP_HEADER_MAX;
-    for (uint32_t i = 0; i < gather->parts; i++) {
-        total += MAX(gather_reply_array(gather_reply(gather, i), &rest), 0);
-        bytes += gather_reply(gather, i).len;
-    }
-    (void)buf_reserve(&gather->out, bytes);
-    resp_array(&gather->out, (uint64_t)total);
-    for (uint32_t i = 0; i < gather->parts; i++)
-        if (gather_reply_array(gather_reply(gather, i), &rest) > 0) buf_append_slice(&gather->out, rest);
-    join_elements(gather);
-}
-
-static void merge_text(struct gather *gather) {
-    struct buf text;
-    buf_init(&text, gather->home->heap, MEM_MESSAGE);
-    bool verbatim = false;
-    for (uint32_t i = 0; i < gather->parts; i++) {
-        struct slice reply = gather_reply(gather, i), bytes;
-        verbatim |= reply.len > 0 && reply.ptr[0] == '=';
-        if (gather_reply_bulk(reply, &bytes)) buf_append_slice(&text, bytes);
-    }
-    if (verbatim)
-        resp_verbatim(&gather->out, gather->resp, "txt", buf_slice(&text));
-    else
-        resp_bulk(&gather->out, buf_slice(&text));
-    buf_deinit(&text);
-}
-
-/* The one step of the generic gathers: their parts are sent before it, so it already has all replies. */
-static void merge(struct gather *gather) {
-    const struct command *row = gather->slot->row;
-    if (row->merge == MERGE_CUSTOM) {
-        row->merge_with(gather);
-        return;
-    }
-    if (merge_error(gather)) return;
-    switch (row->merge) {
-    case MERGE_SUM: merge_sum(gather); break;
-    case MERGE_BY_KEY: merge_by_key(gather); break;
-    case MERGE_CONCAT: merge_concat(gather); break;
-    case MERGE_TEXT: merge_text(gather); break;
-    default: buf_append_slice(&gather->out, gather_reply(gather, 0)); break;
-    }
-}
-
-void gather_lock_keys(struct gather *gather) {
-    lock_keys(gather, txn_stamp(gather->home), 0);
-}
-
 void gather_start_again(struct client *client, const struct message_item *command, uint64_t stamp, uint64_t place,
                         uint32_t from) {
     struct shard *home = client->home;
@@ -557,7 +358,7 @@ void gather_start_again(struct client *client, const struct message_item *comman
     gather->again = true;
     gather->waits_at = 1ull << from;
     gather->place = place;
-    lock_keys(gather, stamp, 1ull << from);
+    gather_lock_keys_again(gather, stamp, 1ull << from);
 }
 
 /* The keys of a command that is the sum of its keys, and where each lives. */
@@ -625,7 +426,7 @@ static void split(struct gather *gather, struct exec *x, const struct key_owners
 void gather_start_split(struct exec *x) {
     struct key_owners keys;
     key_owners_find(x, &keys);
-    struct gather *gather = gather_new_placed(x, merge, (uint32_t)__builtin_popcountll(owners_of(&keys)));
+    struct gather *gather = gather_new_placed(x, gather_merge, (uint32_t)__builtin_popcountll(owners_of(&keys)));
     split(gather, x, &keys);
     key_owners_free(x, &keys);
     txn_asked_all(gather);
@@ -642,7 +443,7 @@ static void send_to_all(struct gather *gather, const struct exec *x) {
 /* Every shard runs it, all at one instant. */
 static void start_wide(struct exec *x) {
     struct shard *home = x->shard;
-    struct gather *gather = gather_new_waiting(x, merge);
+    struct gather *gather = gather_new_waiting(x, gather_merge);
     txn_begin(gather, home->count == 64 ? UINT64_MAX : (1ull << home->count) - 1);
     gather_add_part(gather, home->id, x->slot, x->db, x->argv, x->argc);
     for (uint32_t i = 0; i < home->count; i++)
@@ -660,7 +461,7 @@ void gather_start_all(struct exec *x) {
         start_wide(x);
         return;
     }
-    struct gather *gather = gather_new_waiting(x, merge);
+    struct gather *gather = gather_new_waiting(x, gather_merge);
     send_to_all(gather, x);
     gather_go_on(gather);
 }
@@ -674,7 +475,7 @@ static void forward(struct gather *gather) {
 void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner) {
     const struct command *row = x->slot->row;
     bool steps = row->across && (fate == FATE_ACROSS || fate == FATE_ALL);
-    struct gather *child = gather_new(x, steps ? row->across : fate == FATE_REMOTE ? forward : merge, true,
+    struct gather *child = gather_new(x, steps ? row->across : fate == FATE_REMOTE ? forward : gather_merge, true,
                                       MAX(x->shard->count, STEP_PARTS_MIN));
     child->phase = TXN_HELD;
     child->borrowed = true;

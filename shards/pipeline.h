@@ -42,8 +42,6 @@ void pipeline_execute(struct shard *shard, struct exec *x);
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed);
 /* Gives the reply of a command that ran here to whom its note names; takes out's memory. */
 void pipeline_deliver_own(struct shard *shard, struct message_note note, struct buf *take);
-/* Runs all commands of a message from another shard and appends the replies. */
-void pipeline_serve(struct shard *shard, struct message *message);
 /* Puts those commands of a message that came back into the slow log that were slow. */
 COLD void pipeline_log_slow(struct shard *shard, const struct message *message);
 /* The message a command for `to` goes into; posts a full one first. alone: one that takes nothing else. */

@@ -11,6 +11,7 @@
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
 #include "shards/request.h"
+#include "shards/serve.h"
 #include "shards/txn.h"
 #include "shards/waiters.h"
 #include "shards/watch.h"
@@ -375,7 +376,7 @@ static void receive(struct shard *shard, struct message *message) {
     } else if (message->alone) {
         shard_start_job(shard, message);
     } else {
-        pipeline_serve(shard, message);
+        serve_message(shard, message);
         send_back(shard, message);
     }
 }

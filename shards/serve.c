@@ -1,0 +1,144 @@
+/* A message is served as a batch: the entries of all its keys are prefetched, then its items run in order. Each has a reply,
+ * be it that there is none yet. */
+#include "shards/serve.h"
+#include "core/assert.h"
+#include "shards/exec.h"
+#include "shards/pipeline.h"
+#include "shards/request.h"
+#include "shards/shard.h"
+#include "shards/waiters.h"
+
+static void prefetch_message(struct shard *shard, const struct message *message) {
+    size_t at = 0;
+    const struct message_item *item;
+    while ((item = message_next(message, &at))) {
+        struct keyspace *keys = item->hash_at ? shard_db_peek(shard, item->db) : NULL;
+        if (keys) keyspace_prefetch_bucket(keys, item->hash);
+    }
+    at = 0;
+    while ((item = message_next(message, &at))) {
+        struct keyspace *keys = item->hash_at ? shard_db_peek(shard, item->db) : NULL;
+        if (keys) keyspace_prefetch_entry(keys, item->hash);
+    }
+}
+
+#define NOT_SLOW UINT64_MAX
+
+HOT_INLINE void serve_command(struct shard *shard, struct message *message, struct message_item *item, struct exec *x,
+                              size_t mark) {
+    if (UNLIKELY(item->how == ITEM_RUN && !request_may_run(x))) {
+        request_park(x, item->stamp, message->from, (struct message_note){0}, item->silent);
+        message_reply_later(message, mark);
+        return;
+    }
+    uint64_t slow_us = NOT_SLOW;
+    x->slow_us = &slow_us;
+    pipeline_execute(shard, x);
+    if (UNLIKELY(x->blocks)) {
+        waiter_add(x, item->stamp, message->from);
+        message_reply_blocked(message, mark, x->timeout_ms);
+        return;
+    }
+    if (UNLIKELY(slow_us != NOT_SLOW)) {
+        item->slow_us = slow_us;
+        item->slow = message->slow = true;
+    }
+    if (item->silent) message->reply.len = mark;
+    message_reply_close(message, mark);
+}
+
+/* Now or never: when it has to wait it is a part like those of ITEM_LOCK. */
+static void serve_try(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
+                      size_t mark) {
+    bool (*clean)(struct exec *x) = x->slot->row->clean;
+    bool free = request_may_run(x);
+    if (!free && !request_line_up(x, item->stamp, message->from)) {
+        message_reply_later(message, mark);
+        return;
+    }
+    if (clean && !clean(x)) {
+        if (!free) request_leave(shard, item->stamp);
+        buf_append(&message->reply, &(char){GRANT_DIRTY}, 1);
+    } else if (free) {
+        pipeline_execute(shard, x);
+    } else {
+        request_go(shard, item->stamp, &message->reply); /* it came before all that wait */
+    }
+    message_reply_close(message, mark);
+}
+
+static void serve_lock(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
+                       size_t mark) {
+    if (!request_line_up(x, item->stamp, message->from)) {
+        message_reply_later(message, mark);
+        return;
+    }
+    char grant = request_is_clean(shard, item->stamp) ? GRANT_CLEAN : GRANT_DIRTY;
+    buf_append(&message->reply, &grant, 1);
+    message_reply_close(message, mark);
+}
+
+/* One that has arguments, from the heap when there are many. */
+HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct message_item *item, size_t mark) {
+    struct slice few[32], *argv = few;
+    size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
+    if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
+    message_item_argv(item, argv);
+    struct exec x; /* field by field, as in fill_exec */
+    x.shard = shard;
+    x.shared = &shard->shared;
+    x.slot = command_at(shard->registry, item->number);
+    x.argv = argv;
+    x.argc = item->argc;
+    x.db = item->db;
+    x.resp = item->resp;
+    x.failed = x.again = x.sleeping = x.blocks = false;
+    x.part = item->part;
+    x.flags = item->flags;
+    x.hash = item->hash;
+    x.hash_at = item->hash_at;
+    x.out = &message->reply;
+    x.client = NULL;
+    x.client_id = item->client_id;
+    x.slow_us = NULL;
+    x.slice = NULL;
+    x.elements = NULL;
+    if (LIKELY(item->how <= ITEM_UNDER))
+        serve_command(shard, message, item, &x, mark);
+    else if (item->how == ITEM_TRY)
+        serve_try(shard, message, item, &x, mark);
+    else
+        serve_lock(shard, message, item, &x, mark);
+    if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
+}
+
+/* A word about a part that is kept here. */
+static void serve_word(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
+    if (item->how == ITEM_GO && !request_go(shard, item->stamp, &message->reply)) {
+        message_reply_blocked(message, mark, 0);
+        return;
+    }
+    if (item->how == ITEM_LEAVE) request_leave(shard, item->stamp);
+    if (item->how == ITEM_YIELD) request_yield(shard, item->stamp);
+    if (item->how == ITEM_CANCEL) waiter_cancel(shard, item->stamp);
+    message_reply_close(message, mark);
+}
+
+void serve_message(struct shard *shard, struct message *message) {
+    ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_COMMANDS && message->to == shard->id);
+    prefetch_message(shard, message);
+    buf_set_heap(&message->reply, shard->heap);
+    shard->last_tick = shard->host.ticks(shard->host.ctx);
+    size_t at = 0;
+    struct message_item *item;
+    while ((item = message_next(message, &at))) {
+        size_t mark = message_reply_open(message);
+        if (LIKELY(item->how <= ITEM_LOCK))
+            serve_item(shard, message, item, mark);
+        else
+            serve_word(shard, message, item, mark);
+        waiters_serve(shard);
+    }
+    shard->stats.hops_served += message->count;
+    shard->stats.hop_messages_served++;
+}

@@ -1,0 +1,11 @@
+/* Serve: commands of other shards' clients on the shard that owns their keys, and words about what is kept here for them
+ * (shards/request.h has the protocol).
+ *
+ * Thread    the owner's. Cost: the commands'; what has to wait for its keys is kept and does not hold up the others. */
+#pragma once
+#include "shards/message.h"
+
+struct shard;
+
+/* Runs all items of a message from another shard and appends a reply for each. */
+void serve_message(struct shard *shard, struct message *message);
