@@ -3,15 +3,16 @@
  * Commands behind MULTI are routed as always and then kept. EXEC looks at where they would have gone:
  *
  *    all to this shard             they run at once, one behind the other
- *    all to one other shard        one message there and back ("sherd.exec", shards/part.h)
+ *    all to one other shard        one message there and back (EXEC itself, laid out as in shards/part.h)
  *    single keys of several        one part per shard, all locked first (shards/txn.h); replies are put in order here
  *    anything else                 commands on several shards, on all of them, on the connection, in any mixture: all
  *                                  keys are locked, then home runs one command after the other, each with what it needs
  *
  * WATCH notes a version at each key's owner (shards/watch.h). EXEC compares it there, when the key is locked.
  *
- * Owner     the client; lives on its home. Freed when nothing is kept and nothing watched. Bounded by what the client
- *           sends, which counts as its memory. */
+ * Owner     the client; lives on its home. Freed with it. What is kept counts as the client's memory and is limited like its
+ *           input (client-query-buffer-limit).
+ * Cost      O(1) per kept command and per watched key; EXEC is O(arguments * shards it touches) besides what runs. */
 #pragma once
 #include "shards/client.h"
 #include "shards/exec.h"

@@ -3,8 +3,8 @@
  *
  *    sherd.part | head | watched key, version | ... | modes | locked key | ... | command, its arguments | ...
  *
- * EXEC on one shard has this layout, too, under its own name. EXEC over several shards sends a part to each. A command of several steps (RENAME)
- * locks its keys with parts that have no commands.
+ * EXEC on one shard has this layout, too, under its own name. EXEC over several shards sends a part to each. A command of
+ * several steps (RENAME) locks its keys with parts that have no commands.
  *
  * Thread    built at home and run at the owner. Cost: O(arguments). */
 #pragma once
