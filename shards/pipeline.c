@@ -101,6 +101,8 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
     struct exec x = {
         .slot = gather->slot, .argv = gather->argv, .argc = gather->argc, .client = gather->client, .failed = failed};
+    struct slice name = slice_of_cstr(gather->slot->row->name); /* all there is of a split command for the slow log */
+    if (!x.argv) x.argv = &name, x.argc = 1;
     uint64_t now = shard->host.ticks(shard->host.ctx);
     count_command(shard, &x, now - gather->started_tick);
 }

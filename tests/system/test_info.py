@@ -105,6 +105,18 @@ class Info(ServerCase):
             self.assertGreaterEqual(float(shard["messages_per_hop"]), 0)  # above 1 just after CONFIG RESETSTAT
         self.assertEqual(sum(int(parts(shown["shard%d" % i])["turns"]) > 0 for i in range(self.threads)), self.threads)
 
+    def test_slow_log_names_split_commands(self):
+        """A command over several shards is logged with its name at least; it had no arguments at all."""
+        client, keys = self.client(), ["split:%d" % i for i in range(40)]
+        client.must("CONFIG", "SET", "slowlog-log-slower-than", "0")
+        try:
+            client.must("SLOWLOG", "RESET")
+            client.must("MGET", *keys)
+            entries = client.must("SLOWLOG", "GET", "-1")
+        finally:
+            client.must("CONFIG", "SET", "slowlog-log-slower-than", "10000")
+        self.assertIn(b"mget", [bytes(entry[3][0]).lower() for entry in entries])
+
     def test_slow_log_goes_by_time(self):
         client = self.client()
         client.must("CLIENT", "SETNAME", "slow-one")
