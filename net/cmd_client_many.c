@@ -190,7 +190,12 @@ void cmd_client_unblock(struct exec *x) {
     while (client && client->id != (uint64_t)id) client = client->next;
     struct slice nothing = client && client->resp == 3 ? SLICE("_\r\n") : SLICE("*-1\r\n");
     struct slice reply = error ? SLICE("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n") : nothing;
-    reply_int(x, client && blocked_end(client, reply));
+    bool ended = client && blocked_end(client, reply);
+    if (ended && error) {
+        error_stats_count(&x->shard->errors, SLICE("UNBLOCKED"));
+        x->shard->stats.errors++;
+    }
+    reply_int(x, ended);
 }
 
 /* sherd.kill asker-id filter...: kills on this shard and answers how many. */

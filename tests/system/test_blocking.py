@@ -461,6 +461,17 @@ class Ending:
         a.gone()
         self.assertEqual(b.all(("RPUSH", A, "x"), ("LLEN", A)), [1, 1])
 
+    def test_unblocked_is_an_error_that_counts(self):
+        a, b = self.pairs_of(2)
+        b("CONFIG", "RESETSTAT")
+        for why in ("ERROR", "TIMEOUT", "ERROR"):
+            a.block("BLPOP", A, 0)
+            b("CLIENT", "UNBLOCK", a.id, why)
+            a.reply()
+        for observer in self.observers:
+            self.assertEqual(info_field(observer, "errorstat_UNBLOCKED"), "count=2")
+            self.assertEqual(info_field(observer, "total_error_replies"), "2")
+
     def test_reset_and_quit_wait(self):
         a, c, b = self.pairs_of(3)
         a.send_all(("SELECT", 0), ("BLPOP", A, 0), ("RESET",), ("PING",))
