@@ -255,12 +255,17 @@ void entry_delete(const struct store *store, struct entry *entry) {
     delete_shell(store, entry);
 }
 
+/* Both sizes come from a block of the same kind and size, so nothing has to move. */
+HOT_INLINE bool is_same_block(size_t a, size_t b) {
+    if (LIKELY(a <= SLAB_MAX)) return b <= SLAB_MAX && slab_block_size(a) == slab_block_size(b);
+    return b > SLAB_MAX && heap_block_size(a) == heap_block_size(b);
+}
+
 /* True when the entry's block also fits a payload of that length with or without a deadline as it has now. */
 static bool fits_in_place(const struct entry *entry, size_t payload_len, bool timed) {
     if (((entry->flags & ENTRY_TIMED) != 0) != timed) return false;
-    struct slice key = entry_key(entry);
-    return store_block_size(layout_of(key.len, payload_len, timed).size) == store_block_size(entry_size(entry)) &&
-           (layout_of(key.len, payload_len, timed).size <= SLAB_MAX) == (entry_size(entry) <= SLAB_MAX);
+    size_t size = entry_size(entry);
+    return is_same_block(size, size - entry->value_len + payload_len);
 }
 
 /* The common overwrite: same block, new bytes. */
@@ -353,18 +358,39 @@ static char *edit_long_run(const struct store *store, struct entry *entry, struc
         big = moved;
         memcpy(payload(entry), &big, sizeof big);
     } else {
-        if (edit.insert != edit.remove)
-            memmove(big->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
+        if (edit.insert != edit.remove) memmove(big->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
         big->len = len;
     }
     memcpy(big->bytes, &count, sizeof count);
     return big->bytes + at;
 }
 
+/* In the entry before and after. Head and key are copied together with what stays in front of the gap. */
+static struct entry *edit_embedded_run(const struct store *store, struct entry *take, struct packed_edit edit,
+                                       char **gap) {
+    struct packed run = entry_packed(take);
+    uint16_t count = (uint16_t)(run.count + (uint32_t)edit.added);
+    size_t old_size = entry_size(take), size = old_size - edit.remove + edit.insert;
+    size_t before = (size_t)(run.begin - (const char *)take) + edit.at, behind = old_size - before - edit.remove;
+    const char *rest = (const char *)take + before + edit.remove;
+    struct entry *entry = take;
+    if (is_same_block(old_size, size)) {
+        if (edit.insert != edit.remove) memmove((char *)take + before + edit.insert, rest, behind);
+    } else {
+        entry = store_alloc(store, size);
+        memcpy(entry, take, before);
+        memcpy((char *)entry + before + edit.insert, rest, behind);
+        store_free(store, take, old_size);
+    }
+    entry->value_len = (uint16_t)(entry->value_len - edit.remove + edit.insert);
+    memcpy(payload(entry), &count, sizeof count);
+    *gap = (char *)entry + before;
+    return entry;
+}
+
 struct entry *entry_edit_packed(const struct store *store, struct entry *take, struct packed_edit edit, char **gap) {
     struct packed run = entry_packed(take);
     size_t len = run_len(&run), behind = len - edit.at - edit.remove;
-    uint16_t count = (uint16_t)(run.count + (uint32_t)edit.added);
     ASSERT(take->type != TYPE_STRING && entry_is_packed(take) && edit.at + edit.remove <= len);
     len = len - edit.remove + edit.insert;
     ASSERT(len <= ENTRY_RUN_MAX);
@@ -372,17 +398,10 @@ struct entry *entry_edit_packed(const struct store *store, struct entry *take, s
         *gap = edit_long_run(store, take, edit);
         return take;
     }
-    if (len <= ENTRY_PACKED_MAX && fits_in_place(take, sizeof count + len, take->flags & ENTRY_TIMED)) {
-        char *at = payload(take) + sizeof count + edit.at;
-        if (edit.insert != edit.remove) memmove(at + edit.insert, run.begin + edit.at + edit.remove, behind);
-        take->value_len = (uint16_t)(sizeof count + len);
-        memcpy(payload(take), &count, sizeof count);
-        *gap = at;
-        return take;
-    }
+    if (LIKELY(len <= ENTRY_PACKED_MAX)) return edit_embedded_run(store, take, edit, gap);
     char *begin;
-    struct entry *entry =
-        entry_new_packed(store, entry_key(take), take->type, count, len, entry_deadline_ms(take), &begin);
+    struct entry *entry = entry_new_packed(store, entry_key(take), take->type, run.count + (uint32_t)edit.added, len,
+                                           entry_deadline_ms(take), &begin);
     entry->access = take->access;
     entry->flags |= take->flags & ENTRY_SHOWN;
     memcpy(begin, run.begin, edit.at);
