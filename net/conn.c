@@ -262,6 +262,21 @@ static void send_piece(struct conn *conn) {
               MIN(conn->sending.len - conn->sent, (size_t)CONN_SEND_MAX), conn);
 }
 
+/* A send costs as much as ten commands, so the first replies of a pipeline wait for the others that are on their way
+ * from other shards at the same time: for one hop. What the client asked for later is not waited for, so that a client
+ * who always has something outstanding gets its replies all the same; nor is anything while the client itself has to
+ * wait for something that may take long. */
+static bool holds(struct conn *conn) {
+    const struct client *client = &conn->client;
+    const struct reply_queue *replies = &client->replies;
+    bool waits = client->blocked || (client->wait != WAIT_NOTHING && client->wait != WAIT_REPLIES);
+    bool now = waits || reply_queue_empty(replies) || buf_readable(&client->out) >= CONN_HOLD_MAX;
+    if (!now && !conn->held_for) conn->held_for = replies->tail;
+    if (!now && replies->head < conn->held_for) return true;
+    conn->held_for = 0;
+    return false;
+}
+
 void conn_flush(struct conn *conn) {
     struct client *client = &conn->client;
     if (UNLIKELY(conn->closing)) {
@@ -269,6 +284,11 @@ void conn_flush(struct conn *conn) {
         return;
     }
     if (conn->sending_now) return; /* its completion comes back here */
+    if (holds(conn)) {             /* the next reply comes back here; several find room, a single one makes its own */
+        if (client->out.cap == 0 && reply_queue_len(&client->replies) >= CONN_LEND_MIN)
+            buf_pool_lend(&client->home->replies, &client->out);
+        return;
+    }
     if (UNLIKELY(!client_has_output(client))) {
         buf_pool_give_back(&client->home->replies, &client->out);
         if (client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done) thread_attend(conn->thread, conn);

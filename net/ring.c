@@ -195,6 +195,10 @@ void ring_wait(struct ring *ring, uint64_t timeout_ns) {
     ASSERT(result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN);
 }
 
+bool ring_has_event(const struct ring *ring) {
+    return io_uring_cq_ready(&ring->uring) > 0;
+}
+
 bool ring_next(struct ring *ring, struct ring_event *out) {
     struct io_uring_cqe *cqe;
     if (io_uring_peek_cqe(&ring->uring, &cqe) != 0) return false;

@@ -54,6 +54,8 @@ void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note);
 
 /* Submits what is queued and waits until there is an event or the time is over (0: just looks; UINT64_MAX: no limit). */
 void ring_wait(struct ring *ring, uint64_t timeout_ns);
+/* Has ring_wait brought an event that ring_next has not given yet? */
+bool ring_has_event(const struct ring *ring);
 /* The next event that is there; false when none. */
 bool ring_next(struct ring *ring, struct ring_event *out);
 void ring_give_back(struct ring *ring, uint16_t buffer); /* takes effect at the next ring_flush_buffers */

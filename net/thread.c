@@ -2,7 +2,11 @@
  * one batch run per BATCH_MAX commands, a bounded number of messages and slices (shards/shard.h), one submission.
  *
  * Sleep     before blocking, a thread publishes `asleep` and then looks at `pending` once more; a sender sets its bit in
- *           `pending` and then looks at `asleep`. Both are sequentially consistent, so one of the two sees the other. */
+ *           `pending` and then looks at `asleep`. Both are sequentially consistent, so one of the two sees the other.
+ * Crowded   with more threads than CPUs, a thread that has nothing left to do lets the others run once before it
+ *           sleeps: they bring it messages, so that one turn does what would take several, and nobody has to be woken.
+ *           (16 threads on 2 CPUs: half the CPU time per GET, half the turns.) Sleep follows when that brought nothing,
+ *           so an idle server stays idle. With a CPU for each thread there is nobody to let run. */
 #include "net/thread.h"
 #include "core/assert.h"
 #include "net/listener.h"
@@ -60,10 +64,11 @@ void thread_attend(struct thread *thread, struct conn *conn) {
 
 static void pin(struct thread *thread) {
     cpu_set_t set;
+    thread->crowded = thread->server->thread_count > thread->server->machine.cpu_count;
     CPU_ZERO(&set);
     CPU_SET(thread->cpu, &set);
     /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another idles helps nobody. */
-    if (thread->server->thread_count <= thread->server->machine.cpu_count) sched_setaffinity(0, sizeof set, &set);
+    if (!thread->crowded) sched_setaffinity(0, sizeof set, &set);
     if (thread->server->machine.numa_nodes > 1) numa_set_localalloc();
 }
 
@@ -137,6 +142,7 @@ static void stop_begins(struct thread *thread) {
 }
 
 static void handle(struct thread *thread, const struct ring_event *event) {
+    thread->busy = true;
     switch ((enum ring_kind)event->kind) {
     case RING_RECV:
         conn_received(event->owner, event);
@@ -248,11 +254,22 @@ static uint64_t sleep_time(struct thread *thread, bool more) {
     return wait_ns;
 }
 
+/* Submits, and unless that brought events lets the other threads run. True when there is something to do now. */
+static bool let_others_run(struct thread *thread) {
+    ring_wait(thread->ring, 0);
+    if (ring_has_event(thread->ring)) return true;
+    sched_yield();
+    /* Relaxed: whoever finds nothing here looks again, properly, before it sleeps. */
+    thread->busy = atomic_load_explicit(&thread->pending, memory_order_relaxed) != 0;
+    return thread->busy;
+}
+
 static void sleep_until_event(struct thread *thread, uint64_t wait_ns) {
     if (wait_ns == 0) {
         ring_wait(thread->ring, 0);
         return;
     }
+    if (thread->crowded && thread->busy && let_others_run(thread)) return;
     /* Sequentially consistent both: publish, then look. See the top of the file and wake(). */
     atomic_store(&thread->asleep, true);
     if (atomic_load(&thread->pending)) wait_ns = 0;

@@ -33,10 +33,13 @@ struct thread {
     uint64_t published_ns, published_ops, published_in, published_out;
     uint64_t stop_by_ns; /* stopping: 0 while running */
     bool accepting, drained;
+    bool crowded; /* there are more threads than CPUs */
+    bool busy;    /* something came in since this thread last let the others run */
 
     /* --- seen by others --- */
+    /* On one line, because a sender writes the first and then reads the second. */
     _Alignas(CACHE_LINE) _Atomic uint64_t pending; /* mailboxes that have something; written by senders */
-    _Alignas(CACHE_LINE) _Atomic bool asleep;      /* set by this thread, cleared by whoever wakes it */
+    _Atomic bool asleep;                           /* set by this thread, cleared by whoever wakes it */
     _Alignas(CACHE_LINE) _Atomic uint32_t load;    /* connections here or on their way; written by the acceptor, too */
     _Atomic int ring_fd;
     _Atomic uint64_t ops_per_second, in_per_second, out_per_second; /* over the last second or so */

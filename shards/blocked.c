@@ -106,6 +106,7 @@ void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t
         blocked->deadline_ns = home->now_ns + MIN(timeout_ms, UINT64_MAX / 4000000) * 1000000;
         deadlines_add(&home->deadlines, blocked);
     }
+    shard_mark_dirty(home, client); /* replies of its earlier commands are not to wait with it */
     /* Its carrier looks again: who hung up while the command was under way waits in vain. */
     home->host.attend(home->host.ctx, client);
     if (client->flags & CLIENT_CLOSE_NOW) blocked_client_gone(client);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""1, 2, 7, 16 and 64 threads, whatever the number of cores: start, a smoke run over all shards, clean end."""
+"""1, 2, 7, 16 and 64 threads, whatever the number of cores: start, a smoke run over all shards, clean end; how often they write; that
+they cost nothing while nobody asks anything."""
 
 import os
 import sys
@@ -7,10 +8,12 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import glob  # noqa: E402
+import time  # noqa: E402
 import unittest  # noqa: E402
 
 from support import resp  # noqa: E402
-from support.case import IS_REDIS, Server, main  # noqa: E402
+from support.case import IS_REDIS, SLOW, Server, main  # noqa: E402
 
 
 class Threads(unittest.TestCase):
@@ -58,6 +61,63 @@ class Threads(unittest.TestCase):
 
     def test_64(self):
         self.smoke(64)
+
+
+class Sends(unittest.TestCase):
+    """Replies of a pipeline come from several shards at different times. They leave together, since a send costs as much as ten
+    commands; but nothing waits for what takes long."""
+
+    def test_one_send_per_pipeline(self):
+        with Server(threads=4) as server:
+            client, rounds = server.client(), 200
+            commands = [("GET", "key:%d" % i) for i in range(64)]
+
+            def writes():
+                text = client.must("INFO", "stats").decode()
+                return int(text.split("total_writes_processed:")[1].split()[0])
+
+            before = writes()
+            for _ in range(rounds):
+                client.pipeline(commands)
+            self.assertLessEqual(writes() - before, rounds * 11 // 10)
+
+    def test_earlier_replies_do_not_wait_for_a_slow_command(self):
+        with Server(threads=4) as server:
+            clients, other = [server.client() for _ in range(4)], server.client()
+
+            def first_replies_come(client, commands, slow, within):
+                client.send(b"".join(map(resp.encode, commands)) + resp.encode(slow))
+                began = time.monotonic()
+                self.assertEqual(client.read(len(commands)), [resp.OK] * len(commands))
+                self.assertLess(time.monotonic() - began, within)
+
+            first_replies_come(clients[0], [("SET", "key:%d" % i, i) for i in range(16)], ("DEBUG", "SLEEP", "1"), 0.9)
+            self.assertEqual(clients[0].read_one(), resp.OK)
+            for i in range(64):  # wherever key, list and client live
+                key, lists = "key:%d" % i, ["q%d" % i] if i % 8 else ["q%d" % n for n in range(8)]
+                first_replies_come(clients[i % 4], [("SET", key, i)], ("BLPOP", *lists, 60), 50)
+                other.must("RPUSH", lists[0], "x")
+                self.assertEqual(clients[i % 4].read_one(), [lists[0].encode(), b"x"])
+
+
+class Idle(unittest.TestCase):
+    def cpu_ms(self, server):
+        total = 0
+        for path in glob.glob("/proc/%d/task/*/schedstat" % server.pid):
+            with open(path, encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total / 1e6
+
+    def test_idle_threads_sleep(self):
+        """Also when there are more of them than CPUs, and after they had something to do."""
+        with Server(threads=16) as server:
+            client = server.client()
+            for _ in range(50):
+                client.pipeline([("SET", "key:%d" % i, i) for i in range(100)])
+            time.sleep(0.2)
+            before = self.cpu_ms(server)
+            time.sleep(3)
+            self.assertLess(self.cpu_ms(server) - before, 30 * SLOW)
 
 
 if __name__ == "__main__":
