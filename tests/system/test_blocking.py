@@ -475,9 +475,9 @@ class Ending:
     def test_reset_and_quit_wait(self):
         a, c, b = self.pairs_of(3)
         a.send_all(("SELECT", 0), ("BLPOP", A, 0), ("RESET",), ("PING",))
-        c.send_all(("BLPOP", A, 0), ("QUIT",))
         a.reply()
         a.wait_blocked()
+        c.send_all(("BLPOP", A, 0), ("QUIT",))
         c.wait_blocked()
         b("RPUSH", A, "1")
         self.assertEqual([a.reply(), a.reply(), a.reply()], [[A.encode(), b"1"], resp.Simple(b"RESET"), resp.Simple(b"PONG")])
