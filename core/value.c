@@ -130,7 +130,11 @@ static char *payload(struct entry *entry) {
     return (char *)(uintptr_t)entry_payload(entry);
 }
 
+/* A block of its own always comes from the heap: the store tells by the size to whom it goes back. */
+#define BIGSTR_CAP_MIN (SLAB_MAX + 1 - sizeof(struct bigstr))
+
 static struct bigstr *bigstr_new(const struct store *store, size_t len, size_t cap) {
+    cap = MAX(cap, BIGSTR_CAP_MIN);
     struct bigstr *big = heap_alloc(store->heap, MEM_DATA, sizeof *big + cap);
     big->len = len;
     big->cap = cap;
@@ -350,7 +354,7 @@ static char *edit_long_run(const struct store *store, struct entry *entry, struc
     memcpy(&count, big->bytes, sizeof count);
     count += (uint32_t)edit.added;
     size_t at = sizeof count + edit.at, behind = big->len - at - edit.remove, len = at + edit.insert + behind;
-    if (len > big->cap || len < big->cap / 4) {
+    if (len > big->cap || (len < big->cap / 4 && big->cap > BIGSTR_CAP_MIN)) {
         struct bigstr *moved = bigstr_new(store, len, len + len / 2);
         memcpy(moved->bytes, big->bytes, at);
         memcpy(moved->bytes + at + edit.insert, big->bytes + at + edit.remove, behind);
