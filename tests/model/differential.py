@@ -71,6 +71,10 @@ def in_any_order(command, encoding, value):
 # --- what is played ---
 
 
+# Cursors and random choices are each server's own: their comparison fits the arguments they were given with.
+OWN = (b"SCAN", b"HSCAN", b"SSCAN", b"ZSCAN", b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER")
+
+
 class Grammar:
     """Draws steps from the chosen families by weight."""
 
@@ -86,6 +90,22 @@ class Grammar:
                 self.weights.append(family.WEIGHT * weight / total)
                 if family.MUTATE:
                     self.mutable.add(producer)
+        self.others = self.without(names, "transaction")
+        self.gen.step_of_others = self.step_of_others
+
+    @staticmethod
+    def without(names, left_out):
+        """Producers and weights of the chosen families but one, or of all others when nothing else is chosen."""
+        chosen = [name for name in names if name != left_out] or [name for name in families.names() if name != left_out]
+        rows = []
+        for family in map(families.load, chosen):
+            total = sum(weight for weight, _ in family.PRODUCERS)
+            rows += [(producer, family.WEIGHT * weight / total) for weight, producer in family.PRODUCERS]
+        return [producer for producer, _ in rows], [weight for _, weight in rows]
+
+    def step_of_others(self):
+        """For a family whose steps contain those of others."""
+        return self.gen.rng.choices(*self.others)[0](self.gen)
 
     def steps(self, count):
         """Steps of about `count` commands in all."""
@@ -104,7 +124,7 @@ class Grammar:
         return out
 
     def mutated(self, step):
-        if len(step) > 1 or step[0].live or step[0].args[0].upper() in (b"SCAN", b"SPOP", b"SRANDMEMBER"):  # cursors are each server's own
+        if len(step) > 1 or step[0].live or step[0].args[0].upper() in OWN:
             return step
         args = list(step[0].args)
         at = self.gen.between(0, len(args) - 1)

@@ -75,6 +75,16 @@ def within(tolerance, exact_from=None, exact_to=None):
     return _typed(compare)
 
 
+def elements(raw):
+    """The raw frames in an array; None for anything else."""
+    end = raw.index(b"\r\n")
+    if raw[:1] != b"*" or raw[1:2] == b"-":
+        return None
+    scanner = resp.Scanner()
+    scanner.feed(raw[end + 2 :])
+    return scanner.frames()
+
+
 # The slack covers a machine that stands still for seconds (seen on shared hosts), not the servers.
 TTL_S = within(20)
 TTL_MS = within(20000)

@@ -229,7 +229,7 @@ def drain(g):
     mine = [field(g) for _ in range(3)]
     return [Cmd(b"DEL", name), Cmd(b"HSET", name, *[t for f in mine for t in (f, value(g))]), Cmd(b"EXPIREAT", name, b"4000000000"),
             Cmd(b"HDEL", name, mine[0], mine[0]), Cmd(b"EXPIRETIME", name), Cmd(b"HDEL", name, *mine), Cmd(b"EXISTS", name), Cmd(b"HSET", name, b"n", b"1"),
-            Cmd(b"TTL", name)]
+            Cmd(b"TTL", name, compare=same.TTL_S)]
 
 
 def with_deadline(g):
