@@ -245,7 +245,7 @@ class Atomicity(Crowded):
                 self.assertEqual(sum(map(int, values)), total, values)
 
         self.play(*map(immortal, [careful] * 6 + [quick] * 6 + [by_mget] * 3 + [by_exec] * 3), self.killer)
-        self.assertTrue(min(moved + looks) > 0, (moved, looks))
+        self.assertTrue(sum(moved) > 0 and sum(looks) > 0, (moved, looks))  # which kind wins is a matter of speed
         self.assertEqual(sum(map(int, self.redis.call("MGET", *KEYS))), total)
 
     # --- names ---
