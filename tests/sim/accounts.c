@@ -15,8 +15,6 @@ enum role { COUNTER, EPOCH_WRITER, EPOCH_READER, PAYER, WATCHING_PAYER, AUDITOR,
 
 struct accounts {
     struct clients *clients;
-    bool transactions;         /* the shards know them */
-    bool atomic;               /* and commands over several shards are atomic */
     int64_t added[COUNTERS];   /* acknowledged */
     int64_t perhaps[COUNTERS]; /* by clients that vanished */
     int64_t epoch;
@@ -42,7 +40,7 @@ static void count(struct accounts *accounts, struct actor *actor) {
     struct model_command commands[3];
     uint32_t count = 1 + below(accounts, ARRAY_LEN(commands));
     for (uint32_t i = 0; i < count; i++) commands[i] = increment(accounts, actor);
-    if (accounts->transactions && below(accounts, 2)) {
+    if (below(accounts, 2)) {
         actor_transact(actor, commands, count);
         return;
     }
@@ -56,7 +54,7 @@ static const uint8_t epoch_keys[EPOCH_KEYS] = {EPOCH_FIRST, EPOCH_FIRST + 1, EPO
 static void write_epoch(struct accounts *accounts, struct actor *actor) {
     struct clients *clients = accounts->clients;
     int64_t epoch = ++accounts->epoch;
-    if (accounts->transactions && below(accounts, 2)) {
+    if (below(accounts, 2)) {
         struct model_command commands[EPOCH_KEYS];
         for (uint32_t i = 0; i < EPOCH_KEYS; i++) {
             commands[i] = command_on(DO_SET, actor, &epoch_keys[i], 1);
@@ -72,7 +70,7 @@ static void write_epoch(struct accounts *accounts, struct actor *actor) {
 
 /* Reads some keys, with one MGET or a GET each in a transaction. */
 static void read_keys(struct accounts *accounts, struct actor *actor, const uint8_t *keys, uint32_t count) {
-    if (accounts->transactions && below(accounts, 2)) {
+    if (below(accounts, 2)) {
         struct model_command commands[MODEL_KEYS];
         for (uint32_t i = 0; i < count; i++) commands[i] = command_on(DO_GET, actor, &keys[i], 1);
         actor_transact(actor, commands, count);
@@ -190,9 +188,7 @@ static void act(struct accounts *accounts, struct actor *actor) {
 }
 
 static void join(struct accounts *accounts) {
-    enum role role = accounts->transactions ? (enum role)below(accounts, ROLES)
-                     : accounts->atomic     ? (enum role)below(accounts, PAYER)
-                                            : COUNTER;
+    enum role role = (enum role)below(accounts, ROLES);
     struct actor *actor = clients_join_anywhere(accounts->clients, role >= PAYER);
     if (actor) accounts->roles[actor->number] = (uint8_t)role;
 }
@@ -280,8 +276,6 @@ struct round_result accounts_round(const struct round *round) {
     options.mailbox = mailboxes[prng_below(&prng, ARRAY_LEN(mailboxes))];
     struct accounts accounts = {.clients = clients_new(&options), .wanted = 20 + prng_below(&prng, 200)};
     struct clients *clients = accounts.clients;
-    accounts.transactions = clients_know(clients, "multi");
-    accounts.atomic = accounts.transactions || round->demand_atomic || options.shards == 1;
     play(&accounts);
     if (clients_ok(clients)) check_end(&accounts);
     struct round_result result = {

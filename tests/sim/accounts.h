@@ -5,7 +5,7 @@
  *   accounts   money is moved, but the sum stays: by WATCH, GET, MULTI, SET, EXEC, which is right only if EXEC sees
  *              every change, and by MULTI, DECRBY, INCRBY, EXEC
  *
- * All at once on the same shards. Without transactions only those parts of it are played that do not need them. */
+ * All at once on the same shards. */
 #pragma once
 #include "tests/sim/round.h"
 

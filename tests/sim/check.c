@@ -98,7 +98,7 @@ static void enlarge_seen(struct search *s) {
     ASSERT(seen);
     for (uint64_t i = 0; i < s->seen_cap; i++) {
         if (!s->seen[i].a) continue;
-        uint64_t at = s->seen[i].a;
+        uint64_t at = mix(s->seen[i].a);
         while (seen[at & (cap - 1)].a) at++;
         seen[at & (cap - 1)] = s->seen[i];
     }

@@ -118,10 +118,6 @@ uint32_t clients_now_ms(const struct clients *clients) {
     return (uint32_t)(sim_now_ms(clients->sim) - clients->origin_ms);
 }
 
-bool clients_know(const struct clients *clients, const char *command) {
-    return command_find(sim_shard(clients->sim, 0)->registry, slice_of_cstr(command)) != NULL;
-}
-
 /* --- commands --- */
 
 struct model_command command_on(enum model_code code, const struct actor *actor, const uint8_t *keys, uint32_t count) {
@@ -437,18 +433,17 @@ static void check_waiters(struct clients *clients, uint32_t with_elements) {
 }
 
 bool clients_look(struct clients *clients, struct actor *const *watchers, uint32_t dbs) {
-    bool lists = clients_know(clients, "lrange");
     uint32_t reads[MODEL_PLACES], with_elements = 0, keys = model_keys(clients->model);
     for (uint32_t db = 0; db < dbs; db++) {
         for (uint8_t key = 0; key < keys; key++) {
             struct model_command get = command_on(DO_GET, watchers[db], &key, 1);
             struct model_command range = command_on(DO_LRANGE, watchers[db], &key, 1);
             actor_send(watchers[db], &get);
-            if (lists) reads[db * MODEL_KEYS + key] = actor_send(watchers[db], &range);
+            reads[db * MODEL_KEYS + key] = actor_send(watchers[db], &range);
         }
     }
     if (!clients_settle(clients, false)) return false;
-    for (uint32_t place = 0; lists && place < dbs * MODEL_KEYS; place++) {
+    for (uint32_t place = 0; place < dbs * MODEL_KEYS; place++) {
         if (place % MODEL_KEYS >= keys) continue;
         struct slice reply = history_at(clients->history, reads[place])->reply;
         if (reply.ptr[0] == '*' && reply.ptr[1] != '0') with_elements |= 1u << place;

@@ -99,7 +99,6 @@ void clients_trouble(struct clients *clients, const char *format, ...) PRINTF_LI
 void clients_explain(const struct clients *clients, FILE *out); /* what is under way, for a report */
 uint32_t clients_below(struct clients *clients, uint32_t n);
 uint32_t clients_now_ms(const struct clients *clients); /* as the model counts */
-bool clients_know(const struct clients *clients, const char *command);
 
 /* --- commands --- */
 struct model_command command_on(enum model_code code, const struct actor *actor, const uint8_t *keys, uint32_t count);

@@ -13,11 +13,11 @@
 #define TOGETHER_MAX 14      /* and all together, so that the search stays short */
 #define SOON_MS      6       /* deadlines and timeouts: about what a window takes */
 
-/* What the shards do not keep yet is left out of the dice; each goes to false with the change that keeps it. */
-#define KNOWN_MGET_IN_EXEC true /* MGET of one shard in a transaction over several answers an empty array */
-#define KNOWN_TIME_IN_EXEC true /* time goes on between the commands of one, so that keys expire in the middle */
-#define KNOWN_READS_OVERTAKE                                                                                           \
-    true /* a read passes an earlier read of its pipeline that waits for the other shards' locks */
+/* What the shards do not keep yet is left out of the dice; each goes away with the change that keeps it. */
+#define KNOWN_TIME_IN_EXEC   1 /* time goes on between the commands of one, so that keys expire in the middle */
+#define KNOWN_READS_OVERTAKE 1 /* a read passes an earlier one of its pipeline that waits for other shards' locks */
+#define KNOWN_ONE_SHARD_WAIT                                                                                           \
+    1 /* who waits for several keys of one shard leaves one unguarded while another serves it */
 
 enum family {
     PLAIN,    /* one key, a string */
@@ -57,7 +57,6 @@ struct mixed {
     uint32_t weights[FAMILIES];
     uint32_t actors;
     bool two_dbs, vanish, stall, pipeline, lazy;
-    bool atomic;    /* commands over several shards are atomic */
     bool exact_due; /* deadlines are absolute */
     int64_t unique; /* the next value */
     struct actor *watchers[MODEL_DBS];
@@ -80,16 +79,8 @@ static uint8_t pick_key(struct mixed *mixed, bool list) {
     return (uint8_t)key;
 }
 
-static bool fits_shard(const struct mixed *mixed, uint8_t a, uint8_t b) {
-    return mixed->atomic || mixed->clients->shard_of[a] == mixed->clients->shard_of[b];
-}
-
 static void pick_keys(struct mixed *mixed, bool list, uint8_t *keys, uint32_t count) {
-    keys[0] = pick_key(mixed, list);
-    for (uint32_t i = 1; i < count; i++) {
-        keys[i] = pick_key(mixed, list);
-        if (!fits_shard(mixed, keys[0], keys[i])) keys[i] = keys[0];
-    }
+    for (uint32_t i = 0; i < count; i++) keys[i] = pick_key(mixed, list);
 }
 
 static uint32_t keys_of(struct mixed *mixed, enum model_code code) {
@@ -148,7 +139,6 @@ static void add_numbers(struct mixed *mixed, struct model_command *command) {
 static bool is_left_out(const struct mixed *mixed, enum model_code code, bool in_multi) {
     /* Alone it holds no locks (shards/txn.h): each shard answers for itself. */
     if (code == DO_KEYS) return !in_multi && mixed->clients->shards > 1;
-    if (KNOWN_MGET_IN_EXEC && code == DO_MGET) return in_multi;
     if (code == DO_SET_PX) return mixed->exact_due;
     if (code == DO_PEXPIRETIME) return !mixed->exact_due;
     if (code == DO_DBSIZE) return mixed->weights[EXPIRY]; /* counts what has expired and was not removed yet */
@@ -163,12 +153,21 @@ static enum model_code pick_code(struct mixed *mixed, enum family family, bool i
     }
 }
 
+/* The first key of each shard only. */
+static void keep_one_per_shard(const struct mixed *mixed, uint8_t *keys, uint32_t count) {
+    const uint8_t *shard_of = mixed->clients->shard_of;
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t before = 0; before < i; before++)
+            if (shard_of[keys[before]] == shard_of[keys[i]]) keys[i] = keys[before];
+}
+
 static struct model_command random_command(struct mixed *mixed, const struct actor *actor, enum family family,
                                            bool in_multi) {
     uint8_t keys[MODEL_ARGS];
     enum model_code code = pick_code(mixed, family, in_multi);
     uint32_t count = keys_of(mixed, code);
     if (count) pick_keys(mixed, family == LISTS || family == MOVES || family == WAITS, keys, count);
+    if (KNOWN_ONE_SHARD_WAIT && family == WAITS && code != DO_BLMOVE) keep_one_per_shard(mixed, keys, count);
     struct model_command command = command_on(code, actor, keys, count);
     add_values(mixed, &command);
     add_numbers(mixed, &command);
@@ -307,16 +306,17 @@ static bool become_quiet(struct mixed *mixed) {
     return fine;
 }
 
-/* Lists, transactions and the rest are left out where the shards do not know them. */
-static void choose_weights(struct mixed *mixed, bool demand_atomic) {
-    static const uint32_t weights[] = {0, 1, 3, 10};
-    const struct clients *clients = mixed->clients;
-    for (uint32_t i = 0; i < FAMILIES; i++) mixed->weights[i] = weights[below(mixed, ARRAY_LEN(weights))];
-    mixed->atomic = clients_know(clients, "multi") || demand_atomic;
-    if (!clients_know(clients, "rpush")) mixed->weights[LISTS] = mixed->weights[MOVES] = 0;
-    if (!clients_know(clients, "blpop")) mixed->weights[WAITS] = 0;
-    if (!clients_know(clients, "multi")) mixed->weights[TRANSACT] = mixed->weights[WATCHES] = 0;
-    if (!mixed->atomic && clients->shards > 1) mixed->weights[WIDE] = 0;
+/* A third of the seeds has two families only. */
+static void choose_weights(struct mixed *mixed) {
+    static const uint32_t weights[] = {0, 0, 0, 1, 3, 10};
+    uint32_t one = below(mixed, FAMILIES), other = below(mixed, FAMILIES);
+    bool focus = one_in(mixed, 3);
+    for (uint32_t i = 0; i < FAMILIES; i++) {
+        mixed->weights[i] = weights[below(mixed, ARRAY_LEN(weights))];
+        if (focus && i != one && i != other) mixed->weights[i] = 0;
+    }
+    if (focus) mixed->weights[one] = mixed->weights[other] = 10;
+    if (focus && (one == WAITS || other == WAITS)) mixed->weights[LISTS] = 10; /* or nobody is served */
     if (mixed->weights[WIDE] > 1) mixed->weights[WIDE] = 1;
     if (KNOWN_TIME_IN_EXEC && mixed->weights[TRANSACT]) mixed->weights[EXPIRY] = 0;
 }
@@ -332,8 +332,8 @@ static struct clients *make_clients(const struct round *round) {
     return clients_new(&options);
 }
 
-static void set_up(struct mixed *mixed, bool demand_atomic) {
-    choose_weights(mixed, demand_atomic);
+static void set_up(struct mixed *mixed) {
+    choose_weights(mixed);
     mixed->unique = 1;
     mixed->actors = 2 + below(mixed, ACTORS_MAX - 1);
     mixed->two_dbs = one_in(mixed, 3);
@@ -376,7 +376,7 @@ static void introduce(const struct mixed *mixed, const struct round *round) {
 struct round_result mixed_round(const struct round *round) {
     struct mixed mixed = {.clients = make_clients(round)};
     struct clients *clients = mixed.clients;
-    set_up(&mixed, round->demand_atomic);
+    set_up(&mixed);
     bool fine = play(&mixed);
     struct check_result check = check_history(clients->history, NODES_MAX, NULL);
     struct round_result result = {.failed = !fine || check.verdict != CHECK_SERIALISABLE,

@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ static bool fails(enum planted_bug bug, run_round run, uint64_t seed) {
     assert_true(child >= 0);
     if (child == 0) {
         if (!seed_given() && !freopen("/dev/null", "w", stderr)) _exit(2);
-        alarm(CHILD_SECONDS);
+        setitimer(ITIMER_PROF, &(struct itimerval){.it_value = {.tv_sec = CHILD_SECONDS}}, NULL);
         struct round round = {.seed = seed, .planted = (int)bug, .report = stderr};
         _exit(run(&round).failed);
     }

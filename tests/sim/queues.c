@@ -15,7 +15,6 @@
 struct queues {
     struct clients *clients;
     struct actor *first; /* fills and looks; never vanishes */
-    bool transactions;
     uint32_t keys;
     uint32_t pushed; /* numbers given out */
     uint8_t popped[ELEMENTS_MAX + 1], left[ELEMENTS_MAX + 1];
@@ -180,7 +179,7 @@ static void act(struct queues *queues, struct actor *actor) {
     uint32_t timeout_ms = below(queues, 3) ? 1 + below(queues, TIMEOUT_MS) : 0;
     struct model_command command, both[2];
     uint8_t key = pick_key(queues);
-    switch (below(queues, queues->transactions ? 9 : 8)) {
+    switch (below(queues, 9)) {
     case 0:
     case 1:
     case 2: command = push(queues, actor, key, 1 + below(queues, 3)); break;
@@ -367,13 +366,7 @@ struct round_result queues_round(const struct round *round) {
     struct queues *queues = calloc(1, sizeof *queues);
     ASSERT(queues);
     struct clients *clients = queues->clients = clients_new(&options);
-    if (!clients_know(clients, "blpop")) { /* not there yet */
-        clients_delete(clients);
-        free(queues);
-        return (struct round_result){.failed = false};
-    }
     queues->keys = options.keys;
-    queues->transactions = clients_know(clients, "multi");
     queues->first = clients_join(clients, 0, 0);
     kinds[below(queues, ARRAY_LEN(kinds))](queues);
     if (clients_ok(clients)) account(queues);

@@ -5,9 +5,8 @@
 
 struct round {
     uint64_t seed;
-    int planted;        /* enum planted_bug */
-    bool demand_atomic; /* commands over several shards are checked, although the shards do not have transactions yet */
-    FILE *report;       /* where a failure is described; not NULL */
+    int planted;  /* enum planted_bug */
+    FILE *report; /* where a failure is described; not NULL */
 };
 
 struct round_result {

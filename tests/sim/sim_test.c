@@ -17,24 +17,32 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-#define ROUNDS       300 /* when SHERD_ROUNDS does not say otherwise */
-#define FAILURES_MAX 3   /* printed before a test gives up */
+#define ROUNDS        300 /* when SHERD_ROUNDS does not say otherwise */
+#define FAILURES_MAX  3   /* printed before a test gives up */
+#define CHUNK         200 /* seeds of one process: an assertion of the shards ends that one only */
+#define CHUNK_SECONDS 120 /* of CPU: a turn that does not end */
 
 typedef struct round_result (*run_round)(const struct round *round);
 
+/* Shared with the process that plays. */
 struct sum {
     uint64_t rounds, failures, steps, operations, nodes, nodes_max;
+    uint64_t seed; /* that is being played */
 };
 
-static void run_seeds(run_round run, uint64_t first, uint64_t count, struct sum *sum) {
-    for (uint64_t seed = first; seed < first + count && sum->failures < FAILURES_MAX; seed++) {
-        struct round round = {.seed = seed, .report = stderr};
-        struct round_result result = run(&round);
+static void run_seeds(run_round run, uint64_t end, struct sum *sum) {
+    for (; sum->seed < end && sum->failures < FAILURES_MAX; sum->seed++) {
+        struct round round = {.seed = sum->seed, .report = stderr};
         sum->rounds++;
+        struct round_result result = run(&round);
         sum->failures += result.failed;
         sum->steps += result.steps;
         sum->operations += result.operations;
@@ -43,25 +51,63 @@ static void run_seeds(run_round run, uint64_t first, uint64_t count, struct sum 
     }
 }
 
+/* The same in a process of its own. One that dies leaves its seed behind, and the next goes on with the one after it. */
+static void run_chunk(const char *name, run_round run, uint64_t end, struct sum *sum) {
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        setitimer(ITIMER_PROF, &(struct itimerval){.it_value = {.tv_sec = CHUNK_SECONDS}}, NULL);
+        run_seeds(run, end, sum);
+        exit(0); /* where the leak sanitizer looks */
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    fprintf(stderr, "%s, seed %" PRIu64 ": %s %d\n", name, sum->seed, WIFSIGNALED(status) ? "signal" : "exit",
+            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    sum->failures++;
+    sum->seed++;
+}
+
+static void run_chunks(const char *name, run_round run, uint64_t first, uint64_t count, struct sum *sum) {
+    uint64_t end = first + count;
+    for (sum->seed = first; sum->seed < end && sum->failures < FAILURES_MAX;)
+        run_chunk(name, run, end - sum->seed > CHUNK ? sum->seed + CHUNK : end, sum);
+}
+
 static uint64_t rounds_or(uint64_t otherwise) {
     const char *text = getenv("SHERD_ROUNDS");
     return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-/* share: this test's part of the rounds, in percent; they differ in length. */
-static void play(const char *name, run_round run, uint64_t share) {
-    struct sum sum = {0};
-    uint64_t rounds = rounds_or(seed_given() ? 1 : ROUNDS), fresh = (uint64_t)time(NULL) << 16;
-    if (!seed_given()) rounds = (rounds * share + 99) / 100;
-    run_seeds(run, seed_or(1), rounds, &sum);
-    if (!seed_given()) {
-        printf("%s: fresh seeds from %" PRIu64 "\n", name, fresh);
-        run_seeds(run, fresh, rounds / 20 + 1, &sum);
-    }
+static void print_sum(const char *name, const struct sum *sum) {
     printf("%s: %" PRIu64 " seeds, %" PRIu64 " steps, %" PRIu64 " operations, %" PRIu64
            " states searched, at most %" PRIu64 " for one seed\n",
-           name, sum.rounds, sum.steps, sum.operations, sum.nodes, sum.nodes_max);
-    assert_int_equal(sum.failures, 0);
+           name, sum->rounds, sum->steps, sum->operations, sum->nodes, sum->nodes_max);
+}
+
+/* share: this test's part of the rounds, in percent; they differ in length. */
+static void play(const char *name, run_round run, uint64_t share) {
+    struct sum *sum = mmap(NULL, sizeof *sum, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(sum != MAP_FAILED);
+    uint64_t rounds = rounds_or(seed_given() ? 1 : ROUNDS), fresh = (uint64_t)time(NULL) << 16;
+    if (seed_given()) {
+        sum->seed = seed_or(1);
+        if (rounds == 1)
+            run_seeds(run, sum->seed + 1, sum); /* here, for the debugger */
+        else
+            run_chunks(name, run, sum->seed, rounds, sum);
+    } else {
+        rounds = (rounds * share + 99) / 100;
+        run_chunks(name, run, 1, rounds, sum);
+        printf("%s: fresh seeds from %" PRIu64 "\n", name, fresh);
+        run_chunks(name, run, fresh, rounds / 20 + 1, sum);
+    }
+    print_sum(name, sum);
+    uint64_t failures = sum->failures;
+    munmap(sum, sizeof *sum);
+    assert_int_equal(failures, 0);
 }
 
 static void answers_have_an_order(void **state) {
