@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #define SEEDS_MAX       100 /* within which each bug is to be found */
-#define CHILD_SECONDS   20  /* a turn that does not end is a failure, too */
+#define CHILD_SECONDS   5   /* a turn that does not end is a failure, too */
 #define QUIET_SEEDS_MAX 30
 
 typedef struct round_result (*run_round)(const struct round *round);
