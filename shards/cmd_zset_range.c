@@ -210,7 +210,7 @@ static void cmd_zrevrangebylex(struct exec *x) {
 /* --- ZRANGESTORE --- */
 
 /* The range of argv[key_at] as a set; NULL: the error was replied. Redis stores one element after the other, the first of
- * them compactly, and so minus zero becomes zero in them. */
+ * them compactly (unless it knows from ranks that there are too many), and so minus zero becomes zero in them. */
 static struct sorted *collect(struct exec *x, uint32_t key_at) {
     struct range range = {.is_open = true};
     struct key_ref ref;
@@ -220,7 +220,7 @@ static struct sorted *collect(struct exec *x, uint32_t key_at) {
     if (!ref.entry) return set;
     struct walk walk = start(ref.entry, &range);
     sorted_expect(set, walk.left);
-    bool compact = true;
+    bool compact = range.by != BY_RANK || walk.left <= x->shared->zset_rule.entries_max;
     while (step(&walk, &pair)) {
         compact = compact && sorted_count(set) < x->shared->zset_rule.entries_max &&
                   pair.member.len <= x->shared->zset_rule.value_max;
