@@ -92,6 +92,7 @@ uint64_t blocked_next_deadline_ns(const struct shard *home) {
 void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t shards, uint64_t timeout_ms,
                  bool silent) {
     struct shard *home = client->home;
+    stamp = txn_waiting_stamp(stamp);
     ASSERT(!client->blocked && shards);
     struct blocked *blocked = heap_alloc_zero(home->heap, MEM_MESSAGE, sizeof *blocked);
     *blocked = (struct blocked){.client = client,
@@ -113,6 +114,7 @@ void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t
 }
 
 void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards) {
+    stamp = txn_waiting_stamp(stamp);
     for (uint64_t left = shards & ~(1ull << home->id); left; left &= left - 1) {
         struct message *message = pipeline_outgoing(home, (uint32_t)__builtin_ctzll(left), false);
         struct message_item *item = message_add(message, (struct message_note){0}, NULL, 0);

@@ -20,7 +20,7 @@ struct deadlines {
 void deadlines_init(struct deadlines *deadlines, struct heap *heap);
 void deadlines_deinit(struct deadlines *deadlines);
 
-/* The client waits at these shards (a bit each), which know it by this stamp. place is in its reply queue. timeout_ms 0: for
+/* The client waits at these shards (a bit each), which know it by this stamp (its txn_waiting_stamp). place is in its reply queue. timeout_ms 0: for
  * ever. silent: its reply is dropped. */
 void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t shards, uint64_t timeout_ms,
                  bool silent);

@@ -98,7 +98,7 @@ void interests_visit(const struct interests *interests, void (*visit)(void *ctx,
 
 static void check(void *ctx, struct interest *interest) {
     ASSERT(interest->watchers || interest->first || interest->ready || interest->serving);
-    ASSERT(interest->pins == 0);
+    ASSERT(interest->pins == 0 && (!interest->guard || interest->ready));
     ASSERT(!interest->first == !interest->last);
     ++*(uint32_t *)ctx;
 }

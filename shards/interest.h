@@ -10,6 +10,7 @@
 struct shard;
 struct heap;
 struct interests;
+struct request;
 struct wait_link;
 
 struct interest {
@@ -22,6 +23,7 @@ struct interest {
     bool ready;   /* waits to be looked at by waiters_serve */
     bool serving; /* one of its waiters stands in line for the key */
     struct wait_link *first, *last; /* waiters, in order of waiting */
+    struct request *guard;          /* keeps others away while another key serves; NULL: none */
     char key[];
 };
 

@@ -183,6 +183,15 @@ bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode) {
     return !key || (mode == LOCK_SHARED && key->exclusives == 0);
 }
 
+bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner) {
+    const struct lock_key *key = owner ? key_find(locks, id) : NULL;
+    if (!key) return false;
+    const struct lock_link *link = key->last;
+    for (unsigned looked = 0; link && looked < OWNERS_LOOKED_AT; looked++, link = link->prev)
+        if (link->request->owner == owner) return true;
+    return link != NULL;
+}
+
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode) {
     return mode == LOCK_EXCLUSIVE ? locks_idle(locks) : locks->exclusive == 0;
 }

@@ -53,9 +53,10 @@ struct lock_link {
     struct lock_link *next, *prev;
 };
 
-/* Filled by the caller before locks_enter: stamp, links, link_count, wide, wide_mode. Enter sets all the rest. */
+/* Filled by the caller before locks_enter: stamp, owner, links, link_count, wide, wide_mode. Enter sets all the rest. */
 struct lock_request {
     uint64_t stamp;
+    uint64_t owner; /* whose it is, for locks_has_owner; 0: nobody's */
     struct lock_link *links;
     uint32_t link_count;
     bool wide; /* the whole shard, and links may be empty */
@@ -84,7 +85,9 @@ HOT_INLINE uint64_t lock_id(uint32_t db, uint64_t key_hash) {
 /* May a command that makes no request touch this key now? True when nothing incompatible is held or waits on it, and no
  * incompatible wide request is there. O(1). */
 bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode);
-/* The same for a command that touches the whole shard. O(1). */
+/* Does a request of this owner hold or want this key? It may also say so when very many do. O(1). */
+bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner);
+/* The same as locks_allow for a command that touches the whole shard. O(1). */
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode);
 
 /* Puts the request in line. It may be granted at once: then it is in the granted queue. */

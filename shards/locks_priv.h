@@ -8,6 +8,9 @@
 /* Unused lock_keys that are kept, 224 KiB at most: as many as fifty clients with sixteen commands of five keys here need. */
 #define SPARE_KEYS 4096
 
+/* Links of a key whose owners are compared; a key that more have hold of counts as everybody's. */
+#define OWNERS_LOOKED_AT 64
+
 /* Chains of nodes by name. Names are unique within an index. */
 struct lock_index {
     struct lock_node **chains; /* 1 << bits */

@@ -303,6 +303,7 @@ static void run_exec(struct shard *shard, struct queued *q, struct exec *x) {
         uint64_t start = shard->last_tick;
         if (!multi_exec_here(x)) { /* it stands in line */
             (void)is_silent(client);
+            if (q->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
             return;
         }
         count_command(shard, x, shard->last_tick - start);

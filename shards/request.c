@@ -16,6 +16,7 @@ enum request_kind {
     REQUEST_COMMAND, /* runs when it is granted */
     REQUEST_PART,    /* tells its home and waits for what that says */
     REQUEST_SERVE,   /* the same, for a blocked client */
+    REQUEST_GUARD,   /* does nothing but stand there */
 };
 
 struct request {
@@ -68,21 +69,27 @@ HOT_INLINE uint64_t lock_of(const struct exec *x, uint32_t at) {
 
 struct permission {
     const struct locks *locks;
+    uint64_t owner;
     bool granted;
 };
 
 static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
     struct permission *permission = ctx;
     if (!permission->granted) return;
-    permission->granted = wide ? locks_allow_wide(permission->locks, mode)
-                               : locks_allow(permission->locks, lock_of(x, at), mode);
+    if (wide) {
+        permission->granted = locks_allow_wide(permission->locks, mode);
+        return;
+    }
+    uint64_t id = lock_of(x, at);
+    permission->granted =
+        locks_allow(permission->locks, id, mode) && !locks_has_owner(permission->locks, id, permission->owner);
 }
 
 bool request_may_run_slow(const struct exec *x) {
     const struct shard *shard = x->shard;
     if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
         return false;
-    struct permission permission = {shard->locks, true};
+    struct permission permission = {shard->locks, x->client_id, true};
     request_each_lock(x, ask, &permission);
     return permission.granted;
 }
@@ -100,10 +107,19 @@ static void add_link(struct lock_request *lock, uint64_t id, enum lock_mode mode
     link->mode = (uint8_t)mode;
 }
 
+struct adding {
+    struct lock_request *lock;
+    const struct locks *locks;
+};
+
+/* Readers of one connection stand behind each other, so that the later one does not see what is older. */
 static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
-    struct lock_request *lock = ctx;
+    const struct adding *adding = ctx;
+    struct lock_request *lock = adding->lock;
     if (!wide) {
-        add_link(lock, lock_of(x, at), mode);
+        uint64_t id = lock_of(x, at);
+        if (mode == LOCK_SHARED && locks_has_owner(adding->locks, id, lock->owner)) mode = LOCK_EXCLUSIVE;
+        add_link(lock, id, mode);
         return;
     }
     lock->wide_mode = lock->wide && lock->wide_mode == LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : (uint8_t)mode;
@@ -119,7 +135,8 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
     *request = (struct request){.kind = (uint8_t)kind, .home = (uint8_t)home, .bytes = bytes};
     request->lock.stamp = stamp;
     request->lock.links = (struct lock_link *)(request + 1);
-    request_each_lock(x, add_lock, &request->lock);
+    request->lock.owner = x->client_id;
+    request_each_lock(x, add_lock, &(struct adding){&request->lock, x->shard->locks});
     if (kind == REQUEST_COMMAND) add_link(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE);
     ASSERT(request->lock.link_count <= links);
     struct message_item *item = message_item_write(request->lock.links + links, item_size, x->argv, x->argc);
@@ -178,7 +195,14 @@ static void take_out(struct shard *shard, struct request *request) {
 
 static void leave(struct shard *shard, struct request *request, bool served) {
     if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
-    take_out(shard, request);
+    if (request->kind == REQUEST_SERVE && !served) {
+        /* It changed nothing, so nobody waits for what it left behind; but it may get in line again, for another key. */
+        locks_leave(shard->locks, &request->lock);
+        request_free(shard, request);
+        waiters_serve(shard);
+    } else {
+        take_out(shard, request);
+    }
     requests_settle(shard);
 }
 
@@ -194,6 +218,23 @@ void request_serve(const struct exec *x, uint64_t stamp, uint32_t home) {
     struct request *request = request_new(x, REQUEST_SERVE, stamp, home);
     locks_enter(x->shard->locks, &request->lock);
     requests_settle(x->shard);
+}
+
+struct request *request_guard(struct shard *shard, uint64_t key_hash) {
+    size_t bytes = sizeof(struct request) + sizeof(struct lock_link);
+    struct request *request = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+    *request = (struct request){.kind = REQUEST_GUARD, .home = (uint8_t)shard->id, .bytes = bytes};
+    request->lock.stamp = STAMP_GUARD | ++shard->guards;
+    request->lock.links = (struct lock_link *)(request + 1);
+    add_link(&request->lock, key_hash, LOCK_EXCLUSIVE);
+    locks_enter(shard->locks, &request->lock);
+    return request;
+}
+
+void request_unguard(struct shard *shard, struct request *request) {
+    ASSERT(request->kind == REQUEST_GUARD);
+    locks_leave(shard->locks, &request->lock);
+    request_free(shard, request);
 }
 
 void request_yield(struct shard *shard, uint64_t stamp) {
@@ -330,6 +371,7 @@ static void run_command(struct shard *shard, struct request *request) {
 }
 
 static void granted(struct shard *shard, struct request *request) {
+    if (request->kind == REQUEST_GUARD) return;
     if (request->kind == REQUEST_COMMAND) {
         run_command(shard, request);
         return;
@@ -347,7 +389,9 @@ static void granted(struct shard *shard, struct request *request) {
 }
 
 static void revoked(struct shard *shard, struct request *request) {
-    if (request->home == shard->id)
+    if (request->kind == REQUEST_GUARD)
+        locks_yield(shard->locks, &request->lock);
+    else if (request->home == shard->id)
         txn_revoked(shard, request->lock.stamp, shard->id);
     else
         tell(shard, request, NEWS_REVOKE, 0);

@@ -45,6 +45,9 @@ NODISCARD bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t ho
 bool request_is_clean(struct shard *shard, uint64_t stamp);
 /* A blocked client's command (shards/waiters.h) stands in line for the keys it has here. */
 void request_serve(const struct exec *x, uint64_t stamp, uint32_t home);
+/* Keeps everybody but waiters away from a key; not told to anybody. The caller settles. */
+struct request *request_guard(struct shard *shard, uint64_t key_hash);
+void request_unguard(struct shard *shard, struct request *take);
 /* Runs the part into out and takes it out of the line. It has its locks. False: a blocked client's command found nothing
  * after all; it is waiting again. */
 bool request_go(struct shard *shard, uint64_t stamp, struct buf *out);

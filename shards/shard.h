@@ -114,6 +114,7 @@ struct shard {
     bool settling;           /* requests_settle is running */
     bool settle_more;        /* it stopped at its bound */
     uint64_t stamp;          /* the latest given out (txn_stamp) */
+    uint64_t guards;         /* requests of that kind so far */
     struct idmap txns;       /* gathers of this home that hold or want locks, by stamp */
     struct idmap late;       /* notes (struct message_note) of commands that stand in line elsewhere, by stamp */
     struct interests *interests; /* keys of this shard that clients watch or wait for */

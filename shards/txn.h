@@ -18,8 +18,17 @@
 
 enum txn_phase { TXN_FREE, TXN_TRYING, TXN_LOCKING, TXN_HELD };
 
+/* Stamps are of three kinds, and each kind is older than the next: those of blocked clients' commands (shards/waiters.h), which
+ * go before everybody who came later or earlier; guards, which stand for them; all others. */
+#define STAMP_OTHER (1ull << 62)
+#define STAMP_GUARD (1ull << 61)
+
 /* A place in line, unique in the server, later than all before of this shard. */
 uint64_t txn_stamp(struct shard *shard);
+/* The same for a command that is blocked now: its name from here on, at home and at the owners. */
+HOT_INLINE uint64_t txn_waiting_stamp(uint64_t stamp) {
+    return stamp & ~STAMP_OTHER;
+}
 
 /* Opens the transaction of a gather over these shards (a bit each); they are then asked, home first. */
 void txn_begin(struct gather *gather, uint64_t shards);

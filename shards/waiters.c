@@ -9,6 +9,7 @@
 #include "shards/planted.h"
 #include "shards/request.h"
 #include "shards/shard.h"
+#include "shards/txn.h"
 
 struct waiter {
     uint64_t stamp;
@@ -134,7 +135,7 @@ void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
     size_t item_size = message_item_size(x->argv, x->argc);
     size_t bytes = sizeof(struct waiter) + waited.here * sizeof(struct wait_link) + item_size;
     struct waiter *waiter = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
-    *waiter = (struct waiter){.stamp = stamp, .home = (uint8_t)home, .bytes = bytes};
+    *waiter = (struct waiter){.stamp = txn_waiting_stamp(stamp), .home = (uint8_t)home, .bytes = bytes};
     waiter->across = all.elsewhere > waited.elsewhere;
     command_each_key(&only, x->argv, x->argc, add_key, &(struct key_adder){x, waiter});
     waiter->item = message_item_write(waiter->links + waited.here, item_size, x->argv, x->argc);
@@ -143,7 +144,7 @@ void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
     waiter->item->db = x->db;
     waiter->item->resp = x->resp;
     waiter->item->client_id = x->client_id;
-    idmap_put(&shard->waiters, stamp, waiter);
+    idmap_put(&shard->waiters, waiter->stamp, waiter);
 }
 
 static void unlink_key(struct shard *shard, struct wait_link *link) {
@@ -188,7 +189,7 @@ static struct entry *entry_of(struct shard *shard, const struct interest *intere
     return keys ? keyspace_open(keys, interest_key(interest), interest->hash, &ref) : NULL;
 }
 
-/* The waiter's command for this key alone stands in line, at the place of the waiter's old stamp. */
+/* The waiter's command for this key alone stands in line, before all but other waiters. */
 static void line_up(struct shard *shard, struct wait_link *link) {
     struct waiter *waiter = link->waiter;
     const struct message_item *item = waiter->item;
@@ -248,6 +249,17 @@ static void look_later(struct shard *shard, struct interest *interest) {
     shard->ready_later_last = interest;
 }
 
+/* Nobody may have what is in the key before it is looked at again. */
+static void guard(struct shard *shard, struct interest *interest) {
+    if (!interest->guard) interest->guard = request_guard(shard, interest->hash);
+}
+
+static void unguard(struct shard *shard, struct interest *interest) {
+    if (!interest->guard) return;
+    request_unguard(shard, interest->guard);
+    interest->guard = NULL;
+}
+
 /* A key that has served comes back to the front of the queue (waiter_leaves), so it goes on until it is empty. */
 void waiters_serve_slow(struct shard *shard) {
     struct interest *interest;
@@ -255,13 +267,16 @@ void waiters_serve_slow(struct shard *shard) {
         shard->ready = interest->next_ready;
         interest->ready = false;
         interest->pins++; /* who is served at once may be the last who was interested */
-        bool done = serve_key(shard, interest);
-        interest->pins--;
-        if (done)
-            interest_settle(shard->interests, interest);
-        else
+        if (serve_key(shard, interest)) {
+            unguard(shard, interest);
+        } else {
             look_later(shard, interest);
+            guard(shard, interest);
+        }
+        interest->pins--;
+        interest_settle(shard->interests, interest);
     }
+    requests_settle(shard);
 }
 
 bool waiter_granted(struct shard *shard, uint64_t stamp) {

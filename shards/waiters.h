@@ -5,11 +5,14 @@
  *      BLPOP (ITEM_RUN)         --->      nothing there: the command is kept, in order of arrival
  *                               <---      REPLY_BLOCKED
  *                                         RPUSH: the key comes into being. Before anybody else may touch it a request
- *                                         with the waiter's old stamp stands in line for it (REQUEST_SERVE)
+ *                                         of the waiter stands in line for it (REQUEST_SERVE), ahead of all others
  *                               <---      NEWS_READY, when that is granted
  *      still waiting: ITEM_GO   --->      runs the kept command for this key; the waiter is gone
  *                               <---      its reply
  *      gone: ITEM_CANCEL        --->      the next waiter has its turn
+ *
+ * When several keys have something for the same clients, the one that came first serves all it can; the others are guarded
+ * meanwhile by a request of their own (REQUEST_GUARD), which gives way to waiters only.
  *
  * So an element is taken only when its client is there to have it, a client that waits at several shards is served by the
  * first whose news it accepts, and nobody who came later gets between a push and those who wait.
