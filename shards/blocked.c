@@ -1,5 +1,5 @@
-/* Blocked clients. While one is being served (claimed) other news of it wait; what ends it meanwhile (its deadline, a hang-up)
- * is remembered and happens if there turns out to be nothing for it. */
+/* Blocked clients. While one is being served (claimed) other news of it wait; what ends it meanwhile (its deadline, a
+ * hang-up) is remembered and happens if there turns out to be nothing for it. */
 #include "shards/blocked.h"
 #include "core/assert.h"
 #include "shards/gather.h"
@@ -95,12 +95,8 @@ void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t
     stamp = txn_waiting_stamp(stamp);
     ASSERT(!client->blocked && shards);
     struct blocked *blocked = heap_alloc_zero(home->heap, MEM_MESSAGE, sizeof *blocked);
-    *blocked = (struct blocked){.client = client,
-                                .stamp = stamp,
-                                .place = place,
-                                .shards = shards,
-                                .claimed_by = NOWHERE,
-                                .silent = silent};
+    *blocked = (struct blocked){
+        .client = client, .stamp = stamp, .place = place, .shards = shards, .claimed_by = NOWHERE, .silent = silent};
     client->blocked = blocked;
     idmap_put(&home->blocked, stamp, blocked);
     if (timeout_ms) {

@@ -1,8 +1,8 @@
 /* Blocked: clients that wait for keys (BLPOP ...), at their home. The other half is shards/waiters.h.
  *
- * A blocked client's command has a place in its reply queue and is a barrier, so nothing behind it runs. It ends when an
- * owner's news is accepted and the command has run there (or, when it has keys on several shards, as a transaction from
- * here), at its deadline, by CLIENT UNBLOCK, or when the client goes away.
+ * A blocked client's command has a place in its reply queue and is a barrier, so nothing behind it runs. It ends when
+ * an owner's news is accepted and the command has run there (or, when it has keys on several shards, as a transaction
+ * from here), at its deadline, by CLIENT UNBLOCK, or when the client goes away.
  *
  * Thread    home. Cost: O(log blocked clients) for those with a deadline, else O(1). */
 #pragma once
@@ -20,12 +20,12 @@ struct deadlines {
 void deadlines_init(struct deadlines *deadlines, struct heap *heap);
 void deadlines_deinit(struct deadlines *deadlines);
 
-/* The client waits at these shards (a bit each), which know it by this stamp (its txn_waiting_stamp). place is in its reply queue. timeout_ms 0: for
- * ever. silent: its reply is dropped. */
+/* The client waits at these shards (a bit each), which know it by this stamp (its txn_waiting_stamp). place is in its
+ * reply queue. timeout_ms 0: for ever. silent: its reply is dropped. */
 void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t shards, uint64_t timeout_ms,
                  bool silent);
-/* A shard has something for it, and holds the key until it is told to go on or that nobody waits. args: the whole command,
- * when it has keys on several shards; else NULL. */
+/* A shard has something for it, and holds the key until it is told to go on or that nobody waits. args: the whole
+ * command, when it has keys on several shards; else NULL. */
 void blocked_ready(struct shard *home, uint64_t stamp, uint32_t from, const struct message_item *args);
 /* What a shard that was told to go on answered: the reply, whose memory is taken; or that there was nothing. */
 void blocked_served(struct shard *home, uint64_t stamp, struct buf *take);

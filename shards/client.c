@@ -152,8 +152,8 @@ size_t client_memory(const struct client *client) {
     size_t texts = (client->name ? strlen(client->name) + 1 : 0) +
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
-    return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) + client->replies.held.cap +
-           client->replies.cap * sizeof(struct reply_place) + multi_memory(client);
+    return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) +
+           client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client);
 }
 
 void client_describe(const struct client *client, struct buf *out) {
@@ -163,16 +163,16 @@ void client_describe(const struct client *client, struct buf *out) {
     address_of(client, false, peer);
     address_of(client, true, local);
     if (client->last_command) command_full_name(client->last_command, command);
-    buf_printf(
-        out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d",
-        (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
-        text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
-        (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db,
-        multi_is_open(client) ? (int)MIN(multi_count(client), (uint32_t)INT32_MAX) : -1);
     buf_printf(out,
-               " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
-               buf_readable(&client->in), client->in.cap - client->in.len, multi_memory(client), client->out.cap, client->out.len, waiting,
-               reply_queue_len(&client->replies), client->replies.held.cap, client_memory(client));
+               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d",
+               (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
+               text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
+               (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters),
+               client->db, multi_is_open(client) ? (int)MIN(multi_count(client), (uint32_t)INT32_MAX) : -1);
+    buf_printf(
+        out, " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
+        buf_readable(&client->in), client->in.cap - client->in.len, multi_memory(client), client->out.cap,
+        client->out.len, waiting, reply_queue_len(&client->replies), client->replies.held.cap, client_memory(client));
     buf_printf(out, " events=%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s\n", waiting ? "rw" : "r",
                command, client->user, client->resp, text_of(client->lib_name), text_of(client->lib_ver));
 }

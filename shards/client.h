@@ -48,11 +48,11 @@ struct client {
     uint8_t resp;    /* 2 or 3 */
     uint8_t wait;    /* enum client_wait */
     uint32_t queued; /* commands of this client in the batch being collected; their arguments point into its input */
-    uint32_t queued_remote; /* of them, those that will leave for other shards */
-    uint32_t reply_size;    /* of its latest reply: how much an outstanding command may come to */
-    struct gather *gather;  /* WAIT_GATHER */
+    uint32_t queued_remote;  /* of them, those that will leave for other shards */
+    uint32_t reply_size;     /* of its latest reply: how much an outstanding command may come to */
+    struct gather *gather;   /* WAIT_GATHER */
     struct blocked *blocked; /* waits for keys (shards/blocked.h); else NULL */
-    struct multi *multi;    /* what MULTI keeps and WATCH notes; NULL until one of them is used */
+    struct multi *multi;     /* what MULTI keeps and WATCH notes; NULL until one of them is used */
 
     struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */
     struct resp_parser parser;
@@ -85,7 +85,8 @@ void client_append_rest(struct client *client, struct chain *take);
 HOT_INLINE bool client_has_output(const struct client *client) {
     return buf_readable(&client->out) > 0 || UNLIKELY(!chain_empty(&client->rest));
 }
-/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`. There is something. */
+/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`. There is something.
+ * */
 void client_take_output(struct client *client, struct buf *sending);
 void client_set_text(struct client *client, char **field, struct slice text); /* empty: unset */
 /* One line as CLIENT LIST shows it, newline included. */

@@ -1,6 +1,6 @@
-/* Lists: commands that wait until there is something to take: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH. How a client waits
- * and is served is in shards/waiters.h and shards/blocked.h; here is what they take, and what home does when their keys
- * live on several shards, all of them locked:
+/* Lists: commands that wait until there is something to take: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH. How a client
+ * waits and is served is in shards/waiters.h and shards/blocked.h; here is what they take, and what home does when
+ * their keys live on several shards, all of them locked:
  *
  *    BLPOP ...     asks for one key after the other, in their order, until there is something; else tells each of the
  *                  shards that the client waits (sherd.wait)
@@ -66,7 +66,7 @@ static void cmd_brpop(struct exec *x) {
 static void cmd_blmpop(struct exec *x) {
     uint64_t ms;
     struct list_pop pop;
-    if (!exec_timeout(x, 1, &ms) || !list_parse_pop(x, 2, &pop)) return;
+    if (!list_parse_pop(x, 2, &pop) || !exec_timeout(x, 1, &ms)) return;
     if (list_try_pop(x, &pop) || exec_block(x, ms)) return;
     reply_null_array(x);
 }
@@ -129,14 +129,12 @@ static bool is_null(struct slice reply) {
 
 enum { MEMO_ASKED, MEMO_MAY_WAIT, MEMO_TOLD }; /* words of gather->memo */
 
-/* The first step of all: may it wait, and how long. False: an error was replied. */
-static bool begin(struct gather *g, uint32_t timeout_at) {
-    if (g->step > 0) return true;
-    const char *error = parse_timeout(g->home, g->argv[timeout_at], &g->timeout_ms);
-    if (error) gather_error(g, error);
+/* The first step of all: may it wait, and how long. NULL, or what is wrong with the timeout. */
+static const char *begin(struct gather *g, uint32_t timeout_at) {
+    if (g->step > 0) return NULL;
     g->memo[MEMO_MAY_WAIT] = !(g->flags & CLIENT_NO_BLOCK);
     g->flags |= CLIENT_NO_BLOCK; /* of what is sent to the shards */
-    return !error;
+    return parse_timeout(g->home, g->argv[timeout_at], &g->timeout_ms);
 }
 
 /* Nothing was found. The reply, which says so, is taken back if the client waits instead. */
@@ -162,7 +160,7 @@ static void ask_next(struct gather *g, uint32_t first) {
 }
 
 static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, uint32_t count) {
-    if (!begin(g, timeout_at)) return;
+    begin(g, timeout_at); /* what is wrong with it the first owner says, unless it finds another mistake before */
     if (g->memo[MEMO_TOLD]) {
         g->blocks = true;
         return;
@@ -193,7 +191,11 @@ void bmpop_gather(struct gather *g) {
 }
 
 static void move_across(struct gather *g, struct list_move move, uint32_t timeout_at) {
-    if (!begin(g, timeout_at)) return;
+    const char *error = begin(g, timeout_at);
+    if (error) {
+        gather_error(g, error);
+        return;
+    }
     if (g->memo[MEMO_TOLD]) {
         g->blocks = true;
         return;

@@ -22,7 +22,8 @@ struct scan_options {
 };
 /* The options from argv[at] on: 2 for SCAN, 3 for a collection's. False: the error was replied. */
 NODISCARD bool scan_parse(struct exec *x, uint32_t at, struct scan_options *options);
-/* What stands before the elements and is known when they are written, from mark on: the pair, the next cursor, how many. */
+/* What stands before the elements and is known when they are written, from mark on: the pair, the next cursor, how
+ * many. */
 void scan_reply_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found);
 
 /* The 24 bits that say when an entry was last used (LRU) or how often (LFU). */

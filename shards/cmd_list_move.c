@@ -1,8 +1,8 @@
 /* Lists: taking elements from where there are some. LMOVE and RPOPLPUSH take one from a list and put it into another;
  * LMPOP takes some from the first of several lists that is not empty.
  *
- * list_try_move and list_try_pop do that once and say whether there was anything: a command that waits until there is would call
- * the same.
+ * list_try_move and list_try_pop do that once and say whether there was anything: a command that waits until there is
+ * would call the same.
  *
  * When the lists live on different shards home goes step by step, with all keys locked (shards/gather.h). LMOVE:
  *

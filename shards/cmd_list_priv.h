@@ -29,6 +29,6 @@ struct list_pop {
 };
 /* numkeys key ... LEFT|RIGHT [COUNT count], from argv[at] on. False: the error was replied. */
 NODISCARD bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop);
-/* Takes from the first of the lists that is there and replies its key and what was taken. False, and no reply, when none
- * is. */
+/* Takes from the first of the lists that is there and replies its key and what was taken. False, and no reply, when
+ * none is. */
 bool list_try_pop(struct exec *x, const struct list_pop *pop);

@@ -17,7 +17,7 @@
 #include "shards/gather.h"
 #include "shards/shard.h"
 
-#define KEYS_SLICE     2000  /* entries looked at per turn of KEYS: some 100 us */
+#define KEYS_SLICE     2000         /* entries looked at per turn of KEYS: some 100 us */
 #define WALK_BYTES     (512 * 1024) /* of keys found, after which a SCAN or a slice of KEYS ends all the same */
 #define SCAN_TYPE_ANY  (-1)
 #define SCAN_TYPE_NONE (-2) /* a type that does not exist: nothing matches */

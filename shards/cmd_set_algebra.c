@@ -155,8 +155,8 @@ static void put_result(struct exec *x, uint32_t at, struct collector *result, bo
     struct key_ref ref;
     const struct entry *old = exec_open_any(x, at, &ref);
     if (result->count > 0) {
-        struct entry *entry = set_new_entry(&x->shared->store, &x->shared->set_rule, x->argv[at], result->members,
-                                            allow_intset, 0);
+        struct entry *entry =
+            set_new_entry(&x->shared->store, &x->shared->set_rule, x->argv[at], result->members, allow_intset, 0);
         keyspace_put_entry(x->keys, &ref, entry);
     } else {
         members_delete(&x->shared->store, result->members);
@@ -450,8 +450,8 @@ static void sintercard_gather(struct gather *g) {
         gather_error(g, error);
         return;
     }
-    run_across(g, &(struct across){
-                      .operation = INTER, .first = 2, .count = card.keys, .counts = true, .limit = card.limit});
+    run_across(
+        g, &(struct across){.operation = INTER, .first = 2, .count = card.keys, .counts = true, .limit = card.limit});
 }
 
 const struct command set_algebra_commands[] = {

@@ -253,10 +253,8 @@ static void prepare(const struct join *join, const struct slice *argv, struct so
 
 static struct sorted *result_of(const struct keyspace_shared *shared, const struct join *join,
                                 const struct source *sources) {
-    struct joining joining = {.store = &shared->store,
-                              .join = join,
-                              .sources = sources,
-                              .set = sorted_new(&shared->store, &shared->seed)};
+    struct joining joining = {
+        .store = &shared->store, .join = join, .sources = sources, .set = sorted_new(&shared->store, &shared->seed)};
     if (join->operation == UNION)
         unite(&joining);
     else

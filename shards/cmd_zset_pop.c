@@ -135,7 +135,7 @@ static void cmd_bzpopmax(struct exec *x) {
 static void cmd_bzmpop(struct exec *x) {
     uint64_t ms;
     struct pop_many pop_many;
-    if (!exec_timeout(x, 1, &ms) || !parse_pop_many(x, 2, &pop_many)) return;
+    if (!parse_pop_many(x, 2, &pop_many) || !exec_timeout(x, 1, &ms)) return;
     if (try_pop_many(x, &pop_many) || exec_block(x, ms)) return;
     reply_null_array(x);
 }

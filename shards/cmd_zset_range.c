@@ -209,8 +209,8 @@ static void cmd_zrevrangebylex(struct exec *x) {
 
 /* --- ZRANGESTORE --- */
 
-/* The range of argv[key_at] as a set; NULL: the error was replied. Redis stores one element after the other, the first of
- * them compactly (unless it knows from ranks that there are too many), and so minus zero becomes zero in them. */
+/* The range of argv[key_at] as a set; NULL: the error was replied. Redis stores one element after the other, the first
+ * of them compactly (unless it knows from ranks that there are too many), and so minus zero becomes zero in them. */
 static struct sorted *collect(struct exec *x, uint32_t key_at) {
     struct range range = {.is_open = true};
     struct key_ref ref;

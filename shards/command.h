@@ -133,13 +133,13 @@ struct command {
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
-    bool wide; /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
+    bool wide;         /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
     /* A part of a transaction: false when a watched key was changed since. NULL: it has none. */
     bool (*clean)(struct exec *x);
     /* What it touches, where key specifications do not say it (commands inside of others). */
     void (*locks)(const struct exec *x, command_lock_visit visit, void *ctx);
-    const struct command *subs;              /* subcommands, ended by a row without name; then run is NULL */
-    const char *group;                       /* string, generic, connection, server ... */
+    const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
+    const char *group;          /* string, generic, connection, server ... */
     const char *since, *cost, *doc;
     const char *args; /* syntax, e.g. "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
     const char *tips; /* COMMAND INFO's tips, space separated; NULL for none */
@@ -181,8 +181,8 @@ int command_keys(const struct command *row, const struct slice *argv, uint32_t a
 typedef void (*command_key_visit)(void *ctx, uint32_t position, bool writes);
 void command_each_key(const struct command *row, const struct slice *argv, uint32_t argc, command_key_visit visit,
                       void *ctx);
-/* The command for one of its keys alone, the one at this position; the key is of the first specification. Returns argc; out
- * has room for as many arguments as argv. */
+/* The command for one of its keys alone, the one at this position; the key is of the first specification. Returns argc;
+ * out has room for as many arguments as argv. */
 uint32_t command_with_one_key(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t position,
                               struct slice *out);
 /* arity fits? */

@@ -7,7 +7,8 @@
  *   EX seconds           a token takes the plain arguments behind it: one argument with that token, or a block
  *   [a | b]  <a | b>     one of these, optional or not
  *   [x]                  optional
- *   x [x ...]            one or more; also for groups: "key value [key value ...]" is a block, "GET p [GET p ...]" repeats
+ *   x [x ...]            one or more; also for groups: "key value [key value ...]" is a block, "GET p [GET p ...]"
+ *   repeats
  *                        its token
  *   [x ...]  [x [x ...]] zero or more
  *

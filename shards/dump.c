@@ -106,10 +106,10 @@ static void write_string_object(struct buf *out, const struct entry *entry, bool
 void dump_write_body(struct buf *out, const struct entry *entry, bool compress) {
     typedef void (*writer)(struct buf * out, const struct entry *entry, bool compress);
     static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object,
-                                                [TYPE_LIST] = dump_write_list,
-                                                [TYPE_SET] = dump_write_set,
-                                                [TYPE_HASH] = dump_write_hash,
-                                                [TYPE_ZSET] = dump_write_zset};
+                                               [TYPE_LIST] = dump_write_list,
+                                               [TYPE_SET] = dump_write_set,
+                                               [TYPE_HASH] = dump_write_hash,
+                                               [TYPE_ZSET] = dump_write_zset};
     ASSERT(writers[entry->type]);
     writers[entry->type](out, entry, compress);
 }

@@ -42,7 +42,8 @@ struct exec {
     struct client *client; /* ON_CONN commands only, else NULL */
     uint64_t client_id;
     uint64_t timeout_ms; /* of exec_block */
-    uint64_t *slow_us; /* where to say how long a slow command took, when it is logged elsewhere; NULL: it is logged here */
+    uint64_t
+        *slow_us; /* where to say how long a slow command took, when it is logged elsewhere; NULL: it is logged here */
     uint64_t *slice; /* CMD_SLICED: four words that survive between slices, zero at first */
     /* CMD_SLICED with MERGE_CONCAT: elements that follow the reply, in any number and length (exec_elements). */
     struct chain *elements;
@@ -75,13 +76,13 @@ void exec_continue(struct exec *x);
 /* The same for one that only waits for a time: it runs again within about a millisecond. */
 void exec_continue_later(struct exec *x);
 
-/* Where the next element goes that shall follow the reply. The reply itself, in x->out, is then just their array's header,
- * which is written last, when the count is known. Ask before each element. */
+/* Where the next element goes that shall follow the reply. The reply itself, in x->out, is then just their array's
+ * header, which is written last, when the count is known. Ask before each element. */
 struct buf *exec_elements(struct exec *x);
 
-/* Called by a CMD_BLOCKING handler that found nothing, instead of a reply: the client waits until one of the keys of the
- * row's first specification comes into being (as the row's waits_for) and the handler finds something, timeout_ms long;
- * 0: for ever. False inside of a transaction: reply what Redis replies at the end of the time. */
+/* Called by a CMD_BLOCKING handler that found nothing, instead of a reply: the client waits until one of the keys of
+ * the row's first specification comes into being (as the row's waits_for) and the handler finds something, timeout_ms
+ * long; 0: for ever. False inside of a transaction: reply what Redis replies at the end of the time. */
 NODISCARD bool exec_block(struct exec *x, uint64_t timeout_ms);
 
 /* --- replies --- */

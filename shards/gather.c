@@ -1,4 +1,5 @@
-/* Gathers: sending parts and counting them in. Joining their replies is in gather_merge.c, locking keys in gather_lock.c.
+/* Gathers: sending parts and counting them in. Joining their replies is in gather_merge.c, locking keys in
+ * gather_lock.c.
  *
  * One block holds the gather, its copy of argv and two arrays of parts: the step under way and the step before, whose
  * replies the across function reads while it sends the next. */
@@ -375,7 +376,8 @@ static void key_owners_find(const struct exec *x, struct key_owners *found) {
     ASSERT(found->keys.count > 0);
     found->positions = found->keys.positions;
     found->count = (uint32_t)found->keys.count;
-    found->owners = found->count > ARRAY_LEN(found->few) ? heap_alloc(home->heap, MEM_MESSAGE, found->count) : found->few;
+    found->owners =
+        found->count > ARRAY_LEN(found->few) ? heap_alloc(home->heap, MEM_MESSAGE, found->count) : found->few;
     for (uint32_t i = 0; i < found->count; i++)
         found->owners[i] = (uint8_t)shard_of_key(home, x->argv[found->positions[i]]);
 }
@@ -475,8 +477,11 @@ static void forward(struct gather *gather) {
 void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner) {
     const struct command *row = x->slot->row;
     bool steps = row->across && (fate == FATE_ACROSS || fate == FATE_ALL);
-    struct gather *child = gather_new(x, steps ? row->across : fate == FATE_REMOTE ? forward : gather_merge, true,
-                                      MAX(x->shard->count, STEP_PARTS_MIN));
+    struct gather *child = gather_new(x,
+                                      steps                 ? row->across
+                                      : fate == FATE_REMOTE ? forward
+                                                            : gather_merge,
+                                      true, MAX(x->shard->count, STEP_PARTS_MIN));
     child->phase = TXN_HELD;
     child->borrowed = true;
     child->stamp = parent->stamp;

@@ -12,9 +12,9 @@
  *
  * After a call that sent nothing the gather is finished; what was written to gather_out is the reply.
  *
- * A command on keys that belong together is a transaction (shards/txn.h): before its first step the keys of all shards are
- * locked, and after its last they are given back, so the steps are one atomic whole. So are the parts of a command that is
- * the sum of its keys (MGET): each is kept at its shard until all shards have locked their keys.
+ * A command on keys that belong together is a transaction (shards/txn.h): before its first step the keys of all shards
+ * are locked, and after its last they are given back, so the steps are one atomic whole. So are the parts of a command
+ * that is the sum of its keys (MGET): each is kept at its shard until all shards have locked their keys.
  *
  * Owner     the client's home shard. argv is a copy that lives as long as the gather (SPLIT_BY_KEY has none: it is not
  *           needed after the parts were sent). At most one part per shard and step, or four, whichever is more. */
@@ -67,7 +67,7 @@ struct gather {
     uint64_t waits_at; /* shards that know its client as a waiter, a bit each */
     uint64_t stamp;
     uint64_t asked, granted, in_line; /* shards, a bit each */
-    struct gather *parent; /* of a command inside of EXEC: told instead of the client */
+    struct gather *parent;            /* of a command inside of EXEC: told instead of the client */
     uint32_t parent_part;
     void (*end)(struct gather *gather); /* frees what memo names; NULL: nothing */
     /* --- private --- */
@@ -88,7 +88,8 @@ void gather_start_all(struct exec *x);
 void gather_start_free(struct exec *x, command_across run);
 
 /* --- for commands that are made of parts (shards/multi.c) --- */
-/* A gather without parts yet; there will be at most so many. Its reply has a place in the client's queue, and the client goes on. */
+/* A gather without parts yet; there will be at most so many. Its reply has a place in the client's queue, and the
+ * client goes on. */
 struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts);
 /* One that its client waits for, with a copy of argv; it begins with gather_go_on or when its locks are there. */
 struct gather *gather_new_waiting(struct exec *x, command_across run);
@@ -101,8 +102,8 @@ void gather_start_again(struct client *client, const struct message_item *comman
                         uint32_t from);
 /* Locks the keys of the row in argv for the steps to come. */
 void gather_lock_keys(struct gather *gather);
-/* Inside of EXEC, whose gather holds the locks: runs one command, whatever its fate (enum fate), as the next step. owner:
- * of FATE_REMOTE. */
+/* Inside of EXEC, whose gather holds the locks: runs one command, whatever its fate (enum fate), as the next step.
+ * owner: of FATE_REMOTE. */
 void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner);
 
 /* --- inside an across function --- */

@@ -1,5 +1,6 @@
-/* Joining: the replies of a gather's parts, which are RESP as their shards wrote it, taken apart and put together to the reply
- * of the whole. Nothing is checked beyond what tells the kinds of replies apart: another of our threads wrote them. */
+/* Joining: the replies of a gather's parts, which are RESP as their shards wrote it, taken apart and put together to
+ * the reply of the whole. Nothing is checked beyond what tells the kinds of replies apart: another of our threads wrote
+ * them. */
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/exec.h"

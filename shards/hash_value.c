@@ -63,8 +63,7 @@ void hash_each(const struct entry *entry, hash_visit visit, void *ctx) {
     while (cursor);
 }
 
-void hash_random(const struct entry *entry, struct prng *prng, struct packed_value *field,
-                 struct packed_value *value) {
+void hash_random(const struct entry *entry, struct prng *prng, struct packed_value *field, struct packed_value *value) {
     if (!entry_is_packed(entry)) {
         const struct field *chosen = fields_random(entry_object(entry), prng);
         *field = text_value(field_name(chosen));
@@ -153,8 +152,8 @@ static bool put(struct keyspace *keys, struct key_ref *ref, const struct slice p
 }
 
 /* Encodes the first of the pairs, as many as have different fields, fit into values and stay within len_max bytes. */
-static uint32_t encode(const struct slice *pairs, uint32_t count, size_t len_max,
-                       struct packed_value values[2 * BATCH], size_t *len) {
+static uint32_t encode(const struct slice *pairs, uint32_t count, size_t len_max, struct packed_value values[2 * BATCH],
+                       size_t *len) {
     *len = 0;
     for (uint32_t i = 0; i < MIN(count, (uint32_t)BATCH); i++) {
         struct packed_value *pair = values + 2 * (size_t)i;

@@ -128,8 +128,8 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
     shared->set_rule = set_rule_of(&shared->seed, config->set_max_intset_entries);
     shared->hash_rule =
         (struct packed_rule){(uint64_t)config->hash_max_listpack_entries, config->hash_max_listpack_value};
-    shared->zset_rule = (struct zset_rule){(uint64_t)config->zset_max_listpack_entries,
-                                           (uint64_t)config->zset_max_listpack_value};
+    shared->zset_rule =
+        (struct zset_rule){(uint64_t)config->zset_max_listpack_entries, (uint64_t)config->zset_max_listpack_value};
     shared->prng = prng;
 }
 

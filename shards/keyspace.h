@@ -29,9 +29,9 @@ struct keyspace_shared {
     struct hash_seed seed; /* one for the whole server, so that a hash may travel with its key */
     struct reaper *reaper;
     struct shard *shard; /* told of keys that expire */
-    uint64_t now_ms; /* set at the start of each turn */
-    uint32_t access; /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
-    bool use_lfu;    /* an LFU policy is chosen: access fields are those of core/lfu.h */
+    uint64_t now_ms;     /* set at the start of each turn */
+    uint32_t access;     /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
+    bool use_lfu;        /* an LFU policy is chosen: access fields are those of core/lfu.h */
     struct lfu_rule lfu;
     struct quicklist_rule list_rule;
     struct set_rule set_rule;
@@ -55,7 +55,7 @@ struct key_ref {
 void keyspace_config_changed(struct keyspace_shared *shared, const struct config *config, struct prng *prng);
 
 struct keyspace *keyspace_new(struct keyspace_shared *shared, uint32_t number); /* number: the database's */
-void keyspace_set_number(struct keyspace *keyspace, uint32_t number);          /* SWAPDB */
+void keyspace_set_number(struct keyspace *keyspace, uint32_t number);           /* SWAPDB */
 void keyspace_delete(struct keyspace *keyspace);
 const struct keyspace_shared *keyspace_shared_of(const struct keyspace *keyspace);
 

@@ -53,7 +53,8 @@ struct lock_link {
     struct lock_link *next, *prev;
 };
 
-/* Filled by the caller before locks_enter: stamp, owner, links, link_count, wide, wide_mode. Enter sets all the rest. */
+/* Filled by the caller before locks_enter: stamp, owner, links, link_count, wide, wide_mode. Enter sets all the rest.
+ * */
 struct lock_request {
     uint64_t stamp;
     uint64_t owner; /* whose it is, for locks_has_owner; 0: nobody's */
@@ -70,9 +71,9 @@ struct lock_request {
     struct lock_hook in_all, in_granted, in_revoked;
 };
 
-struct locks *locks_new(struct heap *heap);  /* memory counts as MEM_MESSAGE */
-void locks_delete(struct locks *locks);      /* no request is left by then */
-void locks_trim(struct locks *locks);        /* frees what it keeps for later */
+struct locks *locks_new(struct heap *heap); /* memory counts as MEM_MESSAGE */
+void locks_delete(struct locks *locks);     /* no request is left by then */
+void locks_trim(struct locks *locks);       /* frees what it keeps for later */
 
 /* Nobody holds or waits: the one question on the hot path. */
 bool locks_idle(const struct locks *locks);

@@ -5,7 +5,8 @@
 
 /* The initial size of an index, to which it also returns: 2 KiB. */
 #define INDEX_BITS 8
-/* Unused lock_keys that are kept, 224 KiB at most: as many as fifty clients with sixteen commands of five keys here need. */
+/* Unused lock_keys that are kept, 224 KiB at most: as many as fifty clients with sixteen commands of five keys here
+ * need. */
 #define SPARE_KEYS 4096
 
 /* Links of a key whose owners are compared; a key that more have hold of counts as everybody's. */

@@ -7,7 +7,8 @@
  *    elements: follow the reply of a command that is alone and answers much (x->elements in exec.h)
  *    notes:   whom each reply is for; stays at home
  *
- * Ownership home allocates, posts, gets it back and recycles it through its pool. While it is out, only the owner touches
+ * Ownership home allocates, posts, gets it back and recycles it through its pool. While it is out, only the owner
+ * touches
  *           it. At home it stays alive as long as replies in it are still waiting for their place (`uses`). News become
  *           their receiver's own (message_adopt).
  * Bounded   MESSAGE_ITEMS items and about MESSAGE_BYTES of arguments; one item may be larger than that.
@@ -27,16 +28,16 @@ struct reaper;
 
 enum message_kind { MESSAGE_COMMANDS, MESSAGE_REPLIES, MESSAGE_NEWS };
 
-/* What an item asks of its receiver. The first group goes from home to owner, the second is news (shards/request.h has the
- * protocol). */
+/* What an item asks of its receiver. The first group goes from home to owner, the second is news (shards/request.h has
+ * the protocol). */
 enum item_how {
-    ITEM_RUN,   /* a command: it runs when its keys are free, and until then stands in line for them */
-    ITEM_UNDER, /* a command of a transaction that holds what it needs: it runs at once */
-    ITEM_TRY,   /* a transaction holds all its other locks: run this part if its keys are free, else as ITEM_LOCK */
-    ITEM_LOCK,  /* keep this part of a transaction and stand in line for its keys */
-    ITEM_GO,    /* run the part kept under this stamp and give back its locks */
-    ITEM_LEAVE, /* give them back without running it; not answered */
-    ITEM_YIELD, /* an older one may go first; not answered */
+    ITEM_RUN,    /* a command: it runs when its keys are free, and until then stands in line for them */
+    ITEM_UNDER,  /* a command of a transaction that holds what it needs: it runs at once */
+    ITEM_TRY,    /* a transaction holds all its other locks: run this part if its keys are free, else as ITEM_LOCK */
+    ITEM_LOCK,   /* keep this part of a transaction and stand in line for its keys */
+    ITEM_GO,     /* run the part kept under this stamp and give back its locks */
+    ITEM_LEAVE,  /* give them back without running it; not answered */
+    ITEM_YIELD,  /* an older one may go first; not answered */
     ITEM_CANCEL, /* the client does not wait any more (shards/waiters.h); not answered */
 
     NEWS_REPLY,  /* argv[0] is the reply of a command that stood in line */
@@ -44,7 +45,7 @@ enum item_how {
     NEWS_REVOKE, /* an older one waits for what the part holds */
     NEWS_BLOCKED, /* a command that stood in line found nothing and waits; argv[0] is its timeout (8 bytes, ms), and whether
                    * its reply is dropped (1 byte) */
-    NEWS_READY,   /* there is something for a waiter, and the key is held for it; argv[0] is the command if home runs it */
+    NEWS_READY, /* there is something for a waiter, and the key is held for it; argv[0] is the command if home runs it */
 };
 
 /* What an item's reply may be instead of bytes. */
@@ -64,13 +65,13 @@ struct message {
     uint32_t count;
     uint32_t uses; /* at home: who still reads the reply bytes */
     struct buf request, reply;
-    struct buf notes; /* struct message_note per item; home only */
+    struct buf notes;      /* struct message_note per item; home only */
     struct chain elements; /* MEM_CLIENT_OUT; home takes them before it releases the message */
     struct message *next;
 };
 
-/* What the owner needs to know; followed by argc uint32_t lengths and the bytes, padded to 8. Small, because every line of
- * it moves from one core's cache to another's. */
+/* What the owner needs to know; followed by argc uint32_t lengths and the bytes, padded to 8. Small, because every line
+ * of it moves from one core's cache to another's. */
 struct message_item {
     union {
         uint64_t hash;    /* of argv[hash_at] */
@@ -120,7 +121,8 @@ void message_release(struct message_pool *pool, struct message *take); /* one us
 /* News from another shard's pool belong to this one from now on. */
 void message_adopt(struct message_pool *pool, struct message *message);
 
-/* An item outside of a message, for a command that stands in line: its size, and the item written to memory of that size. */
+/* An item outside of a message, for a command that stands in line: its size, and the item written to memory of that
+ * size. */
 size_t message_item_size(const struct slice *argv, uint32_t argc);
 struct message_item *message_item_write(void *at, size_t size, const struct slice *argv, uint32_t argc);
 

@@ -1,5 +1,5 @@
-/* A client's transaction. Commands are kept as message items (shards/message.h), the form in which they may have to travel,
- * each behind a head that says where it would go. */
+/* A client's transaction. Commands are kept as message items (shards/message.h), the form in which they may have to
+ * travel, each behind a head that says where it would go. */
 #include "shards/multi.h"
 #include "core/assert.h"
 #include "shards/multi_priv.h"
@@ -34,7 +34,8 @@ uint32_t multi_flags(const struct client *client) {
 
 size_t multi_memory(const struct client *client) {
     const struct multi *multi = client->multi;
-    return multi ? sizeof *multi + multi->queue.cap + multi->watches.cap + multi->watch_index.cap * sizeof(struct idmap_slot)
+    return multi ? sizeof *multi + multi->queue.cap + multi->watches.cap +
+                       multi->watch_index.cap * sizeof(struct idmap_slot)
                  : 0;
 }
 

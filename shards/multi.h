@@ -10,8 +10,8 @@
  *
  * WATCH notes a version at each key's owner (shards/watch.h). EXEC compares it there, when the key is locked.
  *
- * Owner     the client; lives on its home. Freed with it. What is kept counts as the client's memory and is limited like its
- *           input (client-query-buffer-limit).
+ * Owner     the client; lives on its home. Freed with it. What is kept counts as the client's memory and is limited
+ *           like its input (client-query-buffer-limit).
  * Cost      O(1) per kept command and per watched key; EXEC is O(arguments * shards it touches) besides what runs. */
 #pragma once
 #include "shards/client.h"

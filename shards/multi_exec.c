@@ -48,8 +48,8 @@ struct kept_commands {
 };
 
 static void kept_open(struct shard *home, const struct multi *multi, const struct exec *x, struct kept_commands *all) {
-    *all = (struct kept_commands){
-        .arguments = multi->arguments, .count = multi->count, .watch_count = multi->watch_count};
+    *all =
+        (struct kept_commands){.arguments = multi->arguments, .count = multi->count, .watch_count = multi->watch_count};
     all->argv = heap_alloc(home->heap, MEM_MESSAGE, MAX(all->arguments, 1u) * sizeof *all->argv);
     all->heads = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->count, 1u) * sizeof *all->heads);
     all->watches = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->watch_count, 1u) * sizeof *all->watches);
@@ -80,8 +80,7 @@ static void kept_close(struct shard *home, struct kept_commands *all) {
     heap_free(home->heap, MEM_MESSAGE, all->watches, MAX(all->watch_count, 1u) * sizeof *all->watches);
 }
 
-static void add_watches(struct part *part, const struct multi *multi, const struct kept_commands *all,
-                        uint32_t owner) {
+static void add_watches(struct part *part, const struct multi *multi, const struct kept_commands *all, uint32_t owner) {
     size_t at = 0;
     uint32_t i = 0;
     const struct watched *watched;
@@ -90,8 +89,8 @@ static void add_watches(struct part *part, const struct multi *multi, const stru
 }
 
 /* What one shard has to do of it. part_of[i], when wanted, is set to `number` for its commands. */
-static void fill_part(struct part *part, struct shard *home, const struct multi *multi,
-                      const struct kept_commands *all, uint32_t owner, uint8_t *part_of, uint8_t number) {
+static void fill_part(struct part *part, struct shard *home, const struct multi *multi, const struct kept_commands *all,
+                      uint32_t owner, uint8_t *part_of, uint8_t number) {
     part_init(part, home->heap, all->arguments + all->count + 2 * all->watch_count);
     add_watches(part, multi, all, owner);
     size_t at = 0;
@@ -207,8 +206,7 @@ static void exec_there(struct exec *x, struct multi *multi, uint32_t owner) {
     fill_part(&part, home, multi, &all, owner, NULL, 0);
     struct exec together = whole(&part, x);
     struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
-    struct message_item *item =
-        message_add(pipeline_outgoing(home, owner, false), note, together.argv, together.argc);
+    struct message_item *item = message_add(pipeline_outgoing(home, owner, false), note, together.argv, together.argc);
     item->stamp = txn_stamp(home);
     item->client_id = client->id;
     item->number = (uint16_t)together.slot->number;

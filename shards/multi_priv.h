@@ -7,8 +7,8 @@
 
 struct multi {
     bool open, spoiled;
-    bool mixed;       /* holds a command that is not on keys of one shard */
-    uint32_t count;   /* commands */
+    bool mixed;     /* holds a command that is not on keys of one shard */
+    uint32_t count; /* commands */
     uint32_t arguments;
     uint32_t flags;   /* enum command_flag of all */
     uint64_t owners;  /* of their keys, a bit each */
@@ -52,6 +52,6 @@ HOT_INLINE const struct watched *watched_next(const struct buf *watches, size_t 
     return watched;
 }
 
-void multi_close(struct client *client); /* no commands and not open; watched keys stay */
+void multi_close(struct client *client);        /* no commands and not open; watched keys stay */
 void multi_forget_watches(struct multi *multi); /* their watchers are taken back by somebody else */
 void multi_drop_watches(struct shard *home, const struct buf *watches);

@@ -98,8 +98,7 @@ static struct exec next_command(struct reader *reader, struct part_command *comm
 void part_locks(const struct exec *x, command_lock_visit visit, void *ctx) {
     struct reader reader = open(x);
     if (reader.head.wide) visit(ctx, x, 0, reader.head.wide_writes ? LOCK_EXCLUSIVE : LOCK_SHARED, true);
-    for (uint32_t i = 0; i < reader.head.watches; i++, reader.at += 2)
-        visit(ctx, x, reader.at, LOCK_SHARED, false);
+    for (uint32_t i = 0; i < reader.head.watches; i++, reader.at += 2) visit(ctx, x, reader.at, LOCK_SHARED, false);
     if (reader.head.locks) {
         struct slice modes = x->argv[reader.at++];
         for (uint32_t i = 0; i < reader.head.locks; i++)

@@ -1,10 +1,10 @@
-/* Part: what a shard is given of a transaction that is more than one command: keys to lock, watched keys to compare, and
- * commands to run, all as arguments of one internal command, so that it travels and stands in line like any other:
+/* Part: what a shard is given of a transaction that is more than one command: keys to lock, watched keys to compare,
+ * and commands to run, all as arguments of one internal command, so that it travels and stands in line like any other:
  *
  *    sherd.part | head | watched key, version | ... | modes | locked key | ... | command, its arguments | ...
  *
- * EXEC on one shard has this layout, too, under its own name. EXEC over several shards sends a part to each. A command of
- * several steps (RENAME) locks its keys with parts that have no commands.
+ * EXEC on one shard has this layout, too, under its own name. EXEC over several shards sends a part to each. A command
+ * of several steps (RENAME) locks its keys with parts that have no commands.
  *
  * Thread    built at home and run at the owner. Cost: O(arguments). */
 #pragma once
@@ -49,8 +49,8 @@ struct exec part_exec(const struct part *part, struct shard *shard);
 void part_run_command(struct shard *shard, const struct part_command *command, const struct slice *argv,
                       uint64_t client_id, struct client *client, struct buf *out);
 
-/* A row's locks and run for a part that is a whole transaction (EXEC on one shard): it compares and drops the watched keys,
- * and its reply has a header. */
+/* A row's locks and run for a part that is a whole transaction (EXEC on one shard): it compares and drops the watched
+ * keys, and its reply has a header. */
 void part_locks(const struct exec *x, command_lock_visit visit, void *ctx);
 void part_run_whole(struct exec *x);
 

@@ -1,5 +1,5 @@
-/* The batch. The hot path of the server is pipeline_feed -> take_command -> route_command, then pipeline_run -> run_one ->
- * run_local -> handler.
+/* The batch. The hot path of the server is pipeline_feed -> take_command -> route_command, then pipeline_run -> run_one
+ * -> run_local -> handler.
  *
  * Everything here is bounded: BATCH_MAX commands and ARGS_MAX argument slices per batch; a full batch is run at once
  * and collecting goes on. */
@@ -371,8 +371,8 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
 }
 
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then
- * replies that it does not read; for a barrier, an earlier command that stands in line; or replies that pile up behind one
- * that is not there yet. */
+ * replies that it does not read; for a barrier, an earlier command that stands in line; or replies that pile up behind
+ * one that is not there yet. */
 HOT_INLINE enum client_wait hindrance(const struct client *client, const struct queued *q) {
     if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;

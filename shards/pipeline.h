@@ -6,8 +6,8 @@
  *
  * Order     commands of one client to one shard run in order. A barrier (several keys, a connection's or the server's
  *           state) starts when all earlier commands of its client have taken effect, and holds back later ones.
- *           Replies are always in order. A command whose keys are held by a transaction stands in line (shards/request.h),
- *           and later ones of its client to that shard with it.
+ *           Replies are always in order. A command whose keys are held by a transaction stands in line
+ *           (shards/request.h), and later ones of its client to that shard with it.
  * Limits    a client is not parsed further (client.wait) while a barrier or a gather waits, while REPLY_QUEUE_MAX
  *           commands or about 1 MiB of expected replies are outstanding, or while it does not read its replies.
  * Input     bytes passed to pipeline_feed must stay where they are until the next pipeline_run. What feed does not

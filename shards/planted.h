@@ -1,10 +1,10 @@
-/* Planted: bugs that the simulator must find. Only a library of its own, shards_planted (tests/sim/CMakeLists.txt), is built
- * with SHERD_PLANTED; what users run does not contain them. There, shard->planted names the bug that is on:
+/* Planted: bugs that the simulator must find. Only a library of its own, shards_planted (tests/sim/CMakeLists.txt), is
+ * built with SHERD_PLANTED; what users run does not contain them. There, shard->planted names the bug that is on:
  *
  *    if (PLANTED(shard, PLANT_EARLY_UNLOCK)) release_now(...);
  *
- * Each stands where a plausible mistake would be made, and tests/sim/planted_test.c shows that the checkers see it within
- * a bounded number of seeds. Costs nothing without the define: PLANTED is false then. */
+ * Each stands where a plausible mistake would be made, and tests/sim/planted_test.c shows that the checkers see it
+ * within a bounded number of seeds. Costs nothing without the define: PLANTED is false then. */
 #pragma once
 
 enum planted_bug {

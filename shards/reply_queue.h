@@ -4,8 +4,8 @@
  * A command sent to another shard leaves a place here; replies of later commands queue up behind it, and all move
  * to `out` as soon as those before them are there.
  *
- * Owner     one client. Replies of local commands are kept in `held`; replies from other shards stay in the message they
- *           came in, which is counted until they have been copied out once.
+ * Owner     one client. Replies of local commands are kept in `held`; replies from other shards stay in the message
+ *           they came in, which is counted until they have been copied out once.
  * Bounded   REPLY_QUEUE_MAX places; a client with that many outstanding is not parsed further. */
 #pragma once
 #include "core/buf.h"
@@ -43,7 +43,8 @@ HOT_INLINE uint32_t reply_queue_len(const struct reply_queue *queue) {
 uint64_t reply_queue_reserve(struct reply_queue *queue);
 /* A reply that was just written to queue->held from mark on. */
 void reply_queue_hold(struct reply_queue *queue, size_t mark);
-/* The reply for a place. The bytes are copied to out at once if everything before is there, else message is retained. */
+/* The reply for a place. The bytes are copied to out at once if everything before is there, else message is retained.
+ * */
 void reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
                       struct message_pool *pool, struct buf *out);
 /* The same for a reply that was composed at home: takes the memory of `take` when it has to wait. */

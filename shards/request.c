@@ -196,7 +196,8 @@ static void take_out(struct shard *shard, struct request *request) {
 static void leave(struct shard *shard, struct request *request, bool served) {
     if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
     if (request->kind == REQUEST_SERVE && !served) {
-        /* It changed nothing, so nobody waits for what it left behind; but it may get in line again, for another key. */
+        /* It changed nothing, so nobody waits for what it left behind; but it may get in line again, for another key.
+         * */
         locks_leave(shard->locks, &request->lock);
         request_free(shard, request);
         waiters_serve(shard);
@@ -303,7 +304,7 @@ bool request_go(struct shard *shard, uint64_t stamp, struct buf *out) {
 }
 
 static bool is_clean(struct shard *shard, const struct request *request) {
-    bool (*clean)(struct exec *x) = command_at(shard->registry, request->item->number)->row->clean;
+    bool (*clean)(struct exec * x) = command_at(shard->registry, request->item->number)->row->clean;
     if (!clean) return true;
     struct arguments arguments;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);

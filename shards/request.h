@@ -16,12 +16,12 @@
  * other locks are held, and when it cannot run it is an ITEM_LOCK like any other. A transaction of several steps
  * (RENAME) keeps nothing at the owner: its part is "sherd.lock keys", its steps are ITEM_UNDER, its end is ITEM_LEAVE.
  *
- * A single command whose keys are held or waited for is kept here (request_park), answered with REPLY_LATER, and runs as
- * soon as it is its turn; NEWS_REPLY brings the reply. Commands that its client sends to this shard meanwhile stand behind
- * it, on whatever keys, so that one connection's commands on one shard keep their order.
+ * A single command whose keys are held or waited for is kept here (request_park), answered with REPLY_LATER, and runs
+ * as soon as it is its turn; NEWS_REPLY brings the reply. Commands that its client sends to this shard meanwhile stand
+ * behind it, on whatever keys, so that one connection's commands on one shard keep their order.
  *
- * Order     two kinds of messages go from owner to home: replies, posted at once, and news, posted when the turn ends. So
- *           home reads REPLY_LATER before the news it announces, and a grant before its revocation.
+ * Order     two kinds of messages go from owner to home: replies, posted at once, and news, posted when the turn ends.
+ *           So home reads REPLY_LATER before the news it announces, and a grant before its revocation.
  * Owner     the shard. What is kept is a copy; a client has at most REPLY_QUEUE_MAX commands under way.
  * Thread    the shard's own. Cost: one comparison per command while there is no request. */
 #pragma once
@@ -48,8 +48,8 @@ void request_serve(const struct exec *x, uint64_t stamp, uint32_t home);
 /* Keeps everybody but waiters away from a key; not told to anybody. The caller settles. */
 struct request *request_guard(struct shard *shard, uint64_t key_hash);
 void request_unguard(struct shard *shard, struct request *take);
-/* Runs the part into out and takes it out of the line. It has its locks. False: a blocked client's command found nothing
- * after all; it is waiting again. */
+/* Runs the part into out and takes it out of the line. It has its locks. False: a blocked client's command found
+ * nothing after all; it is waiting again. */
 bool request_go(struct shard *shard, uint64_t stamp, struct buf *out);
 void request_leave_served(struct shard *shard, uint64_t stamp); /* a blocked client's, which is gone */
 void request_leave(struct shard *shard, uint64_t stamp);

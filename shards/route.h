@@ -1,7 +1,7 @@
 /* Route: what a parsed command is, whether it may run at all, and on which shard or shards.
  *
- * Thread    the client's home. Cost: one look-up in the registry, one hash of the first key; with several shards one CRC16
- *           per key. Prefetches the bucket of a local key, so that a batch finds it in the cache. */
+ * Thread    the client's home. Cost: one look-up in the registry, one hash of the first key; with several shards one
+ *           CRC16 per key. Prefetches the bucket of a local key, so that a batch finds it in the cache. */
 #pragma once
 #include "shards/command.h"
 
@@ -31,7 +31,8 @@ struct queued {
     uint64_t hash;
     uint32_t hash_at;
     uint8_t fate;
-    uint8_t fate_in_exec; /* FATE_QUEUE: what it would be without MULTI; FATE_EXEC: what all its commands are together */
+    uint8_t
+        fate_in_exec; /* FATE_QUEUE: what it would be without MULTI; FATE_EXEC: what all its commands are together */
     uint8_t owner;
     uint8_t reject;
     bool barrier; /* starts when all earlier commands of its client are done, and holds back later ones */
@@ -40,8 +41,8 @@ struct queued {
 
 enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH, REJECT_NO_MULTI };
 
-/* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in the
- * batch, or NULL: a pipeline of one command is looked up once. */
+/* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in
+ * the batch, or NULL: a pipeline of one command is looked up once. */
 void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before);
 
 #define ROUTE_KEYS_ON_STACK 64 /* keys of a several-key command; more of them take memory from the heap */

@@ -1,5 +1,5 @@
-/* A message is served as a batch: the entries of all its keys are prefetched, then its items run in order. Each has a reply,
- * be it that there is none yet. */
+/* A message is served as a batch: the entries of all its keys are prefetched, then its items run in order. Each has a
+ * reply, be it that there is none yet. */
 #include "shards/serve.h"
 #include "core/assert.h"
 #include "shards/exec.h"
@@ -50,7 +50,7 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
 /* Now or never: when it has to wait it is a part like those of ITEM_LOCK. */
 static void serve_try(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
                       size_t mark) {
-    bool (*clean)(struct exec *x) = x->slot->row->clean;
+    bool (*clean)(struct exec * x) = x->slot->row->clean;
     bool free = request_may_run(x);
     if (!free && !request_line_up(x, item->stamp, message->from)) {
         message_reply_later(message, mark);

@@ -1,5 +1,5 @@
-/* Serve: commands of other shards' clients on the shard that owns their keys, and words about what is kept here for them
- * (shards/request.h has the protocol).
+/* Serve: commands of other shards' clients on the shard that owns their keys, and words about what is kept here for
+ * them (shards/request.h has the protocol).
  *
  * Thread    the owner's. Cost: the commands'; what has to wait for its keys is kept and does not hold up the others. */
 #pragma once

@@ -264,8 +264,7 @@ static bool remove_from_run(struct keyspace *keys, struct key_ref *ref, struct s
     struct packed_value sought = packed_value_of(text);
     const char *at = packed_find(&run, run.begin, &sought, 1);
     if (!at) return false;
-    struct packed_edit edit = {
-        .at = (size_t)(at - run.begin), .remove = (size_t)(packed_next(at) - at), .added = -1};
+    struct packed_edit edit = {.at = (size_t)(at - run.begin), .remove = (size_t)(packed_next(at) - at), .added = -1};
     if (!last) keyspace_edit_packed(keys, ref, edit);
     return true;
 }

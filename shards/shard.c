@@ -265,8 +265,7 @@ static void block_client(const struct message_note *note, uint64_t stamp, uint32
 }
 
 /* A blocked client was told to go on; owner is where. */
-static void take_served(struct shard *shard, uint64_t stamp, bool served, struct slice reply,
-                        struct message *message) {
+static void take_served(struct shard *shard, uint64_t stamp, bool served, struct slice reply, struct message *message) {
     if (!served) {
         blocked_not_served(shard, stamp);
         return;
@@ -457,8 +456,8 @@ static enum progress run_slice(struct shard *shard, struct job *job) {
     return x.sleeping ? SLICE_SLEEPING : SLICE_AGAIN;
 }
 
-/* A slice of some jobs, each at most once; who is not done goes to the end, so that all get on. One that only waits for a
- * time (DEBUG SLEEP) does not count, but costs a call per turn. */
+/* A slice of some jobs, each at most once; who is not done goes to the end, so that all get on. One that only waits for
+ * a time (DEBUG SLEEP) does not count, but costs a call per turn. */
 static void run_jobs(struct shard *shard) {
     const struct job *last = shard->jobs_last;
     bool more = true;

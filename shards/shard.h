@@ -98,7 +98,7 @@ struct shard {
     _Atomic uint64_t *pending[SHARDS_MAX]; /* per shard: its inboxes that have something, one bit each */
     struct message *outgoing[SHARDS_MAX];  /* being filled in this turn */
     struct message *unsent[SHARDS_MAX], *unsent_last[SHARDS_MAX]; /* the mailbox was full: next turn, in order */
-    struct message *news[SHARDS_MAX], *news_last[SHARDS_MAX]; /* of this turn: posted at its end */
+    struct message *news[SHARDS_MAX], *news_last[SHARDS_MAX];     /* of this turn: posted at its end */
     struct message_pool messages;
     uint64_t to_send;    /* shards with something in outgoing, news or unsent */
     uint64_t to_wake;    /* shards that were posted to in this turn */
@@ -106,25 +106,25 @@ struct shard {
     uint32_t inbox_next; /* where draining goes on */
     struct pipeline *pipeline;
     struct job *jobs, *jobs_last; /* sliced commands under way */
-    bool jobs_busy;   /* one of them has work to do now, rather than to wait for its time */
+    bool jobs_busy;               /* one of them has work to do now, rather than to wait for its time */
 
     /* several keys at one instant */
-    struct locks *locks;     /* held and wanted keys of this shard */
-    uint32_t parked;         /* single commands that stand in line */
-    bool settling;           /* requests_settle is running */
-    bool settle_more;        /* it stopped at its bound */
-    uint64_t stamp;          /* the latest given out (txn_stamp) */
-    uint64_t guards;         /* requests of that kind so far */
-    struct idmap txns;       /* gathers of this home that hold or want locks, by stamp */
-    struct idmap late;       /* notes (struct message_note) of commands that stand in line elsewhere, by stamp */
+    struct locks *locks;         /* held and wanted keys of this shard */
+    uint32_t parked;             /* single commands that stand in line */
+    bool settling;               /* requests_settle is running */
+    bool settle_more;            /* it stopped at its bound */
+    uint64_t stamp;              /* the latest given out (txn_stamp) */
+    uint64_t guards;             /* requests of that kind so far */
+    struct idmap txns;           /* gathers of this home that hold or want locks, by stamp */
+    struct idmap late;           /* notes (struct message_note) of commands that stand in line elsewhere, by stamp */
     struct interests *interests; /* keys of this shard that clients watch or wait for */
     uint32_t watchers;           /* of all of them */
     uint64_t watch_version;      /* the latest given out */
     struct idmap waiters;        /* who waits for keys of this shard (struct waiter), by stamp */
-    struct interest *ready, *ready_last; /* keys to look at: there may be something for their waiters */
+    struct interest *ready, *ready_last;             /* keys to look at: there may be something for their waiters */
     struct interest *ready_later, *ready_later_last; /* those that are looked at when another key has served */
-    struct idmap blocked;        /* clients of this home that wait for keys, by stamp */
-    struct deadlines deadlines;  /* of those that do not wait for ever */
+    struct idmap blocked;                            /* clients of this home that wait for keys, by stamp */
+    struct deadlines deadlines;                      /* of those that do not wait for ever */
 
     /* statistics */
     struct shard_stats stats;

@@ -1,8 +1,8 @@
 /* LCS: the longest common subsequence of two strings, as the LCS command answers it.
  *
  * Pure: bytes in, a reply out. Time is O(N*M) and not sliced, as in Redis; memory is 4 bytes times N*M while it runs
- * (with LEN alone only 4 times the shorter length), and inputs for which the former exceeds memory_max are refused, which
- * bounds the time, too: 2^27 steps at Redis's default of 512 MiB. */
+ * (with LEN alone only 4 times the shorter length), and inputs for which the former exceeds memory_max are refused,
+ * which bounds the time, too: 2^27 steps at Redis's default of 512 MiB. */
 #pragma once
 #include "core/buf.h"
 

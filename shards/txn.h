@@ -1,15 +1,16 @@
-/* Transaction: how a gather holds the keys of all its shards at one instant, seen from its client's home. The other side
- * is shards/request.h, which has the protocol; shards/locks.h says why nobody waits for ever.
+/* Transaction: how a gather holds the keys of all its shards at one instant, seen from its client's home. The other
+ * side is shards/request.h, which has the protocol; shards/locks.h says why nobody waits for ever.
  *
  *    TXN_FREE      no locks: INFO, KEYS
  *    TXN_TRYING    home's part is locked and the only other shard was asked to run its part if it can (ITEM_TRY)
  *    TXN_LOCKING   all shards were asked; some have granted. What is granted may still be asked back
  *    TXN_HELD      all have granted at the same time, or the try has run: nothing is given back before the end
  *
- * Proof that it is strictly serialisable: between txn_held and the first ITEM_GO or ITEM_LEAVE that is received all locks
- * are held, since a shard keeps a granted lock until its home says GO, LEAVE or YIELD, and home says YIELD only before
- * txn_held. So transactions and single commands (which run when nobody holds their keys) are ordered as by two-phase locking,
- * and the order agrees with real time, because that instant lies between the command's arrival and its reply.
+ * Proof that it is strictly serialisable: between txn_held and the first ITEM_GO or ITEM_LEAVE that is received all
+ * locks are held, since a shard keeps a granted lock until its home says GO, LEAVE or YIELD, and home says YIELD only
+ * before txn_held. So transactions and single commands (which run when nobody holds their keys) are ordered as by
+ * two-phase locking, and the order agrees with real time, because that instant lies between the command's arrival and
+ * its reply.
  *
  * Thread    home. A transaction is known by its stamp (shard->txns) to news that may come after its end. */
 #pragma once
@@ -18,8 +19,8 @@
 
 enum txn_phase { TXN_FREE, TXN_TRYING, TXN_LOCKING, TXN_HELD };
 
-/* Stamps are of three kinds, and each kind is older than the next: those of blocked clients' commands (shards/waiters.h), which
- * go before everybody who came later or earlier; guards, which stand for them; all others. */
+/* Stamps are of three kinds, and each kind is older than the next: those of blocked clients' commands
+ * (shards/waiters.h), which go before everybody who came later or earlier; guards, which stand for them; all others. */
 #define STAMP_OTHER (1ull << 62)
 #define STAMP_GUARD (1ull << 61)
 

@@ -237,8 +237,8 @@ static bool serve_key(struct shard *shard, struct interest *interest) {
     return true;
 }
 
-/* At once, not at the end of a round: the waiter may be done while the next keys are looked at, and then this is the list that
- * is looked through. */
+/* At once, not at the end of a round: the waiter may be done while the next keys are looked at, and then this is the
+ * list that is looked through. */
 static void look_later(struct shard *shard, struct interest *interest) {
     interest->ready = true;
     interest->next_ready = NULL;

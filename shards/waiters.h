@@ -1,5 +1,5 @@
-/* Waiters: blocked clients (BLPOP ...), on the shards that own the keys they wait for. The other half, at the client's home,
- * is shards/blocked.h.
+/* Waiters: blocked clients (BLPOP ...), on the shards that own the keys they wait for. The other half, at the client's
+ * home, is shards/blocked.h.
  *
  *      home                               owner of a key
  *      BLPOP (ITEM_RUN)         --->      nothing there: the command is kept, in order of arrival
@@ -11,14 +11,14 @@
  *                               <---      its reply
  *      gone: ITEM_CANCEL        --->      the next waiter has its turn
  *
- * When several keys have something for the same clients, the one that came first serves all it can; the others are guarded
- * meanwhile by a request of their own (REQUEST_GUARD), which gives way to waiters only.
+ * When several keys have something for the same clients, the one that came first serves all it can; the others are
+ * guarded meanwhile by a request of their own (REQUEST_GUARD), which gives way to waiters only.
  *
- * So an element is taken only when its client is there to have it, a client that waits at several shards is served by the
- * first whose news it accepts, and nobody who came later gets between a push and those who wait.
+ * So an element is taken only when its client is there to have it, a client that waits at several shards is served by
+ * the first whose news it accepts, and nobody who came later gets between a push and those who wait.
  *
- * Owner     the shard. Bounded: one waiter per blocked client. Cost: O(1) per key waited for and per key that comes into
- *           being while somebody waits. */
+ * Owner     the shard. Bounded: one waiter per blocked client. Cost: O(1) per key waited for and per key that comes
+ *           into being while somebody waits. */
 #pragma once
 #include "shards/exec.h"
 #include "shards/shard.h"

@@ -1,5 +1,5 @@
-/* Watched keys. Versions of all keys come from one counter, so that a record that was gone meanwhile never shows an old one
- * again. */
+/* Watched keys. Versions of all keys come from one counter, so that a record that was gone meanwhile never shows an old
+ * one again. */
 #include "shards/watch.h"
 #include "core/assert.h"
 #include "shards/interest.h"

@@ -1,7 +1,7 @@
 /* Watch: versions of the keys that some client watches (WATCH), on the shard that owns them.
  *
- * A watched key has a record (shards/interest.h) with a version that grows whenever somebody changes the key. WATCH notes the
- * version, EXEC compares it under its locks.
+ * A watched key has a record (shards/interest.h) with a version that grows whenever somebody changes the key. WATCH
+ * notes the version, EXEC compares it under its locks.
  *
  * Owner     the shard. Cost: O(1); when nothing is watched a change costs one comparison (exec_changed). Flushing and
  *           swapping databases are O(keys with interest). */

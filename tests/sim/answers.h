@@ -1,4 +1,5 @@
-/* Answers: what workloads read out of RESP replies. False, 0 or an empty slice for anything else than what is asked for. */
+/* Answers: what workloads read out of RESP replies. False, 0 or an empty slice for anything else than what is asked
+ * for. */
 #pragma once
 #include "core/num.h"
 #include "core/resp_write.h"

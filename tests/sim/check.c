@@ -1,5 +1,5 @@
-/* Depth-first search after Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's memory of what was
- * tried ("Testing for Linearizability", 2017).
+/* Depth-first search after Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with Lowe's memory of what
+ * was tried ("Testing for Linearizability", 2017).
  *
  * A frame is a set of operations that took effect, in some order, and the state they led to. The next operation may be
  * each one that was invoked before every other that is still missing had returned, if the model gives it the answer
@@ -7,7 +7,8 @@
  * is not searched again, whatever the order was; both are compared by 128 bits of hash.
  *
  * Three rules keep it short, and each leaves an order if there was one:
- *  - An operation that fits and changes nothing, wherever it comes, can as well come now: it is taken, and nothing else is
+ *  - An operation that fits and changes nothing, wherever it comes, can as well come now: it is taken, and nothing else
+ *  is
  *    tried instead.
  *  - An operation whose places none of the others uses that might come before it commutes with all of them, so it can
  *    come now, and if it does not fit now it never will.
@@ -17,8 +18,8 @@
  *
  * A blocking command is found twice in an order: when it begins to wait, and when it is served or gives up.
  *
- * Operations without an answer (their client vanished) may come until they are closed, or never: whoever was invoked after
- * that shuts them out. Where time decides
+ * Operations without an answer (their client vanished) may come until they are closed, or never: whoever was invoked
+ * after that shuts them out. Where time decides
  * (deadlines) and where a waiting command has a choice, the model is asked with each of the possible choices. */
 #include "tests/sim/check.h"
 #include "core/assert.h"
@@ -148,8 +149,8 @@ static uint64_t horizon(const struct search *s, const struct frame *frame) {
     return first;
 }
 
-/* Is one of its client's earlier operations missing that has to come before it? Replies come in order, so behind the first
- * that returned before this one was invoked there is none. */
+/* Is one of its client's earlier operations missing that has to come before it? Replies come in order, so behind the
+ * first that returned before this one was invoked there is none. */
 static bool is_held_back(const struct search *s, const struct operation *operation) {
     for (uint32_t previous = operation->previous; previous;) {
         const struct operation *earlier = at(s, previous - 1);
@@ -175,7 +176,8 @@ static bool shuts_out(const struct search *s, const struct frame *frame, const s
     return false;
 }
 
-/* It is known to have waited when something had returned that is still missing: it neither was served nor gave up yet. */
+/* It is known to have waited when something had returned that is still missing: it neither was served nor gave up yet.
+ * */
 static bool still_waits(const struct search *s, const struct frame *frame, const struct operation *operation) {
     for (uint32_t i = frame->low; i < s->count && at(s, i)->invoked < operation->waited; i++)
         if (!s->done[i] && at(s, i)->answered && at(s, i)->returned < operation->waited) return true;

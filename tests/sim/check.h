@@ -1,12 +1,12 @@
-/* Check: is there an order in which one server, doing one operation after the other, would have answered all clients as they
- * were? And one that keeps the order of time: what returned before another was invoked comes first.
+/* Check: is there an order in which one server, doing one operation after the other, would have answered all clients as
+ * they were? And one that keeps the order of time: what returned before another was invoked comes first.
  *
- * Exact     a search over all such orders (strict serialisability; linearisability of operations on several keys). It is
- *           exponential in how much overlaps, so histories have few clients and quiet moments, and the search is
+ * Exact     a search over all such orders (strict serialisability; linearisability of operations on several keys). It
+ *           is exponential in how much overlaps, so histories have few clients and quiet moments, and the search is
  *           bounded: CHECK_UNDECIDED says that the history was too wild for its bound, which a test treats as its
  *           own mistake.
- * Report    on a violation: the operations from the last quiet moment on, the longest order that explains a part of them,
- *           the state it leads to, and what each possible next operation should have answered there.
+ * Report    on a violation: the operations from the last quiet moment on, the longest order that explains a part of
+ *           them, the state it leads to, and what each possible next operation should have answered there.
  *
  * Cost      some microseconds per operation while little overlaps. */
 #pragma once

@@ -1,10 +1,11 @@
-/* The checker itself: histories written by hand, some that a single server could have produced and some that none could.
+/* The checker itself: histories written by hand, some that a single server could have produced and some that none
+ * could.
  *
  * A history is text, one event a line; clients are numbers, keys the letters a to h:
  *
  *    1> mset a 1 b 1     client 1 sends; `1> { ... ; ... }` is MULTI to EXEC
- *    1< +OK              and is answered: +simple, :integer, -error up to |, nil, *nil, [elements], the rest are bulk strings
- *    1x                  client 1 vanished: what it had under way can have no effect from here on
+ *    1< +OK              and is answered: +simple, :integer, -error up to |, nil, *nil, [elements], the rest are bulk
+ *    strings 1x                  client 1 vanished: what it had under way can have no effect from here on
  *    @ 25                it is 25 ms
  *    ---                 nothing is under way but clients that wait
  *

@@ -11,7 +11,8 @@
 
 /* --- birth and death --- */
 
-/* Names that fall on known shards: one for each shard first. Every third of the others shares a slot with one of those. */
+/* Names that fall on known shards: one for each shard first. Every third of the others shares a slot with one of those.
+ * */
 static void name_keys(struct clients *clients, uint32_t keys, char names[][16]) {
     uint32_t tried = 0, numbers[MODEL_KEYS];
     for (uint32_t i = 0; i < keys; i++) {
@@ -176,8 +177,8 @@ static int shard_of(const struct actor *actor, const struct invocation *invocati
     return shard;
 }
 
-/* As the README says: what is not the sum of its keys, on whatever shards; EXEC when it watches or contains a command over
- * several shards. */
+/* As the README says: what is not the sum of its keys, on whatever shards; EXEC when it watches or contains a command
+ * over several shards. */
 static bool is_barrier(const struct actor *actor, const struct invocation *invocation) {
     const struct command_registry *registry = sim_shard(actor->clients->sim, 0)->registry;
     if (!invocation->transaction) {

@@ -1,11 +1,12 @@
 /* Clients: scripted connections to the shards of one machine, whose every operation goes into a history.
  *
- * A workload sends operations of actors, calls clients_step between them, and looks at answers. What an actor sends is cut
- * into pieces and its replies come when the machine (tests/support/machine.h) gives turns to the shards, so operations
- * of different actors, and pipelined ones of one, overlap in every way.
+ * A workload sends operations of actors, calls clients_step between them, and looks at answers. What an actor sends is
+ * cut into pieces and its replies come when the machine (tests/support/machine.h) gives turns to the shards, so
+ * operations of different actors, and pipelined ones of one, overlap in every way.
  *
- * Trouble   whatever must not happen and is seen here: an answer that is none, a wait that ended before its time, a client
- *           that waits for a key that holds elements, a hang. The first is kept as a text; the workload stops then.
+ * Trouble   whatever must not happen and is seen here: an answer that is none, a wait that ended before its time, a
+ *           client that waits for a key that holds elements, a hang. The first is kept as a text; the workload stops
+ *           then.
  *
  * Ownership clients_delete frees all, and checks with sim_delete that the shards are as empty as at the start; after a
  *           trouble use clients_abandon, which only frees what it can. */
@@ -87,11 +88,11 @@ void clients_step(struct clients *clients);  /* one turn of one shard, and what 
 bool actor_idle(const struct actor *actor);  /* waits for no reply, and has not left */
 bool actor_waits(const struct actor *actor); /* what it waits for first is a blocking command */
 const struct operation *actor_latest(const struct actor *actor);
-/* Everybody reads; goes on until only blocking commands are under way (`timed`: only those without a time) and all messages
- * have arrived. Then closes what vanished clients left. False, with a trouble: it hangs. */
+/* Everybody reads; goes on until only blocking commands are under way (`timed`: only those without a time) and all
+ * messages have arrived. Then closes what vanished clients left. False, with a trouble: it hangs. */
 bool clients_settle(struct clients *clients, bool timed);
-/* While it is quiet: reads every key of the first dbs databases into the history, and looks whether somebody waits for a key
- * that has elements. watchers: one actor per database. */
+/* While it is quiet: reads every key of the first dbs databases into the history, and looks whether somebody waits for
+ * a key that has elements. watchers: one actor per database. */
 bool clients_look(struct clients *clients, struct actor *const *watchers, uint32_t dbs);
 
 bool clients_ok(const struct clients *clients);

@@ -1,5 +1,5 @@
-/* Operations in an array in order of invocation; commands and replies in memory that never moves, because operations point
- * there. */
+/* Operations in an array in order of invocation; commands and replies in memory that never moves, because operations
+ * point there. */
 #include "tests/sim/history.h"
 #include "core/assert.h"
 #include "core/resp_write.h"

@@ -1,14 +1,14 @@
 /* History: what simulated clients asked and were answered, and when. The checker decides whether it can be explained.
  *
- * Its clock counts events: everything that happened to any client has a number of its own. An operation took effect between
- * its invocation and its return, so one that returned before another was invoked came first.
+ * Its clock counts events: everything that happened to any client has a number of its own. An operation took effect
+ * between its invocation and its return, so one that returned before another was invoked came first.
  *
  *    client 1   |--- SET a 1 ---|        |-- MGET a b --|
  *    client 2          |----------- MSET a 2 b 2 ----------------|
  *               1      2        3        4              5        6     events
  *
- * Ends      answered: it returned with a reply. Closed: the client vanished, and it may have taken effect up to that event,
- *           or not at all. Neither: it is under way.
+ * Ends      answered: it returned with a reply. Closed: the client vanished, and it may have taken effect up to that
+ *           event, or not at all. Neither: it is under way.
  * Order     what one connection pipelines overlaps, but not on a key: see history_before.
  *
  * Ownership all memory is the history's; commands and replies are copied. Threads: one. */
@@ -41,7 +41,8 @@ struct history *history_new(struct model *model); /* borrows the model */
 void history_delete(struct history *history);
 struct model *history_model(const struct history *history);
 
-/* A new operation of the client; returns its number. watched: places whose versions an EXEC compares. shard as above. */
+/* A new operation of the client; returns its number. watched: places whose versions an EXEC compares. shard as above.
+ * */
 struct invocation {
     uint8_t client;
     bool transaction, refused, barrier;
@@ -55,13 +56,14 @@ uint32_t history_invoke(struct history *history, const struct invocation *invoca
 void history_answer(struct history *history, uint32_t number, struct slice reply, uint32_t now_ms);
 void history_waits(struct history *history, uint32_t number);                  /* it is known to wait at this moment */
 void history_close(struct history *history, uint32_t number, uint32_t now_ms); /* no effect after this */
-/* Nothing is under way but clients that wait: the search never looks back beyond it, and a failure is printed from here. */
+/* Nothing is under way but clients that wait: the search never looks back beyond it, and a failure is printed from
+ * here. */
 void history_mark_quiet(struct history *history);
 
 uint32_t history_count(const struct history *history);
 const struct operation *history_at(const struct history *history, uint32_t number);
-/* Both of one client and a pipelined before b: must a take effect first? When one is a barrier, when they share a place, are
- * both about WATCH, or both concern one and the same shard only. */
+/* Both of one client and a pipelined before b: must a take effect first? When one is a barrier, when they share a
+ * place, are both about WATCH, or both concern one and the same shard only. */
 bool history_before(const struct operation *a, const struct operation *b);
 /* The first operation of the quiet period in which this one was invoked. */
 uint32_t history_window(const struct history *history, uint32_t number);

@@ -7,11 +7,11 @@
 
 #define ACTORS_MAX   10
 #define WINDOWS_MAX  5
-#define TICKS        30      /* of one window; a tick is one action and a few turns */
+#define TICKS        30       /* of one window; a tick is one action and a few turns */
 #define NODES_MAX    60000000 /* of the search: some seconds, and ten thousand times what is usual */
-#define PIPELINE_MAX 4       /* operations that one actor has under way */
-#define TOGETHER_MAX 14      /* and all together, so that the search stays short */
-#define SOON_MS      6       /* deadlines and timeouts: about what a window takes */
+#define PIPELINE_MAX 4        /* operations that one actor has under way */
+#define TOGETHER_MAX 14       /* and all together, so that the search stays short */
+#define SOON_MS      6        /* deadlines and timeouts: about what a window takes */
 
 /* What the shards do not keep (README, differences) is left out of the dice. */
 #define KNOWN_TIME_IN_EXEC 1 /* time goes on between the commands of one, so that keys expire in the middle */

@@ -1,16 +1,17 @@
 /* Model: what the commands of a simulated client mean, as a function from one small state to the next.
  *
- * A state is a few keys in two databases, whether each client's EXEC will fail, and who was seen to wait. An operation is
- * what must be atomic: one command, or MULTI to EXEC as a whole. model_apply says what a server that runs one
+ * A state is a few keys in two databases, whether each client's EXEC will fail, and who was seen to wait. An operation
+ * is what must be atomic: one command, or MULTI to EXEC as a whole. model_apply says what a server that runs one
  * operation after the other would answer; the checker looks for an order in which all clients got that.
  *
- * Places    a key of a database: place = db * MODEL_KEYS + key. Places have names; those of one key differ by database only.
+ * Places    a key of a database: place = db * MODEL_KEYS + key. Places have names; those of one key differ by database
+ *           only.
  * Time      milliseconds from an origin that the caller chooses, not 0. An operation happens at some time in from_ms to
  *           to_ms. A deadline is an interval too, since SET PX counts from a time that only the server knows. Where the
  *           intervals leave it open whether a key has expired, the caller says which it is to be (`expired`).
- * Waiting   a blocking command that finds nothing begins to wait, which is an event of its own, and is served or gives up at
- *           another. As in Redis, a list that somebody waits for is his who began first: until he was served no operation
- *           may look at it. Who waits for several keys may be served by each of them.
+ * Waiting   a blocking command that finds nothing begins to wait, which is an event of its own, and is served or gives
+ *           up at another. As in Redis, a list that somebody waits for is his who began first: until he was served no
+ *           operation may look at it. Who waits for several keys may be served by each of them.
  *
  * Ownership model_apply borrows everything and writes the reply to model_reply, valid until its next call. */
 #pragma once
@@ -112,8 +113,8 @@ void model_print_state(const struct model *model, const struct model_state *stat
 
 /* --- meaning --- */
 uint32_t model_places(const struct model_operation *operation); /* a bit per place it names; all for wide ones */
-/* Places that the operation looks at and that may have expired meanwhile, a bit each. MODEL_AFTER(i): its i-th command sets
- * a deadline that may have passed when the next one runs. */
+/* Places that the operation looks at and that may have expired meanwhile, a bit each. MODEL_AFTER(i): its i-th command
+ * sets a deadline that may have passed when the next one runs. */
 #define MODEL_AFTER(i) (1u << (MODEL_PLACES + (i)))
 uint32_t model_may_expire(const struct model_state *state, const struct model_operation *operation);
 /* Carries it out, if that event can be in this state. Without an answer GIVES_UP is always possible after it began. */

@@ -1,5 +1,5 @@
-/* The simulator can fail: each of the bugs in shards/planted.h, in a copy of the shards that has them, is found within a few
- * seeds; and with none of them on, the same seeds find nothing.
+/* The simulator can fail: each of the bugs in shards/planted.h, in a copy of the shards that has them, is found within
+ * a few seeds; and with none of them on, the same seeds find nothing.
  *
  * A bug may show as a violation, a hang or an assertion of the shards, so every seed is played in a process of its own.
  * SHERD_SEED plays that seed with each bug and shows what it prints. */

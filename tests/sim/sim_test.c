@@ -1,14 +1,15 @@
-/* The simulator: N real shards in one process, clients that talk RESP to them, turns in a random order, everything from one
- * seed.
+/* The simulator: N real shards in one process, clients that talk RESP to them, turns in a random order, everything from
+ * one seed.
  *
- * Proves   every command, MULTI to EXEC and blocking command is atomic and strictly serialisable over all shards: all answers
- *          can be explained by a server that does one operation after the other, in an order that keeps the order of
- *          time. WATCH sees every change and nothing else. No element of a list is lost or given out twice. Nothing
- *          hangs, and nothing is left behind.
- * How      tests/sim/mixed.h checks small histories exactly; accounts.h and queues.h check larger ones by what must hold.
+ * Proves   every command, MULTI to EXEC and blocking command is atomic and strictly serialisable over all shards: all
+ *          answers can be explained by a server that does one operation after the other, in an order that keeps the
+ *          order of time. WATCH sees every change and nothing else. No element of a list is lost or given out twice.
+ *          Nothing hangs, and nothing is left behind.
+ * How      tests/sim/mixed.h checks small histories exactly; accounts.h and queues.h check larger ones by what must
+ *          hold.
  *
- * Seeds 1 to SHERD_ROUNDS, and some fresh ones, which are printed. SHERD_SEED runs that seed only, or with SHERD_ROUNDS as
- * many from there: SHERD_SEED=$RANDOM$RANDOM SHERD_ROUNDS=1000000 is for the night. A failure prints its seed, the
+ * Seeds 1 to SHERD_ROUNDS, and some fresh ones, which are printed. SHERD_SEED runs that seed only, or with SHERD_ROUNDS
+ * as many from there: SHERD_SEED=$RANDOM$RANDOM SHERD_ROUNDS=1000000 is for the night. A failure prints its seed, the
  * operations and what the checker found. */
 #include "tests/sim/accounts.h"
 #include "tests/sim/mixed.h"
@@ -51,7 +52,8 @@ static void run_seeds(run_round run, uint64_t end, struct sum *sum) {
     }
 }
 
-/* The same in a process of its own. One that dies leaves its seed behind, and the next goes on with the one after it. */
+/* The same in a process of its own. One that dies leaves its seed behind, and the next goes on with the one after it.
+ * */
 static void run_chunk(const char *name, run_round run, uint64_t end, struct sum *sum) {
     fflush(NULL);
     pid_t child = fork();

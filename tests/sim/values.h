@@ -1,9 +1,10 @@
 /* Values: what a key of the model may hold, each kept once and named by a small number.
  *
- * The checker visits many states that differ in one key. With every value interned a state is a few numbers: it is copied
- * with one assignment, and two states are equal when their bytes are.
+ * The checker visits many states that differ in one key. With every value interned a state is a few numbers: it is
+ * copied with one assignment, and two states are equal when their bytes are.
  *
- * Ownership the values live as long as the store. What value_text and value_items return is valid until the next value is
+ * Ownership the values live as long as the store. What value_text and value_items return is valid until the next value
+ * is
  *           made.
  * Cost      making a value: a hash and, when it is new, its bytes. */
 #pragma once

@@ -137,11 +137,9 @@ def blocking(g, *last):
         return Cmd(g.word(b"BLMOVE"), keys[-1], lists.key(g), lists.end(g), lists.end(g), timeout(g))
     if r < 0.7:
         return Cmd(g.word(b"BRPOPLPUSH"), keys[-1], lists.key(g), until)
-    if r < 0.73:
-        return Cmd(g.word(b"BLMPOP"), until, b"%d" % len(keys), *keys, b"LEFT")
     options = [g.word(b"COUNT"), lists.count(g)] if g.flip(0.5) else []
     numkeys = b"%d" % len(keys) if last or g.flip(0.9) else g.pick([b"0", b"-1", b"x", b"7"])
-    return Cmd(g.word(b"BLMPOP"), timeout(g), numkeys, *keys, lists.end(g), *options)
+    return Cmd(g.word(b"BLMPOP"), until, numkeys, *keys, lists.end(g), *options)
 
 
 def with_data(g):

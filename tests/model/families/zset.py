@@ -181,13 +181,16 @@ def numkeys(g, keys):
     return b"%d" % len(keys) if g.flip(0.96) else g.pick([b"0", b"-1", b"1", b"2", b"7", b"abc", b"", I64_MAX, b"4294967297"])
 
 
+BAD_TIMEOUTS = [b"abc", b"-1", b"", b"1e400", b"nan"]
+
+
 def zmpop(g, blocking=False):
     keys = [key(g) for _ in range(g.between(1, 5))]
     options = [g.word(b"COUNT"), integer(g)] if g.flip(0.5) else []
     if g.flip(0.03):
         options += g.pick([[b"COUNT"], [b"COUNT", b"1"], [b"FOO"], [b""]])
     end = g.word(g.pick([b"MIN", b"MAX"])) if g.flip(0.98) else g.pick([b"", b"MI", b"LEFT"])
-    head = [b"BZMPOP", b"0.001"] if blocking else [g.word(b"ZMPOP")]
+    head = [b"BZMPOP", b"0.001" if g.flip(0.96) else g.pick(BAD_TIMEOUTS)] if blocking else [g.word(b"ZMPOP")]
     return one(*head, numkeys(g, keys), *keys, end, *options)
 
 
@@ -195,7 +198,7 @@ def bzpop(g):
     """Mostly of sets that are there; else for a millisecond."""
     if g.flip(0.4):
         return zmpop(g, blocking=True)
-    timeout = b"0.001" if g.flip(0.96) else g.pick([b"abc", b"-1", b"", b"1e400", b"nan"])
+    timeout = b"0.001" if g.flip(0.96) else g.pick(BAD_TIMEOUTS)
     return one(g.word(g.pick([b"BZPOPMIN", b"BZPOPMAX"])), *[key(g) for _ in range(g.between(1, 3))], timeout)
 
 
