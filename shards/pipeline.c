@@ -153,6 +153,8 @@ static COLD void reply_reject(struct shard *shard, const struct queued *q, struc
     case REJECT_UNKNOWN_SUB: reply_unknown_sub(x); break;
     case REJECT_ARITY: reply_wrong_arity(x); break;
     case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
+    case REJECT_LOADING: reply_error(x, "LOADING Redis is loading the dataset in memory"); break;
+    case REJECT_NO_WRITES: reply_error(x, shard->no_writes); break;
     case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
     }
 }

@@ -109,6 +109,20 @@ HOT_INLINE void find_fate(struct shard *shard, const struct client *client, stru
     if (UNLIKELY(multi_is_open(client))) keep_for_exec(q);
 }
 
+static COLD bool is_refused_now(const struct shard *shard, const struct client *client, struct queued *q) {
+    uint32_t flags = q->slot->row->flags;
+    if (shard->loading && !(flags & CMD_LOADING)) {
+        reject(q, REJECT_LOADING);
+        return true;
+    }
+    if (flags & CMD_ROUTED) flags |= multi_flags(client);
+    if (shard->no_writes && flags & CMD_WRITE) {
+        reject(q, REJECT_NO_WRITES);
+        return true;
+    }
+    return false;
+}
+
 void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
     const struct command_slot *slot =
         is_same_command(q, before) ? before->slot : command_resolve(shard->registry, q->argv, q->argc);
@@ -134,6 +148,7 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         reject(q, REJECT_NOAUTH);
         return;
     }
+    if (UNLIKELY(shard->loading || shard->no_writes) && is_refused_now(shard, client, q)) return;
     if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
         q->hash_at = (uint32_t)row->keys[0].first;
         q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);

@@ -39,7 +39,7 @@ struct queued {
     bool leaves;  /* its reply comes later, to a place in the client's queue, and the client goes on meanwhile */
 };
 
-enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH, REJECT_NO_MULTI };
+enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH, REJECT_NO_MULTI, REJECT_LOADING, REJECT_NO_WRITES };
 
 /* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in
  * the batch, or NULL: a pipeline of one command is looked up once. */

@@ -160,7 +160,7 @@ void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
     shard->now_ns = now_ns;
     shard->now_ms = now_ms;
     shard->slowlog.now_us = now_ns / 1000;
-    shard->shared.now_ms = now_ms;
+    shard->shared.now_ms = shard->loading ? 0 : now_ms;
     shard->shared.access = (uint32_t)(now_ms / 1000) & 0xFFFFFF;
     if (!shard->started_ms) shard->started_ms = now_ms;
     shard->stats.turns++;
@@ -484,7 +484,7 @@ static void run_jobs(struct shard *shard) {
 
 static bool expire(struct shard *shard) {
     bool more = false;
-    if (shard->expire_off) return false;
+    if (shard->expire_off || shard->loading) return false;
     for (uint32_t i = 0; i < shard->db_used; i++) {
         if (!shard->db[i]) continue;
         bool due = true;

@@ -85,6 +85,10 @@ struct shard {
     uint64_t now_ns; /* monotonic */
     uint64_t now_ms; /* unix time, milliseconds (also shared.now_ms) */
 
+    /* what clients may not do now; set by whoever keeps the data on disk */
+    bool loading;          /* data are still being read: only what needs none is answered, and nothing expires */
+    const char *no_writes; /* why writes are refused, as the reply's text with its code; NULL: they are not */
+
     /* clients */
     struct client *clients_first, *clients_last;
     struct client *dirty;    /* have something in `out` */
