@@ -52,6 +52,13 @@ void buf_compact(struct buf *buf) {
     buf->len = rest;
 }
 
+void buf_insert(struct buf *buf, size_t at, struct slice bytes) {
+    (void)buf_reserve(buf, bytes.len);
+    memmove(buf->data + at + bytes.len, buf->data + at, buf->len - at);
+    memcpy(buf->data + at, bytes.ptr, bytes.len);
+    buf->len += bytes.len;
+}
+
 void buf_printf(struct buf *buf, const char *format, ...) {
     va_list args, again;
     va_start(args, format);

@@ -28,6 +28,8 @@ NODISCARD bool buf_try_reserve(struct buf *buf, size_t extra); /* false when mem
 void buf_reset(struct buf *buf, size_t keep);
 /* Moves readable bytes to the front, so that all room is at the end. O(readable). */
 void buf_compact(struct buf *buf);
+/* Puts bytes before what was written from offset `at` on, which moves. O(bytes moved). */
+void buf_insert(struct buf *buf, size_t at, struct slice bytes);
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
 HOT_INLINE void buf_set_heap(struct buf *buf, struct heap *heap) {

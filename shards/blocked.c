@@ -109,26 +109,27 @@ void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t
     if (client->flags & CLIENT_CLOSE_NOW) blocked_client_gone(client);
 }
 
-void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards) {
+void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards, uint64_t participants) {
     stamp = txn_waiting_stamp(stamp);
     for (uint64_t left = shards & ~(1ull << home->id); left; left &= left - 1) {
         struct message *message = pipeline_outgoing(home, (uint32_t)__builtin_ctzll(left), false);
         struct message_item *item = message_add(message, (struct message_note){0}, NULL, 0);
         item->how = ITEM_CANCEL;
+        item->participants = participants;
         item->stamp = stamp;
     }
-    if (shards & 1ull << home->id) waiter_cancel(home, stamp);
+    if (shards & 1ull << home->id) waiter_cancel(home, stamp, participants);
 }
 
 /* It waits nowhere any more. Its client and place are what remains. */
-static struct message_note leave(struct shard *home, struct blocked *blocked) {
+static struct message_note leave(struct shard *home, struct blocked *blocked, uint64_t participants) {
     struct message_note note = {.client = blocked->client, .place = blocked->place};
     uint64_t stamp = blocked->stamp, shards = blocked->shards;
     idmap_take(&home->blocked, stamp);
     if (blocked->deadline_ns) deadlines_remove(&home->deadlines, blocked);
     note.client->blocked = NULL;
     heap_free(home->heap, MEM_MESSAGE, blocked, sizeof *blocked);
-    blocked_cancel(home, stamp, shards);
+    blocked_cancel(home, stamp, shards, participants);
     return note;
 }
 
@@ -136,7 +137,7 @@ static void finish(struct shard *home, struct blocked *blocked, struct slice rep
     struct buf out;
     buf_init(&out, home->heap, MEM_CLIENT_OUT);
     if (!blocked->silent) buf_append_slice(&out, reply);
-    pipeline_deliver_own(home, leave(home, blocked), &out);
+    pipeline_deliver_own(home, leave(home, blocked, 0), &out);
 }
 
 static void finish_with_nothing(struct shard *home, struct blocked *blocked) {
@@ -162,7 +163,7 @@ void blocked_client_gone(struct client *client) {
 void blocked_abandon(struct client *client) {
     if (!client->blocked) return;
     client->blocked->shards = 0;
-    leave(client->home, client->blocked);
+    leave(client->home, client->blocked, 0);
 }
 
 void blocked_expire(struct shard *home) {
@@ -184,8 +185,8 @@ static void serve_here(struct shard *home, struct blocked *blocked) {
     struct buf out;
     uint64_t stamp = blocked->stamp;
     buf_init(&out, home->heap, MEM_CLIENT_OUT);
-    if (request_go(home, stamp, &out))
-        blocked_served(home, stamp, &out);
+    if (request_go(home, stamp, 0, &out))
+        blocked_served(home, stamp, 0, &out);
     else
         blocked_not_served(home, stamp);
     buf_deinit(&out);
@@ -223,15 +224,15 @@ bool blocked_over(struct shard *home, uint64_t stamp, struct message_note *note)
     struct blocked *blocked = find(home, stamp);
     ASSERT(blocked && blocked->claimed_by != NOWHERE);
     bool silent = blocked->silent;
-    *note = leave(home, blocked);
+    *note = leave(home, blocked, 0);
     return !silent;
 }
 
-void blocked_served(struct shard *home, uint64_t stamp, struct buf *take) {
+void blocked_served(struct shard *home, uint64_t stamp, uint64_t participants, struct buf *take) {
     struct blocked *blocked = find(home, stamp);
     ASSERT(blocked && blocked->claimed_by != NOWHERE);
     if (blocked->silent) take->len = 0;
-    pipeline_deliver_own(home, leave(home, blocked), take);
+    pipeline_deliver_own(home, leave(home, blocked, participants), take);
 }
 
 void blocked_not_served(struct shard *home, uint64_t stamp) {

@@ -24,13 +24,6 @@ const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db) {
     return NULL;
 }
 
-void buf_insert(struct buf *out, size_t mark, struct slice bytes) {
-    (void)buf_reserve(out, bytes.len);
-    memmove(out->data + mark + bytes.len, out->data + mark, out->len - mark);
-    memcpy(out->data + mark, bytes.ptr, bytes.len);
-    out->len += bytes.len;
-}
-
 /* --- the access field: LRU, unix seconds, 24 bits; or what core/lfu.h says --- */
 
 #define ACCESS_MASK 0xFFFFFFu

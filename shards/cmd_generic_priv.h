@@ -9,9 +9,6 @@ struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref);
 /* The number of a database as COPY and MOVE take it. Returns the error to reply, NULL when it is fine. */
 const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db);
 
-/* Puts bytes at mark and moves behind them what was written since. For replies whose head is known last. */
-void buf_insert(struct buf *out, size_t mark, struct slice bytes);
-
 /* What SCAN and its like for the members of a collection have in common. */
 #define SCAN_VISIT_MAX 20000 /* entries looked at per call, whatever COUNT says: about 1 ms */
 struct scan_options {

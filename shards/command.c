@@ -213,10 +213,17 @@ static void check_docs(const struct command *row, const struct command *parent) 
     insist(row->arity == (parent ? 2 : 1) || row->args != NULL, row, "no .args");
 }
 
+static bool has_one_key_at_most(const struct command *row) {
+    const struct key_spec *spec = &row->keys[0];
+    return spec->count_at == 0 && spec->first == spec->last && !spec_is_used(&row->keys[1]);
+}
+
 static void check_row(const struct command *row, const struct command *parent) {
     check_name(row);
     insist(row->arity != 0, row, "no arity");
     insist(!(row->flags & CMD_READ && row->flags & CMD_WRITE), row, "either readonly or write");
+    insist(!row->replays || (row->flags & CMD_WRITE && has_one_key_at_most(row)), row,
+           ".replays is for writes of one key");
     if (row->subs != NULL) { /* run may be set: it answers the bare container and unknown subcommands */
         insist(parent == NULL, row, "subcommands have no subcommands");
         insist(!spec_is_used(&row->keys[0]), row, "a container has no keys");

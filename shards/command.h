@@ -138,6 +138,9 @@ struct command {
     bool (*clean)(struct exec *x);
     /* What it touches, where key specifications do not say it (commands inside of others). */
     void (*locks)(const struct exec *x, command_lock_visit visit, void *ctx);
+    bool
+        replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
+                   * It has one key. Else the handler says what it did. */
     const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
     const char *group;          /* string, generic, connection, server ... */
     const char *since, *cost, *doc;

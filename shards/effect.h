@@ -1,18 +1,20 @@
 /* Effects: what commands did to this shard's keys, as Redis commands that do the same again. What the journal writes.
  *
- * An effect changes one key (or is FLUSHDB, FLUSHALL, SWAPDB), names absolute times and leaves nothing to chance, so that
- * whoever applies a key's effects in order, on any number of shards, gets the same value. A handler that changed
- * something says so once: effect_same when the command as it came is such an effect, else what happened.
+ * An effect changes one key (or is FLUSHDB, FLUSHALL, SWAPDB), names absolute times and leaves nothing to chance, so
+ * that whoever applies a key's effects in order, on any number of shards, gets the same value. A command whose row says
+ * `replays` is its own effect whenever it changed something; the other handlers say what happened
+ * (shards/effect_add.h).
  *
- * Groups    the effects of one command, or of one transaction's part on this shard, belong together: MULTI and EXEC stand
- *           around them when there are several. A transaction over several shards keeps its effects with its request
- *           until its locks are given back; then they are added with a line before them that names it:
+ * Groups    the effects of one command, or of one transaction's part on this shard, belong together: MULTI and EXEC
+ *           stand around them when there are several. A transaction over several shards keeps its effects with its
+ *           request until its locks are given back; then they are added with a line before them that names it:
  *
  *               #T <stamp, 16 hex digits> <participants, a bit each, 16 hex digits>\r\n
  *
- *           in each shard that took part, also where it did nothing.
- * Owner     the shard. Whoever writes the journal takes the bytes once a turn (effects_take).
- * Cost      while the journal is off: one comparison per change. */
+ *           in each shard that took part, also where it did nothing. What follows the line is, in this order and each
+ *           only when needed: SELECT, MULTI, effects (with SELECT between those of different databases), EXEC.
+ * Owner     the shard. Whoever writes the journal takes the bytes once a turn (effects_take), between commands.
+ * Cost      while the journal is off: one comparison per command. */
 #pragma once
 #include "core/buf.h"
 #include "core/slice.h"
@@ -20,14 +22,51 @@
 struct exec;
 struct shard;
 
+/* The effects of a transaction under way, kept until its end. */
+struct effect_group {
+    struct buf bytes;
+    uint32_t count;
+    uint32_t first_db, db; /* to be selected before the first; selected after the last */
+};
+
 struct effects {
     bool on;           /* somebody writes them down */
     uint32_t db;       /* selected at the end of bytes */
     uint64_t position; /* groups added so far, since start */
     struct buf bytes;  /* RESP of whole groups, and lines that begin with # */
+
+    /* --- private --- */
+    uint32_t begin_db;         /* selected where bytes begin */
+    uint32_t depth;            /* of commands inside of commands; 0: no group is open */
+    uint32_t count;            /* effects of the open group */
+    bool named;                /* it has a line */
+    size_t mark;               /* in bytes: where its first effect begins */
+    uint64_t added;            /* effects ever, but for keys that expired */
+    struct effect_group *kept; /* where effects go instead of bytes; NULL: nowhere */
 };
 
 void effects_init(struct effects *effects, struct heap *heap);
 void effects_deinit(struct effects *effects);
 /* What was added since the last call moves to out, which is empty; *db is the database selected where it begins. */
 void effects_take(struct effects *effects, struct buf *out, uint32_t *db);
+
+/* --- for whoever runs commands --- */
+/* Groups: what is added between open and close is one. Calls nest, the outermost ones count. participants: of the
+ * transaction with this stamp, a bit each; one or none: it needs no line. */
+void effects_open(struct effects *effects, uint64_t stamp, uint64_t participants);
+void effects_close(struct effects *effects);
+/* A command as its own effect, or what it did. The arguments are copied. */
+void effects_add(struct effects *effects, uint32_t db, const struct slice *argv, uint32_t argc);
+/* The same, its arguments as RESP writes them already. */
+void effects_add_resp(struct effects *effects, uint32_t db, struct slice arguments, uint32_t argc);
+void effects_add_expired(struct effects *effects, uint32_t db, struct slice key);
+
+/* Effects go to `group` from here on, or (NULL) where they belong. */
+HOT_INLINE void effects_keep(struct effects *effects, struct effect_group *group) {
+    effects->kept = group;
+}
+struct effect_group *effect_group_new(struct heap *heap);
+void effect_group_delete(struct heap *heap, struct effect_group *group);
+/* The end of a transaction: adds its group, NULL when it has done nothing here. Takes it. */
+void effects_add_group(struct effects *effects, struct heap *heap, struct effect_group *take, uint64_t stamp,
+                       uint64_t participants);

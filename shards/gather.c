@@ -32,6 +32,7 @@ static struct gather *gather_new(const struct exec *x, command_across run, bool 
     gather->client = x->client;
     gather->slot = x->slot;
     gather->run = run;
+    gather->writes = x->slot->row->flags & CMD_WRITE;
     gather->flags = x->flags;
     gather->db = x->db;
     gather->resp = x->resp;
@@ -101,7 +102,7 @@ static void gather_wait(struct gather *gather) {
     if (again)
         blocked_not_served(home, stamp);
     else if (!client)
-        blocked_cancel(home, stamp, shards);
+        blocked_cancel(home, stamp, shards, 0);
 }
 
 /* The client is served. Its waiter, and with it the key that was held for it, is taken away like those elsewhere. */
@@ -110,10 +111,11 @@ static void served_again(struct gather *gather) {
     uint64_t stamp = gather->stamp;
     struct buf reply = gather->out;
     buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
+    uint64_t participants = txn_participants(gather);
     gather->in_line &= ~gather->waits_at;
     txn_end(gather);
     gather_free(gather);
-    blocked_served(home, stamp, &reply);
+    blocked_served(home, stamp, participants, &reply);
     buf_deinit(&reply);
 }
 
@@ -266,7 +268,10 @@ static void run_here(struct gather *gather, struct gather_part *part, struct exe
     }
     buf_init(&part->local, home->heap, MEM_MESSAGE);
     x->out = &part->local;
-    pipeline_execute(home, x);
+    if (gather->phase == TXN_FREE)
+        pipeline_execute(home, x);
+    else
+        request_run_step(x, gather->stamp);
     part_done(gather, part, buf_slice(&part->local));
 }
 

@@ -74,8 +74,9 @@ struct message {
  * of it moves from one core's cache to another's. */
 struct message_item {
     union {
-        uint64_t hash;    /* of argv[hash_at] */
-        uint64_t slow_us; /* of one that came back `slow`: how long it took */
+        uint64_t hash;         /* of argv[hash_at] */
+        uint64_t participants; /* of the transaction that ends here, a bit each (ITEM_GO, ITEM_LEAVE, ITEM_CANCEL) */
+        uint64_t slow_us;      /* of one that came back `slow`: how long it took */
     };
     uint64_t client_id;
     uint64_t stamp; /* place in line, see shards/locks.h; names the transaction or the command in news */
@@ -89,6 +90,7 @@ struct message_item {
     bool silent; /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
     bool part;   /* of a gather */
     uint8_t how; /* enum item_how */
+    bool writes; /* ITEM_TRY: some part of the transaction may change keys */
     bool slow;   /* the owner found it slow; home, which knows the client, puts it into its slow log */
 };
 static_assert(sizeof(struct message_item) == 48, "small");

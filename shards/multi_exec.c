@@ -187,7 +187,9 @@ bool multi_exec_here(struct exec *x) {
         /* its reply has a place */
     } else if (watches_are_clean(x->shard, multi)) {
         multi->open = false; /* its commands are no longer kept but run */
+        effects_open(&x->shard->effects, 0, 0);
         run_all(x, multi);
+        effects_close(&x->shard->effects);
     } else {
         reply_null_array(x);
     }
@@ -268,6 +270,7 @@ static void exec_parts(struct exec *x, struct multi *multi, uint64_t shards) {
     struct shard *home = x->shard;
     struct gather *gather = gather_new_placed(x, join_replies, (uint32_t)__builtin_popcountll(shards));
     gather->key_count = multi->count;
+    gather->writes = multi->flags & CMD_WRITE;
     if (multi->count) gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, multi->count);
     struct kept_commands all;
     kept_open(home, multi, x, &all);
@@ -412,6 +415,7 @@ static void exec_steps(struct exec *x, struct multi *multi) {
     struct shard *home = x->shard;
     struct gather *gather = gather_new_waiting(x, exec_step);
     gather->stepped = true;
+    gather->writes = multi->flags & CMD_WRITE;
     struct kept_commands all;
     struct needs needs;
     kept_open(home, multi, x, &all);

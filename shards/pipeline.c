@@ -87,12 +87,36 @@ HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t tick
         count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
 }
 
+/* With its effect. Commands inside of it (EXEC) have their own. */
+static void run_and_note(struct shard *shard, struct exec *x) {
+    struct effects *effects = &shard->effects;
+    const struct command *row = x->slot->row;
+    uint64_t dirty = shard->shared.dirty, added = effects->added;
+    effects_open(effects, 0, 0);
+    row->run(x);
+    bool changed = shard->shared.dirty != dirty;
+    if (changed && effects->added == added) {
+        ASSERT(row->replays);
+        effects_add(effects, x->db, x->argv, x->argc);
+    }
+    /* Not counted as changes: the second half of what is counted elsewhere. */
+    ASSERT_SLOW(changed || effects->added == added || row->flags & CMD_INTERNAL || row->wide);
+    effects_close(effects);
+}
+
+static bool may_change_keys(const struct command *row) {
+    return row->flags & CMD_WRITE || row->locks != NULL; /* or holds commands that do */
+}
+
 void pipeline_execute(struct shard *shard, struct exec *x) {
     x->shard = shard;
     x->shared = &shard->shared;
     x->keys = shard_db(shard, x->db);
     uint64_t start = shard->last_tick;
-    x->slot->row->run(x);
+    if (shard->effects.on && may_change_keys(x->slot->row))
+        run_and_note(shard, x);
+    else
+        x->slot->row->run(x);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
     if (LIKELY(!x->again && !x->part)) count_command(shard, x, end - start);

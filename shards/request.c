@@ -27,6 +27,7 @@ struct request {
     struct message_note note; /* of a command whose client lives here */
     size_t bytes;             /* of this block */
     struct message_item *item;
+    struct effect_group *effects; /* of its steps so far; NULL: none */
 };
 
 /* --- what a command touches --- */
@@ -153,6 +154,7 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
 }
 
 static void request_free(struct shard *shard, struct request *request) {
+    ASSERT(!request->effects);
     heap_free(shard->heap, MEM_MESSAGE, request, request->bytes);
 }
 
@@ -193,7 +195,15 @@ static void take_out(struct shard *shard, struct request *request) {
     request_free(shard, request);
 }
 
-static void leave(struct shard *shard, struct request *request, bool served) {
+static void add_effects(struct shard *shard, struct request *request, uint64_t participants) {
+    struct effect_group *group = request->effects;
+    request->effects = NULL;
+    if (group || participants)
+        effects_add_group(&shard->effects, shard->heap, group, request->lock.stamp, participants);
+}
+
+static void leave(struct shard *shard, struct request *request, bool served, uint64_t participants) {
+    add_effects(shard, request, participants);
     if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
     if (request->kind == REQUEST_SERVE && !served) {
         /* It changed nothing, so nobody waits for what it left behind; but it may get in line again, for another key.
@@ -207,12 +217,12 @@ static void leave(struct shard *shard, struct request *request, bool served) {
     requests_settle(shard);
 }
 
-void request_leave(struct shard *shard, uint64_t stamp) {
-    leave(shard, find(shard, stamp), false);
+void request_leave(struct shard *shard, uint64_t stamp, uint64_t participants) {
+    leave(shard, find(shard, stamp), false, participants);
 }
 
-void request_leave_served(struct shard *shard, uint64_t stamp) {
-    leave(shard, find(shard, stamp), true);
+void request_leave_served(struct shard *shard, uint64_t stamp, uint64_t participants) {
+    leave(shard, find(shard, stamp), true, participants);
 }
 
 void request_serve(const struct exec *x, uint64_t stamp, uint32_t home) {
@@ -294,13 +304,27 @@ static bool run(struct shard *shard, const struct request *request, struct buf *
     return !x.blocks;
 }
 
-bool request_go(struct shard *shard, uint64_t stamp, struct buf *out) {
+bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out) {
     struct request *request = find(shard, stamp);
     uint64_t timeout_ms;
     ASSERT(request->kind != REQUEST_COMMAND && request->lock.state == LOCK_GRANTED);
+    effects_open(&shard->effects, stamp, participants);
     bool ran = run(shard, request, out, &timeout_ms);
-    leave(shard, request, ran);
+    effects_close(&shard->effects);
+    leave(shard, request, ran, 0);
     return ran;
+}
+
+void request_run_step(struct exec *x, uint64_t stamp) {
+    struct shard *shard = x->shard;
+    struct lock_request *lock = shard->effects.on ? locks_find(shard->locks, stamp) : NULL;
+    if (lock) { /* else nothing is locked here, and it changes nothing */
+        struct request *request = (struct request *)lock;
+        if (!request->effects) request->effects = effect_group_new(shard->heap);
+        effects_keep(&shard->effects, request->effects);
+    }
+    pipeline_execute(shard, x);
+    effects_keep(&shard->effects, NULL);
 }
 
 static bool is_clean(struct shard *shard, const struct request *request) {
@@ -378,7 +402,7 @@ static void granted(struct shard *shard, struct request *request) {
         return;
     }
     if (request->kind == REQUEST_SERVE) {
-        if (!waiter_granted(shard, request->lock.stamp)) leave(shard, request, false);
+        if (!waiter_granted(shard, request->lock.stamp)) leave(shard, request, false, 0);
         return;
     }
     if (PLANTED(shard, PLANT_LOST_WAKEUP)) return;

@@ -48,11 +48,16 @@ void request_serve(const struct exec *x, uint64_t stamp, uint32_t home);
 /* Keeps everybody but waiters away from a key; not told to anybody. The caller settles. */
 struct request *request_guard(struct shard *shard, uint64_t key_hash);
 void request_unguard(struct shard *shard, struct request *take);
-/* Runs the part into out and takes it out of the line. It has its locks. False: a blocked client's command found
+/* Runs the part into out and takes it out of the line. It has its locks. participants: the shards that have a part in
+ * the transaction, a bit each, when it may have changed something: what it did here is then told apart in the journal
+ * (shards/effect.h); else 0. False: a blocked client's command found
  * nothing after all; it is waiting again. */
-bool request_go(struct shard *shard, uint64_t stamp, struct buf *out);
-void request_leave_served(struct shard *shard, uint64_t stamp); /* a blocked client's, which is gone */
-void request_leave(struct shard *shard, uint64_t stamp);
+bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out);
+/* Runs a step of the transaction with this stamp; what it does belongs to that one's end. */
+void request_run_step(struct exec *x, uint64_t stamp);
+/* A blocked client's, which is gone. */
+void request_leave_served(struct shard *shard, uint64_t stamp, uint64_t participants);
+void request_leave(struct shard *shard, uint64_t stamp, uint64_t participants);
 void request_yield(struct shard *shard, uint64_t stamp);
 
 /* Runs and tells what became possible; to be called after whatever took a request out of line. Bounded: what is left is

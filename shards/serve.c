@@ -33,7 +33,10 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     }
     uint64_t slow_us = NOT_SLOW;
     x->slow_us = &slow_us;
-    pipeline_execute(shard, x);
+    if (LIKELY(item->how == ITEM_RUN))
+        pipeline_execute(shard, x);
+    else
+        request_run_step(x, item->stamp);
     if (UNLIKELY(x->blocks)) {
         waiter_add(x, item->stamp, message->from);
         message_reply_blocked(message, mark, x->timeout_ms);
@@ -52,17 +55,20 @@ static void serve_try(struct shard *shard, struct message *message, const struct
                       size_t mark) {
     bool (*clean)(struct exec * x) = x->slot->row->clean;
     bool free = request_may_run(x);
+    uint64_t participants = item->writes ? 1ull << message->from | 1ull << shard->id : 0;
     if (!free && !request_line_up(x, item->stamp, message->from)) {
         message_reply_later(message, mark);
         return;
     }
     if (clean && !clean(x)) {
-        if (!free) request_leave(shard, item->stamp);
+        if (!free) request_leave(shard, item->stamp, 0);
         buf_append(&message->reply, &(char){GRANT_DIRTY}, 1);
     } else if (free) {
+        effects_open(&shard->effects, item->stamp, participants);
         pipeline_execute(shard, x);
+        effects_close(&shard->effects);
     } else {
-        request_go(shard, item->stamp, &message->reply); /* it came before all that wait */
+        request_go(shard, item->stamp, participants, &message->reply); /* it came before all that wait */
     }
     message_reply_close(message, mark);
 }
@@ -114,13 +120,13 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
 
 /* A word about a part that is kept here. */
 static void serve_word(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
-    if (item->how == ITEM_GO && !request_go(shard, item->stamp, &message->reply)) {
+    if (item->how == ITEM_GO && !request_go(shard, item->stamp, item->participants, &message->reply)) {
         message_reply_blocked(message, mark, 0);
         return;
     }
-    if (item->how == ITEM_LEAVE) request_leave(shard, item->stamp);
+    if (item->how == ITEM_LEAVE) request_leave(shard, item->stamp, item->participants);
     if (item->how == ITEM_YIELD) request_yield(shard, item->stamp);
-    if (item->how == ITEM_CANCEL) waiter_cancel(shard, item->stamp);
+    if (item->how == ITEM_CANCEL) waiter_cancel(shard, item->stamp, item->participants);
     message_reply_close(message, mark);
 }
 

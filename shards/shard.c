@@ -71,6 +71,7 @@ struct shard *shard_new(const struct shard_options *options) {
     shard->command_stats =
         heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
     slowlog_init(&shard->slowlog, heap);
+    effects_init(&shard->effects, heap);
     shard_config_changed(shard);
     return shard;
 }
@@ -114,6 +115,7 @@ void shard_delete(struct shard *shard) {
     idmap_deinit(&shard->late);
     message_pool_deinit(&shard->messages);
     buf_pool_deinit(&shard->replies);
+    effects_deinit(&shard->effects);
     delete_statistics(shard);
     slab_delete(shard->slab);
     heap_free(heap, MEM_STATS, shard, sizeof *shard);
@@ -154,6 +156,7 @@ void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint6
 
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
     if (shard->watchers) watch_touch(shard, db, key);
+    if (shard->effects.on) effects_add_expired(&shard->effects, db, key);
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {

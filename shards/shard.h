@@ -21,6 +21,7 @@
 #include "shards/blocked.h"
 #include "shards/client.h"
 #include "shards/command.h"
+#include "shards/effect.h"
 #include "shards/error_stats.h"
 #include "shards/keyspace.h"
 #include "shards/message.h"
@@ -80,6 +81,8 @@ struct shard {
     uint32_t db_count;
     uint32_t db_used; /* databases from here on were never used: what every turn looks at ends here */
     struct prng prng;
+
+    struct effects effects; /* what commands did, for the journal */
 
     /* time of this turn */
     uint64_t now_ns; /* monotonic */

@@ -34,8 +34,12 @@ static struct message_item *send_item(struct gather *gather, uint32_t to, enum i
     return item;
 }
 
-static void send_word(struct gather *gather, uint32_t to, enum item_how how) {
-    send_item(gather, to, how, (struct message_note){0}, NULL, 0);
+static void send_word(struct gather *gather, uint32_t to, enum item_how how, uint64_t participants) {
+    send_item(gather, to, how, (struct message_note){0}, NULL, 0)->participants = participants;
+}
+
+uint64_t txn_participants(const struct gather *gather) {
+    return gather->writes && !gather->dirty && !gather->blocks ? gather->asked : 0;
 }
 
 void txn_begin(struct gather *gather, uint64_t shards) {
@@ -80,6 +84,7 @@ void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
     item->flags = x->flags;
     item->db = x->db;
     item->resp = x->resp;
+    item->writes = gather->writes;
 }
 
 /* --- all locks are held --- */
@@ -94,7 +99,7 @@ static void run_here(struct gather *gather) {
     struct shard *home = gather->home;
     struct buf out;
     buf_init(&out, home->heap, MEM_MESSAGE);
-    request_go(home, gather->stamp, &out);
+    request_go(home, gather->stamp, txn_participants(gather), &out);
     gather_part_done_own(gather, part_of(gather, home->id), &out);
 }
 
@@ -107,20 +112,23 @@ static void run_parts(struct gather *gather) {
         if (part->shard == gather->home->id)
             here = true;
         else
-            send_item(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i}, NULL, 0);
+            send_item(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i}, NULL, 0)
+                ->participants = txn_participants(gather);
     }
     if (here) run_here(gather);
 }
 
 static void leave_everywhere(struct gather *gather, uint64_t shards) {
+    uint64_t participants = txn_participants(gather);
     for (uint64_t left = shards & ~bit(gather->home->id); left; left &= left - 1)
-        send_word(gather, (uint32_t)__builtin_ctzll(left), ITEM_LEAVE);
-    if (shards & bit(gather->home->id)) request_leave(gather->home, gather->stamp);
+        send_word(gather, (uint32_t)__builtin_ctzll(left), ITEM_LEAVE, participants);
+    if (shards & bit(gather->home->id)) request_leave(gather->home, gather->stamp, participants);
 }
 
 /* A watched key was changed: nothing runs. in_line are the shards where a part stands. */
 static void give_up(struct gather *gather, uint64_t in_line) {
     gather->phase = TXN_HELD;
+    gather->dirty = true;
     leave_everywhere(gather, in_line);
     gather->in_line = 0;
     gather_drop(gather);
@@ -168,7 +176,7 @@ static void give_way(struct gather *gather, uint32_t shard) {
     if (shard == home->id)
         request_yield(home, gather->stamp);
     else
-        send_word(gather, shard, ITEM_YIELD);
+        send_word(gather, shard, ITEM_YIELD, 0);
 }
 
 static void tried(struct gather *gather, uint32_t shard, struct slice reply, struct message *message) {

@@ -39,6 +39,8 @@ void txn_begin_again(struct gather *gather, uint64_t shards, uint64_t stamp, uin
 void txn_ask(struct gather *gather, uint32_t to, const struct exec *x);
 /* All were asked. When all locks are held the parts run, or the gather's steps begin: that may be now. */
 void txn_asked_all(struct gather *gather);
+/* The shards that have a part in it, a bit each, if it may have changed keys; else 0 (see shards/effect.h). */
+uint64_t txn_participants(const struct gather *gather);
 /* The gather is finished: what it still holds is given back. */
 void txn_end(struct gather *gather);
 

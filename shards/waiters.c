@@ -160,11 +160,11 @@ static void waiter_free(struct shard *shard, struct waiter *waiter) {
     heap_free(shard->heap, MEM_MESSAGE, waiter, waiter->bytes);
 }
 
-void waiter_cancel(struct shard *shard, uint64_t stamp) {
+void waiter_cancel(struct shard *shard, uint64_t stamp, uint64_t participants) {
     struct waiter *waiter = find(shard, stamp);
     if (!waiter) return;
     if (waiter->serving) {
-        request_leave_served(shard, stamp);
+        request_leave_served(shard, stamp, participants);
         return;
     }
     waiter_free(shard, waiter);

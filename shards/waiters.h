@@ -36,8 +36,9 @@ struct wait_link {
 
 /* The command in x found nothing: keeps it for those of its keys that live here (its row's first key specification). */
 void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home);
-/* The client does not wait any more. Nothing when it was served meanwhile. */
-void waiter_cancel(struct shard *shard, uint64_t stamp);
+/* The client does not wait any more. Nothing when it was served meanwhile. participants: of the transaction that served
+ * it under this stamp, as for request_leave; else 0. */
+void waiter_cancel(struct shard *shard, uint64_t stamp, uint64_t participants);
 
 /* A key that holds a collection came into being (keyspace_put_entry), or its database became another one. */
 void waiters_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash);

@@ -1,0 +1,172 @@
+/* What handlers did, as commands. A value as a whole is RESTORE's payload while it is small: one effect, and it keeps
+ * the form it has. A large one is deleted and put together again in pieces, so that no effect is as long as the value,
+ * unless the value is one long string. */
+#include "shards/effect_add.h"
+#include "core/num.h"
+#include "shards/dump.h"
+#include "shards/hash_value.h"
+#include "shards/list.h"
+#include "shards/set.h"
+#include "shards/shard.h"
+#include "shards/zset.h"
+
+#define PAYLOAD_MAX 65536u /* bytes of memory of what becomes one payload */
+#define RUN_ARGS    512u   /* arguments, or bytes, of one effect of a run; one element more may exceed them */
+#define RUN_BYTES   32768u
+
+HOT_INLINE bool is_on(const struct exec *x) {
+    return x->shard->effects.on;
+}
+
+void effect_add(struct exec *x, uint32_t db, const struct slice *argv, uint32_t argc) {
+    if (is_on(x)) effects_add(&x->shard->effects, db, argv, argc);
+}
+
+void effect_same(struct exec *x) {
+    effect_add(x, x->db, x->argv, x->argc);
+}
+
+void effect_del(struct exec *x, uint32_t db, struct slice key) {
+    effect_add(x, db, (struct slice[]){SLICE("DEL"), key}, 2);
+}
+
+static void set_in(struct exec *x, uint32_t db, struct slice key, struct slice value, uint64_t deadline_ms) {
+    char digits[NUM_U64_MAX];
+    struct slice argv[5] = {SLICE("SET"), key, value, SLICE("PXAT")};
+    argv[4] = slice_of(digits, num_format_u64(digits, deadline_ms));
+    effect_add(x, db, argv, deadline_ms ? 5 : 3);
+}
+
+void effect_set(struct exec *x, struct slice key, struct slice value, uint64_t deadline_ms) {
+    if (is_on(x)) set_in(x, x->db, key, value, deadline_ms);
+}
+
+static void deadline_in(struct exec *x, uint32_t db, struct slice key, uint64_t deadline_ms) {
+    char digits[NUM_U64_MAX];
+    struct slice argv[3] = {SLICE("PEXPIREAT"), key};
+    argv[2] = slice_of(digits, num_format_u64(digits, deadline_ms));
+    effect_add(x, db, argv, 3);
+}
+
+void effect_deadline(struct exec *x, struct slice key, uint64_t deadline_ms) {
+    if (!is_on(x)) return;
+    if (deadline_ms)
+        deadline_in(x, x->db, key, deadline_ms);
+    else
+        effect_add(x, x->db, (struct slice[]){SLICE("PERSIST"), key}, 2);
+}
+
+void effect_pop(struct exec *x, const char *name, struct slice key, uint64_t count) {
+    char digits[NUM_U64_MAX];
+    if (!is_on(x)) return;
+    struct slice argv[3] = {slice_of_cstr(name), key};
+    argv[2] = slice_of(digits, num_format_u64(digits, count));
+    effect_add(x, x->db, argv, count == 1 ? 2 : 3);
+}
+
+/* --- runs --- */
+
+void effect_run_begin(struct effect_run *run, struct exec *x, uint32_t db, const char *name, struct slice key) {
+    *run = (struct effect_run){.x = x, .db = db, .name = name, .key = key};
+    buf_init(&run->args, x->shard->heap, MEM_MESSAGE);
+}
+
+static void flush(struct effect_run *run) {
+    if (run->argc == 0) return;
+    effects_add_resp(&run->x->shard->effects, run->db, buf_slice(&run->args), run->argc);
+    run->args.len = 0;
+    run->argc = 0;
+}
+
+static void append(struct effect_run *run, struct slice text) {
+    resp_bulk(&run->args, text);
+    run->argc++;
+}
+
+void effect_run_add(struct effect_run *run, const struct slice *texts, uint32_t count) {
+    if (!is_on(run->x)) return;
+    if (run->argc == 0) {
+        append(run, slice_of_cstr(run->name));
+        append(run, run->key);
+    }
+    for (uint32_t i = 0; i < count; i++) append(run, texts[i]);
+    if (run->argc >= RUN_ARGS || run->args.len >= RUN_BYTES) flush(run);
+}
+
+void effect_run_end(struct effect_run *run) {
+    flush(run);
+    buf_deinit(&run->args);
+}
+
+/* --- whole values --- */
+
+static void restore(struct exec *x, uint32_t db, const struct entry *entry) {
+    char digits[NUM_U64_MAX];
+    struct buf payload;
+    buf_init(&payload, x->shard->heap, MEM_MESSAGE);
+    dump_write(&payload, entry);
+    struct slice ttl = slice_of(digits, num_format_u64(digits, entry_deadline_ms(entry)));
+    struct slice argv[] = {SLICE("RESTORE"),    entry_key(entry), ttl,
+                           buf_slice(&payload), SLICE("REPLACE"), SLICE("ABSTTL")};
+    effect_add(x, db, argv, ARRAY_LEN(argv));
+    buf_deinit(&payload);
+}
+
+static void add_packed(struct effect_run *run, const struct packed_value *value) {
+    char scratch[PACKED_SCRATCH];
+    struct slice text = packed_text(value, scratch);
+    effect_run_add(run, &text, 1);
+}
+
+static bool add_member(void *ctx, struct slice text) {
+    effect_run_add(ctx, &text, 1);
+    return true;
+}
+
+static void add_field(void *ctx, const struct packed_value *field, const struct packed_value *value) {
+    char scratch[2][PACKED_SCRATCH];
+    effect_run_add(ctx, (struct slice[]){packed_text(field, scratch[0]), packed_text(value, scratch[1])}, 2);
+}
+
+static void add_elements(struct effect_run *run, const struct entry *entry) {
+    struct packed_value value;
+    struct quicklist_iter iter = list_seek(entry, 0);
+    while (quicklist_next(&iter, &value)) add_packed(run, &value);
+}
+
+static void add_scores(struct effect_run *run, const struct entry *entry) {
+    struct zset_pair pair;
+    char digits[NUM_DOUBLE_MAX];
+    struct zset_iter iter = zset_seek(entry, 0);
+    while (zset_next(&iter, &pair))
+        effect_run_add(run, (struct slice[]){slice_of(digits, num_format_double(digits, pair.score)), pair.member}, 2);
+}
+
+/* From nothing, element by element. */
+static void put_together(struct exec *x, uint32_t db, const struct entry *entry) {
+    static const char *const names[TYPE_COUNT] = {
+        [TYPE_LIST] = "RPUSH", [TYPE_SET] = "SADD", [TYPE_ZSET] = "ZADD", [TYPE_HASH] = "HSET"};
+    struct effect_run run;
+    effect_del(x, db, entry_key(entry));
+    effect_run_begin(&run, x, db, names[entry->type], entry_key(entry));
+    switch ((enum value_type)entry->type) {
+    case TYPE_LIST: add_elements(&run, entry); break;
+    case TYPE_SET: set_each(entry, add_member, &run); break;
+    case TYPE_ZSET: add_scores(&run, entry); break;
+    case TYPE_HASH: hash_each(entry, add_field, &run); break;
+    default: ASSERT(false);
+    }
+    effect_run_end(&run);
+    if (entry_deadline_ms(entry)) deadline_in(x, db, entry_key(entry), entry_deadline_ms(entry));
+}
+
+void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
+    char scratch[ENTRY_SCRATCH];
+    if (!is_on(x)) return;
+    if (entry->type == TYPE_STRING)
+        set_in(x, db, entry_key(entry), entry_string(entry, scratch), entry_deadline_ms(entry));
+    else if (entry_bytes(entry) <= PAYLOAD_MAX)
+        restore(x, db, entry);
+    else
+        put_together(x, db, entry);
+}

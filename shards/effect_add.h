@@ -1,0 +1,32 @@
+/* Effect add: how a handler says what it did (shards/effect.h), where its command as it came does not say it.
+ *
+ * Said after the change and before the handler returns, in the order in which it happened to each key. Arguments are
+ * copied. While nobody writes effects down all of this does nothing.
+ *
+ * Cost      O(bytes of the arguments); of a whole value its bytes. */
+#pragma once
+#include "shards/exec.h"
+
+void effect_same(struct exec *x); /* the command as it came */
+void effect_add(struct exec *x, uint32_t db, const struct slice *argv, uint32_t argc);
+void effect_del(struct exec *x, uint32_t db, struct slice key);
+void effect_set(struct exec *x, struct slice key, struct slice value, uint64_t deadline_ms); /* a string; 0: for ever */
+void effect_deadline(struct exec *x, struct slice key, uint64_t deadline_ms);                /* 0: none any more */
+/* count elements were taken from an end: the command is LPOP or the like. */
+void effect_pop(struct exec *x, const char *name, struct slice key, uint64_t count);
+
+/* The entry is what its key holds now, whatever was there before. A large one becomes many commands. */
+void effect_value(struct exec *x, uint32_t db, const struct entry *entry);
+
+/* name key element ..., in as many effects as keep each of them short. */
+struct effect_run {
+    struct exec *x;
+    uint32_t db;
+    const char *name;
+    struct slice key;
+    struct buf args; /* of the effect that grows */
+    uint32_t argc;
+};
+void effect_run_begin(struct effect_run *run, struct exec *x, uint32_t db, const char *name, struct slice key);
+void effect_run_add(struct effect_run *run, const struct slice *texts, uint32_t count); /* that belong together */
+void effect_run_end(struct effect_run *run);
