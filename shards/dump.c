@@ -16,6 +16,8 @@
 #include "core/crc.h"
 #include "core/num.h"
 #include "shards/dump_priv.h"
+#include "shards/set.h"
+#include "shards/zset.h"
 #include <endian.h>
 #include <liblzf/lzf.h>
 
@@ -99,11 +101,24 @@ void dump_write_string(struct buf *out, struct slice bytes, bool compress) {
 
 static void write_string_object(struct buf *out, const struct entry *entry, bool compress) {
     char scratch[ENTRY_SCRATCH];
-    dump_put_byte(out, RDB_STRING);
     dump_write_string(out, entry_string(entry, scratch), compress);
 }
 
-void dump_write_body(struct buf *out, const struct entry *entry, bool compress) {
+unsigned dump_type_of(const struct entry *entry) {
+    switch ((enum value_type)entry->type) {
+    case TYPE_STRING: return RDB_STRING;
+    case TYPE_LIST: return RDB_LIST_QUICKLIST_2;
+    case TYPE_SET: return set_is_intset(entry) ? RDB_SET_INTSET : RDB_SET;
+    case TYPE_HASH: return entry->flags & ENTRY_LARGE ? RDB_HASH : RDB_HASH_LISTPACK;
+    case TYPE_ZSET:
+    case TYPE_STREAM:
+    case TYPE_COUNT: break;
+    }
+    ASSERT(entry->type == TYPE_ZSET); /* there are no others yet */
+    return zset_is_compact(entry) ? RDB_ZSET_LISTPACK : RDB_ZSET_2;
+}
+
+void dump_write_object(struct buf *out, const struct entry *entry, bool compress) {
     typedef void (*writer)(struct buf * out, const struct entry *entry, bool compress);
     static const writer writers[TYPE_COUNT] = {[TYPE_STRING] = write_string_object,
                                                [TYPE_LIST] = dump_write_list,
@@ -112,6 +127,11 @@ void dump_write_body(struct buf *out, const struct entry *entry, bool compress) 
                                                [TYPE_ZSET] = dump_write_zset};
     ASSERT(writers[entry->type]);
     writers[entry->type](out, entry, compress);
+}
+
+void dump_write_body(struct buf *out, const struct entry *entry, bool compress) {
+    dump_put_byte(out, dump_type_of(entry));
+    dump_write_object(out, entry, compress);
 }
 
 void dump_write(struct buf *out, const struct entry *entry) {
@@ -211,6 +231,16 @@ static bool read_compressed(struct slice *rest, struct buf *scratch, struct slic
     return true;
 }
 
+int dump_string_special(unsigned first) {
+    switch (first) {
+    case ENC_I8: return 1;
+    case ENC_I16: return 2;
+    case ENC_I32: return 4;
+    case ENC_LZF: return DUMP_STRING_LZF;
+    default: return DUMP_STRING_PLAIN;
+    }
+}
+
 bool dump_read_string(struct slice *rest, struct buf *scratch, struct slice *value) {
     scratch->len = scratch->read = 0;
     unsigned first;
@@ -231,7 +261,7 @@ static struct entry *read_string_object(struct slice *rest, const struct dump_ta
     return entry_new_string(target->store, target->key, value, target->deadline_ms, target->allow_int);
 }
 
-struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target) {
+struct entry *dump_read_object(unsigned type, struct slice *rest, const struct dump_target *target) {
     static const struct {
         enum rdb_type type;
         dump_reader read;
@@ -253,9 +283,12 @@ struct entry *dump_read_entry(struct slice *rest, const struct dump_target *targ
         {RDB_SET_INTSET, dump_read_set_intset},
         {RDB_SET_LISTPACK, dump_read_set_listpack},
     };
-    unsigned type;
-    if (!dump_take_byte(rest, &type)) return NULL;
     for (size_t i = 0; i < ARRAY_LEN(readers); i++)
         if (readers[i].type == type) return readers[i].read(rest, target);
     return NULL;
+}
+
+struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target) {
+    unsigned type;
+    return dump_take_byte(rest, &type) ? dump_read_object(type, rest, target) : NULL;
 }

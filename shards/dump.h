@@ -26,6 +26,9 @@
 void dump_write(struct buf *out, const struct entry *entry); /* body and footer */
 /* Without footer. Between our own threads compressing costs more than it saves. */
 void dump_write_body(struct buf *out, const struct entry *entry, bool compress);
+/* The two halves of a body: in a file the key stands between them. */
+unsigned dump_type_of(const struct entry *entry);
+void dump_write_object(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_length(struct buf *out, uint64_t len);
 void dump_write_string(struct buf *out, struct slice bytes, bool compress);
 
@@ -49,5 +52,7 @@ struct dump_target {
     bool allow_int; /* a string that is an integer becomes one, a set of integers an intset */
     bool as_it_was; /* one of us wrote a sorted set: it is called as it was, whatever the rule says */
 };
-/* Type byte and object, as an entry that is the caller's; NULL when they are broken, or of a type we do not know. */
+/* Object, or type byte and object, as an entry that is the caller's; NULL when they are broken, or of a type we do not
+ * know, or a collection without elements. */
+NODISCARD struct entry *dump_read_object(unsigned type, struct slice *rest, const struct dump_target *target);
 NODISCARD struct entry *dump_read_entry(struct slice *rest, const struct dump_target *target);

@@ -27,12 +27,10 @@ static void write_pair(void *ctx, const struct packed_value *field, const struct
 void dump_write_hash(struct buf *out, const struct entry *entry, bool compress) {
     if (!(entry->flags & ENTRY_LARGE)) {
         struct packed run = entry_packed(entry);
-        dump_put_byte(out, RDB_HASH_LISTPACK);
         dump_write_listpack(out, &run, compress);
         return;
     }
     struct writing writing = {out, compress};
-    dump_put_byte(out, RDB_HASH);
     dump_write_length(out, hash_len(entry));
     hash_each(entry, write_pair, &writing);
 }

@@ -8,11 +8,15 @@ enum { CONTAINER_PLAIN = 1, CONTAINER_PACKED = 2 }; /* of a node: an element, or
 /* A listpack with an element of about DUMP_STRING_MAX would be longer than a string may be. */
 #define PLAIN_MIN (DUMP_STRING_MAX - 1024)
 
-static void write_node(struct buf *out, const struct packed *run, bool compress) {
+void dump_write_list_plain(struct buf *out) {
+    dump_write_length(out, CONTAINER_PLAIN);
+}
+
+void dump_write_list_node(struct buf *out, const struct packed *run, bool compress) {
     struct packed_value value;
     (void)packed_read(run->begin, &value);
     if (UNLIKELY(!value.is_int && value.text.len >= PLAIN_MIN)) { /* it has a node of its own */
-        dump_write_length(out, CONTAINER_PLAIN);
+        dump_write_list_plain(out);
         dump_write_string(out, value.text, compress);
         return;
     }
@@ -22,17 +26,16 @@ static void write_node(struct buf *out, const struct packed *run, bool compress)
 
 void dump_write_list(struct buf *out, const struct entry *entry, bool compress) {
     struct packed run;
-    dump_put_byte(out, RDB_LIST_QUICKLIST_2);
     if (entry->encoding == ENC_EMBEDDED) {
         run = entry_packed(entry);
         dump_write_length(out, 1);
-        write_node(out, &run, compress);
+        dump_write_list_node(out, &run, compress);
         return;
     }
     const struct quicklist *list = entry_object(entry);
     dump_write_length(out, quicklist_nodes(list));
     for (const struct quicklist_node *node = NULL; (node = quicklist_walk(list, node, &run));)
-        write_node(out, &run, compress);
+        dump_write_list_node(out, &run, compress);
 }
 
 /* --- reading --- */

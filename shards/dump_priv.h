@@ -24,18 +24,24 @@ enum rdb_type {
 
 #define DUMP_STRING_MAX (512u * 1024 * 1024) /* as proto-max-bulk-len */
 
-/* --- writing --- */
+/* --- writing; objects are those of the type that dump_type_of says --- */
 void dump_put_byte(struct buf *out, unsigned byte);
-void dump_write_list(struct buf *out, const struct entry *entry, bool compress); /* with its type byte */
+void dump_write_list(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_set(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_hash(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_zset(struct buf *out, const struct entry *entry, bool compress);
+/* One node of a list; the head of one that is a single element, whose string follows. */
+void dump_write_list_node(struct buf *out, const struct packed *run, bool compress);
+void dump_write_list_plain(struct buf *out);
 /* A run as the string that is a listpack. */
 void dump_write_listpack(struct buf *out, const struct packed *run, bool compress);
 
 /* --- reading --- */
 bool dump_take(struct slice *rest, uint64_t len, struct slice *bytes); /* the next len bytes */
 bool dump_take_byte(struct slice *rest, unsigned *byte);
+/* What the first byte of a string says: how many bytes follow when it is an integer, or one of these. */
+enum { DUMP_STRING_PLAIN = -1, DUMP_STRING_LZF = -2 };
+int dump_string_special(unsigned first);
 /* The object behind a type byte; NULL when it is none. */
 typedef struct entry *(*dump_reader)(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_list(struct slice *rest, const struct dump_target *target);

@@ -62,7 +62,6 @@ static void append_sorted(struct buf *whole, const struct entry *entry) {
 void dump_write_set(struct buf *out, const struct entry *entry, bool compress) {
     if (!set_is_intset(entry)) {
         struct writing writing = {out, compress};
-        dump_put_byte(out, RDB_SET);
         dump_write_length(out, set_count(entry));
         set_each(entry, write_member, &writing);
         return;
@@ -76,7 +75,6 @@ void dump_write_set(struct buf *out, const struct entry *entry, bool compress) {
     } else {
         append_sorted(&whole, entry);
     }
-    dump_put_byte(out, RDB_SET_INTSET);
     dump_write_string(out, buf_slice(&whole), compress);
     buf_deinit(&whole);
 }

@@ -26,7 +26,6 @@ static void write_compact(struct buf *out, const struct entry *entry, bool compr
         char *at = buf_reserve(&run, packed_size(&member) + packed_size(&score));
         run.len += (size_t)(packed_write(packed_write(at, &member), &score) - at);
     }
-    dump_put_byte(out, RDB_ZSET_LISTPACK);
     struct slice bytes = buf_slice(&run);
     dump_write_listpack(out, &(struct packed){bytes.ptr, bytes.ptr + bytes.len, count}, compress);
     buf_deinit(&run);
@@ -39,7 +38,6 @@ void dump_write_zset(struct buf *out, const struct entry *entry, bool compress) 
     }
     struct zset_pair pair;
     struct zset_iter iter = zset_seek(entry, zset_len(entry));
-    dump_put_byte(out, RDB_ZSET_2);
     dump_write_length(out, zset_len(entry));
     while (zset_prev(&iter, &pair)) {
         uint64_t bits;

@@ -1,0 +1,203 @@
+/* Dump in pieces: one step function per form of value; each call writes one element, or what precedes all of them.
+ *
+ * A table is visited by a scan, whose visitor only notes where the texts of a bucket are; they are written one by one
+ * afterwards, because any of them may be long enough to need several calls. A table that does not change is visited
+ * exactly once per element; how many were promised in front is compared with how many were written at the end. */
+#include "shards/dump_pieces.h"
+#include "core/assert.h"
+#include "core/fields.h"
+#include "shards/dump_priv.h"
+#include "shards/hash_value.h"
+#include "shards/list.h"
+#include "shards/set.h"
+#include <endian.h>
+
+bool dump_is_large(const struct entry *entry) {
+    return entry->encoding >= ENC_EXTERNAL && entry_bytes(entry) > DUMP_LARGE_MIN;
+}
+
+unsigned dump_pieces_type(const struct entry *entry) {
+    switch ((enum value_type)entry->type) {
+    case TYPE_LIST: return RDB_LIST_QUICKLIST_2;
+    case TYPE_SET: return RDB_SET;
+    case TYPE_HASH: return RDB_HASH;
+    case TYPE_ZSET: return RDB_ZSET_2;
+    case TYPE_STRING:
+    case TYPE_STREAM:
+    case TYPE_COUNT: break;
+    }
+    return dump_type_of(entry);
+}
+
+/* A string: now, or from now on. */
+static void put_text(struct dump_pieces *pieces, struct buf *out, struct slice text) {
+    if (text.len <= DUMP_PIECE_MAX) {
+        dump_write_string(out, text, pieces->compress && text.len <= DUMP_COMPRESS_MAX);
+        return;
+    }
+    dump_write_length(out, text.len);
+    pieces->rest = text;
+}
+
+static void put_rest(struct dump_pieces *pieces, struct buf *out, size_t room) {
+    size_t len = MIN(pieces->rest.len, room);
+    buf_append(out, pieces->rest.ptr, len);
+    pieces->rest = slice_of(pieces->rest.ptr + len, pieces->rest.len - len);
+    if (pieces->rest.len > 0) return;
+    buf_append(out, pieces->tail, pieces->tail_len);
+    pieces->tail_len = 0;
+}
+
+static void put_value(struct dump_pieces *pieces, struct buf *out, const struct packed_value *value) {
+    char scratch[PACKED_SCRATCH];
+    put_text(pieces, out, packed_text(value, scratch)); /* what is long enough to stay is no number */
+}
+
+/* --- strings --- */
+
+static bool step_string(struct dump_pieces *pieces, struct buf *out) {
+    char scratch[ENTRY_SCRATCH];
+    if (pieces->left == 0) return false;
+    pieces->left = 0;
+    put_text(pieces, out, entry_string(pieces->entry, scratch));
+    return true;
+}
+
+/* --- lists --- */
+
+static bool step_list(struct dump_pieces *pieces, struct buf *out) {
+    struct packed run;
+    struct packed_value value;
+    if (pieces->left == 0) return false;
+    pieces->node = quicklist_walk(entry_object(pieces->entry), pieces->node, &run);
+    ASSERT(pieces->node);
+    pieces->left--;
+    (void)packed_read(run.begin, &value);
+    if (value.is_int || value.text.len < DUMP_PIECE_MAX) {
+        dump_write_list_node(out, &run, pieces->compress && run.end - run.begin <= (ptrdiff_t)DUMP_COMPRESS_MAX);
+        return true;
+    }
+    ASSERT(run.count == 1); /* an element larger than a node has one of its own */
+    dump_write_list_plain(out);
+    put_text(pieces, out, value.text);
+    return true;
+}
+
+/* --- runs of fields and values --- */
+
+static bool step_run(struct dump_pieces *pieces, struct buf *out) {
+    struct packed_value value;
+    if (pieces->left == 0) return false;
+    pieces->left--;
+    pieces->at = packed_read(pieces->at, &value);
+    put_value(pieces, out, &value);
+    return true;
+}
+
+/* --- tables --- */
+
+static void note_text(void *ctx, struct slice text) {
+    buf_append(ctx, &text, sizeof text);
+}
+
+static void note_field(void *ctx, const struct field *field) {
+    note_text(ctx, field_name(field));
+    note_text(ctx, field_value(field));
+}
+
+static void scan_some(struct dump_pieces *pieces, struct heap *heap) {
+    void *object = entry_object(pieces->entry);
+    buf_set_heap(&pieces->texts, heap);
+    pieces->texts.len = pieces->next = 0;
+    pieces->cursor = pieces->entry->type == TYPE_SET ? members_scan(object, pieces->cursor, note_text, &pieces->texts)
+                                                     : fields_scan(object, pieces->cursor, note_field, &pieces->texts);
+    ASSERT(pieces->cursor > 0 || pieces->texts.len == pieces->left * sizeof(struct slice));
+}
+
+static bool step_table(struct dump_pieces *pieces, struct buf *out) {
+    struct slice text;
+    if (pieces->left == 0) return false;
+    if (pieces->next == pieces->texts.len) {
+        scan_some(pieces, out->heap);
+        return true;
+    }
+    memcpy(&text, pieces->texts.data + pieces->next, sizeof text);
+    pieces->next += sizeof text;
+    pieces->left--;
+    put_text(pieces, out, text);
+    return true;
+}
+
+/* --- sorted sets --- */
+
+static bool step_zset(struct dump_pieces *pieces, struct buf *out) {
+    struct zset_pair pair;
+    if (pieces->left == 0) return false;
+    bool more = zset_prev(&pieces->iter, &pair);
+    ASSERT(more);
+    pieces->left--;
+    uint64_t bits;
+    memcpy(&bits, &pair.score, sizeof bits);
+    bits = htole64(bits);
+    put_text(pieces, out, pair.member);
+    if (pieces->rest.len == 0) {
+        buf_append(out, &bits, sizeof bits);
+    } else {
+        memcpy(pieces->tail, &bits, sizeof bits);
+        pieces->tail_len = sizeof bits;
+    }
+    return true;
+}
+
+/* --- all of them --- */
+
+/* What stands in front: how many elements follow. */
+static bool step_count(struct dump_pieces *pieces, struct buf *out) {
+    const struct entry *entry = pieces->entry;
+    switch ((enum value_type)entry->type) {
+    case TYPE_LIST:
+        pieces->left = quicklist_nodes(entry_object(entry));
+        pieces->step = step_list;
+        break;
+    case TYPE_SET:
+        pieces->left = set_count(entry);
+        pieces->step = step_table;
+        break;
+    case TYPE_ZSET:
+        pieces->left = zset_len(entry);
+        pieces->iter = zset_seek(entry, pieces->left); /* the largest first, see dump_zset.c */
+        pieces->step = step_zset;
+        break;
+    default: /* TYPE_HASH */
+        pieces->left = hash_len(entry);
+        pieces->step = entry_is_packed(entry) ? step_run : step_table;
+        if (entry_is_packed(entry)) pieces->at = entry_packed(entry).begin;
+        break;
+    }
+    dump_write_length(out, pieces->left);
+    if (entry->type == TYPE_HASH) pieces->left *= 2; /* texts */
+    return true;
+}
+
+void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bool compress) {
+    ASSERT(dump_is_large(entry));
+    *pieces = (struct dump_pieces){.entry = entry, .compress = compress, .step = step_count, .left = 1};
+    if (entry->type == TYPE_STRING) pieces->step = step_string;
+    buf_init(&pieces->texts, NULL, MEM_MESSAGE); /* the heap is that of out */
+}
+
+bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes) {
+    size_t start = out->len;
+    while (out->len - start < bytes) {
+        if (pieces->rest.len > 0) {
+            put_rest(pieces, out, bytes - (out->len - start));
+        } else if (!pieces->step(pieces, out)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void dump_pieces_end(struct dump_pieces *pieces) {
+    buf_deinit(&pieces->texts);
+}
