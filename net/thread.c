@@ -48,8 +48,9 @@ static void wake(void *ctx, uint32_t to) {
         ring_wake(thread->ring, atomic_load_explicit(&other->ring_fd, memory_order_relaxed));
 }
 
+/* Clients of the server's own have no connection. */
 static void attend(void *ctx, struct client *client) {
-    thread_attend(ctx, conn_of(client));
+    if (LIKELY(client->carrier != NULL)) thread_attend(ctx, conn_of(client));
 }
 
 void thread_attend(struct thread *thread, struct conn *conn) {
@@ -191,7 +192,8 @@ static void give_back_buffers(struct thread *thread) {
 
 static void flush_all(struct thread *thread) {
     struct client *client;
-    while ((client = shard_next_dirty(thread->shard))) conn_flush(conn_of(client));
+    while ((client = shard_next_dirty(thread->shard)))
+        if (LIKELY(client->carrier != NULL)) conn_flush(conn_of(client));
 }
 
 /* Connections idle for longer than `timeout`. O(connections), once a second, and only when the option is set. */

@@ -53,7 +53,7 @@ void client_init(struct client *client, struct shard *home, const struct client_
     resp_parser_init(&client->parser, home->heap);
     reply_queue_init(&client->replies, home->heap);
     client_reset_session(client);
-    join_list(client, home);
+    if (carrier) join_list(client, home); /* the server's own are nobody's business */
 }
 
 void client_deinit(struct client *client) {
@@ -66,7 +66,7 @@ void client_deinit(struct client *client) {
     client->gather = NULL;
     multi_delete(client);
     leave_dirty(client, home);
-    leave_list(client, home);
+    if (client->carrier) leave_list(client, home);
     client_set_text(client, &client->name, (struct slice){0});
     client_set_text(client, &client->lib_name, (struct slice){0});
     client_set_text(client, &client->lib_ver, (struct slice){0});

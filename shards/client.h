@@ -27,6 +27,7 @@ enum client_flag {
     CLIENT_UNIX_SOCKET = 1 << 7,
     CLIENT_AUTHENTICATED = 1 << 8,
     CLIENT_NO_BLOCK = 1 << 10, /* of a command: it is inside of a transaction and does not wait for keys */
+    CLIENT_LOADER = 1 << 11,   /* the server's own, which loads data */
     CLIENT_DIRTY_OUT = 1 << 9, /* is on the shard's list of clients with something to send */
 };
 
@@ -68,7 +69,7 @@ struct client {
     uint64_t commands, bytes_in, bytes_out;
     char *name, *lib_name, *lib_ver; /* heap strings of MEM_CLIENT_IN with terminator, NULL when unset */
     const char *user;
-    const struct client_carrier *carrier;
+    const struct client_carrier *carrier; /* NULL: one of the server's own, driven by its maker and on no list */
 };
 
 /* What the carrier does for the client. */

@@ -111,6 +111,7 @@ HOT_INLINE void find_fate(struct shard *shard, const struct client *client, stru
 
 static COLD bool is_refused_now(const struct shard *shard, const struct client *client, struct queued *q) {
     uint32_t flags = q->slot->row->flags;
+    if (client->flags & CLIENT_LOADER) return false;
     if (shard->loading && !(flags & CMD_LOADING)) {
         reject(q, REJECT_LOADING);
         return true;

@@ -58,6 +58,7 @@ static void attend_peer(struct thread_sim *thread, struct peer *peer) {
 }
 
 static void attend(void *ctx, struct client *client) {
+    if (!client->carrier) return; /* one of the server's own */
     attend_peer(ctx, (struct peer *)client);
 }
 
@@ -417,7 +418,8 @@ static void turn(struct thread_sim *thread) {
     if (thread->attend) attend_all(thread);
     bool more = shard_turn(shard);
     struct client *client;
-    while ((client = shard_next_dirty(shard))) flush_peer((struct peer *)client);
+    while ((client = shard_next_dirty(shard)))
+        if (client->carrier) flush_peer((struct peer *)client);
     free_pieces(thread);
     uint64_t wait_ns = more ? 0 : shard_wait_ns(shard);
     thread->due_ns = wait_ns == UINT64_MAX ? UINT64_MAX : sim->clock.mono_ns + wait_ns;
