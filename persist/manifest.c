@@ -39,6 +39,7 @@ bool manifest_copy(struct manifest *to, const struct manifest *from) {
     if (!reserve(to, from->generation_count)) return false;
     to->next = from->next;
     to->checkpoint = from->checkpoint;
+    to->import = from->import;
     to->generation_count = from->generation_count;
     size_t used = from->generation_count * sizeof *from->generations;
     if (used) memcpy(to->generations, from->generations, used);
@@ -95,11 +96,13 @@ static const char *flaw(const struct manifest *manifest) {
         if (g > 0 && manifest->checkpoint.number && manifest->generations[g].boot == manifest->checkpoint.boot)
             return "the checkpoint's journal is not the first";
     }
+    if (manifest->checkpoint.number && manifest->import.path[0]) return "both a checkpoint and an import";
     return manifest->next == 0 ? "numbers begin at 1" : NULL;
 }
 
 void manifest_check(const struct manifest *manifest) {
     ASSERT(flaw(manifest) == NULL);
+    ASSERT(!strchr(manifest->import.path, '\n'));
     ASSERT(manifest->checkpoint.shards <= SHARDS_MAX);
     for (uint32_t g = 0; g < manifest->generation_count; g++) {
         uint32_t shards = manifest->generations[g].shards;
@@ -149,11 +152,19 @@ static void write_generation(struct text_writer *writer, const struct manifest_g
         datadir_segment_name(first, i, range->first_segment);
         datadir_segment_name(last, i, range->last_segment);
         if (generation->over)
-            emit_line(writer, "log %s seq %" PRIu64 " to %s seq %" PRIu64 " part %" PRIu32 "\n", first,
+            emit_line(writer, "log %s seq %" PRIu64 " to %s seq %" PRIu64 " part %" PRIu64 "\n", first,
                       range->first_seq, last, range->last_seq, range->last_part);
         else
             emit_line(writer, "log %s seq %" PRIu64 "\n", first, range->first_seq);
     }
+}
+
+static void write_import(struct text_writer *writer, const struct manifest_import *import) {
+    struct slice path = slice_of_cstr(import->path);
+    emit_line(writer, "import bytes %" PRIu64 " crc64 %016" PRIx64 " ", import->bytes, import->crc64);
+    writer->crc = crc64(writer->crc, path.ptr, path.len);
+    writer->emit(writer->ctx, path);
+    emit_line(writer, "\n");
 }
 
 void manifest_write(const struct manifest *manifest, config_emit *emit, void *ctx) {
@@ -162,6 +173,7 @@ void manifest_write(const struct manifest *manifest, config_emit *emit, void *ct
     emit_line(&writer, "sherd-manifest 1\n");
     emit_line(&writer, "next %" PRIu64 "\n", manifest->next);
     if (manifest->checkpoint.number) write_checkpoint(&writer, &manifest->checkpoint);
+    if (manifest->import.path[0]) write_import(&writer, &manifest->import);
     for (uint32_t g = 0; g < manifest->generation_count; g++) write_generation(&writer, &manifest->generations[g]);
     emit_line(&writer, "checksum %016" PRIx64 "\n", writer.crc);
 }
@@ -295,13 +307,22 @@ static bool read_checkpoint(struct text_reader *reader, struct manifest_checkpoi
     return true;
 }
 
+static bool read_import(struct text_reader *reader, struct manifest_import *import) {
+    if (!expect(reader, "import") || !expect(reader, "bytes")) return false;
+    if (!expect_number(reader, DATADIR_NUMBER_MAX, &import->bytes)) return false;
+    if (!expect(reader, "crc64") || !expect_hex(reader, &import->crc64)) return false;
+    struct slice path = reader->line;
+    if (path.len == 0 || path.len >= sizeof import->path || memchr(path.ptr, 0, path.len))
+        return miss(reader, "a path");
+    memcpy(import->path, path.ptr, path.len);
+    import->path[path.len] = 0;
+    return true;
+}
+
 static bool read_end(struct text_reader *reader, uint32_t shard, struct manifest_range *range) {
-    uint64_t part = 0;
-    bool fits = expect(reader, "to") && expect_name(reader, DATADIR_SEGMENT, shard, &range->last_segment) &&
-                expect(reader, "seq") && expect_number(reader, DATADIR_NUMBER_MAX, &range->last_seq) &&
-                expect(reader, "part") && expect_number(reader, UINT32_MAX, &part);
-    range->last_part = (uint32_t)part;
-    return fits;
+    return expect(reader, "to") && expect_name(reader, DATADIR_SEGMENT, shard, &range->last_segment) &&
+           expect(reader, "seq") && expect_number(reader, DATADIR_NUMBER_MAX, &range->last_seq) &&
+           expect(reader, "part") && expect_number(reader, DATADIR_NUMBER_MAX, &range->last_part);
 }
 
 static bool read_log_line(struct text_reader *reader, bool over, uint32_t shard, struct manifest_range *range) {
@@ -331,9 +352,11 @@ static bool read_lines(struct text_reader *reader, struct manifest *manifest) {
         !expect_end(reader))
         return miss(reader, "next");
     while (next_line(reader)) {
-        bool first = !manifest->checkpoint.number && manifest->generation_count == 0;
+        bool first = !manifest->checkpoint.number && !manifest->import.path[0] && manifest->generation_count == 0;
         if (first && is_next(reader, "checkpoint")) {
             if (!read_checkpoint(reader, &manifest->checkpoint)) return false;
+        } else if (first && is_next(reader, "import")) {
+            if (!read_import(reader, &manifest->import)) return false;
         } else if (!read_generation(reader, manifest)) {
             return false;
         }

@@ -23,6 +23,9 @@
  * Checkpoint   of the generation with the same boot; that generation, when it is there, is the first, and begins at the
  *              checkpoint's cut. `last` is the batch after which the file's last keys were saved, `seed` that of the
  *              hash by which it went through them (persist/frontier.h).
+ * Import       `import bytes 1234 crc64 0123456789abcdef dump.rdb` stands in the checkpoint's place while the data come
+ *              from a file of somebody else's, until the first checkpoint is done. The path goes to the end of the
+ *              line.
  * Numbers      all files have numbers below `next`, but for segments that an open generation created since.
  *
  * Ownership    manifest_init ... manifest_deinit; generations come from shared_alloc. Thread: one at a time. */
@@ -44,10 +47,14 @@ struct manifest_checkpoint {
     uint32_t shards;
     struct manifest_file files[SHARDS_MAX];
 };
+struct manifest_import {
+    char path[CONFIG_PATH_MAX]; /* "": none; else there is no checkpoint. From the data directory, or absolute */
+    uint64_t bytes, crc64;      /* as above; crc64 is 0 when the file has none */
+};
 struct manifest_range {
     uint64_t first_segment, first_seq;
     uint64_t last_segment, last_seq; /* from here on only when the generation is over */
-    uint32_t last_part;              /* bytes of payload of batch last_seq + 1 */
+    uint64_t last_part;              /* bytes of payload of batch last_seq + 1 */
 };
 struct manifest_generation {
     uint64_t boot;
@@ -58,6 +65,7 @@ struct manifest_generation {
 struct manifest {
     uint64_t next; /* number of the next file, at least 1 */
     struct manifest_checkpoint checkpoint;
+    struct manifest_import import;
     struct manifest_generation *generations;
     uint32_t generation_count, generation_cap;
 };
