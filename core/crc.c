@@ -13,7 +13,8 @@
  *
  *   chain:  s0 = polynomial, s1 = step(s0), ... s63
  *   crc16, highest bit first:  table[k][1 << j]   = s(8k + j)
- *   crc64, lowest bit first:   table[k][128 >> j] = s(8k + j) */
+ *   crc64, lowest bit first:   table[k][128 >> j] = s(8k + j)
+ *   crc32c, the same way */
 #include "core/crc.h"
 #include "core/defs.h"
 #include <endian.h>
@@ -24,6 +25,8 @@
 #define CRC16_STEP(to, from) to = (((from) << 1) & 0xffff) ^ (((from)&0x8000) ? CRC16_POLY : 0)
 #define CRC64_POLY           0x95ac9329ac4bc9b5ULL /* Jones's 0xad93d23594c935a9, bits reversed */
 #define CRC64_STEP(to, from) to = ((from) >> 1) ^ (((from)&1) ? CRC64_POLY : 0)
+#define CRC32_POLY           0x82f63b78 /* Castagnoli's 0x1edc6f41, bits reversed */
+#define CRC32_STEP(to, from) to = ((from) >> 1) ^ (((from)&1) ? CRC32_POLY : 0)
 
 /* Steps are named in octal: a17 is step 15. A row of eight goes on where the row before ended. */
 #define CHAIN_ROW(STEP, s, before, row)                                                                                \
@@ -38,6 +41,7 @@
 
 enum { CHAIN(CRC16_STEP, CRC16_POLY, a) };
 enum { CHAIN(CRC64_STEP, CRC64_POLY, b) }; /* 64 bits wide: gcc and clang both have it */
+enum { CHAIN(CRC32_STEP, CRC32_POLY, c) };
 
 /* The 256 XORs of eight values, ordered by the byte that selects them; bit 0 contributes b0. */
 #define XOR1(x, b0)                          (x), (x) ^ (b0)
@@ -53,11 +57,15 @@ enum { CHAIN(CRC64_STEP, CRC64_POLY, b) }; /* 64 bits wide: gcc and clang both h
     { XOR8(a##r##0, a##r##1, a##r##2, a##r##3, a##r##4, a##r##5, a##r##6, a##r##7) }
 #define TABLE64(r)                                                                                                     \
     { XOR8(b##r##7, b##r##6, b##r##5, b##r##4, b##r##3, b##r##2, b##r##1, b##r##0) }
+#define TABLE32(r)                                                                                                     \
+    { XOR8(c##r##7, c##r##6, c##r##5, c##r##4, c##r##3, c##r##2, c##r##1, c##r##0) }
 
 static const uint16_t table16[8][256] = {TABLE16(0), TABLE16(1), TABLE16(2), TABLE16(3),
                                          TABLE16(4), TABLE16(5), TABLE16(6), TABLE16(7)};
 static const uint64_t table64[8][256] = {TABLE64(0), TABLE64(1), TABLE64(2), TABLE64(3),
                                          TABLE64(4), TABLE64(5), TABLE64(6), TABLE64(7)};
+static const uint32_t table32[8][256] = {TABLE32(0), TABLE32(1), TABLE32(2), TABLE32(3),
+                                         TABLE32(4), TABLE32(5), TABLE32(6), TABLE32(7)};
 
 uint16_t crc16(const void *bytes, size_t len) {
     const uint8_t *p = bytes;
@@ -83,3 +91,42 @@ uint64_t crc64(uint64_t crc, const void *bytes, size_t len) {
     for (; len > 0; p++, len--) crc = (crc >> 8) ^ table64[0][(crc ^ p[0]) & 0xff];
     return crc;
 }
+
+uint32_t crc32c_by_table(uint32_t crc, const void *bytes, size_t len) {
+    const uint8_t *p = bytes;
+    crc = ~crc;
+    for (; len >= 8; p += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, p, sizeof word);
+        word = le64toh(word) ^ crc;
+        crc = table32[7][word & 0xff] ^ table32[6][(word >> 8) & 0xff] ^ table32[5][(word >> 16) & 0xff] ^
+              table32[4][(word >> 24) & 0xff] ^ table32[3][(word >> 32) & 0xff] ^ table32[2][(word >> 40) & 0xff] ^
+              table32[1][(word >> 48) & 0xff] ^ table32[0][word >> 56];
+    }
+    for (; len > 0; p++, len--) crc = (crc >> 8) ^ table32[0][(crc ^ p[0]) & 0xff];
+    return ~crc;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) static uint32_t crc32c_by_instruction(uint32_t crc, const void *bytes, size_t len) {
+    const uint8_t *p = bytes;
+    uint64_t wide = (uint32_t)~crc;
+    for (; len >= 8; p += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, p, sizeof word);
+        wide = __builtin_ia32_crc32di(wide, word);
+    }
+    crc = (uint32_t)wide;
+    for (; len > 0; p++, len--) crc = __builtin_ia32_crc32qi(crc, *p);
+    return ~crc;
+}
+
+uint32_t crc32c(uint32_t crc, const void *bytes, size_t len) {
+    if (LIKELY(__builtin_cpu_supports("sse4.2"))) return crc32c_by_instruction(crc, bytes, len);
+    return crc32c_by_table(crc, bytes, len);
+}
+#else
+uint32_t crc32c(uint32_t crc, const void *bytes, size_t len) {
+    return crc32c_by_table(crc, bytes, len);
+}
+#endif

@@ -38,6 +38,22 @@ static uint64_t bitwise64(uint64_t crc, const uint8_t *p, size_t len) {
     return crc;
 }
 
+/* Castagnoli's polynomial as it is printed, likewise; inverted before and after. */
+static uint32_t bitwise32(uint32_t crc, const uint8_t *p, size_t len) {
+    uint32_t polynomial = 0;
+    for (int bit = 0; bit < 32; bit++) {
+        if (UINT32_C(0x1edc6f41) >> bit & 1) polynomial |= UINT32_C(1) << (31 - bit);
+    }
+    crc = ~crc;
+    for (size_t i = 0; i < len * 8; i++) {
+        uint32_t in = (uint32_t)(p[i / 8] >> i % 8) & 1;
+        uint32_t out = crc & 1;
+        crc >>= 1;
+        if (in ^ out) crc ^= polynomial;
+    }
+    return ~crc;
+}
+
 static void check_values(void **state) {
     (void)state;
     assert_int_equal(crc16("123456789", 9), 0x31c3);
@@ -45,6 +61,10 @@ static void check_values(void **state) {
     assert_true(crc64(0, "123456789", 9) == 0xe9c6d914c4b8d9caULL);
     assert_true(crc64(0, NULL, 0) == 0);
     assert_true(crc64(77, NULL, 0) == 77);
+    assert_true(crc32c(0, "123456789", 9) == 0xe3069283);
+    assert_true(crc32c(0, (const char[32]){0}, 32) == 0x8a9136aa); /* RFC 3720, B.4 */
+    assert_true(crc32c(0, NULL, 0) == 0);
+    assert_true(crc32c(77, NULL, 0) == 77);
 }
 
 /* A lone byte in front of k zero bytes is the entry table[k][byte]. */
@@ -56,6 +76,7 @@ static void every_table_entry(void **state) {
             bytes[7 - k] = (uint8_t)byte;
             assert_int_equal(crc16(bytes, 8), bitwise16(bytes, 8));
             assert_true(crc64(0, bytes, 8) == bitwise64(0, bytes, 8));
+            assert_true(crc32c_by_table(0, bytes, 8) == bitwise32(0, bytes, 8));
         }
     }
 }
@@ -78,6 +99,10 @@ static void random_bytes_at_every_alignment(void **state) {
             uint64_t crc = crc64(start, bytes, len);
             assert_true(crc == bitwise64(start, bytes, len));
             assert_true(crc == crc64(crc64(start, bytes, cut), bytes + cut, len - cut));
+            uint32_t crc32 = crc32c((uint32_t)start, bytes, len);
+            assert_true(crc32 == bitwise32((uint32_t)start, bytes, len));
+            assert_true(crc32 == crc32c_by_table((uint32_t)start, bytes, len));
+            assert_true(crc32 == crc32c(crc32c((uint32_t)start, bytes, cut), bytes + cut, len - cut));
         }
         free(block);
     }
