@@ -63,6 +63,25 @@ const char *dump_type_name(unsigned type) {
     return type < ARRAY_LEN(layouts) ? layouts[type].name : NULL;
 }
 
+bool dump_type_is_counted(unsigned type) {
+    return dump_type_is_built(type) && layouts[type].program[0] == '(';
+}
+
+bool dump_type_is_built(unsigned type) {
+    switch (type) {
+    case MODULE_OLD:
+    case MODULE:
+    case STREAM:
+    case STREAM_2:
+    case STREAM_3:
+    case HASH_TIMED_OLD:
+    case HASH_LISTPACK_TIMED_OLD:
+    case HASH_TIMED:
+    case HASH_LISTPACK_TIMED: return false;
+    default: return dump_type_name(type) != NULL;
+    }
+}
+
 void dump_skip_program(struct dump_skip *skip, const char *program) {
     *skip = (struct dump_skip){.at = program};
 }

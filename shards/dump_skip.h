@@ -32,3 +32,5 @@ enum dump_skipped dump_skip_some(struct dump_skip *skip, struct slice *rest);
 
 /* For people: "sorted set", "stream"; NULL when there is no such type. */
 const char *dump_type_name(unsigned type);
+bool dump_type_is_built(unsigned type);   /* dump_read_object reads it */
+bool dump_type_is_counted(unsigned type); /* its object begins with the number of its elements */
