@@ -160,8 +160,8 @@ void ring_close_fd(struct ring *ring, int fd) {
     PREPARE(ring, RING_CLOSE, NULL, io_uring_prep_close, fd);
 }
 
-void ring_poll(struct ring *ring, int fd, void *owner) {
-    PREPARE(ring, RING_POLL, owner, io_uring_prep_poll_add, fd, POLLIN);
+void ring_poll(struct ring *ring, int fd, enum ring_kind kind, void *owner) {
+    PREPARE(ring, kind, owner, io_uring_prep_poll_add, fd, POLLIN);
 }
 
 void ring_wake(struct ring *ring, int target) {
@@ -177,6 +177,24 @@ void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note) {
     io_uring_prep_msg_ring(sqe, target, (unsigned)fd, tag(RING_ADOPT, NULL), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     sqe->user_data = tag(RING_HANDED, (void *)(uintptr_t)note);
+}
+
+/* A direct write is started by the submission and completes by itself. A durable one through the page cache may not be
+ * started like that: some filesystems (XFS) take the bytes at once and then wait for the disk right there, in our
+ * system call. It goes to one of the kernel's worker threads. */
+void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable,
+                void *owner) {
+    struct io_uring_sqe *sqe = entry(ring, RING_WRITE, owner);
+    io_uring_prep_write(sqe, fd, bytes, len, offset);
+    if (durable) {
+        sqe->rw_flags = RWF_DSYNC;
+        if (!(fcntl(fd, F_GETFL) & O_DIRECT)) sqe->flags |= IOSQE_ASYNC;
+    }
+    sqe->user_data = tag(RING_WRITE, owner);
+}
+
+void ring_sync(struct ring *ring, int fd, void *owner) {
+    PREPARE(ring, RING_SYNC, owner, io_uring_prep_fsync, fd, IORING_FSYNC_DATASYNC);
 }
 
 void ring_wait(struct ring *ring, uint64_t timeout_ns) {

@@ -22,7 +22,10 @@ enum ring_kind {
     RING_WAKE,   /* somebody woke this thread */
     RING_ADOPT,  /* result: a descriptor handed over by another thread */
     RING_HANDED, /* the hand-over failed; owner is the note, as a number */
-    RING_POLL,   /* a descriptor became readable (the server's stop signal) */
+    RING_STOP,   /* the server's stop signal became readable */
+    RING_JOBS,   /* the background thread's event became readable */
+    RING_WRITE,  /* result: bytes, perhaps fewer than asked for, or -errno */
+    RING_SYNC,   /* result: 0 or -errno */
 };
 
 struct ring_event {
@@ -47,10 +50,13 @@ void ring_recv(struct ring *ring, int fd, void *owner);         /* multishot, in
 void ring_send(struct ring *ring, int fd, const void *bytes, size_t len, void *owner); /* all of it */
 void ring_cancel_recv(struct ring *ring, void *owner);
 void ring_close_fd(struct ring *ring, int fd);
-void ring_poll(struct ring *ring, int fd, void *owner); /* one shot */
-void ring_wake(struct ring *ring, int target);          /* RING_WAKE there */
+void ring_poll(struct ring *ring, int fd, enum ring_kind kind, void *owner); /* one shot: RING_STOP or RING_JOBS */
+void ring_wake(struct ring *ring, int target);                               /* RING_WAKE there */
 /* RING_ADOPT there, or RING_HANDED with the note (below 2^56) here. */
 void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note);
+/* To a file. Durable: on the disk when it completes (RWF_DSYNC); costs a system call more when fd is not O_DIRECT. */
+void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable, void *owner);
+void ring_sync(struct ring *ring, int fd, void *owner); /* fdatasync */
 
 /* Submits what is queued and waits until there is an event or the time is over (0: just looks; UINT64_MAX: no limit). */
 void ring_wait(struct ring *ring, uint64_t timeout_ns);

@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "net/cmd_tables.h"
 #include "net/config_file.h"
+#include "net/disk_worker.h"
 #include "net/listener.h"
 #include "net/thread.h"
 #include "shards/cmd_tables.h"
@@ -123,6 +124,7 @@ enum status server_new(struct server **out, const struct config *config, const c
 enum status server_start(struct server *server, struct error *error) {
     enum status status = listener_open_all(server, error);
     if (status != ST_OK) return status;
+    if ((status = disk_worker_start(&server->disk_worker, error)) != ST_OK) return status;
     uint32_t started = 0;
     for (; started < server->thread_count; started++) {
         int reason = pthread_create(&server->threads[started].handle, NULL, thread_main, &server->threads[started]);
@@ -157,6 +159,7 @@ void server_join(struct server *server) {
 
 void server_delete(struct server *server) {
     listener_close_all(server);
+    if (server->disk_worker) disk_worker_stop(server->disk_worker);
     uint32_t boxes = server->mailboxes ? server->thread_count * server->thread_count : 0;
     for (uint32_t i = 0; i < boxes; i++)
         if (server->mailboxes[i]) mailbox_delete(server->mailboxes[i]);

@@ -17,6 +17,7 @@
 
 struct thread;
 struct mailbox;
+struct disk_worker;
 
 #define LISTENERS_MAX (CONFIG_BIND_MAX + 1)
 
@@ -30,8 +31,9 @@ struct server {
     uint32_t thread_count;
     struct thread *threads; /* thread_count of them */
     struct command_registry *registry;
-    struct heap *start_heap;    /* the main thread's: registry */
-    struct mailbox **mailboxes; /* [from * thread_count + to] */
+    struct heap *start_heap;         /* the main thread's: registry */
+    struct mailbox **mailboxes;      /* [from * thread_count + to] */
+    struct disk_worker *disk_worker; /* the background thread; from start to delete */
     struct hash_seed hash_seed;
     uint64_t random_seed;
     struct machine machine;

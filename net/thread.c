@@ -111,8 +111,8 @@ static enum status start(struct thread *thread, struct error *error) {
     atomic_store(&thread->ring_fd, ring_wake_target(thread->ring));
     thread->shard = make_shard(thread);
     if (!thread->shard) return error_set(error, ST_NO_MEMORY, 0, "No memory for a shard");
-    ring_poll(thread->ring, thread->server->stop_fd, thread);
-    return ST_OK;
+    ring_poll(thread->ring, thread->server->stop_fd, RING_STOP, thread);
+    return disk_ring_new(&thread->disk, thread->ring, thread->shard->heap, thread->server->disk_worker, error);
 }
 
 /* Every thread waits here until all have started, so that messages find their receivers. */
@@ -153,7 +153,10 @@ static void handle(struct thread *thread, const struct ring_event *event) {
     case RING_ACCEPT: listener_accepted(thread, event); break;
     case RING_ADOPT: conn_adopt(thread, event->result); break;
     case RING_HANDED: listener_hand_over_failed(thread, (intptr_t)event->owner); break;
-    case RING_POLL: stop_begins(thread); break;
+    case RING_STOP: stop_begins(thread); break;
+    case RING_JOBS: disk_ring_collect(event->owner); break;
+    case RING_WRITE:
+    case RING_SYNC: disk_ring_completed(event); break;
     case RING_CANCEL:
     case RING_CLOSE:
     case RING_WAKE: break;
@@ -238,7 +241,7 @@ static void follow_config(struct thread *thread) {
     shard_config_changed(thread->shard);
 }
 
-/* True when this thread and, as far as it can see, all others have nothing left to answer. */
+/* True when this thread and, as far as it can see, all others have nothing left to answer, and its disk is idle. */
 static bool may_leave(struct thread *thread) {
     struct server *server = thread->server;
     if (!thread->stop_by_ns) return false;
@@ -246,7 +249,7 @@ static bool may_leave(struct thread *thread) {
         thread->drained = true;
         atomic_fetch_add(&server->drained, 1);
     }
-    return atomic_load(&server->drained) == server->thread_count;
+    return atomic_load(&server->drained) == server->thread_count && disk_ring_idle(thread->disk);
 }
 
 static uint64_t sleep_time(struct thread *thread, bool more) {
@@ -323,6 +326,7 @@ static void empty(struct thread *thread) {
     if (shard->client_count > 0)
         log_line(&thread->server->log, LOG_LEVEL_WARNING,
                  "%u connections did not take their replies in time and were dropped", shard->client_count);
+    disk_ring_delete(thread->disk);
     ring_close(thread->ring); /* ends every operation; nothing is in the kernel's hands any more */
     while (shard->clients_first) conn_abandon(conn_of(shard->clients_first));
     shard_drop_messages(shard);

@@ -9,6 +9,7 @@
  * Owner     the thread itself, except where said. */
 #pragma once
 #include "net/conn.h"
+#include "net/disk_ring.h"
 #include "net/ring.h"
 #include "net/server.h"
 #include "shards/shard.h"
@@ -17,6 +18,7 @@ struct thread {
     struct server *server;
     struct shard *shard;
     struct ring *ring;
+    struct disk_ring *disk;
     struct config config; /* this thread's copy */
     uint64_t config_version;
     struct clock clock;

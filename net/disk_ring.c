@@ -1,0 +1,177 @@
+/* Each operation under way has a record. The record's address is what the ring gives back with the completion, so
+ * nothing is looked up. Records that are free form a list; there are as many as were ever under way at once, a handful
+ * per thread (the journal has a few writes under way, a checkpoint two).
+ *
+ * A completion frees its record before `done` is called: `done` usually starts the next write, and takes the same
+ * record. */
+#include "net/disk_ring.h"
+#include "core/assert.h"
+#include <errno.h>
+
+/* The kernel takes 2 GiB less a page at once. */
+#define WRITE_BYTES_MAX (1u << 30)
+/* So often a write that would block is tried again before its owner, who waits between attempts, is told. */
+#define RETRIES_MAX 100
+
+struct record {
+    union {
+        struct record *next_free;
+        struct disk_ring *disk; /* while in use */
+    };
+    disk_done done;
+    void *owner;
+    const char *bytes;
+    size_t len, written;
+    uint64_t offset;
+    int fd;
+    bool durable;
+    uint8_t retries;
+};
+static_assert(sizeof(struct record) == 64, "as the header says");
+
+struct disk_ring {
+    struct ring *ring;
+    struct heap *heap;
+    struct disk_worker *worker;
+    struct disk_home home;
+    struct record *free_records;
+    uint32_t under_way;
+};
+
+/* --- records --- */
+
+static struct record *take_record(struct disk_ring *disk, int fd, disk_done done, void *owner) {
+    struct record *record = disk->free_records;
+    if (record)
+        disk->free_records = record->next_free;
+    else
+        record = heap_alloc(disk->heap, MEM_MESSAGE, sizeof *record);
+    *record = (struct record){.disk = disk, .fd = fd, .done = done, .owner = owner};
+    disk->under_way++;
+    return record;
+}
+
+static void finish(struct record *record, int64_t result) {
+    struct disk_ring *disk = record->disk;
+    disk_done done = record->done;
+    void *owner = record->owner;
+    record->next_free = disk->free_records;
+    disk->free_records = record;
+    disk->under_way--;
+    done(owner, result);
+}
+
+/* --- operations --- */
+
+static void submit_write(struct record *record) {
+    size_t len = MIN(record->len - record->written, (size_t)WRITE_BYTES_MAX);
+    ring_write(record->disk->ring, record->fd, record->bytes + record->written, (unsigned)len,
+               record->offset + record->written, record->durable, record);
+}
+
+static void start_write(void *ctx, int fd, const void *bytes, size_t len, uint64_t offset, bool durable, disk_done done,
+                        void *owner) {
+    struct record *record = take_record(ctx, fd, done, owner);
+    record->bytes = bytes;
+    record->len = len;
+    record->offset = offset;
+    record->durable = durable;
+    submit_write(record);
+}
+
+static void start_sync(void *ctx, int fd, disk_done done, void *owner) {
+    struct record *record = take_record(ctx, fd, done, owner);
+    ring_sync(record->disk->ring, fd, record);
+}
+
+static bool may_retry(struct record *record, int32_t result) {
+    if (result == -EINTR) return true;
+    return result == -EAGAIN && record->retries++ < RETRIES_MAX;
+}
+
+static void write_completed(struct record *record, int32_t result) {
+    if (result < 0 && !may_retry(record, result)) {
+        finish(record, result);
+        return;
+    }
+    record->written += (size_t)MAX(result, 0);
+    if (record->written == record->len)
+        finish(record, (int64_t)record->len);
+    else if (result == 0)
+        finish(record, -EIO); /* a file that takes nothing and does not say why */
+    else
+        submit_write(record);
+}
+
+static void sync_completed(struct record *record, int32_t result) {
+    if (result < 0 && may_retry(record, result))
+        ring_sync(record->disk->ring, record->fd, record);
+    else
+        finish(record, MIN(result, 0));
+}
+
+void disk_ring_completed(const struct ring_event *event) {
+    if (event->kind == RING_WRITE)
+        write_completed(event->owner, event->result);
+    else
+        sync_completed(event->owner, event->result);
+}
+
+/* --- jobs --- */
+
+static void start_job(void *ctx, disk_work work, void *arg, disk_done done) {
+    struct disk_ring *disk = ctx;
+    struct disk_job *job = heap_alloc(disk->heap, MEM_MESSAGE, sizeof *job);
+    *job = (struct disk_job){.home = &disk->home, .work = work, .arg = arg, .done = done};
+    disk->under_way++;
+    disk_worker_ask(disk->worker, job);
+}
+
+void disk_ring_collect(struct disk_ring *disk) {
+    struct disk_job *job = disk_worker_collect(disk->worker, &disk->home);
+    ring_poll(disk->ring, disk->home.event_fd, RING_JOBS, disk);
+    while (job) {
+        struct disk_job finished = *job;
+        heap_free(disk->heap, MEM_MESSAGE, job, sizeof *job);
+        disk->under_way--;
+        finished.done(finished.arg, finished.result);
+        job = finished.next;
+    }
+}
+
+/* --- life --- */
+
+enum status disk_ring_new(struct disk_ring **out, struct ring *ring, struct heap *heap, struct disk_worker *worker,
+                          struct error *error) {
+    struct disk_ring *disk = heap_alloc_zero(heap, MEM_MESSAGE, sizeof *disk);
+    disk->ring = ring;
+    disk->heap = heap;
+    disk->worker = worker;
+    enum status status = disk_home_open(&disk->home, error);
+    if (status != ST_OK) {
+        heap_free(heap, MEM_MESSAGE, disk, sizeof *disk);
+        return status;
+    }
+    ring_poll(ring, disk->home.event_fd, RING_JOBS, disk);
+    *out = disk;
+    return ST_OK;
+}
+
+void disk_ring_delete(struct disk_ring *disk) {
+    struct heap *heap = disk->heap;
+    ASSERT(disk_ring_idle(disk));
+    for (struct record *record; (record = disk->free_records);) {
+        disk->free_records = record->next_free;
+        heap_free(heap, MEM_MESSAGE, record, sizeof *record);
+    }
+    disk_home_close(&disk->home);
+    heap_free(heap, MEM_MESSAGE, disk, sizeof *disk);
+}
+
+struct disk disk_ring_port(struct disk_ring *disk) {
+    return (struct disk){.ctx = disk, .write = start_write, .sync = start_sync, .job = start_job};
+}
+
+bool disk_ring_idle(const struct disk_ring *disk) {
+    return disk->under_way == 0;
+}
