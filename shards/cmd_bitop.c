@@ -1,0 +1,221 @@
+/* Strings as bits, several: BITOP. Shorter strings count as if zeros followed them.
+ *
+ * AND, OR and XOR can be done in any grouping, so where the keys live on several shards each of those with sources
+ * sends what its own come to, and home joins that:
+ *
+ *      sources' shards                       home                 destination's shard
+ *      sherd.bit-part op key key ...    <--- step 0
+ *      result                           ---> step 1 ----------->  sherd.bit-store key result
+ *                                            step 2 <-----------  :length                                          */
+#include "core/assert.h"
+#include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
+#include "shards/gather.h"
+#include "shards/shard.h"
+
+enum bit_operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT };
+
+static bool parse_operation(struct slice name, enum bit_operation *operation) {
+    static const char *const names[] = {[BIT_AND] = "and", [BIT_OR] = "or", [BIT_XOR] = "xor", [BIT_NOT] = "not"};
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        *operation = i;
+        if (slice_equal_nocase(name, slice_of_cstr(names[i]))) return true;
+    }
+    return false;
+}
+
+/* NULL, or what is wrong with BITOP's arguments. */
+static const char *parse(const struct slice *argv, uint32_t argc, enum bit_operation *operation) {
+    if (!parse_operation(argv[1], operation)) return "ERR syntax error";
+    if (*operation == BIT_NOT && argc != 4) return "ERR BITOP NOT must be called with a single source key.";
+    return NULL;
+}
+
+/* --- bits --- */
+
+/* into (len bytes, the longest's length) becomes the operation of itself and what follows. first: it is empty yet. */
+static void fold(enum bit_operation operation, unsigned char *into, size_t len, struct slice from, bool first) {
+    const unsigned char *bytes = (const unsigned char *)from.ptr;
+    if (first) {
+        if (from.len) memcpy(into, bytes, from.len);
+        memset(into + from.len, 0, len - from.len);
+    } else if (operation == BIT_AND) {
+        for (size_t i = 0; i < from.len; i++) into[i] &= bytes[i];
+        memset(into + from.len, 0, len - from.len);
+    } else if (operation == BIT_OR) {
+        for (size_t i = 0; i < from.len; i++) into[i] |= bytes[i];
+    } else {
+        for (size_t i = 0; i < from.len; i++) into[i] ^= bytes[i];
+    }
+}
+
+/* Appends the result over all of them. NOT is made of the joined result, at the end. */
+static void combine(enum bit_operation operation, const struct slice *sources, uint32_t count, struct buf *out) {
+    size_t len = 0;
+    for (uint32_t i = 0; i < count; i++) len = MAX(len, sources[i].len);
+    unsigned char *into = (unsigned char *)buf_reserve(out, len);
+    for (uint32_t i = 0; i < count && len > 0; i++) fold(operation, into, len, sources[i], i == 0);
+    out->len += len;
+}
+
+static void invert(struct buf *bytes) {
+    for (size_t i = bytes->read; i < bytes->len; i++) bytes->data[i] = (char)~bytes->data[i];
+}
+
+/* --- on one shard --- */
+
+/* The keys argv[first] and those after it, combined. False: one is no string, and that was replied. */
+static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t first, struct buf *out) {
+    uint32_t count = x->argc - first;
+    size_t bytes = count * (sizeof(struct slice) + ENTRY_SCRATCH);
+    struct slice *sources = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
+    char *scratch = (char *)(sources + count);
+    uint32_t opened = 0;
+    for (; opened < count; opened++) {
+        struct key_ref ref;
+        if (!exec_read(x, first + opened, TYPE_STRING, &ref)) break;
+        sources[opened] = ref.entry ? entry_string(ref.entry, scratch + opened * ENTRY_SCRATCH) : SLICE("");
+    }
+    if (opened == count) combine(operation, sources, count, out);
+    heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
+    return opened == count;
+}
+
+/* As Redis: an empty result removes the key, any other replaces what was there, deadline included. */
+static void put_result(struct exec *x, uint32_t at, struct slice result) {
+    struct key_ref ref;
+    const struct entry *old = exec_open_any(x, at, &ref);
+    if (result.len > 0) {
+        keyspace_put_string(x->keys, &ref, SLICE(""), 0, false);
+        char *bytes = keyspace_edit_string(x->keys, &ref, result.len); /* so that OBJECT ENCODING says raw */
+        if (!bytes) {
+            keyspace_remove(x->keys, &ref);
+            reply_error(x, "ERR insufficient memory for the new length of the string");
+            return;
+        }
+        memcpy(bytes, result.ptr, result.len);
+        effect_set(x, x->argv[at], result, 0);
+    } else if (old) {
+        keyspace_remove(x->keys, &ref);
+        effect_del(x, x->db, x->argv[at]);
+    }
+    if (old || result.len > 0) exec_changed(x, x->argv[at], 1);
+    reply_int(x, (int64_t)result.len);
+}
+
+static void cmd_bitop(struct exec *x) {
+    enum bit_operation operation;
+    const char *error = parse(x->argv, x->argc, &operation);
+    if (error) {
+        reply_error(x, error);
+        return;
+    }
+    struct buf result;
+    buf_init(&result, x->shard->heap, MEM_MESSAGE);
+    if (combine_keys(x, operation, 3, &result)) {
+        if (operation == BIT_NOT) invert(&result);
+        put_result(x, 2, buf_slice(&result));
+    }
+    buf_deinit(&result);
+}
+
+/* sherd.bit-part operation key ... */
+static void cmd_bit_part(struct exec *x) {
+    enum bit_operation operation;
+    bool known = parse_operation(x->argv[1], &operation);
+    ASSERT(known);
+    struct buf result;
+    buf_init(&result, x->shard->heap, MEM_MESSAGE);
+    if (combine_keys(x, operation, 2, &result)) reply_bulk(x, buf_slice(&result));
+    buf_deinit(&result);
+}
+
+/* sherd.bit-store key result */
+static void cmd_bit_store(struct exec *x) {
+    put_result(x, 1, x->argv[2]);
+}
+
+/* --- across shards --- */
+
+static void send_parts(struct gather *g) {
+    size_t bytes = g->argc * sizeof(struct slice);
+    struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
+    args[0] = g->argv[1];
+    for (uint32_t shard = 0; shard < gather_shards(g); shard++) {
+        uint32_t count = 1;
+        for (uint32_t at = 3; at < g->argc; at++)
+            if (gather_owner(g, at) == shard) args[count++] = g->argv[at];
+        if (count > 1) gather_send(g, shard, "sherd.bit-part", args, count);
+    }
+    heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
+}
+
+static void join_parts(struct gather *g, enum bit_operation operation) {
+    struct slice sources[SHARDS_MAX];
+    struct buf result;
+    for (uint32_t part = 0; part < g->parts; part++) {
+        struct slice reply = gather_reply(g, part);
+        if (gather_reply_bulk(reply, &sources[part])) continue;
+        g->failed = true;
+        buf_append_slice(gather_out(g), reply);
+        return;
+    }
+    buf_init(&result, g->home->heap, MEM_MESSAGE);
+    combine(operation, sources, g->parts, &result);
+    if (operation == BIT_NOT) invert(&result);
+    struct slice args[2] = {g->argv[2], buf_slice(&result)};
+    gather_send(g, gather_owner(g, 2), "sherd.bit-store", args, 2);
+    buf_deinit(&result);
+}
+
+static void bitop_gather(struct gather *g) {
+    enum bit_operation operation;
+    const char *error = parse(g->argv, g->argc, &operation);
+    if (error)
+        gather_error(g, error);
+    else if (g->step == 0)
+        send_parts(g);
+    else if (g->step == 1)
+        join_parts(g, operation);
+    else
+        buf_append_slice(gather_out(g), gather_reply(g, 0));
+}
+
+const struct command bitop_commands[] = {
+    {.name = "bitop",
+     .arity = -4,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_BITMAP,
+     .keys = {KEYS_ONE(2, KEY_OW | KEY_UPDATE), KEYS_RANGE(3, -1, 1, KEY_RO | KEY_ACCESS)},
+     .where = ACROSS_OWNERS,
+     .run = cmd_bitop,
+     .across = bitop_gather,
+     .group = "bitmap",
+     .since = "2.6.0",
+     .cost = "O(N), N = bytes of all strings",
+     .args = "<AND | OR | XOR | NOT> destkey key [key ...]",
+     .doc = "Combines strings bit by bit and stores the result."},
+    {.name = "sherd.bit-part",
+     .arity = -3,
+     .flags = CMD_INTERNAL | CMD_READ,
+     .keys = {KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_bit_part,
+     .group = "bitmap",
+     .since = "0.3.0",
+     .cost = "O(N), N = bytes of all strings",
+     .args = "operation key [key ...]",
+     .doc = "Combines the strings that are here."},
+    {.name = "sherd.bit-store",
+     .arity = 3,
+     .flags = CMD_INTERNAL | CMD_WRITE | CMD_DENYOOM,
+     .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_bit_store,
+     .group = "bitmap",
+     .since = "0.3.0",
+     .cost = "O(N), N = bytes of the result",
+     .args = "key result",
+     .doc = "Stores what was combined."},
+    {0},
+};
