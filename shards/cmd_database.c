@@ -4,6 +4,7 @@
  * the keys are gone when the reply is sent. */
 #include "core/num.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/shard.h"
 #include "shards/watch.h"
@@ -63,6 +64,7 @@ static void cmd_swapdb(struct exec *x) {
         watch_touch_swap(x->shard, (uint32_t)a, (uint32_t)b);
         shard_swap_databases(x->shard, (uint32_t)a, (uint32_t)b);
     }
+    effect_same(x);
     x->shared->dirty += x->shard->id == 0; /* one change, however many shards carry it out */
     reply_ok(x);
 }
@@ -89,6 +91,7 @@ const struct command database_commands[] = {
      .wide = true,
      .merge = MERGE_OK,
      .run = cmd_flushdb,
+     .replays = true,
      .group = "server",
      .since = "1.0.0",
      .cost = "O(1); memory is freed in slices afterwards",
@@ -103,6 +106,7 @@ const struct command database_commands[] = {
      .wide = true,
      .merge = MERGE_OK,
      .run = cmd_flushall,
+     .replays = true,
      .group = "server",
      .since = "1.0.0",
      .cost = "O(D), D = number of databases; memory is freed in slices afterwards",

@@ -1,9 +1,11 @@
 /* DUMP and RESTORE: a value as bytes that any Redis understands (shards/dump.h has the format).
  *
  * RESTORE checks in Redis's order: options, is the name taken, the time to live, version and checksum, the body. */
+#include "core/num.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
+#include "shards/effect_add.h"
 #include "shards/shard.h"
 
 static void cmd_dump(struct exec *x) {
@@ -68,6 +70,13 @@ static bool parse_ttl(struct exec *x, bool absolute, int64_t *deadline_ms) {
     return true;
 }
 
+static void say_restored(struct exec *x, uint64_t deadline_ms) {
+    char digits[NUM_U64_MAX];
+    struct slice argv[] = {SLICE("RESTORE"), x->argv[1], {0}, x->argv[3], SLICE("REPLACE"), SLICE("ABSTTL")};
+    argv[2] = slice_of(digits, num_format_u64(digits, deadline_ms));
+    effect_add(x, x->db, argv, ARRAY_LEN(argv));
+}
+
 /* Puts the entry under ref, or nothing when its deadline has passed: the old one goes in any case. */
 static void restore(struct exec *x, struct key_ref *ref, struct entry *entry, const struct restore_options *options) {
     uint64_t deadline_ms = entry_deadline_ms(entry);
@@ -76,9 +85,11 @@ static void restore(struct exec *x, struct key_ref *ref, struct entry *entry, co
         if (!ref->entry) return;
         keyspace_remove(x->keys, ref);
         exec_changed(x, x->argv[1], 1);
+        effect_del(x, x->db, x->argv[1]);
         return;
     }
     keyspace_put_entry(x->keys, ref, entry);
+    say_restored(x, deadline_ms);
     bool lfu = access_is_lfu(x);
     if (lfu && options->freq >= 0) ref->entry->access = access_of_freq(x, (uint32_t)options->freq) & 0xFFFFFF;
     if (!lfu && options->idle_s >= 0) ref->entry->access = access_of_idle(x, (uint64_t)options->idle_s) & 0xFFFFFF;

@@ -4,6 +4,7 @@
  * of TTL to the same number seen from now or from 1970, in one of two units. */
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 
 /* --- EXPIRE and its forms --- */
 
@@ -71,10 +72,13 @@ static void expire_generic(struct exec *x, uint64_t base_ms, bool seconds) {
         reply_int(x, 0);
         return;
     }
-    if (when_ms <= (int64_t)x->shared->now_ms)
+    if (when_ms <= (int64_t)x->shared->now_ms) {
         keyspace_remove(x->keys, &ref);
-    else
+        effect_del(x, x->db, x->argv[1]);
+    } else {
         keyspace_set_deadline(x->keys, &ref, (uint64_t)when_ms);
+        effect_deadline(x, x->argv[1], (uint64_t)when_ms);
+    }
     exec_changed(x, x->argv[1], 1);
     reply_int(x, 1);
 }
@@ -238,6 +242,7 @@ const struct command expire_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_persist,
+     .replays = true,
      .group = "generic",
      .since = "2.2.0",
      .cost = "O(1)",

@@ -5,6 +5,7 @@
 #include "core/num.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/shard.h"
 
 /* --- shared with the other files --- */
@@ -63,6 +64,7 @@ static void cmd_del(struct exec *x) {
         if (!exec_open_any(x, at, &ref)) continue;
         keyspace_remove(x->keys, &ref);
         exec_changed(x, x->argv[at], 1);
+        effect_del(x, x->db, x->argv[at]);
         removed++;
     }
     reply_int(x, removed);

@@ -4,6 +4,7 @@
  * it, so the order here is Redis's. */
 #include "core/num.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/hash_value.h"
 #include <math.h>
@@ -150,6 +151,7 @@ static void cmd_hincrbyfloat(struct exec *x) {
     }
     struct slice text = slice_of(digits, num_format_long_double_human(digits, value));
     set_one(x, &ref, x->argv[2], text);
+    effect_add(x, x->db, (struct slice[]){SLICE("HSET"), x->argv[1], x->argv[2], text}, 4);
     reply_bulk(x, text);
 }
 
@@ -161,6 +163,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_hset,
+     .replays = true,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of pairs",
@@ -173,6 +176,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_hmset,
+     .replays = true,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of pairs",
@@ -185,6 +189,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_hsetnx,
+     .replays = true,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(1)",
@@ -221,6 +226,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_hdel,
+     .replays = true,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of fields",
@@ -269,6 +275,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_hincrby,
+     .replays = true,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(1)",

@@ -5,6 +5,7 @@
 #include "core/assert.h"
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 
 /* --- shared with the other file --- */
 
@@ -22,12 +23,17 @@ static void reply_elements(struct exec *x, struct quicklist_iter *iter, enum lis
     ASSERT(count == 0);
 }
 
+static const char *pop_name(enum list_end end) {
+    return end == LIST_HEAD ? "LPOP" : "RPOP";
+}
+
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count) {
     uint64_t len = list_len(ref->entry), popped = MIN(count, len);
     struct quicklist_iter iter = list_seek(ref->entry, end == LIST_HEAD ? 0 : len);
     reply_elements(x, &iter, end, popped);
     list_drop(x->keys, ref, end, popped);
     exec_changed(x, ref->key, popped);
+    effect_pop(x, pop_name(end), ref->key, popped);
 }
 
 /* --- pushing and popping --- */
@@ -63,6 +69,7 @@ void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end) {
     reply_packed(x, &value);
     list_drop(x->keys, ref, end, 1);
     exec_changed(x, ref->key, 1);
+    effect_pop(x, pop_name(end), ref->key, 1);
 }
 
 static void pop(struct exec *x, enum list_end end) {
@@ -298,6 +305,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_lpush,
+     .replays = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = number of elements",
@@ -310,6 +318,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_rpush,
+     .replays = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = number of elements",
@@ -322,6 +331,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_lpushx,
+     .replays = true,
      .group = "list",
      .since = "2.2.0",
      .cost = "O(N), N = number of elements",
@@ -334,6 +344,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_rpushx,
+     .replays = true,
      .group = "list",
      .since = "2.2.0",
      .cost = "O(N), N = number of elements",
@@ -418,6 +429,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_lset,
+     .replays = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = nodes of the list up to the element, from the nearer end",
@@ -430,6 +442,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_linsert,
+     .replays = true,
      .group = "list",
      .since = "2.2.0",
      .cost = "O(N), N = elements up to the pivot",
@@ -442,6 +455,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_lrem,
+     .replays = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = length of the list",
@@ -454,6 +468,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_ltrim,
+     .replays = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = nodes taken out; their memory is freed later",

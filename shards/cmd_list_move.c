@@ -18,6 +18,7 @@
 #include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
 
@@ -37,8 +38,11 @@ bool list_try_move(struct exec *x, struct list_move move) {
     /* Pushing may move the element's own bytes, if both lists are one; the reply has a copy. */
     if (!value.is_int) text.ptr = x->out->data + x->out->len - 2 - text.len;
     list_push(x->keys, &target, move.to, &text, 1);
+    struct slice push = move.to == LIST_HEAD ? SLICE("LPUSH") : SLICE("RPUSH");
+    effect_add(x, x->db, (struct slice[]){push, x->argv[2], text}, 3);
     exec_open_any(x, 1, &source);
     list_drop(x->keys, &source, move.from, 1);
+    effect_pop(x, move.from == LIST_HEAD ? "LPOP" : "RPOP", x->argv[1], 1);
     exec_changed(x, x->argv[2], 0);
     exec_changed(x, x->argv[1], 1); /* Redis counts one change for both */
     return true;

@@ -15,6 +15,7 @@
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
+#include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/set.h"
 #include "shards/shard.h"
@@ -45,6 +46,8 @@ static void rename_generic(struct exec *x, bool only_if_free) {
     }
     if (!same) {
         keyspace_move(x->keys, &source, x->keys, &target);
+        effect_value(x, x->db, target.entry);
+        effect_del(x, x->db, x->argv[1]);
         exec_changed(x, x->argv[1], 0); /* Redis counts one change for both keys */
         exec_changed(x, x->argv[2], 1);
     }
@@ -96,6 +99,7 @@ static void cmd_copy(struct exec *x) {
         return;
     }
     keyspace_put_copy(dst, &target, source.entry, entry_deadline_ms(source.entry));
+    effect_value(x, options.db, target.entry);
     exec_changed_in(x, options.db, x->argv[2], 1);
     reply_int(x, 1);
 }
@@ -116,6 +120,8 @@ static void cmd_move(struct exec *x) {
         return;
     }
     keyspace_move(x->keys, &source, dst, &target);
+    effect_value(x, db, target.entry);
+    effect_del(x, x->db, x->argv[1]);
     exec_changed(x, x->argv[1], 1);
     exec_changed_in(x, db, x->argv[1], 0);
     reply_int(x, 1);
@@ -172,6 +178,7 @@ static void cmd_put(struct exec *x) {
     ASSERT(entry); /* another of our threads wrote it */
     if (form == FORM_RAW) entry->flags |= ENTRY_SHOWN;
     keyspace_put_entry(x->keys, &ref, entry);
+    effect_value(x, x->db, entry);
     buf_deinit(&scratch);
     exec_changed(x, x->argv[1], 1);
     reply_int(x, 1);
@@ -183,6 +190,7 @@ static void cmd_drop(struct exec *x) {
     if (present) {
         keyspace_remove(x->keys, &ref);
         exec_changed(x, x->argv[1], 0); /* counted where it was put */
+        effect_del(x, x->db, x->argv[1]);
     }
     reply_int(x, present);
 }

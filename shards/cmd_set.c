@@ -15,6 +15,7 @@
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/gather.h"
 
 bool reply_member(void *exec, struct slice text) {
@@ -125,8 +126,12 @@ static void cmd_smove(struct exec *x) {
         return;
     }
     exec_changed(x, x->argv[1], 1);
+    effect_add(x, x->db, (struct slice[]){SLICE("SREM"), x->argv[1], member}, 3);
     exec_open_any(x, 2, &target);
-    if (set_add(x->keys, &target, member)) exec_changed(x, x->argv[2], 1);
+    if (set_add(x->keys, &target, member)) {
+        exec_changed(x, x->argv[2], 1);
+        effect_add(x, x->db, (struct slice[]){SLICE("SADD"), x->argv[2], member}, 3);
+    }
     reply_int(x, 1);
 }
 
@@ -170,6 +175,7 @@ const struct command set_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_sadd,
+     .replays = true,
      .group = "set",
      .since = "1.0.0",
      .cost = "O(1) for each member",
@@ -182,6 +188,7 @@ const struct command set_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_srem,
+     .replays = true,
      .group = "set",
      .since = "1.0.0",
      .cost = "O(1) for each member",

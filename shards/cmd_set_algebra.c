@@ -19,6 +19,7 @@
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
 #include <stdlib.h>
@@ -158,9 +159,11 @@ static void put_result(struct exec *x, uint32_t at, struct collector *result, bo
         struct entry *entry =
             set_new_entry(&x->shared->store, &x->shared->set_rule, x->argv[at], result->members, allow_intset, 0);
         keyspace_put_entry(x->keys, &ref, entry);
+        effect_value(x, x->db, entry);
     } else {
         members_delete(&x->shared->store, result->members);
         if (old) keyspace_remove(x->keys, &ref);
+        if (old) effect_del(x, x->db, x->argv[at]);
     }
     if (old || result->count > 0) exec_changed(x, x->argv[at], 1);
     reply_int(x, (int64_t)result->count);

@@ -6,6 +6,7 @@
  * The Art of Computer Programming, volume 2, 3.4.2, algorithm S). */
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/shard.h"
 
 #define DRAW_PART 3        /* k below n / DRAW_PART is drawn, more is a walk */
@@ -101,23 +102,28 @@ static void cmd_srandmember(struct exec *x) {
 
 /* --- SPOP --- */
 
-static void pop_one(struct exec *x, struct key_ref *ref) {
+static void pop_one(struct exec *x, struct key_ref *ref, struct effect_run *popped) {
     char scratch[SET_SCRATCH];
     struct slice text = draw(x, ref->entry, scratch);
     reply_bulk(x, text);
     /* It may lie in what is about to move; the reply has a copy. */
     if (text.ptr != scratch) text.ptr = x->out->data + x->out->len - 2 - text.len;
     set_remove(x->keys, ref, text);
+    effect_run_add(popped, &text, 1);
 }
 
 static void pop_many(struct exec *x, struct key_ref *ref, uint64_t count) {
     uint64_t all = set_count(ref->entry), left = all - MIN(count, all);
+    struct effect_run popped;
     reply_set(x, all - left);
     if (left == 0) {
         set_each(ref->entry, reply_member, x);
         keyspace_remove(x->keys, ref);
+        effect_del(x, x->db, x->argv[1]);
     } else {
-        for (uint64_t i = 0; i < count; i++) pop_one(x, ref);
+        effect_run_begin(&popped, x, x->db, "SREM", x->argv[1]);
+        for (uint64_t i = 0; i < count; i++) pop_one(x, ref, &popped);
+        effect_run_end(&popped);
         if (left * KEEP_PART <= count) set_reform(x->keys, ref);
     }
     exec_changed(x, x->argv[1], all - left);
@@ -138,7 +144,10 @@ static void cmd_spop(struct exec *x) {
     } else if (counted) {
         pop_many(x, &ref, (uint64_t)count);
     } else if (ref.entry) {
-        pop_one(x, &ref);
+        struct effect_run popped;
+        effect_run_begin(&popped, x, x->db, "SREM", x->argv[1]);
+        pop_one(x, &ref, &popped);
+        effect_run_end(&popped);
         exec_changed(x, x->argv[1], 1);
     } else {
         reply_null(x);

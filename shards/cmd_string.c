@@ -8,6 +8,7 @@
  * Options are parsed as Redis does: in any order, repeated ones allowed, the last deadline wins, and anything that
  * contradicts what came before is a syntax error. Errors are found in Redis's order: syntax, deadline, type. */
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/exec.h"
 
 enum set_option {
@@ -146,6 +147,8 @@ static void set_with_options(struct exec *x) {
     }
     if ((options.set & OPT_KEEPTTL) && ref.entry) deadline_ms = entry_deadline_ms(ref.entry);
     put(x, &ref, 2, deadline_ms);
+    /* What counts from now would count from later; IFEQ is not Redis's. */
+    if (options.set & (OPT_EX | OPT_PX | OPT_IFEQ)) effect_set(x, x->argv[1], x->argv[2], deadline_ms);
     if (!(options.set & OPT_GET)) reply_ok(x);
 }
 
@@ -176,6 +179,7 @@ static void set_for(struct exec *x, unsigned unit) {
     struct key_ref ref;
     exec_open_any(x, 1, &ref);
     put(x, &ref, 3, deadline_ms);
+    effect_set(x, x->argv[1], x->argv[3], deadline_ms);
     reply_ok(x);
 }
 
@@ -204,6 +208,7 @@ static void cmd_getset(struct exec *x) {
 static void remove_key(struct exec *x, struct key_ref *ref) {
     keyspace_remove(x->keys, ref);
     exec_changed(x, ref->key, 1);
+    effect_del(x, x->db, ref->key);
 }
 
 static void cmd_getdel(struct exec *x) {
@@ -232,6 +237,7 @@ static void cmd_getex(struct exec *x) {
     } else if (deadline_ms || ((options.set & OPT_PERSIST) && entry_deadline_ms(ref.entry))) {
         keyspace_set_deadline(x->keys, &ref, deadline_ms);
         exec_changed(x, ref.key, 1);
+        effect_deadline(x, ref.key, deadline_ms);
     }
 }
 
@@ -254,6 +260,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE)},
      .where = ON_OWNER,
      .run = cmd_set,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",
@@ -268,6 +275,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_setnx,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",
@@ -340,6 +348,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_getset,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",

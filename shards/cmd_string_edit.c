@@ -4,6 +4,7 @@
  * keep the key's deadline. */
 #include "core/num.h"
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/shard.h"
 #include <math.h>
@@ -17,7 +18,7 @@ static void changed(struct exec *x, const struct key_ref *ref) {
 /* May a string get that long? Both are lengths or offsets, so not negative. */
 static bool length_allowed(struct exec *x, uint64_t before, uint64_t extra) {
     uint64_t total = before + extra; /* no overflow: each is below 2^63 */
-    if (total <= x->shard->config->proto_max_bulk_len) return true;
+    if (total <= x->shard->config->proto_max_bulk_len || x->flags & CLIENT_LOADER) return true;
     reply_error(x, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     return false;
 }
@@ -175,6 +176,7 @@ static void cmd_incrbyfloat(struct exec *x) {
     struct slice text = slice_of(digits, num_format_long_double_human(digits, value));
     keyspace_put_string(x->keys, &ref, text, ref.entry ? entry_deadline_ms(ref.entry) : 0, false);
     changed(x, &ref);
+    effect_add(x, x->db, (struct slice[]){SLICE("SET"), ref.key, text, SLICE("KEEPTTL")}, 4);
     reply_bulk(x, text);
 }
 
@@ -222,6 +224,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_setrange,
+     .replays = true,
      .group = "string",
      .since = "2.2.0",
      .cost = "O(N), N = length of the value and of the gap before it",
@@ -234,6 +237,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_append,
+     .replays = true,
      .group = "string",
      .since = "2.0.0",
      .cost = "O(N), N = length of the value, amortised",
@@ -246,6 +250,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_incr,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",
@@ -258,6 +263,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_decr,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",
@@ -270,6 +276,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_incrby,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",
@@ -282,6 +289,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_decrby,
+     .replays = true,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",

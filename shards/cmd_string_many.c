@@ -7,6 +7,7 @@
  * MSETNX and LCS need all keys at once. When they live on one shard, that shard runs the handler; when not, the
  * client's home collects what it needs in steps (the _across functions). */
 #include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
@@ -53,6 +54,7 @@ static void set_pairs(struct exec *x) {
             keyspace_open(x->keys, x->argv[at], hashes[i], &ref);
             keyspace_put_string(x->keys, &ref, x->argv[at + 1], 0, true);
             exec_changed(x, ref.key, 1);
+            effect_set(x, ref.key, x->argv[at + 1], 0);
         }
     }
 }

@@ -6,6 +6,7 @@
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
+#include "shards/effect_add.h"
 #include "shards/shard.h"
 #include <math.h>
 #include <stdlib.h>
@@ -39,10 +40,13 @@ void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
     exec_open_any(x, at, &ref);
     bool changes = count > 0 || ref.entry;
     struct entry *entry = zset_new_result(x->shared, x->argv[at], set);
-    if (entry)
+    if (entry) {
         keyspace_put_entry(x->keys, &ref, entry);
-    else if (ref.entry)
+        effect_value(x, x->db, entry);
+    } else if (ref.entry) {
         keyspace_remove(x->keys, &ref);
+        effect_del(x, x->db, x->argv[at]);
+    }
     if (changes) exec_changed(x, x->argv[at], 1);
     reply_int(x, (int64_t)count);
 }
@@ -385,6 +389,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_zadd,
+     .replays = true,
      .group = "sorted-set",
      .since = "1.2.0",
      .cost = "O(log(N)) for each member",
@@ -397,6 +402,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_zincrby,
+     .replays = true,
      .group = "sorted-set",
      .since = "1.2.0",
      .cost = "O(log(N))",
@@ -409,6 +415,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zrem,
+     .replays = true,
      .group = "sorted-set",
      .since = "1.2.0",
      .cost = "O(M*log(N)), M = number of members taken out",

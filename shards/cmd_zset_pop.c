@@ -6,6 +6,7 @@
 #include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
+#include "shards/effect_add.h"
 #include "shards/shard.h"
 
 enum end { MIN_END, MAX_END };
@@ -22,6 +23,7 @@ static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint
     }
     zset_remove_ranks(x->keys, ref, from, from + count);
     exec_changed(x, ref->key, count);
+    effect_pop(x, end == MIN_END ? "ZPOPMIN" : "ZPOPMAX", ref->key, count);
 }
 
 static void pop(struct exec *x, enum end end) {

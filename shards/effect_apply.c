@@ -56,7 +56,7 @@ static bool run(struct shard *shard, const struct command_slot *slot, uint32_t d
                      .argc = argc,
                      .db = (uint16_t)db,
                      .resp = 2,
-                     .flags = CLIENT_NO_BLOCK,
+                     .flags = CLIENT_NO_BLOCK | CLIENT_LOADER,
                      .part = true,
                      .out = &reply};
     shard->shared.now_ms = 0;
