@@ -14,6 +14,7 @@
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
 #include "shards/dump.h"
+#include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
 #include <math.h>
@@ -299,6 +300,16 @@ static void cmd_zlexcount(struct exec *x) {
     count(x, BY_MEMBER);
 }
 
+/* Between which texts a member lies has an answer only where all scores are equal. Elsewhere what is found depends on
+ * how the set has grown, so its effect names ranks. */
+static void say_removed(struct exec *x, struct ranks ranks) {
+    char digits[2][NUM_U64_MAX];
+    struct slice argv[4] = {SLICE("ZREMRANGEBYRANK"), x->argv[1]};
+    argv[2] = slice_of(digits[0], num_format_u64(digits[0], ranks.from));
+    argv[3] = slice_of(digits[1], num_format_u64(digits[1], ranks.to - 1));
+    effect_add(x, x->db, argv, 4);
+}
+
 static void remove_range(struct exec *x, enum by by) {
     struct place places[2];
     struct key_ref ref;
@@ -310,6 +321,7 @@ static void remove_range(struct exec *x, enum by by) {
     if (ranks.to > ranks.from) {
         zset_remove_ranks(x->keys, &ref, ranks.from, ranks.to);
         exec_changed(x, x->argv[1], ranks.to - ranks.from);
+        if (by == BY_MEMBER) say_removed(x, ranks);
     }
     reply_int(x, (int64_t)(ranks.to - ranks.from));
 }
@@ -467,7 +479,6 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebylex,
-     .replays = true,
      .group = "sorted-set",
      .since = "2.8.9",
      .cost = "O(M*log(N)), M = number of members taken out",

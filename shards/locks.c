@@ -196,6 +196,17 @@ bool locks_allow_wide(const struct locks *locks, enum lock_mode mode) {
     return mode == LOCK_EXCLUSIVE ? locks_idle(locks) : locks->exclusive == 0;
 }
 
+struct lock_request *locks_holder(const struct locks *locks, uint64_t id) {
+    const struct lock_hook *hook = locks->all.next;
+    for (uint32_t left = locks->wide; left > 0; left--, hook = hook->next) {
+        struct lock_request *request = CONTAINER_OF(hook, struct lock_request, in_all);
+        if (lock_is_granted(request) && request->exclusive) return request;
+    }
+    const struct lock_key *key = key_find(locks, id);
+    const struct lock_link *first = key ? key->first : NULL;
+    return first && first->mode == LOCK_EXCLUSIVE && lock_is_granted(first->request) ? first->request : NULL;
+}
+
 struct lock_request *locks_find(const struct locks *locks, uint64_t stamp) {
     struct lock_node *node = index_find(&locks->stamps, stamp);
     return node ? CONTAINER_OF(node, struct lock_request, by_stamp) : NULL;

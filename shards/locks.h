@@ -91,6 +91,9 @@ bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner);
 /* The same as locks_allow for a command that touches the whole shard. O(1). */
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode);
 
+/* The granted request that has this key, or the shard, to itself; NULL: nobody. O(wide requests). */
+struct lock_request *locks_holder(const struct locks *locks, uint64_t id);
+
 /* Puts the request in line. It may be granted at once: then it is in the granted queue. */
 void locks_enter(struct locks *locks, struct lock_request *request);
 /* Takes it out, waiting or granted; those behind it may become granted. */

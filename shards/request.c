@@ -327,6 +327,17 @@ void request_run_step(struct exec *x, uint64_t stamp) {
     effects_keep(&shard->effects, NULL);
 }
 
+void request_key_expired(struct shard *shard, uint32_t db, struct slice key) {
+    struct effects *effects = &shard->effects;
+    struct effect_group *kept = effects->kept;
+    if (!kept && !locks_idle(shard->locks)) {
+        struct lock_request *holder = locks_holder(shard->locks, key_hash(&shard->shared, key));
+        if (holder) effects_keep(effects, ((struct request *)holder)->effects);
+    }
+    effects_add_expired(effects, db, key);
+    effects_keep(effects, kept);
+}
+
 static bool is_clean(struct shard *shard, const struct request *request) {
     bool (*clean)(struct exec * x) = command_at(shard->registry, request->item->number)->row->clean;
     if (!clean) return true;

@@ -156,7 +156,7 @@ void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint6
 
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
     if (shard->watchers) watch_touch(shard, db, key);
-    if (shard->effects.on) effects_add_expired(&shard->effects, db, key);
+    if (shard->effects.on) request_key_expired(shard, db, key);
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
