@@ -18,7 +18,7 @@ bool exec_bit_offset(struct exec *x, uint32_t at, unsigned width, uint64_t *offs
     if (counts) text = slice_of(text.ptr + 1, text.len - 1);
     if (!num_parse_i64(text, &value) || value < 0 ||
         (counts && __builtin_mul_overflow(value, (int64_t)width, &value)) ||
-        (uint64_t)value >> 3 >= (uint64_t)x->shard->config->proto_max_bulk_len) {
+        ((uint64_t)value >> 3 >= x->shard->config->proto_max_bulk_len && !(x->flags & CLIENT_LOADER))) {
         reply_bad_offset(x);
         return false;
     }

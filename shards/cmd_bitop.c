@@ -90,6 +90,8 @@ static void put_result(struct exec *x, uint32_t at, struct slice result) {
         char *bytes = keyspace_edit_string(x->keys, &ref, result.len); /* so that OBJECT ENCODING says raw */
         if (!bytes) {
             keyspace_remove(x->keys, &ref);
+            if (old) effect_del(x, x->db, x->argv[at]);
+            if (old) exec_changed(x, x->argv[at], 1);
             reply_error(x, "ERR insufficient memory for the new length of the string");
             return;
         }

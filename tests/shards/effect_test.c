@@ -103,6 +103,15 @@ static const char *const templates[] = {"SET s V",
                                         "GET s",
                                         "MGET s s s s",
                                         "STRLEN s",
+                                        "SETBIT s I 1",
+                                        "SETBIT s X 0",
+                                        "SETBIT s 300 1",
+                                        "BITFIELD s SET u8 X I INCRBY i5 X 7",
+                                        "BITFIELD s OVERFLOW FAIL INCRBY u2 100 1",
+                                        "BITFIELD k GET u4 0",
+                                        "BITOP AND s s s",
+                                        "BITOP NOT s s",
+                                        "BITOP XOR s s k",
                                         "RPUSH l V V",
                                         "LPUSH l V",
                                         "RPUSHX l V",
@@ -462,7 +471,7 @@ static void read_log(struct reading *reading) {
         }
         uint32_t argc = read_command(reading, argv, ARRAY_LEN(argv));
         if (slice_is(argv[0], "select")) {
-            int64_t db;
+            int64_t db = -1;
             assert_true(argc == 2 && num_parse_i64(argv[1], &db) && db >= 0 && db < DBS && db != reading->db);
             reading->db = (uint32_t)db;
         } else if (slice_is(argv[0], "multi")) {
