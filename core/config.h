@@ -46,6 +46,7 @@ enum config_maxmemory_policy {
     MAXMEMORY_NOEVICTION,
 };
 enum config_appendfsync { APPENDFSYNC_EVERYSEC, APPENDFSYNC_ALWAYS, APPENDFSYNC_NO };
+enum config_recovery_damage { DAMAGE_REFUSE, DAMAGE_TRUNCATE, DAMAGE_SKIP };
 enum config_supervised { SUPERVISED_NO, SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO };
 enum config_permission { PERMIT_NO, PERMIT_YES, PERMIT_LOCAL }; /* local: loopback and unix-socket clients */
 
@@ -180,6 +181,7 @@ struct config {
     char dbfilename[CONFIG_NAME_MAX];
     bool appendonly;
     enum config_appendfsync appendfsync;
+    enum config_recovery_damage recovery_damage;
     char appendfilename[CONFIG_NAME_MAX], appenddirname[CONFIG_NAME_MAX];
     bool no_appendfsync_on_rewrite;
     int auto_aof_rewrite_percentage;

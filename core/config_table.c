@@ -3,7 +3,7 @@
  *
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
- *   threads                 sherd's own
+ *   threads, recovery-damage  sherd's own
  *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people
  * test port, bind              fixed while running, until the listeners can be moved loglevel
  * nothing        from Redis 7.2, as are set-max-listpack-* */
@@ -57,6 +57,12 @@ static const struct option_name appendfsync_names[] = {
     {"everysec", APPENDFSYNC_EVERYSEC},
     {"always", APPENDFSYNC_ALWAYS},
     {"no", APPENDFSYNC_NO},
+    {NULL, 0},
+};
+static const struct option_name damage_names[] = {
+    {"refuse", DAMAGE_REFUSE},
+    {"truncate", DAMAGE_TRUNCATE},
+    {"skip", DAMAGE_SKIP},
     {NULL, 0},
 };
 static const struct option_name policy_names[] = {
@@ -280,6 +286,9 @@ const struct config_option config_options[] = {
      .doc = "Does not rewrite a smaller log by itself."},
     {.name = "aof-load-truncated", FIELD(aof_load_truncated), .preset = "yes", LATER(ANY_TIME),
      .group = GROUP_PERSISTENCE, .doc = "Starts although the end of the log is torn."},
+    {.name = "recovery-damage", FIELD(recovery_damage), .preset = "refuse", ENUM(damage_names), LIVE(AT_START),
+     .group = GROUP_PERSISTENCE,
+     .doc = "When files are damaged (not merely torn by a crash): does not start, gives up what follows, or only what is damaged."},
     {.name = "aof-use-rdb-preamble", FIELD(aof_use_rdb_preamble), .preset = "yes", LATER(ANY_TIME),
      .group = GROUP_PERSISTENCE, .doc = "A rewritten log starts with a snapshot."},
     {.name = "aof-timestamp-enabled", FIELD(aof_timestamp_enabled), .preset = "no", LATER(ANY_TIME),
