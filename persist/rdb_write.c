@@ -7,6 +7,10 @@
 #include "shards/dump.h"
 #include <endian.h>
 
+#define JUDGED_MIN  64u /* bytes of a value: shorter ones tell little and cost little */
+#define IN_VAIN_MAX 64u
+#define PAUSE       1000u
+#define TRIES_AGAIN 4u        /* after a pause */
 #define ACCESS_MASK 0xFFFFFFu /* of an entry's clock */
 
 static void put_byte(struct buf *out, unsigned byte) {
@@ -77,20 +81,54 @@ bool rdb_is_large(const struct entry *entry) {
     return dump_is_large(entry);
 }
 
+/* --- is it worth it? --- */
+
+static bool should_try(const struct rdb_style *style) {
+    if (!style->compress || !style->thrift || style->thrift->pause == 0) return style->compress;
+    style->thrift->pause--;
+    return false;
+}
+
+/* Bytes of the one string that an entry is in a file; 0: none, or too short to say anything. */
+static size_t judged_bytes(const struct entry *entry) {
+    size_t bytes = 0;
+    if (entry->encoding == ENC_EMBEDDED) bytes = entry->value_len;
+    if (entry->encoding == ENC_EXTERNAL) bytes = entry_bigstr(entry)->len;
+    return bytes >= JUDGED_MIN ? bytes : 0;
+}
+
+static void learn(struct rdb_thrift *thrift, size_t plain, size_t written) {
+    if (written < plain - plain / 8) {
+        thrift->in_vain = 0;
+    } else if (++thrift->in_vain == IN_VAIN_MAX) {
+        thrift->pause = PAUSE;
+        thrift->in_vain = IN_VAIN_MAX - TRIES_AGAIN;
+    }
+}
+
 void rdb_write_entry(struct buf *out, const struct entry *entry, const struct rdb_style *style) {
     write_head(out, entry, dump_type_of(entry), style);
-    dump_write_object(out, entry, style->compress);
+    size_t before = out->len, plain = judged_bytes(entry);
+    bool compress = plain > 0 ? should_try(style) : style->compress;
+    dump_write_object(out, entry, compress);
+    if (compress && plain > 0 && style->thrift) learn(style->thrift, plain, out->len - before);
 }
 
 void rdb_writer_begin(struct rdb_writer *writer, const struct entry *entry, const struct rdb_style *style) {
-    *writer = (struct rdb_writer){.entry = entry, .style = *style};
-    dump_pieces_begin(&writer->pieces, entry, style->compress);
+    size_t plain = judged_bytes(entry);
+    bool judged = plain > 0 && plain <= DUMP_COMPRESS_MAX, compress = judged ? should_try(style) : style->compress;
+    *writer = (struct rdb_writer){.entry = entry, .style = *style, .plain = judged && compress ? plain : 0};
+    dump_pieces_begin(&writer->pieces, entry, compress);
 }
 
 bool rdb_writer_next(struct rdb_writer *writer, struct buf *out, size_t bytes) {
     if (!writer->begun) write_head(out, writer->entry, dump_pieces_type(writer->entry), &writer->style);
     writer->begun = true;
-    return dump_pieces_next(&writer->pieces, out, bytes);
+    size_t before = out->len;
+    bool more = dump_pieces_next(&writer->pieces, out, bytes);
+    writer->written += out->len - before;
+    if (!more && writer->plain > 0 && writer->style.thrift) learn(writer->style.thrift, writer->plain, writer->written);
+    return more;
 }
 
 void rdb_writer_end(struct rdb_writer *writer) {

@@ -131,7 +131,8 @@ static void put_random_key(struct fuzz *fuzz, struct buf *out) {
     uint64_t deadline_ms = prng_below(prng, 2) ? prng_next(prng) >> 20 : 0;
     struct entry *entry =
         entries_make(&fuzz->entries, type, SLICE("some key"), 1 + prng_below(prng, 20), 50, deadline_ms);
-    struct rdb_style style = {prng_below(prng, 2), (enum rdb_usage)prng_below(prng, 3), 7, {1, 1}};
+    struct rdb_style style = {
+        .compress = prng_below(prng, 2), .usage = (enum rdb_usage)prng_below(prng, 3), .clock = 7, .lfu = {1, 1}};
     rdb_write_entry(out, entry, &style);
     entry_delete(&fuzz->entries.store, entry);
 }

@@ -162,6 +162,36 @@ static void tells_usage(void **state) {
     rdb_close(reader);
 }
 
+static size_t written(struct entry *entry, struct rdb_thrift *thrift, int times) {
+    file.len = 0;
+    for (int i = 0; i < times; i++)
+        rdb_write_entry(&file, entry, &(struct rdb_style){.compress = true, .thrift = thrift});
+    return file.len / (size_t)times;
+}
+
+/* Noise makes it stop trying for a while; what gets smaller is then written as it is, and later not any more. */
+static void compression_is_given_up_and_tried_again(void **state) {
+    (void)state;
+    char bytes[500];
+    struct rdb_thrift thrift = {0};
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (char)prng_next(&entries.prng);
+    struct entry *noise = entry_new_string(&entries.store, SLICE("k"), slice_of(bytes, sizeof bytes), 0, true);
+    memset(bytes, 'a', sizeof bytes);
+    struct entry *dense = entry_new_string(&entries.store, SLICE("k"), slice_of(bytes, sizeof bytes), 0, true);
+    assert_true(written(dense, &thrift, 100) < 50);
+    for (int i = 0; i < 100; i++) { /* one in eleven gets smaller: no reason to stop */
+        assert_true(written(noise, &thrift, 10) > 500);
+        assert_true(written(dense, &thrift, 1) < 50);
+    }
+    (void)written(noise, &thrift, 64);
+    assert_true(thrift.pause > 0);
+    assert_true(written(dense, &thrift, 1) > 500);
+    (void)written(noise, &thrift, (int)thrift.pause);
+    assert_true(written(dense, &thrift, 1) < 50);
+    entry_delete(&entries.store, noise);
+    entry_delete(&entries.store, dense);
+}
+
 /* --- files made by hand --- */
 
 #define PUT(literal) buf_append_literal(&file, literal)
@@ -469,6 +499,7 @@ int main(void) {
         TEST(reads_the_first_version),
         TEST(reads_every_encoding),
         TEST(passes_over_what_is_no_key),
+        TEST(compression_is_given_up_and_tried_again),
         TEST(refuses_by_name),
         TEST(refuses_heads),
         TEST(survives_changed_bytes),
