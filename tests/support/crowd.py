@@ -15,6 +15,8 @@ A script may kill another's connection (`me.crowd.someone(...)`, `peer.kill()`),
 then gets Killed raised out of its yield, with the replies that could still be read, perhaps all of them; what it sent
 and did not hear about may have taken effect or not. When it yields again it has a new connection.
 
+In a crowd that is `mortal` the server itself may be killed: everybody gets Killed, and a script that then goes on ends.
+
 Times: `me.sent_ns` is taken before the first byte is sent, `me.received_ns` after the last reply was read, so a command
 took effect between the two (tests/support/linear.py judges such histories).
 """
@@ -110,8 +112,9 @@ class Crowd:
     """Runs scripts until all have returned. `over`, for scripts that go on until then, turns true after `seconds`, but not
     before so many round trips that something has been tested: a busy machine may stand still for the whole time."""
 
-    def __init__(self, port, seconds=None, seed=0, at_least=1000):
-        self.port, self.seconds, self.at_least = port, seconds, at_least
+    def __init__(self, port, seconds=None, seed=0, at_least=1000, mortal=False):
+        self.port, self.seconds, self.at_least, self.mortal = port, seconds, at_least, mortal
+        self.server_gone = False
         self.rng = random.Random(seed)
         self.peers, self._by_fd, self._poll = [], {}, select.epoll()
         self.round_trips = 0
@@ -170,7 +173,8 @@ class Crowd:
         elif not alive:
             self._hang_up(peer)
             if peer.in_flight is not None:
-                if not peer.dying:
+                self.server_gone |= self.mortal and not peer.dying
+                if not peer.dying and not self.mortal:
                     raise AssertionError("client %d: the server closed the connection at %.200r" % (peer.number, peer.in_flight))
                 self._resume(peer, lost=True)
 
@@ -194,8 +198,10 @@ class Crowd:
         except (StopIteration, Killed):
             self._hang_up(peer)
             return
-        if peer.sock is None:
-            peer._connect()
+        if self.server_gone or peer.sock is None and not self._connect(peer):
+            self._hang_up(peer)
+            return
+        if peer.sock.fileno() not in self._by_fd:
             self._by_fd[peer.sock.fileno()] = peer
             self._poll.register(peer.sock, select.EPOLLIN)
         peer.in_flight = commands
@@ -204,6 +210,16 @@ class Crowd:
         peer._send()
         if peer.out:
             self._poll.modify(peer.sock, select.EPOLLIN | select.EPOLLOUT)
+
+    def _connect(self, peer):
+        """False when the server is gone, as it may in a mortal crowd."""
+        try:
+            peer._connect()
+        except ConnectionError:
+            if not self.mortal:
+                raise
+            self.server_gone = True
+        return not self.server_gone
 
     def _hang_up(self, peer):
         if peer.sock is not None:

@@ -119,10 +119,7 @@ class Server:
         for attempt in range(5):
             self.port = self.fixed_port or free_port()
             taken = self.fixed_port and self._port_answers()
-            with open(self.log_path, "ab") as log:
-                self.process = subprocess.Popen(
-                    self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir
-                )
+            self._launch()
             try:
                 if taken:  # a PONG would be somebody else's: this start can only fail
                     self._wait_refusal()
@@ -133,6 +130,19 @@ class Server:
                 if attempt == 4 or self.fixed_port or "in use" not in str(failure).lower():
                     raise
         return self
+
+    def start_and_kill(self, after_s):
+        """Starts, and kills so many seconds later, in whatever it is doing then."""
+        self.port = self.fixed_port or free_port()
+        self._launch()
+        time.sleep(after_s)
+        self.kill()
+
+    def _launch(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command_line(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.dir
+            )
 
     def _port_answers(self):
         try:
