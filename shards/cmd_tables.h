@@ -8,6 +8,7 @@ extern const struct command string_many_commands[]; /* cmd_string_many.c: severa
 extern const struct command bit_commands[];         /* cmd_bit.c: one bit, counting, finding */
 extern const struct command bitfield_commands[];    /* cmd_bitfield.c: integers inside of strings */
 extern const struct command bitop_commands[];       /* cmd_bitop.c: several strings, bit by bit */
+extern const struct command hll_commands[];         /* cmd_hll.c: HyperLogLog */
 extern const struct command list_commands[];        /* cmd_list.c: one list */
 extern const struct command list_move_commands[];   /* cmd_list_move.c: from list to list, LMPOP */
 extern const struct command set_commands[];         /* cmd_set.c: one set, SMOVE */
