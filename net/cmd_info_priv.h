@@ -1,7 +1,8 @@
 /* What the files of INFO, LATENCY and MEMORY share.
  *
  *   cmd_info.c       the command: which sections      info_sections.c  what they say about the process and the data
- *   info_traffic.c   ... about commands and shards    cmd_latency.c    LATENCY         cmd_memory.c    MEMORY */
+ *   info_traffic.c   ... about commands and shards    cmd_latency.c    LATENCY         cmd_memory.c    MEMORY
+ *   info_persistence.c  ... about what is on the disk */
 #pragma once
 #include "net/runtime.h"
 #include "net/totals.h"
@@ -30,11 +31,12 @@ void option_text(const struct config *config, const char *name, char *out, size_
 void info_server(const struct info *info);
 void info_clients(const struct info *info);
 void info_memory(const struct info *info);
-void info_persistence(const struct info *info);
 void info_replication(const struct info *info);
 void info_cpu(const struct info *info);
 void info_cluster(const struct info *info);
 void info_keyspace(const struct info *info);
+/* info_persistence.c */
+void info_persistence(const struct info *info);
 /* info_traffic.c */
 void info_stats(const struct info *info);
 void info_commandstats(const struct info *info);

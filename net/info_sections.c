@@ -139,38 +139,6 @@ void info_memory(const struct info *info) {
                    (unsigned long long)totals_memory(totals, (enum mem_class)i));
 }
 
-/* This version keeps everything in memory: nothing is saved, nothing is loaded, and aof_enabled says 0 whatever the
- * option says. */
-void info_persistence(const struct info *info) {
-    static const char *const first[] = {
-        "loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age",
-    };
-    static const char *const last[] = {
-        "rdb_saves",   "rdb_last_cow_size",       "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
-        "aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled",
-    };
-    zeros(info, first, ARRAY_LEN(first));
-    info_text(info, "current_fork_perc", "0.00");
-    info_number(info, "current_save_keys_processed", 0);
-    info_number(info, "current_save_keys_total", 0);
-    info_number(info, "rdb_changes_since_last_save", info->totals->sum.dirty);
-    info_number(info, "rdb_bgsave_in_progress", 0);
-    info_number(info, "rdb_last_save_time", info->facts->started_ms / 1000); /* Redis's value for "never" */
-    info_text(info, "rdb_last_bgsave_status", "ok");
-    info_text(info, "rdb_last_bgsave_time_sec", "-1");
-    info_text(info, "rdb_current_bgsave_time_sec", "-1");
-    zeros(info, last, ARRAY_LEN(last));
-    info_text(info, "aof_last_rewrite_time_sec", "-1");
-    info_text(info, "aof_current_rewrite_time_sec", "-1");
-    info_text(info, "aof_last_bgrewrite_status", "ok");
-    info_number(info, "aof_rewrites", 0);
-    info_number(info, "aof_rewrites_consecutive_failures", 0);
-    info_text(info, "aof_last_write_status", "ok");
-    info_number(info, "aof_last_cow_size", 0);
-    info_number(info, "module_fork_in_progress", 0);
-    info_number(info, "module_fork_last_cow_size", 0);
-}
-
 void info_replication(const struct info *info) {
     info_text(info, "role", "master");
     info_number(info, "connected_slaves", 0);

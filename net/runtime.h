@@ -12,8 +12,8 @@ struct gather;
 struct client;
 struct shard;
 
-/* The Redis whose behaviour clients may expect: what HELLO, INFO and LOLWUT say. Libraries compare it (Sidekiq wants 7.2,
- * rueidis decides by it), so it is a statement about commands, not about this program; that is SHERD_VERSION. */
+/* The Redis whose behaviour clients may expect: what HELLO, INFO and LOLWUT say. Libraries compare it (Sidekiq wants
+ * 7.2, rueidis decides by it), so it is a statement about commands, not about this program; that is SHERD_VERSION. */
 #define SPOKEN_REDIS_VERSION "7.2.4"
 #ifndef SHERD_VERSION
 #define SHERD_VERSION "0.0.0"
@@ -25,8 +25,8 @@ struct shard;
 NODISCARD enum status net_config_set(struct exec *x, const struct slice *pairs, uint32_t count, struct error *error);
 /* On this machine: loopback or a unix socket. A client without a carrier, or none at all, is the server itself. */
 bool net_client_is_local(const struct client *client);
-/* CONFIG REWRITE. On failure error->text is the reply without "-ERR "; "The server is running without a config file" when
- * there is none. */
+/* CONFIG REWRITE. On failure error->text is the reply without "-ERR "; "The server is running without a config file"
+ * when there is none. */
 NODISCARD enum status net_config_rewrite(struct exec *x, struct error *error);
 
 enum shutdown_how {
@@ -73,3 +73,25 @@ struct runtime_facts {
 };
 /* shard is the asking thread's. Reads a few files of /proc: about 50 us. */
 void net_runtime_facts(struct shard *shard, struct runtime_facts *out);
+
+/* --- persistence --- */
+struct checkpoints;
+/* Behind SAVE and its like (persist/checkpoints.h); NULL: the server has no data directory and saves nothing. */
+struct checkpoints *net_checkpoints(const struct shard *shard);
+
+/* A moment old. */
+struct persist_shard_facts {
+    uint64_t batch_written, batch_durable; /* of its journal: closed, and on the disk */
+    uint64_t bytes_pending;                /* closed, and not as safe yet as appendfsync asks */
+    uint64_t staleness_ms;                 /* how long the oldest of them has been waiting */
+};
+struct persist_facts {
+    bool loading;
+    uint64_t loading_started_s, loading_total_bytes, loading_done_bytes;
+    uint64_t keys_loaded, keys_expired_at_load;
+    bool journal_on;
+    int journal_errno; /* what keeps some shard's journal from going on; 0: nothing */
+    uint32_t shards;
+    struct persist_shard_facts shard[SHARDS_MAX];
+};
+void net_persist_facts(const struct shard *shard, struct persist_facts *out);

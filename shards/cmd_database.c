@@ -28,6 +28,7 @@ static uint64_t clear(struct shard *shard, uint32_t db) {
     if (count == 0) return 0;
     watch_touch_database(shard, db);
     keyspace_clear(keyspace);
+    shard->database_changes++;
     return count;
 }
 

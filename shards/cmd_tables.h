@@ -26,6 +26,7 @@ extern const struct command rename_commands[];      /* cmd_rename.c: other names
 extern const struct command scan_commands[];        /* cmd_scan.c: KEYS, SCAN, RANDOMKEY */
 extern const struct command dump_commands[];        /* cmd_dump.c: DUMP, RESTORE */
 extern const struct command database_commands[];    /* cmd_database.c: FLUSHALL, SWAPDB, DBSIZE */
+extern const struct command cut_commands[];         /* cmd_cut.c: one instant of all shards */
 extern const struct command blocking_commands[];    /* cmd_blocking.c: lists, waiting until there is something */
 extern const struct command transaction_commands[]; /* cmd_transaction.c: MULTI, EXEC, WATCH */
 extern const struct command part_commands[];        /* part.c: what transactions send to shards */

@@ -14,7 +14,7 @@ void effects_deinit(struct effects *effects) {
 }
 
 void effects_take(struct effects *effects, struct buf *out, uint32_t *db) {
-    ASSERT(effects->depth == 0 && buf_readable(out) == 0);
+    ASSERT((effects->depth == 0 || (effects->count == 0 && !effects->named)) && buf_readable(out) == 0);
     struct buf empty = *out;
     *out = effects->bytes;
     *db = effects->begin_db;

@@ -13,7 +13,8 @@
  *
  *           in each shard that took part, also where it did nothing. What follows the line is, in this order and each
  *           only when needed: SELECT, MULTI, effects (with SELECT between those of different databases), EXEC.
- * Owner     the shard. Whoever writes the journal takes the bytes once a turn (effects_take), between commands.
+ * Owner     the shard. Whoever writes the journal takes the bytes once a turn (effects_take), between commands, or in
+ *           one that does nothing itself (sherd.cut).
  * Cost      while the journal is off: one comparison per command. */
 #pragma once
 #include "core/buf.h"

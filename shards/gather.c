@@ -448,9 +448,8 @@ static void send_to_all(struct gather *gather, const struct exec *x) {
 }
 
 /* Every shard runs it, all at one instant. */
-static void start_wide(struct exec *x) {
+static void start_wide(struct gather *gather, const struct exec *x) {
     struct shard *home = x->shard;
-    struct gather *gather = gather_new_waiting(x, gather_merge);
     txn_begin(gather, home->count == 64 ? UINT64_MAX : (1ull << home->count) - 1);
     gather_add_part(gather, home->id, x->slot, x->db, x->argv, x->argc);
     for (uint32_t i = 0; i < home->count; i++)
@@ -465,12 +464,19 @@ void gather_start_all(struct exec *x) {
         return;
     }
     if (row->wide) {
-        start_wide(x);
+        start_wide(gather_new_waiting(x, gather_merge), x);
         return;
     }
     struct gather *gather = gather_new_waiting(x, gather_merge);
     send_to_all(gather, x);
     gather_go_on(gather);
+}
+
+void gather_start_own(struct shard *home, const struct slice *argv, uint32_t argc) {
+    const struct command_slot *slot = command_resolve(home->registry, argv, argc);
+    ASSERT(slot && slot->row->where == ON_ALL && slot->row->wide);
+    struct exec x = {.shard = home, .slot = slot, .argv = argv, .argc = argc, .resp = 2};
+    start_wide(gather_new(&x, gather_merge, true, home->count), &x);
 }
 
 /* All of it was on one shard: its reply is the reply. */

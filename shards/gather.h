@@ -85,6 +85,8 @@ void gather_start(struct exec *x, command_across run);
 /* The generic ones: where/merge columns of the row. */
 void gather_start_split(struct exec *x);
 void gather_start_all(struct exec *x);
+/* A command of the server itself, whose row is ON_ALL and wide: on every shard at one instant. Nobody is told. */
+void gather_start_own(struct shard *home, const struct slice *argv, uint32_t argc);
 /* A step function without locks, whatever its keys (WATCH, DEBUG). */
 void gather_start_free(struct exec *x, command_across run);
 

@@ -261,8 +261,19 @@ static struct entry *take_out(struct keyspace *keyspace, struct key_ref *ref) {
     return entry;
 }
 
+static COLD bool leave_to_pin(struct keyspace_shared *shared, const struct entry *entry) {
+    for (uint32_t i = 0; i < shared->pin_count; i++) {
+        if (shared->pins[i].entry != entry) continue;
+        shared->pins[i].orphan = true;
+        return true;
+    }
+    return false;
+}
+
 void keyspace_remove(struct keyspace *keyspace, struct key_ref *ref) {
-    entry_delete(&keyspace->shared->store, take_out(keyspace, ref));
+    struct entry *entry = take_out(keyspace, ref);
+    if (UNLIKELY(keyspace->shared->pin_count) && leave_to_pin(keyspace->shared, entry)) return;
+    entry_delete(&keyspace->shared->store, entry);
 }
 
 void keyspace_put_copy(struct keyspace *keyspace, struct key_ref *ref, const struct entry *from, uint64_t deadline_ms) {
@@ -346,6 +357,17 @@ static void visit_live(void *ctx, void *entry, unsigned flags) {
 uint64_t keyspace_scan(struct keyspace *keyspace, uint64_t cursor, keyspace_visit visit, void *ctx) {
     struct scan_filter filter = {keyspace, visit, ctx};
     return hashtable_scan(keyspace->table, cursor, visit_live, &filter);
+}
+
+static void visit_any(void *ctx, void *entry, unsigned flags) {
+    const struct scan_filter *filter = ctx;
+    (void)flags;
+    filter->visit(filter->ctx, entry);
+}
+
+uint64_t keyspace_scan_all(struct keyspace *keyspace, uint64_t cursor, keyspace_visit visit, void *ctx) {
+    struct scan_filter filter = {keyspace, visit, ctx};
+    return hashtable_scan(keyspace->table, cursor, visit_any, &filter);
 }
 
 bool keyspace_expire_some(struct keyspace *keyspace, unsigned max) {

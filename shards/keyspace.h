@@ -23,6 +23,13 @@ struct keyspace;
 struct reaper;
 struct shard;
 
+/* An entry that somebody reads over several turns, while no command may change it. Only its time may be over: then it
+ * is taken out of the table, and whoever pinned it deletes it. */
+struct pin {
+    struct entry *entry;
+    bool orphan; /* no longer in the table */
+};
+
 /* What all keyspaces of a shard share. */
 struct keyspace_shared {
     struct store store;
@@ -41,6 +48,8 @@ struct keyspace_shared {
     uint64_t expired;  /* keys deleted because their deadline passed */
     uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */
     uint64_t hits, misses;
+    struct pin *pins; /* whose they are: persist/checkpoint_walk.c */
+    uint32_t pin_count;
 };
 
 struct key_ref {
@@ -120,6 +129,12 @@ struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng);
  * over. See hashtable_scan for the guarantee and the cost. */
 typedef void (*keyspace_visit)(void *ctx, struct entry *entry);
 uint64_t keyspace_scan(struct keyspace *keyspace, uint64_t cursor, keyspace_visit visit, void *ctx);
+/* The same for who saves: expired entries come, too, no entry is read, and where the table was resized since the last
+ * call some come that lie before the cursor (cursor_of(key_hash) says so). */
+uint64_t keyspace_scan_all(struct keyspace *keyspace, uint64_t cursor, keyspace_visit visit, void *ctx);
+HOT_INLINE uint64_t cursor_of(uint64_t hash) {
+    return hash >> (64 - HT_CURSOR_BITS);
+}
 
 /* --- background, in slices --- */
 /* Deletes keys whose deadline passed, at most max; true when there may be more that are due now. */

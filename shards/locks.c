@@ -180,7 +180,10 @@ uint32_t locks_count(const struct locks *locks) {
 bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode) {
     if (locks->wide && (mode == LOCK_EXCLUSIVE || locks->wide_exclusive)) return false;
     const struct lock_key *key = key_find(locks, id);
-    return !key || (mode == LOCK_SHARED && key->exclusives == 0);
+    if (!key) return true;
+    if (mode == LOCK_EXCLUSIVE) return false;
+    const struct lock_request *first = key->first->request; /* granted and sharing: so are all that are granted */
+    return key->exclusives == 0 || (first->lets_pass && lock_is_granted(first) && key->first->mode == LOCK_SHARED);
 }
 
 bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner) {
@@ -194,6 +197,11 @@ bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner) {
 
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode) {
     return mode == LOCK_EXCLUSIVE ? locks_idle(locks) : locks->exclusive == 0;
+}
+
+struct lock_request *locks_next(const struct locks *locks, const struct lock_request *after) {
+    struct lock_hook *next = after ? after->in_all.next : locks->all.next;
+    return next == &locks->all ? NULL : CONTAINER_OF(next, struct lock_request, in_all);
 }
 
 struct lock_request *locks_holder(const struct locks *locks, uint64_t id) {

@@ -62,6 +62,7 @@ struct lock_request {
     uint32_t link_count;
     bool wide; /* the whole shard, and links may be empty */
     uint8_t wide_mode;
+    bool lets_pass; /* while it is granted, single readers need not stand behind writers that wait for it */
     /* --- private --- */
     uint8_t state;    /* enum lock_state */
     bool revoked;     /* was reported since it was granted */
@@ -100,6 +101,8 @@ void locks_enter(struct locks *locks, struct lock_request *request);
 void locks_leave(struct locks *locks, struct lock_request *request);
 /* A granted request goes back in line at the place of its stamp; it is granted again later, perhaps at once. */
 void locks_yield(struct locks *locks, struct lock_request *request);
+/* The requests one after the other, in no order; NULL starts and ends. */
+struct lock_request *locks_next(const struct locks *locks, const struct lock_request *after);
 /* By its stamp; NULL when no such request is here. O(1). */
 struct lock_request *locks_find(const struct locks *locks, uint64_t stamp);
 

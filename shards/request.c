@@ -17,6 +17,7 @@ enum request_kind {
     REQUEST_PART,    /* tells its home and waits for what that says */
     REQUEST_SERVE,   /* the same, for a blocked client */
     REQUEST_GUARD,   /* does nothing but stand there */
+    REQUEST_HOLD,    /* the same, and gives nothing back before it is through */
 };
 
 struct request {
@@ -248,6 +249,44 @@ void request_unguard(struct shard *shard, struct request *request) {
     request_free(shard, request);
 }
 
+struct request *request_hold(struct shard *shard, const uint64_t *key_hashes, uint32_t count) {
+    size_t bytes = sizeof(struct request) + count * sizeof(struct lock_link);
+    struct request *request = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+    *request = (struct request){.kind = REQUEST_HOLD, .home = (uint8_t)shard->id, .bytes = bytes};
+    request->lock.stamp = STAMP_GUARD | ++shard->guards;
+    request->lock.links = (struct lock_link *)(request + 1);
+    request->lock.lets_pass = true;
+    for (uint32_t i = 0; i < count; i++) add_link(&request->lock, key_hashes[i], LOCK_SHARED);
+    locks_enter(shard->locks, &request->lock);
+    shard->settle_more = true;
+    return request;
+}
+
+bool request_is_held(const struct request *request) {
+    return request->lock.state == LOCK_GRANTED;
+}
+
+void request_let_go(struct shard *shard, struct request *request) {
+    ASSERT(request->kind == REQUEST_HOLD);
+    locks_leave(shard->locks, &request->lock);
+    request_free(shard, request);
+    shard->settle_more = true;
+}
+
+bool request_each_unwritten(const struct shard *shard, uint32_t max, request_hash_visit visit, void *ctx) {
+    uint32_t visited = 0;
+    for (const struct lock_request *lock = NULL; (lock = locks_next(shard->locks, lock));) {
+        if (!((const struct request *)lock)->effects) continue; /* it has not begun, or its end is here */
+        if (lock->wide && lock->wide_mode == LOCK_EXCLUSIVE) return false;
+        for (uint32_t i = 0; i < lock->link_count; i++) {
+            if (lock->links[i].mode != LOCK_EXCLUSIVE) continue;
+            if (visited++ == max) return false;
+            visit(ctx, lock->links[i].id);
+        }
+    }
+    return true;
+}
+
 void request_yield(struct shard *shard, uint64_t stamp) {
     if (PLANTED(shard, PLANT_WRONG_ORDER)) return;
     locks_yield(shard->locks, &find(shard, stamp)->lock);
@@ -407,7 +446,7 @@ static void run_command(struct shard *shard, struct request *request) {
 }
 
 static void granted(struct shard *shard, struct request *request) {
-    if (request->kind == REQUEST_GUARD) return;
+    if (request->kind == REQUEST_GUARD || request->kind == REQUEST_HOLD) return;
     if (request->kind == REQUEST_COMMAND) {
         run_command(shard, request);
         return;
@@ -425,6 +464,7 @@ static void granted(struct shard *shard, struct request *request) {
 }
 
 static void revoked(struct shard *shard, struct request *request) {
+    if (request->kind == REQUEST_HOLD) return; /* it is through soon, without waiting for anybody */
     if (request->kind == REQUEST_GUARD)
         locks_yield(shard->locks, &request->lock);
     else if (request->home == shard->id)

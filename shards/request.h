@@ -71,3 +71,14 @@ struct message *request_news(struct shard *shard, uint32_t to);
 
 /* What the row says a command touches. */
 void request_each_lock(const struct exec *x, command_lock_visit visit, void *ctx);
+
+/* --- for who reads keys over several turns (a checkpoint) --- */
+/* Stands in line to share these keys, before all others but waiters, and keeps them until it lets go, whoever wants
+ * them: it must not wait for another lock meanwhile. Writers of the keys wait; readers and all other keys go on. */
+struct request *request_hold(struct shard *shard, const uint64_t *key_hashes, uint32_t count);
+bool request_is_held(const struct request *request);
+void request_let_go(struct shard *shard, struct request *take); /* held or not yet; who waited runs in the next turn */
+/* Visits the keys that somebody holds to change them and may have changed already, although the effects are not in the
+ * journal yet (a command of several steps). False: that is the whole shard, or more than max keys. O(requests). */
+typedef void (*request_hash_visit)(void *ctx, uint64_t key_hash);
+bool request_each_unwritten(const struct shard *shard, uint32_t max, request_hash_visit visit, void *ctx);

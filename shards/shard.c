@@ -142,6 +142,7 @@ struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db) {
 }
 
 void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b) {
+    shard->database_changes++;
     struct keyspace *in_a = shard_db(shard, a), *in_b = shard_db(shard, b);
     shard->db[a] = in_b;
     shard->db[b] = in_a;

@@ -46,6 +46,13 @@ struct shard_host {
     double tick_ns;
 };
 
+/* Told by "sherd.cut", which runs on all shards at one instant, when no command over several shards is under way: what
+ * was done before it is in the effects by now, what comes later is not. kind and number are whose asked for it. */
+struct shard_cutter {
+    void *ctx;
+    void (*cut)(void *ctx, uint64_t kind, uint64_t number); /* NULL: nobody listens */
+};
+
 /* Per command and shard; indexed by command_slot.number. */
 struct command_stats {
     uint64_t calls, ticks, rejected, failed;
@@ -81,6 +88,8 @@ struct shard {
     uint32_t db_count;
     uint32_t db_used; /* databases from here on were never used: what every turn looks at ends here */
     struct prng prng;
+    uint64_t database_changes; /* how often a whole database was emptied or exchanged */
+    struct shard_cutter cutter;
 
     struct effects effects; /* what commands did, for the journal */
 

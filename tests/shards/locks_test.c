@@ -36,6 +36,7 @@ static struct lock_request *asks(struct asker *a, uint64_t stamp) {
     a->request.link_count = 0;
     a->request.wide = false;
     a->request.wide_mode = LOCK_SHARED;
+    a->request.lets_pass = false;
     return &a->request;
 }
 
@@ -133,6 +134,28 @@ static void shared_beside_shared(void **state) {
 }
 
 /* A waiting writer between a granted younger reader and an older one: the reader is revoked when the writer comes. */
+static void readers_pass_waiting_writers(void **state) {
+    (void)state;
+    struct hand h;
+    hand_init(&h);
+    struct lock_request *r1 = asks_key(&h.a, 1, 7, LOCK_SHARED), *w2 = asks_key(&h.b, 2, 7, LOCK_EXCLUSIVE);
+    r1->lets_pass = true;
+    locks_enter(h.locks, r1);
+    locks_enter(h.locks, w2);
+    assert_false(locks_allow(h.locks, 7, LOCK_SHARED)); /* it is not granted */
+    expect_granted(&h, r1);
+    assert_true(locks_allow(h.locks, 7, LOCK_SHARED));
+    assert_false(locks_allow(h.locks, 7, LOCK_EXCLUSIVE));
+    assert_non_null(locks_next(h.locks, locks_next(h.locks, NULL)));
+    locks_leave(h.locks, r1);
+    assert_ptr_equal(locks_next(h.locks, NULL), w2);
+    assert_null(locks_next(h.locks, w2));
+    expect_granted(&h, w2);
+    assert_false(locks_allow(h.locks, 7, LOCK_SHARED));
+    locks_leave(h.locks, w2);
+    hand_deinit(&h);
+}
+
 static void older_revokes_younger(void **state) {
     (void)state;
     struct hand h;
@@ -672,11 +695,17 @@ static void liveness(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_after_the_other),   cmocka_unit_test(shared_beside_shared),
-        cmocka_unit_test(older_revokes_younger), cmocka_unit_test(grantable_until_an_older_one_comes),
-        cmocka_unit_test(same_key_twice),        cmocka_unit_test(wide_and_narrow),
-        cmocka_unit_test(no_keys_at_all),        cmocka_unit_test(memory_comes_back),
-        cmocka_unit_test_teardown(twin, say_seed), cmocka_unit_test_teardown(liveness, say_seed),
+        cmocka_unit_test(one_after_the_other),
+        cmocka_unit_test(shared_beside_shared),
+        cmocka_unit_test(older_revokes_younger),
+        cmocka_unit_test(grantable_until_an_older_one_comes),
+        cmocka_unit_test(same_key_twice),
+        cmocka_unit_test(wide_and_narrow),
+        cmocka_unit_test(readers_pass_waiting_writers),
+        cmocka_unit_test(no_keys_at_all),
+        cmocka_unit_test(memory_comes_back),
+        cmocka_unit_test_teardown(twin, say_seed),
+        cmocka_unit_test_teardown(liveness, say_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,8 @@ struct sim {
     uint32_t peer_count;
     struct prng prng;
     uint64_t lazy; /* shards that are slow */
+    sim_turn_end turn_end;
+    void *turn_end_ctx;
     struct clock_manual clock;
     struct heap *heap; /* of the registry and the peers' own buffers */
     struct command_registry *registry;
@@ -79,8 +81,8 @@ static void make_registry(struct sim *sim, const struct command *const *more) {
         bitop_commands,       hll_commands,         generic_commands,     expire_commands,     rename_commands,
         scan_commands,        dump_commands,        database_commands,    list_commands,       hash_commands,
         hash_visit_commands,  list_move_commands,   set_commands,         set_random_commands, set_algebra_commands,
-        transaction_commands, part_commands,        blocking_commands,    zset_commands,       zset_range_commands,
-        zset_pop_commands,    zset_join_commands};
+        transaction_commands, part_commands,        cut_commands,         blocking_commands,   zset_commands,
+        zset_range_commands,  zset_pop_commands,    zset_join_commands};
     uint32_t count = 0;
     while (tables[count]) count++;
     for (; more && *more; more++) tables[count++] = *more;
@@ -196,6 +198,19 @@ void sim_delete(struct sim *sim) {
     ASSERT(heap_used(sim->heap, MEM_CLIENT_IN) == 0 && heap_used(sim->heap, MEM_CLIENT_OUT) == 0);
     heap_delete(sim->heap);
     free(sim);
+}
+
+void sim_set_turn_end(struct sim *sim, sim_turn_end turn_end, void *ctx) {
+    sim->turn_end = turn_end;
+    sim->turn_end_ctx = ctx;
+}
+
+uint32_t sim_shard_count(const struct sim *sim) {
+    return sim->count;
+}
+
+struct heap *sim_heap(const struct sim *sim) {
+    return sim->heap;
 }
 
 struct shard *sim_shard(struct sim *sim, uint32_t id) {
@@ -418,6 +433,7 @@ static void turn(struct thread_sim *thread) {
     pipeline_run(shard);
     if (thread->attend) attend_all(thread);
     bool more = shard_turn(shard);
+    if (sim->turn_end) more |= sim->turn_end(sim->turn_end_ctx, shard);
     struct client *client;
     while ((client = shard_next_dirty(shard)))
         if (client->carrier) flush_peer((struct peer *)client);

@@ -1,9 +1,9 @@
 /* Machine: N shards in one process and thread, with scripted clients and a seeded scheduler. The seed of the simulator.
  *
- * The shards and their mailboxes are the real ones; what is played is everything around them: the clock, the carrier of a
- * client's bytes (net/conn.c in production), and who has a turn when. A shard has a turn only when something in production
- * would wake it: a note from another shard, bytes, a finished send, or its own timer. So a lost wake-up is a hang, and
- * a hang is a failure with a seed.
+ * The shards and their mailboxes are the real ones; what is played is everything around them: the clock, the carrier of
+ * a client's bytes (net/conn.c in production), and who has a turn when. A shard has a turn only when something in
+ * production would wake it: a note from another shard, bytes, a finished send, or its own timer. So a lost wake-up is a
+ * hang, and a hang is a failure with a seed.
  *
  * A peer is one scripted client: its bytes are cut at random and each piece lives in a block of its own that is freed
  * when the turn ends, so that the sanitizer sees whoever keeps a slice too long. It can stop reading and it can vanish.
@@ -44,9 +44,16 @@ struct peer {
     bool closed;  /* by the server */
 };
 
+/* What persist does at the end of a shard's turn; true: there is more to do right away. */
+typedef bool (*sim_turn_end)(void *ctx, struct shard *shard);
+
 struct sim *sim_new(const struct sim_options *options);
 void sim_delete(struct sim *sim); /* panics when something is left over */
 
+void sim_set_turn_end(struct sim *sim, sim_turn_end turn_end, void *ctx);
+
+uint32_t sim_shard_count(const struct sim *sim);
+struct heap *sim_heap(const struct sim *sim); /* for buffers of tests: they are given back before the end */
 struct shard *sim_shard(struct sim *sim, uint32_t id);
 struct prng *sim_prng(struct sim *sim);
 uint64_t sim_now_ms(const struct sim *sim);
@@ -63,7 +70,8 @@ void sim_step(struct sim *sim);
 void sim_set_lazy(struct sim *sim, uint64_t mask);
 /* No shard has a reason for a turn but its timer: no messages, no bytes, no finished sends. */
 bool sim_quiet(const struct sim *sim);
-/* Steps until no peer is busy (stalled ones aside) and no shard has work; false after too many steps: something hangs. */
+/* Steps until no peer is busy (stalled ones aside) and no shard has work; false after too many steps: something hangs.
+ * */
 bool sim_settle(struct sim *sim, uint64_t steps_max);
 void sim_advance_ms(struct sim *sim, uint64_t ms); /* moves the clock, with turns in between */
 /* Every invariant that holds between turns. */

@@ -1,0 +1,118 @@
+/* INFO's section about persistence: Redis's fields, and for each shard how far its journal and its checkpoint are. What
+ * Redis does with a process of its own (fork, copy-on-write) reads as zero. */
+#include "net/cmd_info_priv.h"
+#include "persist/checkpoints.h"
+
+static const char *ok_text(bool ok) {
+    return ok ? "ok" : "err";
+}
+
+static void info_signed(const struct info *info, const char *name, int64_t value) {
+    buf_printf(info->out, "%s:%lld\r\n", name, (long long)value);
+}
+
+/* The server saves nothing: as of a Redis that has not saved yet. */
+static void read_checkpoints(const struct info *info, struct checkpoints_status *out) {
+    const struct shard *home = info->totals->home;
+    struct checkpoints *checkpoints = net_checkpoints(home);
+    if (checkpoints) {
+        checkpoints_read_status(checkpoints, home->now_ms, out);
+        return;
+    }
+    *out = (struct checkpoints_status){.last_save_ok = true,
+                                       .last_rewrite_ok = true,
+                                       .last_save_time_s = (int64_t)(info->facts->started_ms / 1000),
+                                       .last_save_took_s = -1,
+                                       .current_save_s = -1,
+                                       .last_rewrite_took_s = -1,
+                                       .current_rewrite_s = -1,
+                                       .changes = info->totals->sum.dirty};
+}
+
+static void info_loading(const struct info *info, const struct persist_facts *facts) {
+    info_number(info, "loading", facts->loading);
+    info_number(info, "async_loading", 0);
+    info_number(info, "current_cow_peak", 0);
+    info_number(info, "current_cow_size", 0);
+    info_number(info, "current_cow_size_age", 0);
+}
+
+static void info_rdb(const struct info *info, const struct persist_facts *facts,
+                     const struct checkpoints_status *status) {
+    double part = status->keys_total ? 100.0 * (double)status->keys / (double)status->keys_total : 0;
+    buf_printf(info->out, "current_fork_perc:%.2f\r\n", MIN(part, 100.0));
+    info_number(info, "current_save_keys_processed", status->keys);
+    info_number(info, "current_save_keys_total", status->keys_total);
+    info_number(info, "rdb_changes_since_last_save", status->changes);
+    info_number(info, "rdb_bgsave_in_progress", status->saving);
+    info_signed(info, "rdb_last_save_time", status->last_save_time_s);
+    info_text(info, "rdb_last_bgsave_status", ok_text(status->last_save_ok));
+    info_signed(info, "rdb_last_bgsave_time_sec", status->last_save_took_s);
+    info_signed(info, "rdb_current_bgsave_time_sec", status->current_save_s);
+    info_number(info, "rdb_saves", status->saves);
+    info_number(info, "rdb_last_cow_size", 0);
+    info_number(info, "rdb_last_load_keys_expired", facts->keys_expired_at_load);
+    info_number(info, "rdb_last_load_keys_loaded", facts->keys_loaded);
+}
+
+static void info_aof(const struct info *info, const struct persist_facts *facts,
+                     const struct checkpoints_status *status) {
+    info_number(info, "aof_enabled", facts->journal_on);
+    info_number(info, "aof_rewrite_in_progress", status->rewriting);
+    info_number(info, "aof_rewrite_scheduled", status->rewrite_scheduled);
+    info_signed(info, "aof_last_rewrite_time_sec", status->last_rewrite_took_s);
+    info_signed(info, "aof_current_rewrite_time_sec", status->current_rewrite_s);
+    info_text(info, "aof_last_bgrewrite_status", ok_text(status->last_rewrite_ok));
+    info_number(info, "aof_rewrites", status->rewrites);
+    info_number(info, "aof_rewrites_consecutive_failures", status->rewrites_failed_in_a_row);
+    info_text(info, "aof_last_write_status", ok_text(facts->journal_errno == 0));
+    info_number(info, "aof_last_cow_size", 0);
+    info_number(info, "module_fork_in_progress", 0);
+    info_number(info, "module_fork_last_cow_size", 0);
+    if (!facts->journal_on) return;
+    uint64_t pending = 0;
+    for (uint32_t i = 0; i < facts->shards; i++) pending += facts->shard[i].bytes_pending;
+    info_number(info, "aof_current_size", status->base_bytes + status->journal_bytes);
+    info_number(info, "aof_base_size", status->base_bytes);
+    info_number(info, "aof_pending_rewrite", 0);
+    info_number(info, "aof_buffer_length", pending);
+    info_number(info, "aof_pending_bio_fsync", 0);
+    info_number(info, "aof_delayed_fsync", 0);
+}
+
+static void info_loading_more(const struct info *info, const struct persist_facts *facts) {
+    if (!facts->loading) return;
+    uint64_t total = MAX(facts->loading_total_bytes, 1ull);
+    info_number(info, "loading_start_time", facts->loading_started_s);
+    info_number(info, "loading_total_bytes", facts->loading_total_bytes);
+    info_number(info, "loading_loaded_bytes", facts->loading_done_bytes);
+    buf_printf(info->out, "loading_loaded_perc:%.2f\r\n",
+               100.0 * (double)MIN(facts->loading_done_bytes, total) / (double)total);
+}
+
+static void info_shard(const struct info *info, const struct persist_facts *facts,
+                       const struct checkpoints_status *status, uint32_t i) {
+    static const char *const states[] = {"idle", "saving", "saved", "failed", "overtaken", "leaving"};
+    static_assert(ARRAY_LEN(states) == CHECKPOINT_LEAVING + 1, "one each");
+    const struct persist_shard_facts *shard = &facts->shard[i];
+    const struct checkpoints_shard_status *checkpoint = &status->shard[i];
+    buf_printf(info->out,
+               "persist_shard%u:written=%llu,durable=%llu,pending_bytes=%llu,staleness_ms=%llu,checkpoint=%s,"
+               "checkpoint_keys=%llu,checkpoint_keys_total=%llu,checkpoint_bytes=%llu\r\n",
+               i, (unsigned long long)shard->batch_written, (unsigned long long)shard->batch_durable,
+               (unsigned long long)shard->bytes_pending, (unsigned long long)shard->staleness_ms,
+               states[checkpoint->state], (unsigned long long)checkpoint->keys,
+               (unsigned long long)checkpoint->keys_total, (unsigned long long)checkpoint->bytes);
+}
+
+void info_persistence(const struct info *info) {
+    struct checkpoints_status status;
+    struct persist_facts facts = {0};
+    read_checkpoints(info, &status);
+    net_persist_facts(info->totals->home, &facts);
+    info_loading(info, &facts);
+    info_rdb(info, &facts, &status);
+    info_aof(info, &facts, &status);
+    info_loading_more(info, &facts);
+    for (uint32_t i = 0; i < facts.shards && i < status.shards; i++) info_shard(info, &facts, &status, i);
+}

@@ -1,0 +1,112 @@
+/* Checkpoints: when the shards save themselves, and when what they saved becomes the truth.
+ *
+ *      IDLE -> CUTTING -> SAVING -> CLOSING -> PUBLISHING -> ENDING -> IDLE
+ *                 |          |         |            |           ^
+ *                 '----------'---------'----------- UNDOING ----'       FLUSHALL and its like: from the start again
+ *
+ * CUTTING     a transaction over all shards ("sherd.cut"): each begins a new segment of its journal, and its file.
+ * SAVING      each for itself (persist/checkpoint.h), until all files are on the disk and read back.
+ * CLOSING     a second one: whatever is in a file belongs to a transaction that is over on all its shards by now. When
+ *             each journal is durable up to here, nothing that is in a file can be lost elsewhere. With `appendonly no`
+ *             the journal has been on since the first cut and is off from here on.
+ * PUBLISHING  the manifest is replaced. Then the segments from before the first cut, and the files of the checkpoint
+ *             before, are no longer needed.
+ *
+ * Threads   one struct checkpoints for the server, in which each thread has a member. A member calls its turn; the one
+ *           of shard 0 also decides. They share what is under one mutex, which is taken when something changes and
+ *           about once a second; in between a turn costs two comparisons. Whoever has news for another wakes it. */
+#pragma once
+#include "core/config.h"
+#include "core/log.h"
+#include "persist/checkpoint.h"
+#include "persist/manifest.h"
+
+struct checkpoints;
+struct checkpoints_member;
+
+struct checkpoints_options {
+    uint32_t shards;
+    uint64_t boot; /* of the journal's generation */
+    const struct datadir *dir;
+    struct manifest *manifest; /* borrowed; shard 0's from start on, and always what the file says */
+    struct log *log;
+    uint64_t now_ms; /* LASTSAVE says so until the first one */
+};
+/* Before the threads start, and after they ended. */
+struct checkpoints *checkpoints_new(const struct checkpoints_options *options);
+void checkpoints_delete(struct checkpoints *checkpoints);
+
+/* --- a member: its thread only --- */
+
+/* A cut as the journal of the shard has it. */
+struct checkpoint_cut {
+    uint64_t batch;   /* the latest that is closed: all before the cut, and nothing else */
+    uint64_t segment; /* that is written from here on */
+    bool on;          /* the journal goes on */
+};
+enum checkpoint_cut_kind { CUT_BEGIN, CUT_END };
+/* What the member asks of the journal. */
+struct checkpoint_journal {
+    void *ctx;
+    /* In the middle of a turn, at the instant of the cut: closes the batch. BEGIN: a new segment begins, and the
+     * journal is on from here. END: it is off from here if appendonly says so; all there is goes to the disk at once.
+     * */
+    struct checkpoint_cut (*cut)(void *ctx, enum checkpoint_cut_kind kind);
+    void (*drop_before)(void *ctx, uint64_t segment); /* a checkpoint replaces these */
+    void (*gave_up)(void *ctx); /* there will be no END: off, if appendonly says so, and the segments go */
+};
+struct checkpoints_member_options {
+    struct checkpoint_options file; /* of this shard */
+    struct checkpoint_journal journal;
+};
+/* Also makes itself the shard's cutter. */
+struct checkpoints_member *checkpoints_join(struct checkpoints *checkpoints,
+                                            const struct checkpoints_member_options *options);
+void checkpoints_leave(struct checkpoints_member *member); /* idle */
+
+struct checkpoints_turn {
+    uint64_t now_ns;
+    uint64_t batch, batch_durable; /* of the journal: closed, and on the disk */
+    uint64_t journal_bytes;        /* since the latest cut */
+    int journal_errno;             /* what keeps it from going on; 0: fine */
+    bool busy;                     /* the turn had commands to run */
+};
+/* At the end of the turn, after its batch was closed. True: there is more to do right now. */
+bool checkpoints_turn(struct checkpoints_member *member, const struct checkpoints_turn *turn);
+uint64_t checkpoints_wait_ns(const struct checkpoints_member *member, uint64_t now_ns); /* when it wants a turn */
+/* The server stops: what is under way is given up. Turns go on until it is idle. */
+void checkpoints_stop(struct checkpoints_member *member);
+bool checkpoints_idle(const struct checkpoints_member *member); /* nothing of it is at the disk */
+
+/* --- any thread --- */
+enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH };
+enum checkpoint_answer {
+    ANSWER_STARTED,
+    ANSWER_SCHEDULED, /* one of the other kind is under way; this one follows */
+    ANSWER_SAVING,    /* a save is under way or asked for */
+    ANSWER_REWRITING, /* a rewrite is */
+};
+/* Asks for one. schedule: should one of the other kind be under way, this one follows it. ticket (may be NULL) names it
+ * for checkpoints_outcome. from: the thread that asks; shard 0 is woken. */
+enum checkpoint_answer checkpoints_ask(struct checkpoints *checkpoints, struct shard *from, enum checkpoint_why why,
+                                       bool schedule, uint64_t *ticket);
+enum checkpoint_outcome { OUTCOME_PENDING, OUTCOME_OK, OUTCOME_FAILED };
+enum checkpoint_outcome checkpoints_outcome(struct checkpoints *checkpoints, uint64_t ticket);
+
+/* What INFO says. Times in seconds of unix time, durations in seconds; -1: never, or not now. */
+struct checkpoints_shard_status {
+    enum checkpoint_state state;
+    uint64_t keys, keys_total, bytes;
+};
+struct checkpoints_status {
+    bool saving, rewriting, save_scheduled, rewrite_scheduled;
+    bool last_save_ok, last_rewrite_ok;
+    int64_t last_save_time_s, last_save_took_s, current_save_s, last_rewrite_took_s, current_rewrite_s;
+    uint64_t saves, rewrites, rewrites_failed_in_a_row; /* since start; successful ones */
+    uint64_t changes;                                   /* since the last one */
+    uint64_t keys, keys_total;                          /* of the one under way */
+    uint64_t base_bytes, journal_bytes;                 /* of the last one; since its cut, a moment old */
+    uint32_t shards;
+    struct checkpoints_shard_status shard[SHARDS_MAX];
+};
+void checkpoints_read_status(struct checkpoints *checkpoints, uint64_t now_ms, struct checkpoints_status *out);

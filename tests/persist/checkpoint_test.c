@@ -1,0 +1,575 @@
+/* Checkpoints of simulated shards that go on working meanwhile.
+ *
+ * Proves   whatever commands run while a checkpoint is made, its files and the batches of the journal since its cut
+ *          give every key, value and deadline: the files read back, and each batch applied where the frontiers say that
+ *          it comes later. With `appendonly no` the same up to the checkpoint's end. What is emptied meanwhile begins
+ *          anew; a disk that fails leaves the old checkpoint as it was, and the next one succeeds. Nothing is left
+ *          behind.
+ * How      chattering clients (tests/support/chatter.h), slices and buffers so small that everything interleaves, a
+ *          disk that completes at random, and a journal that is a list of batches.
+ *
+ * SHERD_SEED runs one seed only, SHERD_ROUNDS says how many; a failure prints the seed. */
+#include "persist/checkpoints.h"
+#include "persist/frontier.h"
+#include "persist/rdb_read.h"
+#include "persist/segment.h"
+#include "persist/spool.h"
+#include "shards/effect_apply.h"
+#include "shards/request.h"
+#include "tests/support/chatter.c"
+#include "tests/support/compare.c"
+#include "tests/support/machine.c"
+#include "tests/support/seed.h"
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OPS_MAX 16
+#define BUFFER  (2 * SPOOL_BLOCK)
+#define FILLERS 4000
+
+static const struct command *const tables[] = {chatter_commands, NULL};
+
+/* --- a disk --- */
+
+struct op {
+    int fd;
+    const void *bytes;
+    size_t len;
+    uint64_t offset;
+    disk_done done;
+    void *owner;
+    disk_work work; /* NULL: a write or (bytes NULL) a sync */
+};
+
+struct bench;
+
+struct batch {
+    uint64_t seq, segment;
+    uint32_t db;
+    struct buf bytes;
+};
+
+/* Of all rounds: that something happened at all. */
+struct totals {
+    uint64_t keys, held, frontiers, passed_over;
+};
+
+/* One shard's persistence. */
+struct place {
+    struct bench *bench;
+    struct shard *shard;
+    struct checkpoints_member *member;
+    struct op ops[OPS_MAX];
+    uint32_t op_count;
+    uint32_t jobs_left; /* that may be done while the end is held */
+    struct batch *batches;
+    uint32_t batch_count, batch_cap;
+    uint64_t batch, durable, segment;
+    uint32_t db; /* selected at the end of what was taken */
+};
+
+struct bench {
+    struct sim *sim;
+    struct prng prng;
+    uint32_t shards;
+    uint64_t seed;
+    bool appendonly;
+    uint64_t fails_in; /* writes until the disk is full; 0: never */
+    bool slow_disk, holds_end;
+    struct chatter chatter;
+    struct peer *filler, *peers[3];
+    bool filling; /* else emptying */
+    struct place places[SIM_SHARDS_MAX];
+    struct datadir dir;
+    struct manifest manifest;
+    struct checkpoints *checkpoints;
+    uint64_t held; /* turns with large values in hand */
+};
+
+static uint64_t roll(struct bench *bench, uint64_t n) {
+    return prng_below(&bench->prng, n);
+}
+
+static void add_op(struct place *place, struct op op) {
+    assert_true(place->op_count < OPS_MAX);
+    place->ops[place->op_count++] = op;
+}
+
+static void disk_write(void *ctx, int fd, const void *bytes, size_t len, uint64_t offset, bool durable, disk_done done,
+                       void *owner) {
+    (void)durable;
+    assert_true(len > 0);
+    add_op(ctx, (struct op){fd, bytes, len, offset, done, owner, NULL});
+}
+
+static void disk_sync(void *ctx, int fd, disk_done done, void *owner) {
+    add_op(ctx, (struct op){fd, NULL, 0, 0, done, owner, NULL});
+}
+
+static void disk_job(void *ctx, disk_work work, void *job, disk_done done) {
+    add_op(ctx, (struct op){-1, NULL, 0, 0, done, job, work});
+}
+
+static int64_t carry_out(struct place *place, const struct op *op) {
+    struct bench *bench = place->bench;
+    if (op->work) return op->work(op->owner);
+    if (!op->bytes) return 0;
+    if (bench->fails_in && --bench->fails_in == 0) return -ENOSPC;
+    return pwrite(op->fd, op->bytes, op->len, (off_t)op->offset);
+}
+
+/* A checkpoint cannot end as long as its files cannot be closed. */
+static void hold_end(struct bench *bench, bool hold) {
+    bench->holds_end = hold;
+    for (uint32_t i = 0; i < bench->shards; i++) bench->places[i].jobs_left = 1; /* to open them */
+}
+
+/* In any order, at any time. */
+static void serve_disk(struct place *place) {
+    if (place->op_count == 0 || (place->bench->slow_disk && roll(place->bench, 8))) return;
+    uint32_t i = (uint32_t)roll(place->bench, place->op_count);
+    struct op op = place->ops[i];
+    if (op.work && place->bench->holds_end && place->jobs_left == 0) return;
+    if (op.work && place->jobs_left > 0) place->jobs_left--;
+    place->ops[i] = place->ops[--place->op_count];
+    int64_t result = carry_out(place, &op);
+    op.done(op.owner, result);
+}
+
+/* --- a journal --- */
+
+static void close_batch(struct place *place) {
+    struct shard *shard = place->shard;
+    struct buf bytes;
+    uint32_t db;
+    buf_init(&bytes, shard->heap, MEM_MESSAGE);
+    effects_take(&shard->effects, &bytes, &db);
+    assert_int_equal(db, place->db);
+    place->db = shard->effects.db;
+    if (buf_readable(&bytes) > 0) {
+        if (place->batch_count == place->batch_cap) {
+            place->batch_cap = MAX(64u, place->batch_cap * 2);
+            place->batches = realloc(place->batches, place->batch_cap * sizeof *place->batches);
+        }
+        place->batches[place->batch_count++] =
+            (struct batch){.seq = ++place->batch, .segment = place->segment, .db = db, .bytes = bytes};
+    } else {
+        buf_deinit(&bytes);
+    }
+}
+
+static struct checkpoint_cut journal_cut_here(void *ctx, enum checkpoint_cut_kind kind) {
+    struct place *place = ctx;
+    struct bench *bench = place->bench;
+    close_batch(place);
+    if (kind == CUT_BEGIN) {
+        place->segment++;
+        place->shard->effects.on = true;
+    } else if (!bench->appendonly) {
+        place->shard->effects.on = false;
+    }
+    return (struct checkpoint_cut){place->batch, place->segment, bench->appendonly};
+}
+
+static void journal_drop(void *ctx, uint64_t segment) {
+    struct place *place = ctx;
+    uint32_t dropped = 0;
+    while (dropped < place->batch_count && place->batches[dropped].segment < segment)
+        buf_deinit(&place->batches[dropped++].bytes);
+    memmove(place->batches, place->batches + dropped, (place->batch_count - dropped) * sizeof *place->batches);
+    place->batch_count -= dropped;
+}
+
+static void journal_gave_up(void *ctx) {
+    struct place *place = ctx;
+    if (!place->bench->appendonly) place->shard->effects.on = false;
+}
+
+/* --- the turn's end --- */
+
+static bool turn_end(void *ctx, struct shard *shard) {
+    struct bench *bench = ctx;
+    struct place *place = &bench->places[shard->id];
+    if (!place->member) return false;
+    close_batch(place);
+    serve_disk(place);
+    if (roll(bench, 2)) place->durable += roll(bench, place->batch - place->durable + 1);
+    struct checkpoints_turn turn = {
+        .now_ns = shard->now_ns, .batch = place->batch, .batch_durable = place->durable, .busy = roll(bench, 2)};
+    bool more = checkpoints_turn(place->member, &turn);
+    bench->held += shard->shared.pin_count > 0;
+    return more || place->op_count > 0 || checkpoints_wait_ns(place->member, shard->now_ns) < 1000000000;
+}
+
+/* --- birth and death --- */
+
+static char dir_path[64];
+
+static void remove_dir(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", dir_path);
+    assert_int_equal(system(command), 0);
+}
+
+static void join(struct bench *bench, uint32_t id) {
+    struct place *place = &bench->places[id];
+    *place = (struct place){.bench = bench, .shard = sim_shard(bench->sim, id)};
+    struct disk disk = {.ctx = place, .write = disk_write, .sync = disk_sync, .job = disk_job};
+    struct checkpoints_member_options options = {.file = {.shard = place->shard,
+                                                          .disk = disk,
+                                                          .dir = &bench->dir,
+                                                          .redis_version = "7.2.4",
+                                                          .buffer_bytes = BUFFER,
+                                                          .slice_us = 200,
+                                                          .slice_bytes = 1 + roll(bench, 300),
+                                                          .stretch_keys = 1 + (uint32_t)roll(bench, 20)},
+                                                 .journal = {place, journal_cut_here, journal_drop, journal_gave_up}};
+    place->member = checkpoints_join(bench->checkpoints, &options);
+    place->shard->effects.on = bench->appendonly;
+}
+
+static void bench_open(struct bench *bench, uint64_t seed) {
+    struct error error;
+    *bench = (struct bench){.seed = seed};
+    prng_init(&bench->prng, seed);
+    bench->shards = 1 + (uint32_t)roll(bench, 4);
+    bench->appendonly = roll(bench, 3) > 0;
+    bench->slow_disk = roll(bench, 2);
+    bench->sim = sim_new(&(struct sim_options){
+        .shards = bench->shards, .mailbox_capacity = 8, .db_count = CHATTER_DBS, .seed = seed, .tables = tables});
+    snprintf(dir_path, sizeof dir_path, "/tmp/sherd-checkpoint-XXXXXX");
+    assert_non_null(mkdtemp(dir_path));
+    assert_int_equal(datadir_open(&bench->dir, dir_path, &error), ST_OK);
+    manifest_init(&bench->manifest);
+    bench->checkpoints = checkpoints_new(&(struct checkpoints_options){.shards = bench->shards,
+                                                                       .boot = 77,
+                                                                       .dir = &bench->dir,
+                                                                       .manifest = &bench->manifest,
+                                                                       .log = &bench->sim->log,
+                                                                       .now_ms = sim_now_ms(bench->sim)});
+    bench->sim->config.save.count = 0; /* only when asked */
+    for (uint32_t i = 0; i < bench->shards; i++) join(bench, i);
+    sim_set_turn_end(bench->sim, turn_end, bench);
+    chatter_init(&bench->chatter, bench->sim, seed);
+    bench->chatter.rare = 1500;
+    bench->filler = sim_connect(bench->sim, (uint32_t)roll(bench, bench->shards));
+    bench->filling = true;
+    for (size_t i = 0; i < ARRAY_LEN(bench->peers); i++)
+        bench->peers[i] = sim_connect(bench->sim, (uint32_t)roll(bench, bench->shards));
+}
+
+static bool all_idle_at_disk(const struct bench *bench) {
+    for (uint32_t i = 0; i < bench->shards; i++)
+        if (!checkpoints_idle(bench->places[i].member) || bench->places[i].op_count > 0) return false;
+    return true;
+}
+
+static void bench_close(struct bench *bench) {
+    for (uint32_t i = 0; i < bench->shards; i++) checkpoints_stop(bench->places[i].member);
+    for (unsigned i = 0; i < 100000 && !all_idle_at_disk(bench); i++) sim_step(bench->sim);
+    assert_true(all_idle_at_disk(bench));
+    sim_set_turn_end(bench->sim, NULL, NULL);
+    for (uint32_t i = 0; i < bench->shards; i++) {
+        struct place *place = &bench->places[i];
+        checkpoints_leave(place->member);
+        assert_null(place->shard->shared.pins);
+        close_batch(place);
+        journal_drop(place, UINT64_MAX);
+        free(place->batches);
+        place->shard->effects.on = false;
+    }
+    checkpoints_delete(bench->checkpoints);
+    manifest_deinit(&bench->manifest);
+    datadir_close(&bench->dir);
+    sim_delete(bench->sim);
+    remove_dir();
+}
+
+/* --- loading --- */
+
+struct loaded {
+    struct bench *bench;
+    struct sim *target;
+    uint32_t file;
+    struct frontiers frontiers;
+    struct totals *totals;
+};
+
+static struct shard *owner_of(struct sim *target, struct slice key) {
+    return sim_shard(target, shard_of_key(sim_shard(target, 0), key));
+}
+
+/* Twice: for the frontiers, which are of no particular shard, and then by each shard for its own keys. */
+struct taking {
+    struct shard *shard;
+};
+
+static bool is_mine(void *ctx, uint32_t db, struct slice key) {
+    const struct taking *taking = ctx;
+    (void)db;
+    return shard_of_key(taking->shard, key) == taking->shard->id;
+}
+
+static void put(struct shard *shard, const struct rdb_event *event) {
+    struct keyspace *keys = shard_db(shard, event->db);
+    struct key_ref ref;
+    struct slice key = entry_key(event->entry);
+    keyspace_open(keys, key, key_hash(&shard->shared, key), &ref);
+    if (ref.entry) fail_msg("%.*s is in the file twice", (int)key.len, key.ptr);
+    keyspace_put_entry(keys, &ref, event->entry);
+}
+
+static void load_file(struct loaded *loaded, const char *path, struct shard *shard, bool note) {
+    struct taking taking = {shard};
+    struct keyspace_shared *shared = &shard->shared;
+    struct rdb_reader_options options = {.path = path,
+                                         .takes = is_mine,
+                                         .ctx = &taking,
+                                         .build = true,
+                                         .target = {.store = &shared->store,
+                                                    .list_rule = &shared->list_rule,
+                                                    .set_rule = &shared->set_rule,
+                                                    .hash_rule = &shared->hash_rule,
+                                                    .zset_rule = &shared->zset_rule,
+                                                    .seed = &shared->seed,
+                                                    .allow_int = true}};
+    struct rdb_reader *reader;
+    struct rdb_event event;
+    struct error error;
+    assert_int_equal(rdb_open(&reader, &options, &error), ST_OK);
+    for (enum rdb_item item; (item = rdb_next(reader, &event, &error)) != RDB_END;) {
+        if (item == RDB_BROKEN) fail_msg("%s", error.text);
+        if (item == RDB_KEY) put(shard, &event);
+        if (item != RDB_AUX || !note) continue;
+        struct frontier frontier;
+        if (slice_is(event.key, FRONTIER_AUX_SEED))
+            assert_true(frontier_read_seed(event.value, &loaded->frontiers.seed));
+        if (!slice_is(event.key, FRONTIER_AUX)) continue;
+        assert_true(frontier_read(event.value, &frontier));
+        assert_true(frontiers_add(&loaded->frontiers, frontier));
+    }
+    rdb_close(reader);
+}
+
+static void apply(struct loaded *loaded, uint32_t db, uint64_t seq, const struct slice *argv, uint32_t argc) {
+    struct sim *target = loaded->target;
+    struct bench *bench = loaded->bench;
+    struct error error;
+    uint32_t key_at = effect_key_at(sim_shard(target, 0), argv, argc);
+    struct slot_range from = slot_range_of(loaded->file, bench->shards);
+    if (key_at) {
+        if (seq <= frontiers_find(&loaded->frontiers, db, argv[key_at])) {
+            loaded->totals->passed_over++;
+            return;
+        }
+        assert_set_shard((int)owner_of(target, argv[key_at])->id);
+        if (!effect_apply_from(owner_of(target, argv[key_at]), db, argv, argc, from, &error))
+            fail_msg("%s", error.text);
+        assert_set_shard(-1);
+        return;
+    }
+    assert_true(seq > loaded->frontiers.last);
+    for (uint32_t i = 0; i < target->count; i++) {
+        assert_set_shard((int)i);
+        if (!effect_apply_from(sim_shard(target, i), db, argv, argc, from, &error)) fail_msg("%s", error.text);
+        assert_set_shard(-1);
+    }
+}
+
+static void apply_batch(struct loaded *loaded, const struct batch *batch) {
+    struct effect_reader reader;
+    uint32_t db = batch->db;
+    effect_reader_init(&reader, buf_slice(&batch->bytes));
+    for (enum effect_item item; (item = effect_reader_next(&reader)) != EFFECT_END;) {
+        assert_int_not_equal(item, EFFECT_BROKEN);
+        if (item == EFFECT_TRANSACTION) continue;
+        if (slice_is(reader.argv[0], "select"))
+            db = (uint32_t)strtoul(reader.argv[1].ptr, NULL, 10);
+        else if (!slice_is(reader.argv[0], "multi") && !slice_is(reader.argv[0], "exec"))
+            apply(loaded, db, batch->seq, reader.argv, reader.argc);
+    }
+    effect_reader_deinit(&reader);
+}
+
+static void load_shard(struct loaded *loaded, const struct manifest *manifest) {
+    char name[DATADIR_NAME_MAX], path[CONFIG_PATH_MAX + DATADIR_NAME_MAX];
+    const struct manifest_checkpoint *checkpoint = &manifest->checkpoint;
+    const struct manifest_range *range = &manifest->generations[0].ranges[loaded->file];
+    const struct place *place = &loaded->bench->places[loaded->file];
+    datadir_checkpoint_name(name, loaded->file, checkpoint->number);
+    datadir_path(&loaded->bench->dir, name, path);
+    frontiers_init(&loaded->frontiers, loaded->target->heap, checkpoint->files[loaded->file].last);
+    for (uint32_t i = 0; i < loaded->target->count; i++) {
+        assert_set_shard((int)i);
+        load_file(loaded, path, sim_shard(loaded->target, i), i == 0);
+        assert_set_shard(-1);
+    }
+    uint64_t seq = range->first_seq;
+    loaded->totals->frontiers += loaded->frontiers.count;
+    for (uint32_t i = 0; i < place->batch_count; i++) {
+        if (place->batches[i].segment < range->first_segment) continue;
+        assert_int_equal(place->batches[i].seq, seq++);
+        if (!manifest->generations[0].over || place->batches[i].seq <= range->last_seq)
+            apply_batch(loaded, &place->batches[i]);
+    }
+    frontiers_deinit(&loaded->frontiers);
+}
+
+/* The manifest, the files and the journal make what is there now. */
+static void check_state(struct bench *bench, struct totals *totals) {
+    struct manifest manifest;
+    struct error error;
+    manifest_init(&manifest);
+    assert_int_equal(manifest_load(&manifest, &bench->dir, &error), ST_OK);
+    assert_int_equal(manifest.generation_count, 1);
+    assert_int_equal(manifest.generations[0].over, !bench->appendonly);
+    uint32_t shards = roll(bench, 2) ? bench->shards : 1 + (uint32_t)roll(bench, 6);
+    struct loaded loaded = {.bench = bench, .totals = totals};
+    loaded.target = sim_new(&(struct sim_options){
+        .shards = shards, .mailbox_capacity = 8, .db_count = CHATTER_DBS, .seed = bench->seed, .tables = tables});
+    for (loaded.file = 0; loaded.file < bench->shards; loaded.file++) load_shard(&loaded, &manifest);
+    totals->keys += compare_machines(bench->sim, loaded.target, CHATTER_DBS);
+    for (uint32_t i = 0; i < shards; i++) shard_turn_begin(sim_shard(loaded.target, i), 0, 0);
+    sim_delete(loaded.target);
+    manifest_deinit(&manifest);
+}
+
+/* Exactly the files of the checkpoint in the manifest are there. */
+static void check_directory(const struct bench *bench) {
+    DIR *dir = opendir(dir_path);
+    uint32_t files = 0;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        struct datadir_name name = datadir_parse_name(slice_of_cstr(entry->d_name));
+        assert_int_not_equal(name.kind, DATADIR_TEMPORARY_FILE);
+        if (name.kind != DATADIR_CHECKPOINT) continue;
+        assert_int_equal(name.number, bench->manifest.checkpoint.number);
+        files++;
+    }
+    closedir(dir);
+    assert_int_equal(files, bench->manifest.checkpoint.number ? bench->shards : 0);
+}
+
+/* --- rounds --- */
+
+/* Many keys that come and go, so that tables grow and shrink under the cursor; INCR, because it must not be done twice.
+ * */
+static void fill(struct bench *bench, uint64_t commands) {
+    if (roll(bench, 200) == 0) bench->filling = !bench->filling;
+    for (; commands > 0; commands--) {
+        char text[64];
+        int len =
+            snprintf(text, sizeof text, "%s f%" PRIu64 "\r\n", bench->filling ? "INCR" : "DEL", roll(bench, FILLERS));
+        sim_say(bench->filler, text, (size_t)len);
+    }
+}
+
+/* Values that take several slices, and writers for them. */
+static void enlarge(struct bench *bench) {
+    static const char *const commands[] = {
+        "SETRANGE big%u 300000 z\r\n", "APPEND big%u more\r\n", "APPEND big%u again\r\n",      "GET big%u\r\n",
+        "PEXPIRE big%u 30\r\n",        "RENAME big%u big0\r\n", "SETRANGE big%u 400000 y\r\n", "STRLEN big%u\r\n"};
+    char text[64];
+    int len = snprintf(text, sizeof text, commands[roll(bench, ARRAY_LEN(commands))], (unsigned)roll(bench, 4));
+    sim_say(bench->peers[roll(bench, ARRAY_LEN(bench->peers))], text, (size_t)len);
+}
+
+static void chat(struct bench *bench) {
+    if (roll(bench, 3) == 0) enlarge(bench);
+    if (roll(bench, 2)) fill(bench, roll(bench, 20));
+    for (uint32_t i = 0; i < CHATTER_PEERS; i++)
+        if (roll(bench, 2)) chatter_say_something(&bench->chatter, i);
+    for (uint64_t steps = roll(bench, 10); steps > 0; steps--) sim_step(bench->sim);
+    if (roll(bench, 60) == 0) sim_advance_ms(bench->sim, roll(bench, 200));
+}
+
+static void fall_silent(struct bench *bench) {
+    chatter_end_transactions(&bench->chatter);
+    if (sim_settle(bench->sim, 10000000)) return;
+    sim_explain(bench->sim);
+    fail_msg("it hangs");
+}
+
+static uint64_t ask(struct bench *bench, enum checkpoint_why why) {
+    uint64_t ticket = 0;
+    uint32_t id = (uint32_t)roll(bench, bench->shards);
+    enum checkpoint_answer answer = checkpoints_ask(bench->checkpoints, sim_shard(bench->sim, id), why, false, &ticket);
+    assert_int_equal(answer, ANSWER_STARTED);
+    return ticket;
+}
+
+static bool wait_for(struct bench *bench, uint64_t ticket, bool chatting) {
+    for (unsigned i = 0; i < 1000000; i++) {
+        enum checkpoint_outcome outcome = checkpoints_outcome(bench->checkpoints, ticket);
+        if (outcome != OUTCOME_PENDING) return outcome == OUTCOME_OK;
+        if (chatting && i < 2000)
+            chat(bench);
+        else
+            sim_step(bench->sim);
+    }
+    fail_msg("the checkpoint does not end");
+    return false;
+}
+
+/* Without a journal, what happens after the checkpoint's end is nowhere; so it has to be the end of everything. */
+static void save_last(struct bench *bench) {
+    uint64_t ticket = ask(bench, WHY_SAVE);
+    hold_end(bench, true);
+    for (uint64_t during = roll(bench, 150); during > 0; during--) chat(bench);
+    for (uint32_t i = 0; i < bench->shards; i++) sim_shard(bench->sim, i)->expire_off = true;
+    fall_silent(bench);
+    hold_end(bench, false);
+    assert_true(wait_for(bench, ticket, false));
+}
+
+static void play(uint64_t seed, struct totals *totals) {
+    struct bench bench;
+    bench_open(&bench, seed);
+    fill(&bench, roll(&bench, 2) ? FILLERS : 0);
+    for (uint64_t i = 0; i < 100; i++) chat(&bench);
+    for (uint64_t i = roll(&bench, 2); i > 0; i--)
+        assert_true(wait_for(&bench, ask(&bench, roll(&bench, 2) ? WHY_BGSAVE : WHY_REWRITE), true));
+    if (!bench.appendonly) {
+        save_last(&bench);
+    } else {
+        assert_true(wait_for(&bench, ask(&bench, WHY_BGSAVE), true));
+        for (uint64_t later = roll(&bench, 50); later > 0; later--) chat(&bench);
+        fall_silent(&bench);
+    }
+    check_state(&bench, totals);
+    for (unsigned i = 0; i < 1000 && !all_idle_at_disk(&bench); i++) sim_step(bench.sim);
+    check_directory(&bench);
+    totals->held += bench.held;
+    bench_close(&bench);
+}
+
+static void files_and_journal_make_the_state(void **state) {
+    (void)state;
+    uint64_t rounds = 30, seed = seed_or(1);
+    struct totals totals = {0};
+    const char *text = getenv("SHERD_ROUNDS");
+    if (text) rounds = strtoull(text, NULL, 0);
+    if (seed_given()) rounds = 1;
+    for (uint64_t i = 0; i < rounds; i++) {
+        fprintf(stderr, "seed %" PRIu64 "\r", seed + i);
+        play(seed + i, &totals);
+    }
+    fprintf(stderr,
+            "%" PRIu64 " seeds: %" PRIu64 " keys, %" PRIu64 " frontiers, %" PRIu64
+            " effects that were in the file, %" PRIu64 " turns with large values in hand\n",
+            rounds, totals.keys, totals.frontiers, totals.passed_over, totals.held);
+    if (rounds < 20) return;
+    assert_true(totals.keys > 50 * rounds && totals.frontiers > 10 * rounds);
+    assert_true(totals.passed_over > 10 * rounds && totals.held > rounds / 4);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(files_and_journal_make_the_state)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
