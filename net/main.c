@@ -3,6 +3,7 @@
 #include "net/config_file.h"
 #include "net/server.h"
 #include "net/start_report.h"
+#include "net/tool.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -106,6 +107,7 @@ int main(int argc, char **argv) {
     enum config_action action = CONFIG_RUN;
     struct error error = {0};
     signal(SIGPIPE, SIG_IGN);
+    if (tool_is_asked(argc, argv)) return tool_run(argc, argv);
     if (config_load(&config, argc, argv, &action, config_path, &error) != ST_OK) return fail(&error);
     if (action == CONFIG_HELP) {
         config_help(print, stdout);

@@ -24,7 +24,7 @@
 /* Slots of a mailbox. A sender posts a few messages per turn, so this is several turns' worth; beyond it, it waits. */
 #define MAILBOX_SLOTS 128
 
-static const struct command *const *command_tables(void) {
+const struct command *const *server_command_tables(void) {
     static const struct command *const tables[] = {string_commands,      string_edit_commands,
                                                    string_many_commands, bit_commands,
                                                    bitfield_commands,    bitop_commands,
@@ -122,7 +122,7 @@ enum status server_new(struct server **out, const struct config *config, const c
     server->started_ms = clock_real_us(&clock) / 1000;
     server->start_heap = heap_new();
     if (!server->start_heap) return error_set(error, ST_NO_MEMORY, 0, "No memory for the command table");
-    server->registry = command_registry_new(server->start_heap, command_tables());
+    server->registry = command_registry_new(server->start_heap, server_command_tables());
     if ((status = draw_seeds(server, error)) != ST_OK) return status;
     if ((status = make_mailboxes(server, error)) != ST_OK) return status;
     return make_threads(server, error);

@@ -78,6 +78,7 @@ void server_join(struct server *server);
 void server_delete(struct server *server);
 
 /* --- any thread --- */
+const struct command *const *server_command_tables(void); /* of all floors, ended by NULL */
 /* All or nothing; text of the error as Redis words it. Threads follow in their next turn. */
 NODISCARD enum status server_config_set(struct server *server, const struct config_pair *pairs, unsigned count,
                                         bool client_is_local, struct error *error);

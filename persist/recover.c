@@ -84,7 +84,8 @@ bool recovery_may_go_on(struct recovery *recovery, const char *what) {
     struct error error = {0};
     atomic_fetch_add_explicit(&recovery->damages, 1, memory_order_relaxed); /* a counter */
     if (recovery->options.damage != DAMAGE_REFUSE) {
-        log_line(recovery->options.log, LOG_LEVEL_WARNING, "Damage: %s; going on, as recovery-damage says", what);
+        log_line(recovery->options.log, LOG_LEVEL_WARNING, "Damage: %s%s", what,
+                 recovery->options.only_look ? "" : "; going on, as recovery-damage says");
         return true;
     }
     (void)error_set(&error, ST_INVALID, 0,

@@ -1,0 +1,117 @@
+/* The command line of check and export; the work is in persist/check.c and persist/export.c. */
+#include "net/tool.h"
+#include "core/alloc.h"
+#include "net/server.h"
+#include "persist/check.h"
+#include "persist/export.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: sherd check DIR\n"
+    "       sherd export --rdb FILE | --aof FILE [--recovery-damage MODE] [--databases N] DIR\n";
+
+static int not_understood(void) {
+    fputs(usage, stderr);
+    return 2;
+}
+
+static int fail(const struct error *error) {
+    fprintf(stderr, "sherd: %s\n", error->text);
+    return 1;
+}
+
+static void print_line(void *ctx, const char *line) {
+    FILE *file = ctx;
+    fprintf(file, "%s\n", line);
+    fflush(file);
+}
+
+static void print_progress(void *ctx, const char *line) {
+    (void)ctx;
+    fprintf(stderr, "%s\n", line);
+}
+
+/* --- check --- */
+
+static int run_check(int argc, char *const argv[]) {
+    if (argc != 3) return not_understood();
+    struct error error = {0};
+    struct check_options options = {
+        .path = argv[2], .print = print_line, .progress = print_progress, .ctx = stdout, .clock = clock_system()};
+    if (check_directory(&options, &error) != ST_OK) return fail(&error);
+    printf("%s is as it should be\n", argv[2]);
+    return 0;
+}
+
+/* --- export --- */
+
+static void log_to_stderr(void *ctx, const char *line, size_t len) {
+    (void)ctx;
+    fwrite(line, 1, len, stderr);
+}
+
+/* An option that goes to the config under its own name. False: told. */
+static bool set_option(struct config *config, const char *name, const char *value) {
+    struct error error = {0};
+    char *const words[] = {(char *)(uintptr_t) "sherd", (char *)(uintptr_t)name, (char *)(uintptr_t)value};
+    if (config_parse_arguments(config, 3, words, 1, &error) == ST_OK) return true;
+    (void)fail(&error);
+    return false;
+}
+
+/* Fills dir, file and form from pairs of words and the directory at the end; false: not understood, and told. */
+static bool parse_export(int argc, char *const argv[], struct export_options *options, struct config *config) {
+    if (argc < 5 || argc % 2 == 0) return not_understood() == 0;
+    for (int i = 2; i + 1 < argc; i += 2) {
+        bool rdb = strcmp(argv[i], "--rdb") == 0, aof = strcmp(argv[i], "--aof") == 0;
+        bool to_config = strcmp(argv[i], "--recovery-damage") == 0 || strcmp(argv[i], "--databases") == 0;
+        if (to_config) {
+            if (!set_option(config, argv[i], argv[i + 1])) return false;
+        } else if ((rdb || aof) && !options->file) {
+            options->file = argv[i + 1];
+            options->form = rdb ? EXPORT_RDB : EXPORT_AOF;
+        } else {
+            return not_understood() == 0;
+        }
+    }
+    options->dir = argv[argc - 1];
+    return options->file || not_understood() == 0;
+}
+
+static int export_now(struct export_options *options) {
+    struct error error = {0};
+    struct export_result result;
+    struct heap *heap = heap_new();
+    if (!heap) return 1;
+    struct command_registry *registry = command_registry_new(heap, server_command_tables());
+    options->registry = registry;
+    enum status status = export_directory(options, &result, &error);
+    command_registry_delete(registry, heap);
+    heap_delete(heap);
+    if (status != ST_OK) return fail(&error);
+    printf("%s: %" PRIu64 " keys, %" PRIu64 " bytes\n", options->file, result.keys, result.bytes);
+    return 0;
+}
+
+static int run_export(int argc, char *const argv[]) {
+    struct config *config = malloc(sizeof *config); /* too large for comfort on the stack */
+    if (!config) return 1;
+    config_init(config);
+    struct log log;
+    log_init(&log, log_to_stderr, NULL, clock_system(), LOG_LEVEL_NOTICE, 'C');
+    struct export_options options = {.config = config, .clock = clock_system(), .log = &log};
+    int code = parse_export(argc, argv, &options, config) ? export_now(&options) : 2;
+    free(config);
+    return code;
+}
+
+bool tool_is_asked(int argc, char *const argv[]) {
+    return argc > 1 && (strcmp(argv[1], "check") == 0 || strcmp(argv[1], "export") == 0);
+}
+
+int tool_run(int argc, char *const argv[]) {
+    return strcmp(argv[1], "check") == 0 ? run_check(argc, argv) : run_export(argc, argv);
+}
