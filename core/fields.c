@@ -121,6 +121,10 @@ size_t fields_bytes(const struct fields *fields) {
     return store_block_size(sizeof *fields) + hashtable_bytes(fields->table) + fields->bytes;
 }
 
+void fields_expect(struct fields *fields, uint64_t count) {
+    hashtable_expect(fields->table, count);
+}
+
 /* --- by name --- */
 
 const struct field *fields_find(struct fields *fields, struct slice name) {

@@ -38,6 +38,8 @@ struct fields *fields_copy(const struct store *store, const struct fields *field
 uint64_t fields_count(const struct fields *fields);
 size_t fields_bytes(const struct fields *fields); /* memory taken */
 
+void fields_expect(struct fields *fields, uint64_t count); /* a hint before many are put */
+
 const struct field *fields_find(struct fields *fields, struct slice name); /* NULL when absent */
 /* Creates or overwrites; true when it is new. Lengths are below 2^32. */
 bool fields_put(const struct store *store, struct fields *fields, struct slice name, struct slice value);

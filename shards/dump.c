@@ -145,6 +145,10 @@ void dump_write(struct buf *out, const struct entry *entry) {
 
 /* --- reading --- */
 
+uint64_t dump_expected(uint64_t said, const struct slice *rest, size_t least) {
+    return MIN(said, (uint64_t)(rest->len / least));
+}
+
 /* The next len bytes; the one place where input is consumed. */
 bool dump_take(struct slice *rest, uint64_t len, struct slice *bytes) {
     if (len > rest->len) return false;

@@ -66,6 +66,7 @@ struct entry *dump_read_hash(struct slice *rest, const struct dump_target *targe
     uint64_t count;
     if (!dump_read_length(rest, &count)) return NULL;
     struct hash_loading loading = begin(target);
+    hash_load_expect(&loading, dump_expected(count, rest, 3));
     struct buf kept;
     buf_init(&kept, target->scratch->heap, target->scratch->owner);
     bool sound = true;

@@ -37,6 +37,8 @@ void dump_write_list_plain(struct buf *out);
 void dump_write_listpack(struct buf *out, const struct packed *run, bool compress);
 
 /* --- reading --- */
+/* How many elements of at least `least` bytes each to make room for: what is said, as far as it can be true. */
+uint64_t dump_expected(uint64_t said, const struct slice *rest, size_t least);
 bool dump_take(struct slice *rest, uint64_t len, struct slice *bytes); /* the next len bytes */
 bool dump_take_byte(struct slice *rest, unsigned *byte);
 /* What the first byte of a string says: how many bytes follow when it is an integer, or one of these. */

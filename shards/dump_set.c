@@ -100,6 +100,7 @@ struct entry *dump_read_set(struct slice *rest, const struct dump_target *target
     uint64_t count;
     if (!dump_read_length(rest, &count)) return NULL;
     struct members *members = start(target);
+    members_expect(members, dump_expected(count, rest, 2));
     bool sound = true;
     for (; sound && count > 0; count--) {
         struct slice text;

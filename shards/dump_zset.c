@@ -100,6 +100,7 @@ static struct entry *read_pairs(struct slice *rest, const struct dump_target *ta
     double score;
     if (!dump_read_length(rest, &left)) return NULL;
     struct sorted *set = sorted_new(target->store, target->seed);
+    sorted_expect(set, dump_expected(left, rest, 3));
     bool sound = true;
     for (; sound && left > 0; left--) {
         sound = dump_read_string(rest, target->scratch, &member) && read_score(rest, &score) &&

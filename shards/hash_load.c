@@ -13,6 +13,10 @@ void hash_load_begin(struct hash_loading *loading, const struct store *store, co
     buf_init(&loading->run, store->heap, MEM_DATA);
 }
 
+void hash_load_expect(struct hash_loading *loading, uint64_t pairs) {
+    loading->expected = pairs;
+}
+
 static struct packed run_of(const struct hash_loading *loading) {
     const char *begin = loading->run.len ? loading->run.data : "";
     return (struct packed){begin, begin + loading->run.len, (uint32_t)(2 * loading->pairs)};
@@ -35,6 +39,7 @@ static void make_fields(struct hash_loading *loading) {
     struct packed_value field, value;
     struct packed run = run_of(loading);
     loading->fields = fields_new(loading->store, loading->seed);
+    fields_expect(loading->fields, loading->expected);
     for (const char *at = run.begin; at < run.end;) {
         at = packed_read(packed_read(at, &field), &value);
         put_field(loading, &field, &value);

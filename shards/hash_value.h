@@ -43,11 +43,12 @@ struct hash_loading {
     const struct hash_seed *seed;
     struct buf run;        /* the fields so far, while it may be what they become */
     struct fields *fields; /* likewise; NULL while there are few */
-    uint64_t pairs;
+    uint64_t pairs, expected;
     bool large, only_table;
 };
 void hash_load_begin(struct hash_loading *loading, const struct store *store, const struct packed_rule *rule,
                      const struct hash_seed *seed);
+void hash_load_expect(struct hash_loading *loading, uint64_t pairs); /* a hint, before the first */
 /* False: the field is there already. Lengths of texts count if `judged` (Redis takes runs as they are). */
 NODISCARD bool hash_load(struct hash_loading *loading, const struct packed_value *field,
                          const struct packed_value *value, bool judged);
