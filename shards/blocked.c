@@ -183,12 +183,15 @@ void blocked_expire(struct shard *home) {
 
 static void serve_here(struct shard *home, struct blocked *blocked) {
     struct buf out;
-    uint64_t stamp = blocked->stamp;
+    struct message_note note;
+    uint64_t stamp = blocked->stamp, position;
     buf_init(&out, home->heap, MEM_CLIENT_OUT);
-    if (request_go(home, stamp, 0, &out))
-        blocked_served(home, stamp, 0, &out);
-    else
+    if (request_go(home, stamp, 0, &out, &position)) {
+        if (!blocked_over(home, stamp, 0, &note)) out.len = 0;
+        commit_deliver_own(home, note, &out, position);
+    } else {
         blocked_not_served(home, stamp);
+    }
     buf_deinit(&out);
 }
 
@@ -220,19 +223,12 @@ void blocked_ready(struct shard *home, uint64_t stamp, uint32_t from, const stru
         blocked->ready |= 1ull << from;
 }
 
-bool blocked_over(struct shard *home, uint64_t stamp, struct message_note *note) {
+bool blocked_over(struct shard *home, uint64_t stamp, uint64_t participants, struct message_note *note) {
     struct blocked *blocked = find(home, stamp);
     ASSERT(blocked && blocked->claimed_by != NOWHERE);
     bool silent = blocked->silent;
-    *note = leave(home, blocked, 0);
+    *note = leave(home, blocked, participants);
     return !silent;
-}
-
-void blocked_served(struct shard *home, uint64_t stamp, uint64_t participants, struct buf *take) {
-    struct blocked *blocked = find(home, stamp);
-    ASSERT(blocked && blocked->claimed_by != NOWHERE);
-    if (blocked->silent) take->len = 0;
-    pipeline_deliver_own(home, leave(home, blocked, participants), take);
 }
 
 void blocked_not_served(struct shard *home, uint64_t stamp) {

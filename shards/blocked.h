@@ -27,12 +27,11 @@ void blocked_add(struct client *client, uint64_t stamp, uint64_t place, uint64_t
 /* A shard has something for it, and holds the key until it is told to go on or that nobody waits. args: the whole
  * command, when it has keys on several shards; else NULL. */
 void blocked_ready(struct shard *home, uint64_t stamp, uint32_t from, const struct message_item *args);
-/* What a shard that was told to go on answered: the reply, whose memory is taken; or that there was nothing.
- * participants: of the transaction that served it, as for request_leave; 0: it was one shard alone. */
-void blocked_served(struct shard *home, uint64_t stamp, uint64_t participants, struct buf *take);
+/* What a shard that was told to go on answered: that there was nothing; */
 void blocked_not_served(struct shard *home, uint64_t stamp);
-/* It was served and does not wait any more: fills where the reply goes. False: the reply is to be dropped. */
-NODISCARD bool blocked_over(struct shard *home, uint64_t stamp, struct message_note *note);
+/* or the reply. It does not wait any more: fills where that goes. participants: of the transaction that served it, as
+ * for request_leave; 0: it was one shard alone. False: the reply is to be dropped. */
+NODISCARD bool blocked_over(struct shard *home, uint64_t stamp, uint64_t participants, struct message_note *note);
 
 /* Tells shards that nobody waits under this stamp any more. participants: as for blocked_served. */
 void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards, uint64_t participants);

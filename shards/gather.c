@@ -80,6 +80,7 @@ static void gather_free(struct gather *gather) {
     struct shard *home = gather->home;
     drop_parts(gather, gather->answered, gather->parts);
     buf_deinit(&gather->out);
+    commit_gather_free(gather);
     reaper_take_chain(home->shared.reaper, &gather->rest);
     heap_free(home->heap, MEM_MESSAGE, gather->part_of_key, gather->key_count);
     heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
@@ -107,45 +108,27 @@ static void gather_wait(struct gather *gather) {
 
 /* The client is served. Its waiter, and with it the key that was held for it, is taken away like those elsewhere. */
 static void served_again(struct gather *gather) {
-    struct shard *home = gather->home;
-    uint64_t stamp = gather->stamp;
-    struct buf reply = gather->out;
-    buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
-    uint64_t participants = txn_participants(gather);
-    gather->in_line &= ~gather->waits_at;
-    txn_end(gather);
-    gather_free(gather);
-    blocked_served(home, stamp, participants, &reply);
-    buf_deinit(&reply);
+    struct message_note note;
+    if (!blocked_over(gather->home, gather->stamp, txn_participants(gather), &note)) gather->flags |= CLIENT_REPLY_SKIP;
+    gather->client = note.client;
+    gather->place = note.place;
+    gather->placed = true;
 }
 
-static void gather_finish(struct gather *gather) {
+static void tell_parent(struct gather *gather) {
+    struct shard *home = gather->home;
+    struct gather *parent = gather->parent;
+    uint32_t part = gather->parent_part;
+    chain_flatten(&gather->rest, home->heap, &gather->out);
+    struct buf out = gather->out;
+    buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
+    gather_free(gather);
+    gather_part_done_own(parent, part, &out);
+}
+
+void gather_confirmed(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;
-    if (gather->blocks) {
-        gather_wait(gather);
-        return;
-    }
-    struct slice reply = buf_slice(&gather->out);
-    bool failed = gather_reply_is_error(reply);
-    if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
-    pipeline_count_gather(home, gather, failed);
-    if (gather->again) {
-        served_again(gather);
-        return;
-    }
-    if (gather->phase != TXN_FREE) txn_end(gather);
-    if (gather->end) gather->end(gather);
-    if (gather->parent) {
-        struct gather *parent = gather->parent;
-        uint32_t part = gather->parent_part;
-        chain_flatten(&gather->rest, home->heap, &gather->out);
-        struct buf out = gather->out;
-        buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
-        gather_free(gather);
-        gather_part_done_own(parent, part, &out);
-        return;
-    }
     if (gather->placed) {
         if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))
             gather->out.len = 0;
@@ -166,6 +149,40 @@ static void gather_finish(struct gather *gather) {
     }
     gather_free(gather);
     if (client) pipeline_resume(home, client);
+}
+
+void gather_abandon(struct gather *gather) {
+    gather_free(gather);
+}
+
+/* Does the reply wait for the disk? An error has changed nothing; what steps have shown does not matter when their
+ * transaction is waited for. */
+static void find_hold(struct gather *gather, bool failed) {
+    bool silent = gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    gather->holds = gather->home->commit.on && !silent && !gather->parent;
+    gather->holds_txn = gather->holds && !failed && txn_participants(gather);
+    if (!gather->holds || (gather->stepped && gather->holds_txn)) commit_gather_free(gather);
+}
+
+static void gather_finish(struct gather *gather) {
+    struct shard *home = gather->home;
+    if (gather->blocks) {
+        gather_wait(gather);
+        return;
+    }
+    struct slice reply = buf_slice(&gather->out);
+    bool failed = gather_reply_is_error(reply);
+    if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
+    pipeline_count_gather(home, gather, failed);
+    find_hold(gather, failed);
+    if (gather->again) gather->in_line &= ~gather->waits_at;
+    if (gather->phase != TXN_FREE) txn_end(gather);
+    if (gather->again) served_again(gather);
+    if (gather->end) gather->end(gather);
+    if (gather->parent)
+        tell_parent(gather);
+    else if (LIKELY(!gather->holds) || !commit_gather_holds(gather))
+        gather_confirmed(gather);
 }
 
 /* Runs steps as long as all their parts are answered at once. */
@@ -268,10 +285,14 @@ static void run_here(struct gather *gather, struct gather_part *part, struct exe
     }
     buf_init(&part->local, home->heap, MEM_MESSAGE);
     x->out = &part->local;
-    if (gather->phase == TXN_FREE)
+    uint64_t position;
+    if (gather->phase == TXN_FREE) {
         pipeline_execute(home, x);
-    else
-        request_run_step(x, gather->stamp);
+        position = commit_end(&home->commit);
+    } else {
+        position = request_run_step(x, gather->stamp);
+    }
+    commit_gather_waits(gather, home->id, position);
     part_done(gather, part, buf_slice(&part->local));
 }
 

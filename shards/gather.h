@@ -70,6 +70,12 @@ struct gather {
     uint64_t asked, granted, in_line; /* shards, a bit each */
     struct gather *parent;            /* of a command inside of EXEC: told instead of the client */
     uint32_t parent_part;
+    /* --- for shards/commit_hold.c --- */
+    bool holds;          /* its reply waits for the disk: */
+    bool holds_txn;      /* for its transaction, not just for what its parts have shown */
+    uint32_t owed;       /* what the complete reply still waits for */
+    uint64_t *waits_for; /* positions by shard; NULL: none */
+    /* --- */
     void (*end)(struct gather *gather); /* frees what memo names; NULL: nothing */
     /* --- private --- */
     uint32_t sent, pending, part_cap;
@@ -137,5 +143,8 @@ void gather_part_done_own(struct gather *gather, uint32_t part, struct buf *take
 void gather_client_gone(struct gather *gather);
 /* All replies are there, or the locks for the first step: goes on with the next step. */
 void gather_go_on(struct gather *gather);
+/* The disk has what its reply tells: it leaves. */
+void gather_confirmed(struct gather *gather);
+void gather_abandon(struct gather *gather); /* or its client is gone, and the server ends */
 /* Nothing may run (a watched key was changed): the reply is null. */
 void gather_drop(struct gather *gather);

@@ -42,7 +42,7 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
     message->kind = MESSAGE_COMMANDS;
     message->from = (uint8_t)from;
     message->to = (uint8_t)to;
-    message->alone = message->slow = false;
+    message->alone = message->slow = message->held = false;
     message->count = 0;
     message->uses = 1;
     message->next = NULL;
@@ -133,7 +133,7 @@ size_t message_news_open(struct message *message, enum item_how how, uint64_t st
 }
 
 void message_news_turn(struct message *message, size_t at, enum item_how how) {
-    ((struct message_item *)(void *)(message->request.data + at))->how = (uint8_t)how;
+    message_item_at(message, at)->how = (uint8_t)how;
 }
 
 void message_news_close(struct message *message, size_t at) {
@@ -142,7 +142,7 @@ void message_news_close(struct message *message, size_t at) {
     ASSERT(size <= UINT32_MAX);
     (void)buf_reserve(&message->request, size - head - bytes);
     message->request.len = at + size;
-    struct message_item *item = (struct message_item *)(void *)(message->request.data + at);
+    struct message_item *item = message_item_at(message, at);
     item->size = (uint32_t)size;
     *(uint32_t *)(void *)(item + 1) = (uint32_t)bytes;
 }

@@ -45,6 +45,9 @@ enum item_how {
     NEWS_REVOKE, /* an older one waits for what the part holds */
     NEWS_BLOCKED, /* a command that stood in line found nothing and waits; argv[0] is its timeout (8 bytes, ms), and whether
                    * its reply is dropped (1 byte) */
+    NEWS_DURABLE,   /* to shard 0: a transaction is on this shard's disk (shards/commit.h); hash is its participants */
+    NEWS_SAFE,      /* from shard 0: so many (stamp) of this shard's transactions cannot be taken back by a crash */
+    NEWS_CONFIRMED, /* replies of the sender that wait for positions up to this one (stamp) may leave */
     NEWS_READY, /* there is something for a waiter, and the key is held for it; argv[0] is the command if home runs it */
 };
 
@@ -62,6 +65,7 @@ struct message {
     uint8_t from, to;
     bool alone; /* holds one CMD_SLICED command and takes no other */
     bool slow;  /* has an item that is slow */
+    bool held;  /* has an item that is held */
     uint32_t count;
     uint32_t uses; /* at home: who still reads the reply bytes */
     struct buf request, reply;
@@ -78,7 +82,10 @@ struct message_item {
         uint64_t participants; /* of the transaction that ends here, a bit each (ITEM_GO, ITEM_LEAVE, ITEM_CANCEL) */
         uint64_t slow_us;      /* of one that came back `slow`: how long it took */
     };
-    uint64_t client_id;
+    union {
+        uint64_t client_id;
+        uint64_t waits_for; /* of one that came back `held`: a position of the owner (shards/commit.h) */
+    };
     uint64_t stamp; /* place in line, see shards/locks.h; names the transaction or the command in news */
     uint32_t size;  /* of the item with everything behind it */
     uint32_t argc;
@@ -91,6 +98,7 @@ struct message_item {
     bool part;   /* of a gather */
     uint8_t how; /* enum item_how */
     bool writes; /* ITEM_TRY: some part of the transaction may change keys */
+    bool held;   /* the reply is not to leave before the owner has confirmed waits_for */
     bool slow;   /* the owner found it slow; home, which knows the client, puts it into its slow log */
 };
 static_assert(sizeof(struct message_item) == 48, "small");
@@ -99,6 +107,7 @@ static_assert(sizeof(struct message_item) == 48, "small");
  * reply. */
 enum note_kind {
     NOTE_REPLY,
+    NOTE_LEFT,  /* where the gather's transaction stands in a shard's journal (ITEM_LEAVE that is not silent) */
     NOTE_LOCK,  /* the reply tells of a gather's locks (ITEM_LOCK, ITEM_TRY); place is the shard */
     NOTE_SERVE, /* of a blocked client that was told to go on; place is its stamp */
 };
@@ -132,6 +141,9 @@ struct message_item *message_item_write(void *at, size_t size, const struct slic
  * stands. The message takes nothing else until it is closed. */
 size_t message_news_open(struct message *message, enum item_how how, uint64_t stamp);
 void message_news_close(struct message *message, size_t at);
+HOT_INLINE struct message_item *message_item_at(struct message *message, size_t at) {
+    return (struct message_item *)(void *)(message->request.data + at);
+}
 void message_news_turn(struct message *message, size_t at, enum item_how how); /* it tells something else after all */
 
 /* Appends a command. The item is valid until the next is added. */

@@ -302,6 +302,7 @@ static void run_on_conn(struct gather *gather, struct exec *x) {
     struct part_command head = {.argc = x->argc, .number = (uint16_t)x->slot->number, .db = client->db};
     head.resp = client->resp;
     part_run_command(x->shard, &head, x->argv, client->id, client, x->out);
+    commit_gather_waits(gather, x->shard->id, commit_end(&x->shard->commit));
 }
 
 static void start_next(struct gather *gather, const struct kept *kept) {

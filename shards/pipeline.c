@@ -112,11 +112,12 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
     x->shard = shard;
     x->shared = &shard->shared;
     x->keys = shard_db(shard, x->db);
-    uint64_t start = shard->last_tick;
+    uint64_t start = shard->last_tick, added = shard->effects.added;
     if (shard->effects.on && may_change_keys(x->slot->row))
         run_and_note(shard, x);
     else
         x->slot->row->run(x);
+    if (UNLIKELY(shard->commit.on)) commit_note(x, shard->effects.added != added);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
     if (LIKELY(!x->again && !x->part)) count_command(shard, x, end - start);
@@ -247,12 +248,28 @@ static COLD void block(struct shard *shard, const struct queued *q, const struct
     blocked_add(client, stamp, place, 1ull << shard->id, x->timeout_ms, is_silent(client));
 }
 
+/* The reply was written to out from mark on, which is the client's, or what is held behind earlier ones. True: it waits
+ * for its position, and has a place. */
+static COLD bool keep_reply(struct shard *shard, struct client *client, struct buf *out, size_t mark,
+                            uint64_t position) {
+    if (out->len == mark) return false;
+    struct buf reply;
+    buf_init(&reply, shard->heap, MEM_CLIENT_OUT);
+    buf_append(&reply, out->data + mark, out->len - mark);
+    out->len = mark;
+    struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
+    commit_deliver_own(shard, note, &reply, position);
+    buf_deinit(&reply);
+    return true;
+}
+
 HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     struct client *client = q->client;
     bool direct = reply_queue_empty(&client->replies);
     if (UNLIKELY(client->out.cap == 0)) buf_pool_lend(&shard->replies, &client->out);
     struct buf *out = direct ? &client->out : &client->replies.held;
     size_t mark = out->len;
+    uint64_t position = 0;
     struct exec x;
     fill_exec(shard, &x, q, out);
     if (LIKELY(q->fate == FATE_LOCAL)) {
@@ -261,6 +278,7 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
             return;
         }
         pipeline_execute(shard, &x);
+        position = commit_end(&shard->commit);
         if (UNLIKELY(x.blocks)) {
             block(shard, q, &x);
             return;
@@ -273,6 +291,7 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     }
     settle_reply(client, out, mark);
     client->reply_size = (uint32_t)MIN(out->len - mark, (size_t)UINT32_MAX);
+    if (UNLIKELY(position) && keep_reply(shard, client, out, mark, position)) return;
     if (UNLIKELY(!direct)) reply_queue_hold(&client->replies, mark);
 }
 
@@ -335,6 +354,8 @@ static void run_exec(struct shard *shard, struct queued *q, struct exec *x) {
         count_command(shard, x, shard->last_tick - start);
         settle_reply(client, out, mark);
         client->reply_size = (uint32_t)MIN(out->len - mark, (size_t)UINT32_MAX);
+        uint64_t position = commit_end(&shard->commit);
+        if (UNLIKELY(position) && keep_reply(shard, client, out, mark, position)) return;
         if (!direct) reply_queue_hold(&client->replies, mark);
         return;
     }

@@ -196,15 +196,18 @@ static void take_out(struct shard *shard, struct request *request) {
     request_free(shard, request);
 }
 
-static void add_effects(struct shard *shard, struct request *request, uint64_t participants) {
+static uint64_t add_effects(struct shard *shard, struct request *request, uint64_t participants) {
     struct effect_group *group = request->effects;
+    uint64_t before = shard->effects.position;
     request->effects = NULL;
     if (group || participants)
         effects_add_group(&shard->effects, shard->heap, group, request->lock.stamp, participants);
+    bool added = shard->effects.position != before;
+    return added ? commit_end_steps(&shard->commit, &request->lock, participants) : 0;
 }
 
-static void leave(struct shard *shard, struct request *request, bool served, uint64_t participants) {
-    add_effects(shard, request, participants);
+static uint64_t leave(struct shard *shard, struct request *request, bool served, uint64_t participants) {
+    uint64_t position = add_effects(shard, request, participants);
     if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
     if (request->kind == REQUEST_SERVE && !served) {
         /* It changed nothing, so nobody waits for what it left behind; but it may get in line again, for another key.
@@ -216,10 +219,11 @@ static void leave(struct shard *shard, struct request *request, bool served, uin
         take_out(shard, request);
     }
     requests_settle(shard);
+    return position;
 }
 
-void request_leave(struct shard *shard, uint64_t stamp, uint64_t participants) {
-    leave(shard, find(shard, stamp), false, participants);
+uint64_t request_leave(struct shard *shard, uint64_t stamp, uint64_t participants) {
+    return leave(shard, find(shard, stamp), false, participants);
 }
 
 void request_leave_served(struct shard *shard, uint64_t stamp, uint64_t participants) {
@@ -343,18 +347,19 @@ static bool run(struct shard *shard, const struct request *request, struct buf *
     return !x.blocks;
 }
 
-bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out) {
+bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out, uint64_t *position) {
     struct request *request = find(shard, stamp);
     uint64_t timeout_ms;
     ASSERT(request->kind != REQUEST_COMMAND && request->lock.state == LOCK_GRANTED);
     effects_open(&shard->effects, stamp, participants);
     bool ran = run(shard, request, out, &timeout_ms);
     effects_close(&shard->effects);
+    *position = commit_end_part(&shard->commit, stamp, participants);
     leave(shard, request, ran, 0);
     return ran;
 }
 
-void request_run_step(struct exec *x, uint64_t stamp) {
+uint64_t request_run_step(struct exec *x, uint64_t stamp) {
     struct shard *shard = x->shard;
     struct lock_request *lock = shard->effects.on ? locks_find(shard->locks, stamp) : NULL;
     if (lock) { /* else nothing is locked here, and it changes nothing */
@@ -364,6 +369,7 @@ void request_run_step(struct exec *x, uint64_t stamp) {
     }
     pipeline_execute(shard, x);
     effects_keep(&shard->effects, NULL);
+    return commit_end_step(&shard->commit);
 }
 
 void request_key_expired(struct shard *shard, uint32_t db, struct slice key) {
@@ -425,10 +431,11 @@ static void run_command(struct shard *shard, struct request *request) {
         struct buf out;
         buf_init(&out, shard->heap, MEM_CLIENT_OUT);
         bool ran = run(shard, request, &out, &timeout_ms), silent = request->silent;
+        uint64_t position = commit_end(&shard->commit);
         struct message_note note = request->note;
         take_out(shard, request);
         if (ran)
-            pipeline_deliver_own(shard, note, &out);
+            commit_deliver_own(shard, note, &out, position);
         else
             blocked_add(note.client, stamp, note.place, 1ull << shard->id, timeout_ms, silent);
         buf_deinit(&out);
@@ -442,6 +449,8 @@ static void run_command(struct shard *shard, struct request *request) {
         buf_append(&message->request, &(char){request->silent}, 1);
     }
     message_news_close(message, at);
+    uint64_t position = commit_end(&shard->commit);
+    if (UNLIKELY(position)) commit_promise(shard, request->home, message_item_at(message, at), position);
     take_out(shard, request);
 }
 

@@ -50,14 +50,16 @@ struct request *request_guard(struct shard *shard, uint64_t key_hash);
 void request_unguard(struct shard *shard, struct request *take);
 /* Runs the part into out and takes it out of the line. It has its locks. participants: the shards that have a part in
  * the transaction, a bit each, when it may have changed something: what it did here is then told apart in the journal
- * (shards/effect.h); else 0. False: a blocked client's command found
- * nothing after all; it is waiting again. */
-bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out);
-/* Runs a step of the transaction with this stamp; what it does belongs to that one's end. */
-void request_run_step(struct exec *x, uint64_t stamp);
-/* A blocked client's, which is gone. */
+ * (shards/effect.h); else 0. *position is what the reply waits for (shards/commit.h). False: a blocked client's command
+ * found nothing after all; it is waiting again. */
+bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out, uint64_t *position);
+/* Runs a step of the transaction with this stamp; what it does belongs to that one's end. Returns what the reply waits
+ * for, as request_leave does. */
+uint64_t request_run_step(struct exec *x, uint64_t stamp);
+/* Leaving returns the position of what it has changed (shards/commit.h), 0 for nothing.
+ * served: a blocked client's, which is gone. */
 void request_leave_served(struct shard *shard, uint64_t stamp, uint64_t participants);
-void request_leave(struct shard *shard, uint64_t stamp, uint64_t participants);
+uint64_t request_leave(struct shard *shard, uint64_t stamp, uint64_t participants);
 void request_yield(struct shard *shard, uint64_t stamp);
 
 /* A key's time is over: its effect comes behind what a transaction that holds the key has done to it. */

@@ -24,6 +24,13 @@ static void prefetch_message(struct shard *shard, const struct message *message)
 
 #define NOT_SLOW UINT64_MAX
 
+/* Home keeps the reply until the position is confirmed. */
+HOT_INLINE void hold(struct shard *shard, struct message *message, struct message_item *item, uint64_t position) {
+    if (LIKELY(!position) || item->silent) return;
+    commit_promise(shard, message->from, item, position);
+    message->held = true;
+}
+
 HOT_INLINE void serve_command(struct shard *shard, struct message *message, struct message_item *item, struct exec *x,
                               size_t mark) {
     if (UNLIKELY(item->how == ITEM_RUN && !request_may_run(x))) {
@@ -33,10 +40,13 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     }
     uint64_t slow_us = NOT_SLOW;
     x->slow_us = &slow_us;
-    if (LIKELY(item->how == ITEM_RUN))
+    uint64_t position;
+    if (LIKELY(item->how == ITEM_RUN)) {
         pipeline_execute(shard, x);
-    else
-        request_run_step(x, item->stamp);
+        position = commit_end(&shard->commit);
+    } else {
+        position = request_run_step(x, item->stamp);
+    }
     if (UNLIKELY(x->blocks)) {
         waiter_add(x, item->stamp, message->from);
         message_reply_blocked(message, mark, x->timeout_ms);
@@ -46,16 +56,17 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
         item->slow_us = slow_us;
         item->slow = message->slow = true;
     }
+    hold(shard, message, item, position);
     if (item->silent) message->reply.len = mark;
     message_reply_close(message, mark);
 }
 
 /* Now or never: when it has to wait it is a part like those of ITEM_LOCK. */
-static void serve_try(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
+static void serve_try(struct shard *shard, struct message *message, struct message_item *item, struct exec *x,
                       size_t mark) {
     bool (*clean)(struct exec * x) = x->slot->row->clean;
     bool free = request_may_run(x);
-    uint64_t participants = item->writes ? 1ull << message->from | 1ull << shard->id : 0;
+    uint64_t position = 0, participants = item->writes ? 1ull << message->from | 1ull << shard->id : 0;
     if (!free && !request_line_up(x, item->stamp, message->from)) {
         message_reply_later(message, mark);
         return;
@@ -67,9 +78,11 @@ static void serve_try(struct shard *shard, struct message *message, const struct
         effects_open(&shard->effects, item->stamp, participants);
         pipeline_execute(shard, x);
         effects_close(&shard->effects);
+        position = commit_end_part(&shard->commit, item->stamp, participants);
     } else {
-        request_go(shard, item->stamp, participants, &message->reply); /* it came before all that wait */
+        request_go(shard, item->stamp, participants, &message->reply, &position); /* it came before all that wait */
     }
+    hold(shard, message, item, position);
     message_reply_close(message, mark);
 }
 
@@ -119,14 +132,16 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
 }
 
 /* A word about a part that is kept here. */
-static void serve_word(struct shard *shard, struct message *message, const struct message_item *item, size_t mark) {
-    if (item->how == ITEM_GO && !request_go(shard, item->stamp, item->participants, &message->reply)) {
+static void serve_word(struct shard *shard, struct message *message, struct message_item *item, size_t mark) {
+    uint64_t position = 0;
+    if (item->how == ITEM_GO && !request_go(shard, item->stamp, item->participants, &message->reply, &position)) {
         message_reply_blocked(message, mark, 0);
         return;
     }
-    if (item->how == ITEM_LEAVE) request_leave(shard, item->stamp, item->participants);
+    if (item->how == ITEM_LEAVE) position = request_leave(shard, item->stamp, item->participants);
     if (item->how == ITEM_YIELD) request_yield(shard, item->stamp);
     if (item->how == ITEM_CANCEL) waiter_cancel(shard, item->stamp, item->participants);
+    hold(shard, message, item, position);
     message_reply_close(message, mark);
 }
 

@@ -72,6 +72,7 @@ struct shard *shard_new(const struct shard_options *options) {
         heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
     slowlog_init(&shard->slowlog, heap);
     effects_init(&shard->effects, heap);
+    commit_init(shard);
     shard_config_changed(shard);
     return shard;
 }
@@ -92,6 +93,7 @@ static void delete_statistics(struct shard *shard) {
 
 void shard_drop_messages(struct shard *shard) {
     ASSERT(!shard->clients_first);
+    commit_drop(shard);
     message_pool_deinit(&shard->messages);
     while (reaper_step(shard->shared.reaper, 1000)) continue;
     locks_trim(shard->locks);
@@ -115,6 +117,7 @@ void shard_delete(struct shard *shard) {
     idmap_deinit(&shard->late);
     message_pool_deinit(&shard->messages);
     buf_pool_deinit(&shard->replies);
+    commit_deinit(shard);
     effects_deinit(&shard->effects);
     delete_statistics(shard);
     slab_delete(shard->slab);
@@ -246,14 +249,18 @@ static void send_all(struct shard *shard) {
     shard->to_wake = 0;
 }
 
+/* position: what it waits for, of the shard where its command ran; or 0. */
 static void give_reply(struct shard *shard, const struct message_note *note, struct slice reply,
-                       struct message *message) {
+                       struct message *message, uint64_t position) {
+    uint32_t owner = message->from == shard->id ? message->to : message->from;
     if (note->gather) {
+        commit_gather_waits(note->gather, owner, position);
         gather_part_done(note->gather, (uint32_t)note->place, reply, message);
         return;
     }
     struct client *client = note->client;
     if (!client) return; /* nobody asked for one */
+    if (UNLIKELY(position) && commit_hold(shard, owner, position, *note, reply)) return;
     reply_queue_fill(&client->replies, note->place, reply, message, &shard->messages, &client->out);
     client->reply_size = (uint32_t)MIN(reply.len, (size_t)UINT32_MAX);
     shard_mark_dirty(shard, client);
@@ -269,14 +276,15 @@ static void block_client(const struct message_note *note, uint64_t stamp, uint32
 }
 
 /* A blocked client was told to go on; owner is where. */
-static void take_served(struct shard *shard, uint64_t stamp, bool served, struct slice reply, struct message *message) {
+static void take_served(struct shard *shard, uint64_t stamp, bool served, struct slice reply, struct message *message,
+                        uint64_t position) {
     if (!served) {
         blocked_not_served(shard, stamp);
         return;
     }
     struct message_note note;
-    if (!blocked_over(shard, stamp, &note)) reply.len = 0;
-    give_reply(shard, &note, reply, message);
+    if (!blocked_over(shard, stamp, 0, &note)) reply.len = 0;
+    give_reply(shard, &note, reply, message, position);
 }
 
 /* There is no reply yet: it comes as news that name the command by its stamp. */
@@ -295,24 +303,38 @@ static COLD void expect_news(struct shard *shard, const struct message *message,
     idmap_put(&shard->late, item->stamp, kept);
 }
 
+static void take_lock_reply(const struct message_note *note, bool later, struct slice reply, struct message *message,
+                            uint64_t position) {
+    uint32_t owner = (uint32_t)note->place;
+    commit_gather_waits(note->gather, owner, position);
+    txn_lock_reply(note->gather, owner, later, reply, message);
+}
+
+static void take_left(const struct message_note *note, uint32_t owner, uint64_t position) {
+    if (note->gather) commit_gather_left(note->gather, owner, position);
+}
+
 /* A message came back: its replies go to their clients and gathers. */
 static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     if (UNLIKELY(message->slow)) pipeline_log_slow(shard, message);
-    size_t at = 0;
+    size_t at = 0, item_at = 0;
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);
         struct slice reply;
         uint64_t len = message_reply_next(message, &at, &reply);
+        uint64_t position = UNLIKELY(message->held) ? commit_position_of(message_next(message, &item_at)) : 0;
         bool here = len < REPLY_BLOCKED;
         if (UNLIKELY(note->kind == NOTE_LOCK))
-            txn_lock_reply(note->gather, (uint32_t)note->place, !here, reply, message);
+            take_lock_reply(note, !here, reply, message, position);
         else if (UNLIKELY(note->kind == NOTE_SERVE))
-            take_served(shard, note->place, here, reply, message);
+            take_served(shard, note->place, here, reply, message, position);
+        else if (UNLIKELY(note->kind == NOTE_LEFT))
+            take_left(note, message->to, position);
         else if (LIKELY(here))
-            give_reply(shard, note, reply, message);
+            give_reply(shard, note, reply, message, position);
         else
             expect_news(shard, message, i, len, reply);
     }
@@ -327,7 +349,7 @@ static void take_late(struct shard *shard, const struct message_item *item, stru
     if (item->how == NEWS_BLOCKED)
         block_client(note, item->stamp, message->from, bytes, bytes.ptr[bytes.len - 1]);
     else
-        give_reply(shard, note, bytes, message);
+        give_reply(shard, note, bytes, message, commit_position_of(item));
     heap_free(shard->heap, MEM_MESSAGE, note, sizeof *note);
 }
 
@@ -357,6 +379,9 @@ static void take_news(struct shard *shard, struct message *message) {
         case NEWS_READY: take_ready(shard, item->stamp, message->from, bytes); break;
         case NEWS_REPLY:
         case NEWS_BLOCKED: take_late(shard, item, bytes, message); break;
+        case NEWS_DURABLE:
+        case NEWS_SAFE:
+        case NEWS_CONFIRMED: commit_take_news(shard, item, message->from); break;
         default: ASSERT(false);
         }
     }
@@ -433,7 +458,7 @@ enum progress { SLICE_DONE, SLICE_AGAIN, SLICE_SLEEPING };
 static enum progress run_slice(struct shard *shard, struct job *job) {
     struct message *message = job->message;
     size_t at = 0;
-    const struct message_item *item = message_next(message, &at);
+    struct message_item *item = message_next(message, &at);
     struct slice few[32], *argv = few;
     size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(shard->heap, MEM_MESSAGE, heap_bytes);
@@ -454,6 +479,11 @@ static enum progress run_slice(struct shard *shard, struct job *job) {
                      .elements = &message->elements};
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     pipeline_execute(shard, &x);
+    uint64_t position = commit_end(&shard->commit);
+    if (UNLIKELY(position) && !x.again) {
+        commit_promise(shard, message->from, item, position);
+        message->held = true;
+    }
     if (!x.again) message_reply_close(message, job->mark);
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
     if (!x.again) return SLICE_DONE;
@@ -527,6 +557,7 @@ bool shard_turn(struct shard *shard) {
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
     if (UNLIKELY(blocked_next_deadline_ns(shard) <= shard->now_ns)) blocked_expire(shard);
     more |= background(shard);
+    commit_turn(&shard->commit);
     if (shard->to_send | shard->to_wake) send_all(shard);
     return more || shard->settle_more;
 }
@@ -545,7 +576,9 @@ static uint64_t wait_for_timers(const struct shard *shard) {
 
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
-    if (shard->inbox_more || shard->settle_more || !reaper_idle(shard->shared.reaper) || shard->expire_more) return 0;
+    if (shard->inbox_more || shard->settle_more || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
+        shard->expire_more)
+        return 0;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
     return MIN(wait_for_timers(shard), blocked_ns - shard->now_ns);
@@ -580,6 +613,7 @@ void shard_check_transactions(const struct shard *shard) {
     idmap_check(&shard->waiters);
     idmap_check(&shard->blocked);
     waiters_check(shard);
+    commit_check(shard);
     idmap_check(&shard->txns);
     idmap_check(&shard->late);
 }

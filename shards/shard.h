@@ -21,6 +21,7 @@
 #include "shards/blocked.h"
 #include "shards/client.h"
 #include "shards/command.h"
+#include "shards/commit.h"
 #include "shards/effect.h"
 #include "shards/error_stats.h"
 #include "shards/keyspace.h"
@@ -92,6 +93,7 @@ struct shard {
     struct shard_cutter cutter;
 
     struct effects effects; /* what commands did, for the journal */
+    struct commit commit;   /* replies that wait for it */
 
     /* time of this turn */
     uint64_t now_ns; /* monotonic */

@@ -34,8 +34,8 @@ static struct message_item *send_item(struct gather *gather, uint32_t to, enum i
     return item;
 }
 
-static void send_word(struct gather *gather, uint32_t to, enum item_how how, uint64_t participants) {
-    send_item(gather, to, how, (struct message_note){0}, NULL, 0)->participants = participants;
+static void send_word(struct gather *gather, uint32_t to, enum item_how how) {
+    send_item(gather, to, how, (struct message_note){0}, NULL, 0);
 }
 
 uint64_t txn_participants(const struct gather *gather) {
@@ -99,7 +99,9 @@ static void run_here(struct gather *gather) {
     struct shard *home = gather->home;
     struct buf out;
     buf_init(&out, home->heap, MEM_MESSAGE);
-    request_go(home, gather->stamp, txn_participants(gather), &out);
+    uint64_t position;
+    request_go(home, gather->stamp, txn_participants(gather), &out, &position);
+    commit_gather_waits(gather, home->id, position);
     gather_part_done_own(gather, part_of(gather, home->id), &out);
 }
 
@@ -118,11 +120,26 @@ static void run_parts(struct gather *gather) {
     if (here) run_here(gather);
 }
 
+/* answers: says where the transaction stands in its journal. */
+static void send_leave(struct gather *gather, uint32_t to, bool answers) {
+    struct message_note note = {.kind = NOTE_LEFT};
+    if (answers) note.gather = gather;
+    struct message_item *item = send_item(gather, to, ITEM_LEAVE, note, NULL, 0);
+    item->participants = txn_participants(gather);
+    item->silent = !answers;
+    gather->owed += answers;
+}
+
+/* When the reply waits for the disk, one shard that says where is enough; home needs not be asked. */
 static void leave_everywhere(struct gather *gather, uint64_t shards) {
+    struct shard *home = gather->home;
     uint64_t participants = txn_participants(gather);
-    for (uint64_t left = shards & ~bit(gather->home->id); left; left &= left - 1)
-        send_word(gather, (uint32_t)__builtin_ctzll(left), ITEM_LEAVE, participants);
-    if (shards & bit(gather->home->id)) request_leave(gather->home, gather->stamp, participants);
+    bool ask = gather->holds_txn && !(shards & bit(home->id));
+    for (uint64_t left = shards & ~bit(home->id); left; left &= left - 1, ask = false)
+        send_leave(gather, (uint32_t)__builtin_ctzll(left), ask);
+    if (!(shards & bit(home->id))) return;
+    uint64_t position = request_leave(home, gather->stamp, participants);
+    if (gather->holds_txn) commit_gather_waits(gather, home->id, position);
 }
 
 /* A watched key was changed: nothing runs. in_line are the shards where a part stands. */
@@ -176,7 +193,7 @@ static void give_way(struct gather *gather, uint32_t shard) {
     if (shard == home->id)
         request_yield(home, gather->stamp);
     else
-        send_word(gather, shard, ITEM_YIELD, 0);
+        send_word(gather, shard, ITEM_YIELD);
 }
 
 static void tried(struct gather *gather, uint32_t shard, struct slice reply, struct message *message) {

@@ -506,6 +506,7 @@ struct round {
     size_t value_max; /* of the rare long values */
     bool stall;       /* readers stop for a while */
     bool vanish;      /* some clients disappear */
+    bool gated;       /* replies wait for disks */
 };
 
 static void twin_init(struct twin *twin, struct sim *sim, struct heap *heap, const struct round *round) {
@@ -546,13 +547,15 @@ static void disturb(struct sim *sim, const struct round *round, struct twin *twi
 }
 
 static void run_round(const struct round *round) {
-    fprintf(stderr, "seed %" PRIu64 ": %u shards, %u clients, %u commands each, mailboxes of %u, values to %zu%s%s\n",
+    fprintf(stderr, "seed %" PRIu64 ": %u shards, %u clients, %u commands each, mailboxes of %u, values to %zu%s%s%s\n",
             round->seed, round->shards, round->clients, round->commands, round->mailbox, round->value_max,
-            round->stall ? ", stalling readers" : "", round->vanish ? ", vanishing clients" : "");
+            round->stall ? ", stalling readers" : "", round->vanish ? ", vanishing clients" : "",
+            round->gated ? ", disks" : "");
     struct sim_options options = {.shards = round->shards,
                                   .mailbox_capacity = round->mailbox,
                                   .db_count = 2 * round->clients + 3,
                                   .seed = round->seed,
+                                  .gated = round->gated,
                                   .tables = test_tables};
     struct sim *sim = sim_new(&options);
     struct heap *heap = heap_new();
@@ -596,7 +599,8 @@ static struct round round_of(uint64_t seed) {
                           .mailbox = mailboxes[prng_below(&prng, ARRAY_LEN(mailboxes))],
                           .value_max = values[prng_below(&prng, ARRAY_LEN(values))],
                           .stall = prng_below(&prng, 2),
-                          .vanish = prng_below(&prng, 3) == 0};
+                          .vanish = prng_below(&prng, 3) == 0,
+                          .gated = prng_below(&prng, 3) == 0};
 }
 
 static void replies_equal_those_of_a_naive_server(void **state) {

@@ -45,6 +45,7 @@ struct clients *clients_new(const struct clients_options *options) {
     struct sim_options sim = {.shards = options->shards,
                               .mailbox_capacity = options->mailbox,
                               .db_count = MODEL_DBS,
+                              .gated = options->gated,
                               .seed = options->seed,
                               .tables = options->tables};
     clients->sim = sim_new(&sim);
@@ -71,6 +72,7 @@ void clients_abandon(struct clients *clients) {
 
 void clients_delete(struct clients *clients) {
     sim_delete(clients->sim);
+    if (clients->crashed) sim_delete(clients->crashed);
     clients_abandon(clients);
 }
 

@@ -20,6 +20,7 @@ struct clients_options {
     uint64_t seed;
     uint32_t shards, mailbox;
     uint32_t keys;                       /* at most MODEL_KEYS, spread over the shards */
+    bool gated;                          /* replies wait for disks */
     int planted;                         /* enum planted_bug, in a build that has them */
     const struct command *const *tables; /* as in sim_options */
 };
@@ -53,6 +54,7 @@ struct actor {
 
 struct clients {
     struct sim *sim;
+    struct sim *crashed; /* before it (tests/sim/crash.h); NULL: none */
     struct model *model;
     struct history *history;
     struct heap *heap;

@@ -2,6 +2,7 @@
 #include "tests/sim/mixed.h"
 #include "tests/sim/check.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/crash.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -54,8 +55,9 @@ struct mixed {
     uint32_t weights[FAMILIES];
     uint32_t actors;
     bool two_dbs, vanish, stall, pipeline, lazy;
-    bool exact_due; /* deadlines are absolute */
-    int64_t unique; /* the next value */
+    bool gated, crash; /* at the end, in the middle of something */
+    bool exact_due;    /* deadlines are absolute */
+    int64_t unique;    /* the next value */
     struct actor *watchers[MODEL_DBS];
 };
 
@@ -264,10 +266,10 @@ static void disturb(struct mixed *mixed) {
     if (join(mixed)) actor_vanish(actor); /* somebody takes its place */
 }
 
-static void play_window(struct mixed *mixed) {
+static void play_window(struct mixed *mixed, uint32_t ticks) {
     struct clients *clients = mixed->clients;
     if (mixed->lazy) sim_set_lazy(clients->sim, prng_next(&clients->prng));
-    for (uint32_t tick = 0; tick < TICKS && clients_ok(clients); tick++) {
+    for (uint32_t tick = 0; tick < ticks && clients_ok(clients); tick++) {
         struct actor *actor = pick_actor(mixed);
         if (may_act(mixed, actor)) act(mixed, actor);
         for (uint32_t steps = below(mixed, 5); steps; steps--) clients_step(clients);
@@ -281,6 +283,16 @@ static bool become_quiet(struct mixed *mixed) {
                 clients_settle(clients, true);
     history_mark_quiet(clients->history);
     return fine;
+}
+
+/* Then everything is read by somebody new. */
+static bool crash(struct mixed *mixed) {
+    struct clients *clients = mixed->clients;
+    play_window(mixed, 1 + below(mixed, TICKS));
+    if (!clients_ok(clients)) return false;
+    clients_crash(clients);
+    for (uint8_t db = 0; db < MODEL_DBS; db++) mixed->watchers[db] = clients_join_anywhere(clients, db);
+    return clients_look(clients, mixed->watchers, MODEL_DBS);
 }
 
 /* A third of the seeds has two families only. */
@@ -298,7 +310,7 @@ static void choose_weights(struct mixed *mixed) {
     if (KNOWN_TIME_IN_EXEC && mixed->weights[TRANSACT]) mixed->weights[EXPIRY] = 0;
 }
 
-static struct clients *make_clients(const struct round *round) {
+static struct clients *make_clients(const struct round *round, bool *gated) {
     static const uint32_t shards[] = {1, 2, 2, 3, 3, 4, 6, 8}, mailboxes[] = {1, 2, 4, 256};
     struct prng prng;
     prng_init(&prng, round->seed);
@@ -306,7 +318,15 @@ static struct clients *make_clients(const struct round *round) {
     options.shards = shards[prng_below(&prng, ARRAY_LEN(shards))];
     options.mailbox = mailboxes[prng_below(&prng, ARRAY_LEN(mailboxes))];
     options.keys = 2 + (uint32_t)prng_below(&prng, MODEL_KEYS - 1);
+    options.gated = prng_below(&prng, 4) == 0;
+    *gated = options.gated;
     return clients_new(&options);
+}
+
+static void plan_crash(struct mixed *mixed) {
+    mixed->weights[EXPIRY] = 0;  /* the journal is read without a clock */
+    mixed->weights[WATCHES] = 0; /* EXEC may have been stopped by what is lost then */
+    mixed->vanish = false;       /* a client's number is left for who reads at the end */
 }
 
 static void set_up(struct mixed *mixed) {
@@ -319,6 +339,8 @@ static void set_up(struct mixed *mixed) {
     mixed->pipeline = one_in(mixed, 2);
     mixed->lazy = one_in(mixed, 2);
     mixed->exact_due = one_in(mixed, 2);
+    mixed->crash = mixed->gated && one_in(mixed, 2);
+    if (mixed->crash) plan_crash(mixed);
     for (uint8_t db = 0; db < MODEL_DBS; db++) mixed->watchers[db] = clients_join_anywhere(mixed->clients, db);
     for (uint32_t i = 0; i < mixed->actors; i++) join(mixed);
 }
@@ -326,9 +348,10 @@ static void set_up(struct mixed *mixed) {
 static bool play(struct mixed *mixed) {
     uint32_t windows = 1 + below(mixed, WINDOWS_MAX);
     for (uint32_t i = 0; i < windows; i++) {
-        play_window(mixed);
+        play_window(mixed, TICKS);
         if (!become_quiet(mixed)) return false;
     }
+    if (mixed->crash) return crash(mixed);
     struct clients *clients = mixed->clients;
     for (uint32_t i = MODEL_DBS; i < clients->actor_count; i++)
         if (!clients->actors[i].leaving) actor_vanish(&clients->actors[i]);
@@ -339,9 +362,10 @@ static void introduce(const struct mixed *mixed, const struct round *round) {
     static const char *const names[FAMILIES] = {"plain", "expiry", "many", "together", "lists",
                                                 "moves", "waits",  "wide", "transact", "watches"};
     const struct clients *clients = mixed->clients;
-    fprintf(round->report, "mixed, seed %" PRIu64 ": %u shards, %u clients%s%s%s%s;", round->seed, clients->shards,
+    fprintf(round->report, "mixed, seed %" PRIu64 ": %u shards, %u clients%s%s%s%s%s%s;", round->seed, clients->shards,
             mixed->actors, mixed->pipeline ? ", pipelines" : "", mixed->vanish ? ", some vanish" : "",
-            mixed->stall ? ", some stall" : "", mixed->lazy ? ", some shards are slow" : "");
+            mixed->stall ? ", some stall" : "", mixed->lazy ? ", some shards are slow" : "",
+            mixed->gated ? ", disks" : "", mixed->crash ? ", a crash" : "");
     for (uint32_t i = 0; i < FAMILIES; i++)
         if (mixed->weights[i]) fprintf(round->report, " %s %u", names[i], mixed->weights[i]);
     fputs("\n  keys and shards:", round->report);
@@ -351,7 +375,8 @@ static void introduce(const struct mixed *mixed, const struct round *round) {
 }
 
 struct round_result mixed_round(const struct round *round) {
-    struct mixed mixed = {.clients = make_clients(round)};
+    struct mixed mixed = {0};
+    mixed.clients = make_clients(round, &mixed.gated);
     struct clients *clients = mixed.clients;
     set_up(&mixed);
     bool fine = play(&mixed);

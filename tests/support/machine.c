@@ -25,6 +25,8 @@ struct thread_sim {
     _Atomic uint64_t pending;
     char *pieces[PIECES_MAX]; /* input of this turn */
     uint32_t piece_count;
+    struct sim_journal journal;
+    bool stalled; /* its disk */
 };
 
 struct sim {
@@ -37,6 +39,7 @@ struct sim {
     uint64_t lazy; /* shards that are slow */
     sim_turn_end turn_end;
     void *turn_end_ctx;
+    bool gated;
     struct clock_manual clock;
     struct heap *heap; /* of the registry and the peers' own buffers */
     struct command_registry *registry;
@@ -119,6 +122,12 @@ static void make_shard(struct sim *sim, uint32_t id, const struct sim_options *o
     };
     assert_set_shard((int)id);
     thread->shard = shard_new(&shard);
+    if (sim->gated) {
+        thread->shard->effects.on = true;
+        commit_start(thread->shard, 0);
+        thread->journal.pace = 1 + (uint32_t)prng_below(&sim->prng, 6);
+        buf_init(&thread->journal.bytes, sim->heap, MEM_STATS);
+    }
     assert_set_shard(-1);
 }
 
@@ -132,6 +141,7 @@ struct sim *sim_new(const struct sim_options *options) {
     struct sim *sim = calloc(1, sizeof *sim);
     ASSERT(sim && options->shards > 0 && options->shards <= SIM_SHARDS_MAX);
     sim->count = options->shards;
+    sim->gated = options->gated;
     sim->heap = heap_new();
     prng_init(&sim->prng, options->seed);
     clock_manual_init(&sim->clock, 1000000000, 1700000000ull * 1000000);
@@ -192,6 +202,10 @@ void sim_delete(struct sim *sim) {
         shard_delete(sim->threads[i].shard);
     }
     assert_set_shard(-1);
+    for (uint32_t i = 0; i < sim->count && sim->gated; i++) {
+        buf_deinit(&sim->threads[i].journal.bytes);
+        free(sim->threads[i].journal.batches);
+    }
     for (uint32_t i = 0; i < sim->count * sim->count; i++)
         if (sim->mailboxes[i]) mailbox_delete(sim->mailboxes[i]);
     command_registry_delete(sim->registry, sim->heap);
@@ -381,6 +395,49 @@ static void sent(struct peer *peer) {
     if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
 }
 
+/* --- the disk --- */
+
+/* The end of a turn: what it has added is one batch. */
+static void close_batch(struct thread_sim *thread) {
+    struct sim_journal *journal = &thread->journal;
+    struct buf out;
+    uint32_t db;
+    buf_init(&out, thread->shard->heap, MEM_MESSAGE);
+    effects_take(&thread->shard->effects, &out, &db);
+    if (buf_readable(&out) > 0) {
+        if (journal->count == journal->cap) {
+            journal->cap = journal->cap ? journal->cap * 2 : 64;
+            journal->batches = realloc(journal->batches, journal->cap * sizeof *journal->batches);
+            ASSERT(journal->batches);
+        }
+        buf_append_slice(&journal->bytes, buf_slice(&out));
+        journal->batches[journal->count++] = (struct sim_batch){thread->shard->effects.position, journal->bytes.len};
+    }
+    buf_deinit(&out);
+}
+
+/* Some batches have reached the disk. */
+static void sync_some(struct thread_sim *thread) {
+    struct sim_journal *journal = &thread->journal;
+    if (journal->synced == journal->count || thread->stalled || prng_below(&thread->sim->prng, journal->pace)) return;
+    journal->synced += 1 + (uint32_t)prng_below(&thread->sim->prng, journal->count - journal->synced);
+    const struct sim_batch *last = &journal->batches[journal->synced - 1];
+    journal->durable = last->end;
+    commit_durable(thread->shard, last->position);
+}
+
+const struct sim_journal *sim_journal(const struct sim *sim, uint32_t shard) {
+    return &sim->threads[shard].journal;
+}
+
+void sim_stall_disk(struct sim *sim, uint32_t shard, bool stalled) {
+    sim->threads[shard].stalled = stalled;
+}
+
+static bool disk_busy(const struct thread_sim *thread) {
+    return thread->journal.synced < thread->journal.count && !thread->stalled;
+}
+
 /* --- the turn --- */
 
 static void attend_all(struct thread_sim *thread) {
@@ -417,7 +474,7 @@ static void free_pieces(struct thread_sim *thread) {
 }
 
 static bool has_events(const struct thread_sim *thread) {
-    if (thread->attend || thread->shard->dirty) return true;
+    if (thread->attend || thread->shard->dirty || disk_busy(thread)) return true;
     for (const struct peer *peer = thread->sim->peers; peer; peer = peer->next)
         if (is_home(peer, thread) && (has_input(peer) || (peer->sending_now && !peer->stalled))) return true;
     return false;
@@ -429,11 +486,13 @@ static void turn(struct thread_sim *thread) {
     assert_set_shard((int)thread->id);
     thread->awake = false;
     shard_turn_begin(shard, sim->clock.mono_ns, sim->clock.real_ns / 1000000);
+    if (sim->gated) sync_some(thread);
     reap(thread);
     pipeline_run(shard);
     if (thread->attend) attend_all(thread);
     bool more = shard_turn(shard);
     if (sim->turn_end) more |= sim->turn_end(sim->turn_end_ctx, shard);
+    if (sim->gated) close_batch(thread);
     struct client *client;
     while ((client = shard_next_dirty(shard)))
         if (client->carrier) flush_peer((struct peer *)client);
@@ -500,6 +559,7 @@ bool sim_peer_busy(const struct peer *peer) {
 static bool shard_busy(const struct thread_sim *thread) {
     const struct shard *shard = thread->shard;
     if (shard->jobs || shard->dirty || thread->attend || shard->inbox_more) return true;
+    if (disk_busy(thread) || shard->commit.due) return true;
     if (!reaper_idle(shard->shared.reaper)) return true;
     for (uint32_t i = 0; i < shard->count; i++) {
         if (shard->unsent[i] || shard->outgoing[i]) return true;

@@ -8,6 +8,10 @@
  * A peer is one scripted client: its bytes are cut at random and each piece lives in a block of its own that is freed
  * when the turn ends, so that the sanitizer sees whoever keeps a slice too long. It can stop reading and it can vanish.
  *
+ * A gated machine has a disk per shard, of which the played part is when: what a turn has added to the journal is
+ * durable some turns later, on each shard at its own pace. Replies wait for it as with `appendfsync always`
+ * (shards/commit.h). A crash is a look at what the disks have.
+ *
  * Thread    one. Ownership: sim_delete frees everything, peers included, and checks that nothing is left anywhere. */
 #pragma once
 #include "core/clock.h"
@@ -23,6 +27,7 @@ struct sim_options {
     uint32_t mailbox_capacity; /* a power of two; small ones exercise `unsent` */
     uint32_t db_count;
     uint64_t seed;
+    bool gated;                          /* replies wait for disks */
     const struct command *const *tables; /* NULL-ended, beside those of shards/cmd_tables.h; NULL: none */
 };
 
@@ -54,6 +59,22 @@ void sim_set_turn_end(struct sim *sim, sim_turn_end turn_end, void *ctx);
 
 uint32_t sim_shard_count(const struct sim *sim);
 struct heap *sim_heap(const struct sim *sim); /* for buffers of tests: they are given back before the end */
+/* The journal of a shard of a gated machine: all effects since the start, and how many bytes the disk has. */
+struct sim_journal {
+    struct buf bytes;
+    size_t durable;
+    /* --- private --- */
+    struct sim_batch {
+        uint64_t position;
+        size_t end;
+    } * batches; /* of turns */
+    uint32_t count, cap, synced;
+    uint32_t pace; /* it syncs in one of so many turns */
+};
+const struct sim_journal *sim_journal(const struct sim *sim, uint32_t shard);
+/* The disk of this shard does nothing until it is told to go on. */
+void sim_stall_disk(struct sim *sim, uint32_t shard, bool stalled);
+
 struct shard *sim_shard(struct sim *sim, uint32_t id);
 struct prng *sim_prng(struct sim *sim);
 uint64_t sim_now_ms(const struct sim *sim);
