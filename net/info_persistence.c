@@ -25,8 +25,7 @@ static void read_checkpoints(const struct info *info, struct checkpoints_status 
                                        .last_save_took_s = -1,
                                        .current_save_s = -1,
                                        .last_rewrite_took_s = -1,
-                                       .current_rewrite_s = -1,
-                                       .changes = info->totals->sum.dirty};
+                                       .current_rewrite_s = -1};
 }
 
 static void info_loading(const struct info *info, const struct persist_facts *facts) {
@@ -43,7 +42,8 @@ static void info_rdb(const struct info *info, const struct persist_facts *facts,
     buf_printf(info->out, "current_fork_perc:%.2f\r\n", MIN(part, 100.0));
     info_number(info, "current_save_keys_processed", status->keys);
     info_number(info, "current_save_keys_total", status->keys_total);
-    info_number(info, "rdb_changes_since_last_save", status->changes);
+    uint64_t dirty = info->totals->sum.dirty;
+    info_number(info, "rdb_changes_since_last_save", dirty - MIN(dirty, status->changes_saved));
     info_number(info, "rdb_bgsave_in_progress", status->saving);
     info_signed(info, "rdb_last_save_time", status->last_save_time_s);
     info_text(info, "rdb_last_bgsave_status", ok_text(status->last_save_ok));

@@ -7,9 +7,8 @@
 #include "shards/shard.h"
 #include <endian.h>
 
-#define LEAST_US 20  /* a slice that is not worth that much waits for the next turn */
-#define IDLE_US  500 /* nobody is waiting; who comes meanwhile waits for no longer than that */
-#define SHARE    3   /* a slice may take a third of what the turn took: a quarter of both together */
+#define LEAST_US 20 /* a slice that is not worth that much waits for the next turn */
+#define SHARE    3  /* a slice may take a third of what the turn took: a quarter of both together */
 
 struct checkpoint {
     struct checkpoint_options options;
@@ -166,8 +165,8 @@ static uint64_t ticks_of_us(const struct shard *shard, uint64_t us) {
 
 /* How long this slice may be, in ticks; 0: not now. What a busy turn is too short for adds up over several. */
 static uint64_t budget(struct checkpoint *self, uint64_t now, bool busy) {
-    if (!busy) return ticks_of_us(self->shard, IDLE_US);
     uint64_t most = ticks_of_us(self->shard, self->options.slice_us);
+    if (!busy) return most;
     self->credit = MIN(self->credit + (now - self->slice_ended) / SHARE, most);
     return self->credit >= ticks_of_us(self->shard, LEAST_US) ? self->credit : 0;
 }

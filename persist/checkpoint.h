@@ -15,7 +15,8 @@
  * Memory    two buffers (persist/spool.h) and what the keys of a stretch give as bytes. When the disk is slower, the
  *           slice does nothing; no command ever waits for the disk, but writers of a value that is just being saved in
  *           pieces.
- * Time      of a thread that has commands to run, a quarter at most, in slices of about 200 us; else slices of 500 us.
+ * Time      slices of about 200 us, so that who comes meanwhile waits for no longer than that; of a thread that has
+ *           commands to run, they take a quarter at most.
  * Thread    the shard's own. Order of calls: begin, then turn until it is no longer SAVING, then keep or drop. */
 #pragma once
 #include "persist/datadir.h"
@@ -41,7 +42,7 @@ struct checkpoint_options {
     size_t buffer_bytes;       /* each of the two; SPOOL_BUFFER */
     uint32_t slice_us;         /* 200 */
     uint64_t slice_bytes;      /* what a slice writes at most, about: 4 MiB. Small ones are for tests */
-    uint32_t stretch_keys;     /* saved together, about: 32 */
+    uint32_t stretch_keys;     /* saved together, about; 0: 32 */
 };
 
 /* What there is to tell; of the one under way, or of the last one. */

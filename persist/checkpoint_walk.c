@@ -4,6 +4,7 @@
 #include "shards/request.h"
 #include <stdlib.h>
 
+#define STRETCH_KEYS  32          /* when the owner has no other wish */
 #define STRETCH_SCANS 16          /* a stretch ends after as many calls that found less */
 #define STRETCH_BYTES (64 * 1024) /* after one that gave more, the next is one bucket */
 #define PIECE_BYTES   (64 * 1024) /* of a large value, per step */
@@ -61,7 +62,7 @@ void walk_begin(struct walk *walk, struct shard *shard, uint32_t stretch_keys) {
     ASSERT(!shard->shared.pins);
     *walk = (struct walk){.shard = shard,
                           .style = style_of(shard),
-                          .stretch_keys = stretch_keys,
+                          .stretch_keys = stretch_keys ? stretch_keys : STRETCH_KEYS,
                           .database_changes = shard->database_changes};
     buf_init(&walk->out, shard->heap, MEM_MESSAGE);
 }

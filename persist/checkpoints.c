@@ -10,6 +10,7 @@
 #define LOOK_NS     1000000000ull /* how often a member tells its figures when nothing happens */
 #define BUSY_NS     2000000ull    /* and when something does, or is waited for */
 #define PROGRESS_NS 5000000000ull /* between lines in the log */
+#define PATIENCE_NS 3000000000ull /* with a journal that cannot be written */
 
 struct checkpoints *checkpoints_new(const struct checkpoints_options *options) {
     struct checkpoints *all = shared_alloc(sizeof *all);
@@ -41,6 +42,7 @@ static void begin(struct checkpoints_member *self, uint64_t number) {
     self->number = number;
     self->closed = self->durable = self->broken = false;
     self->changes_at_cut = self->shard->shared.dirty;
+    self->well_ns = self->shard->now_ns;
     checkpoint_begin(self->checkpoint, number);
 }
 
@@ -376,11 +378,17 @@ static bool lead(struct checkpoints_member *self) {
 
 /* --- the turn --- */
 
-/* Of a journal that is there for this checkpoint alone: nobody else will report it. */
+/* A journal that cannot be written may want the very space that the new files take; and one that is there for this
+ * checkpoint alone is nobody else's business. */
 static void follow_journal(struct checkpoints_member *self, const struct checkpoints_turn *turn) {
-    if (self->closed && !self->durable && turn->batch_durable >= self->end.batch) self->durable = self->news = true;
-    if (turn->journal_errno && self->closed && !self->durable && !self->end.on && !self->broken)
-        self->broken = self->news = true;
+    if (self->durable || self->broken) return;
+    if (self->closed && turn->batch_durable >= self->end.batch) {
+        self->durable = self->news = true;
+        return;
+    }
+    if (!turn->journal_errno) self->well_ns = turn->now_ns;
+    if (turn->now_ns - self->well_ns < PATIENCE_NS) return;
+    self->broken = self->news = true;
 }
 
 /* Relaxed: who was called by them was woken, too, and what they stand for is read under the lock. */

@@ -103,7 +103,8 @@ struct checkpoints_status {
     bool last_save_ok, last_rewrite_ok;
     int64_t last_save_time_s, last_save_took_s, current_save_s, last_rewrite_took_s, current_rewrite_s;
     uint64_t saves, rewrites, rewrites_failed_in_a_row; /* since start; successful ones */
-    uint64_t changes;                                   /* since the last one */
+    uint64_t changes;                                   /* since the last one, a moment old */
+    uint64_t changes_saved;                             /* before it: what shared.dirty of all shards was then */
     uint64_t keys, keys_total;                          /* of the one under way */
     uint64_t base_bytes, journal_bytes;                 /* of the last one; since its cut, a moment old */
     uint32_t shards;

@@ -96,6 +96,7 @@ static void read_status(const struct checkpoints *all, uint64_t now_ms, struct c
         .rewrites = all->rewrites,
         .rewrites_failed_in_a_row = all->rewrites_failed,
         .changes = checkpoints_changes(all),
+        .changes_saved = all->changes_saved,
         .base_bytes = all->base_bytes,
         .journal_bytes = journal_bytes(all),
         .shards = all->shards,

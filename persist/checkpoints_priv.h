@@ -20,7 +20,7 @@ struct seat {
     uint64_t begun; /* number of the cut that it took part in */
     bool closed;    /* and in the second one */
     bool durable;   /* its journal is on the disk up to there */
-    bool broken;    /* its journal is not written, and only this checkpoint wants it */
+    bool broken;    /* its journal cannot be written for long */
     struct checkpoint_cut begin, end;
     uint64_t changes, changes_at_cut; /* since start; as Redis counts them */
     uint64_t journal_bytes;
@@ -78,6 +78,7 @@ struct checkpoints_member {
     bool closed, durable, broken, stopped;
     struct checkpoint_cut begin, end;
     uint64_t changes_at_cut;
+    uint64_t well_ns; /* when its journal had no error last */
     /* what the others know */
     enum checkpoint_state told;
     bool news;

@@ -83,6 +83,7 @@ struct bench {
     bool appendonly;
     uint64_t fails_in; /* writes until the disk is full; 0: never */
     bool slow_disk, holds_end;
+    uint64_t journal_bytes; /* of each shard, as far as is told */
     struct chatter chatter;
     struct peer *filler, *peers[3];
     bool filling; /* else emptying */
@@ -201,8 +202,11 @@ static bool turn_end(void *ctx, struct shard *shard) {
     close_batch(place);
     serve_disk(place);
     if (roll(bench, 2)) place->durable += roll(bench, place->batch - place->durable + 1);
-    struct checkpoints_turn turn = {
-        .now_ns = shard->now_ns, .batch = place->batch, .batch_durable = place->durable, .busy = roll(bench, 2)};
+    struct checkpoints_turn turn = {.now_ns = shard->now_ns,
+                                    .batch = place->batch,
+                                    .batch_durable = place->durable,
+                                    .journal_bytes = bench->journal_bytes,
+                                    .busy = roll(bench, 2)};
     bool more = checkpoints_turn(place->member, &turn);
     bench->held += shard->shared.pin_count > 0;
     return more || place->op_count > 0 || checkpoints_wait_ns(place->member, shard->now_ns) < 1000000000;
@@ -235,11 +239,11 @@ static void join(struct bench *bench, uint32_t id) {
     place->shard->effects.on = bench->appendonly;
 }
 
-static void bench_open(struct bench *bench, uint64_t seed) {
+static void bench_open(struct bench *bench, uint64_t seed, uint32_t shards) {
     struct error error;
     *bench = (struct bench){.seed = seed};
     prng_init(&bench->prng, seed);
-    bench->shards = 1 + (uint32_t)roll(bench, 4);
+    bench->shards = shards ? shards : 1 + (uint32_t)roll(bench, 4);
     bench->appendonly = roll(bench, 3) > 0;
     bench->slow_disk = roll(bench, 2);
     bench->sim = sim_new(&(struct sim_options){
@@ -530,7 +534,7 @@ static void save_last(struct bench *bench) {
 
 static void play(uint64_t seed, struct totals *totals) {
     struct bench bench;
-    bench_open(&bench, seed);
+    bench_open(&bench, seed, 0);
     fill(&bench, roll(&bench, 2) ? FILLERS : 0);
     for (uint64_t i = 0; i < 100; i++) chat(&bench);
     for (uint64_t i = roll(&bench, 2); i > 0; i--)
@@ -547,6 +551,165 @@ static void play(uint64_t seed, struct totals *totals) {
     check_directory(&bench);
     totals->held += bench.held;
     bench_close(&bench);
+}
+
+/* --- by hand --- */
+
+static void status_of(struct bench *bench, struct checkpoints_status *status) {
+    checkpoints_read_status(bench->checkpoints, sim_now_ms(bench->sim), status);
+}
+
+/* One with some keys and nobody who chats. */
+static void quiet_bench(struct bench *bench, bool appendonly) {
+    bench_open(bench, 5, 3);
+    bench->appendonly = appendonly;
+    for (uint32_t i = 0; i < bench->shards; i++) bench->places[i].shard->effects.on = appendonly;
+    bench->slow_disk = false;
+    fill(bench, 2000);
+    fall_silent(bench);
+}
+
+static void say(struct bench *bench, const char *text) {
+    sim_say(bench->peers[0], text, strlen(text));
+    assert_true(sim_settle(bench->sim, 1000000));
+}
+
+static void let_pass(struct bench *bench, unsigned steps) {
+    for (unsigned i = 0; i < steps; i++) sim_step(bench->sim);
+}
+
+static void a_full_disk_leaves_all_as_it_was(void **state) {
+    (void)state;
+    struct bench bench;
+    struct totals totals = {0};
+    struct checkpoints_status status;
+    quiet_bench(&bench, true);
+    assert_true(wait_for(&bench, ask(&bench, WHY_BGSAVE), false));
+    let_pass(&bench, 300);
+    uint64_t number = bench.manifest.checkpoint.number;
+    for (uint64_t fails_in = 1; fails_in < 4; fails_in++) {
+        say(&bench, "SET some thing\r\n");
+        bench.fails_in = fails_in;
+        assert_false(wait_for(&bench, ask(&bench, WHY_REWRITE), false));
+        let_pass(&bench, 300);
+        status_of(&bench, &status);
+        assert_true(status.last_save_ok && !status.last_rewrite_ok && !status.rewriting);
+        assert_int_equal(status.rewrites_failed_in_a_row, fails_in);
+        assert_int_equal(bench.manifest.checkpoint.number, number);
+        check_directory(&bench);
+        check_state(&bench, &totals);
+        sim_advance_ms(bench.sim, 100);
+    }
+    bench.fails_in = 0;
+    assert_true(wait_for(&bench, ask(&bench, WHY_REWRITE), false));
+    let_pass(&bench, 300);
+    status_of(&bench, &status);
+    assert_true(status.last_rewrite_ok && status.rewrites == 1 && status.rewrites_failed_in_a_row == 0);
+    assert_true(bench.manifest.checkpoint.number > number);
+    check_state(&bench, &totals);
+    check_directory(&bench);
+    bench_close(&bench);
+}
+
+static void what_is_emptied_begins_anew(void **state) {
+    (void)state;
+    static const char *const commands[] = {"FLUSHALL\r\n", "FLUSHDB\r\n", "SWAPDB 0 1\r\n"};
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        struct bench bench;
+        struct totals totals = {0};
+        quiet_bench(&bench, i % 2);
+        uint64_t ticket = ask(&bench, WHY_SAVE);
+        let_pass(&bench, 30); /* of several hundred */
+        assert_int_equal(checkpoints_outcome(bench.checkpoints, ticket), OUTCOME_PENDING);
+        say(&bench, commands[i]);
+        say(&bench, "SET some thing\r\n");
+        assert_true(wait_for(&bench, ticket, false));
+        let_pass(&bench, 300);
+        assert_int_equal(bench.manifest.checkpoint.number, 2);
+        check_state(&bench, &totals);
+        check_directory(&bench);
+        bench_close(&bench);
+    }
+}
+
+static void rules_and_growth(void **state) {
+    (void)state;
+    struct bench bench;
+    struct checkpoints_status status;
+    quiet_bench(&bench, true);
+    struct config *config = &bench.sim->config;
+    config->save.count = 1;
+    config->save.rules[0].seconds = 10;
+    config->save.rules[0].changes = 2002;
+    sim_advance_ms(bench.sim, 15000);
+    status_of(&bench, &status);
+    assert_int_equal(status.saves, 0); /* 2000 changes, or less: DELs */
+    say(&bench, "MSET a 1 b 2 c 3 d 4 e 5 f 6\r\n");
+    config->save.rules[0].changes = 5;
+    sim_advance_ms(bench.sim, 9000);
+    status_of(&bench, &status);
+    assert_int_equal(status.saves, 1);
+    assert_int_equal(status.changes, 0);
+    assert_int_equal(status.last_save_time_s, (int64_t)(sim_now_ms(bench.sim) / 1000) - 8);
+    say(&bench, "MSET a 1 b 2 c 3 d 4 e 5\r\n");
+    sim_advance_ms(bench.sim, 500);
+    status_of(&bench, &status);
+    assert_int_equal(status.saves, 1); /* too early */
+    sim_advance_ms(bench.sim, 4000);
+    status_of(&bench, &status);
+    assert_int_equal(status.saves, 2);
+    config->save.count = 0;
+    config->appendonly = true;
+    config->auto_aof_rewrite_percentage = 100;
+    config->auto_aof_rewrite_min_size = 1;
+    bench.journal_bytes = status.base_bytes / bench.shards / 2;
+    sim_advance_ms(bench.sim, 3000);
+    status_of(&bench, &status);
+    assert_int_equal(status.rewrites, 0);
+    bench.journal_bytes = status.base_bytes / bench.shards + 1;
+    for (unsigned i = 0; i < 100000 && status.rewrites == 0; i++) {
+        sim_step(bench.sim);
+        status_of(&bench, &status);
+        if (status.rewriting) bench.journal_bytes = 0;
+    }
+    assert_int_equal(status.rewrites, 1);
+    bench_close(&bench);
+}
+
+static void one_after_the_other(void **state) {
+    (void)state;
+    struct bench bench;
+    struct checkpoints_status status;
+    quiet_bench(&bench, true);
+    struct shard *shard = sim_shard(bench.sim, bench.shards - 1);
+    uint64_t save, rewrite;
+    assert_int_equal(checkpoints_ask(bench.checkpoints, shard, WHY_BGSAVE, false, &save), ANSWER_STARTED);
+    assert_int_equal(checkpoints_ask(bench.checkpoints, shard, WHY_SAVE, true, NULL), ANSWER_SAVING);
+    assert_int_equal(checkpoints_ask(bench.checkpoints, shard, WHY_REWRITE, false, NULL), ANSWER_SAVING);
+    assert_int_equal(checkpoints_ask(bench.checkpoints, shard, WHY_REWRITE, true, &rewrite), ANSWER_SCHEDULED);
+    status_of(&bench, &status);
+    assert_true(status.saving && !status.rewriting && status.rewrite_scheduled);
+    assert_true(wait_for(&bench, save, false));
+    status_of(&bench, &status);
+    assert_true(!status.saving && status.rewriting && !status.rewrite_scheduled);
+    assert_int_equal(checkpoints_ask(bench.checkpoints, shard, WHY_BGSAVE, false, NULL), ANSWER_REWRITING);
+    assert_true(wait_for(&bench, rewrite, false));
+    let_pass(&bench, 300);
+    status_of(&bench, &status);
+    assert_true(!status.saving && !status.rewriting && status.saves == 1 && status.rewrites == 1);
+    check_directory(&bench);
+    bench_close(&bench);
+}
+
+static void it_stops_at_any_time(void **state) {
+    (void)state;
+    for (unsigned steps = 0; steps < 400; steps += 7) {
+        struct bench bench;
+        quiet_bench(&bench, steps % 2);
+        ask(&bench, WHY_BGSAVE);
+        let_pass(&bench, steps);
+        bench_close(&bench);
+    }
 }
 
 static void files_and_journal_make_the_state(void **state) {
@@ -570,6 +733,11 @@ static void files_and_journal_make_the_state(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files_and_journal_make_the_state)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_full_disk_leaves_all_as_it_was),
+                                       cmocka_unit_test(what_is_emptied_begins_anew),
+                                       cmocka_unit_test(rules_and_growth),
+                                       cmocka_unit_test(one_after_the_other),
+                                       cmocka_unit_test(it_stops_at_any_time),
+                                       cmocka_unit_test(files_and_journal_make_the_state)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
