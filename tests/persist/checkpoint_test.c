@@ -146,7 +146,7 @@ static void serve_disk(struct place *place) {
 
 /* --- a journal --- */
 
-static void close_batch(struct place *place) {
+static void end_batch(struct place *place) {
     struct shard *shard = place->shard;
     struct buf bytes;
     uint32_t db;
@@ -169,7 +169,7 @@ static void close_batch(struct place *place) {
 static struct checkpoint_cut journal_cut_here(void *ctx, enum checkpoint_cut_kind kind) {
     struct place *place = ctx;
     struct bench *bench = place->bench;
-    close_batch(place);
+    end_batch(place);
     if (kind == CUT_BEGIN) {
         place->segment++;
         place->shard->effects.on = true;
@@ -199,7 +199,7 @@ static bool turn_end(void *ctx, struct shard *shard) {
     struct bench *bench = ctx;
     struct place *place = &bench->places[shard->id];
     if (!place->member) return false;
-    close_batch(place);
+    end_batch(place);
     serve_disk(place);
     if (roll(bench, 2)) place->durable += roll(bench, place->batch - place->durable + 1);
     struct checkpoints_turn turn = {.now_ns = shard->now_ns,
@@ -284,7 +284,7 @@ static void bench_close(struct bench *bench) {
         struct place *place = &bench->places[i];
         checkpoints_leave(place->member);
         assert_null(place->shard->shared.pins);
-        close_batch(place);
+        end_batch(place);
         journal_drop(place, UINT64_MAX);
         free(place->batches);
         place->shard->effects.on = false;
