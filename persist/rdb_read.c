@@ -136,7 +136,7 @@ static bool keep_string(struct slice *rest, struct buf *kept, struct buf *scratc
     return true;
 }
 
-/* How many elements the object behind such a type byte says it has is none. */
+/* A collection without elements: old versions left some behind. Redis loads none of them either. */
 static bool is_empty(unsigned type, struct slice body) {
     return dump_type_is_counted(type) && body.len == 1 && body.ptr[0] == 0;
 }
@@ -155,11 +155,13 @@ static enum rdb_item build_value(struct rdb_reader *reader, unsigned type, struc
     reader->options.target.key = event->key;
     reader->options.target.deadline_ms = event->deadline_ms;
     event->entry = dump_read_object(type, &rest, &reader->options.target);
+    bool empty = is_empty(type, body), all = rest.len == 0;
     rdb_window_pass(&reader->window, len);
-    if (event->entry && rest.len == 0) return RDB_KEY;
+    buf_reset(&reader->scratch, RDB_WINDOW); /* one large string must not keep memory for all that follow */
+    if (event->entry && all) return RDB_KEY;
     if (event->entry) entry_delete(reader->options.target.store, event->entry);
     event->entry = NULL;
-    if (is_empty(type, body)) return RDB_SKIPPED; /* old versions left some behind; so does Redis, it loads none */
+    if (empty) return RDB_SKIPPED;
     return malformed(reader, error, event->key, "its value is damaged.");
 }
 

@@ -107,23 +107,33 @@ static void redis_approves(void **state) {
     assert_int_equal(result, 0);
 }
 
-/* Loads our file with these settings, saves it as theirs.rdb and ends. */
-static void let_redis_save(const char *settings) {
+/* With theirs.rdb, if it is there; answers when it has loaded all. */
+static void start_redis(const char *settings) {
     const char *dir = rdb_files_dir();
-    assert_int_equal(run("cp %s/ours.rdb %s/theirs.rdb", dir, dir), 0);
     assert_int_equal(
         run("redis-server --port 0 --unixsocket %s/socket --dir %s --dbfilename theirs.rdb --daemonize yes "
             "--logfile %s/log --save '' %s > /dev/null",
             dir, dir, dir, settings),
         0);
     int tries = 0;
-    while (tries < PATIENCE && run("redis-cli -s %s/socket save 2> /dev/null | grep -q OK", dir) != 0) {
-        usleep(50000); /* until it listens and has loaded */
+    while (tries < PATIENCE && run("redis-cli -s %s/socket ping 2> /dev/null | grep -q PONG", dir) != 0) {
+        usleep(50000);
         tries++;
     }
     if (tries == PATIENCE) (void)run("tail %s/log", dir);
     assert_true(tries < PATIENCE);
-    assert_int_equal(run("redis-cli -s %s/socket shutdown nosave", dir), 0);
+}
+
+static void tell_redis(const char *command) {
+    assert_int_equal(run("redis-cli -e -s %s/socket %s > /dev/null", rdb_files_dir(), command), 0);
+}
+
+/* Loads our file with these settings, saves it as theirs.rdb and ends. */
+static void let_redis_save(const char *settings) {
+    assert_int_equal(run("cp %s/ours.rdb %s/theirs.rdb", rdb_files_dir(), rdb_files_dir()), 0);
+    start_redis(settings);
+    tell_redis("save");
+    tell_redis("shutdown nosave");
 }
 
 static void redis_loads_and_we_load_what_it_saves(void **state) {
@@ -150,10 +160,40 @@ static void redis_loads_and_we_load_what_it_saves(void **state) {
     }
 }
 
+/* Streams and functions, which sherd does not have yet: counted, passed over, and refused by name when wanted. */
+static void passes_over_streams_and_functions(void **state) {
+    (void)state;
+    skip_without("redis-server");
+    (void)remove(rdb_files_path("theirs.rdb"));
+    start_redis("");
+    tell_redis("function load \"#!lua name=x\nredis.register_function('f', function() return 1 end)\"");
+    for (int i = 0; i < 15; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "xadd stream '*' number %d", i);
+        tell_redis(command);
+    }
+    tell_redis("xgroup create stream group 0");
+    tell_redis("xgroup createconsumer stream group idle");
+    tell_redis("xreadgroup group group reader count 5 streams stream '>'");
+    tell_redis("set key value");
+    tell_redis("save");
+    tell_redis("shutdown nosave");
+    struct rdb_reader_options options = {.path = rdb_files_path("theirs.rdb")};
+    struct rdb_content content = rdb_file_read(&entries, &options);
+    assert_int_equal(content.end, RDB_END);
+    assert_int_equal(content.keys, 2);
+    assert_int_equal(content.skipped, 1);
+    options.build = true;
+    content = rdb_file_read(&entries, &options);
+    assert_int_equal(content.end, RDB_BROKEN);
+    assert_non_null(strstr(content.error.text, "key \"stream\": a stream"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(redis_approves),
         cmocka_unit_test(redis_loads_and_we_load_what_it_saves),
+        cmocka_unit_test(passes_over_streams_and_functions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
