@@ -8,6 +8,7 @@
 #define NODISCARD                     __attribute__((warn_unused_result))
 #define NORETURN                      __attribute__((noreturn))
 #define COLD                          __attribute__((cold, noinline))
+#define NOINLINE                      __attribute__((noinline)) /* keeps its registers out of a hot caller */
 #define HOT_INLINE                    static inline __attribute__((always_inline))
 #define PRINTF_LIKE(f, a)             __attribute__((format(printf, f, a)))
 #define LIKELY(x)                     __builtin_expect(!!(x), 1)

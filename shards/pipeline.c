@@ -87,8 +87,8 @@ HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t tick
         count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
 }
 
-/* With its effect. Commands inside of it (EXEC) have their own. */
-static void run_and_note(struct shard *shard, struct exec *x) {
+/* Commands inside of it (EXEC) have effects of their own. */
+static void run_with_effect(struct shard *shard, struct exec *x) {
     struct effects *effects = &shard->effects;
     const struct command *row = x->slot->row;
     uint64_t dirty = shard->shared.dirty, added = effects->added;
@@ -108,16 +108,25 @@ static bool may_change_keys(const struct command *row) {
     return row->flags & CMD_WRITE || row->locks != NULL; /* or holds commands that do */
 }
 
+/* While there is a journal: with what it writes, and what the reply waits for. */
+static NOINLINE void run_and_note(struct shard *shard, struct exec *x) {
+    uint64_t added = shard->effects.added;
+    if (may_change_keys(x->slot->row))
+        run_with_effect(shard, x);
+    else
+        x->slot->row->run(x);
+    if (shard->commit.on) commit_note(x, shard->effects.added != added);
+}
+
 void pipeline_execute(struct shard *shard, struct exec *x) {
     x->shard = shard;
     x->shared = &shard->shared;
     x->keys = shard_db(shard, x->db);
-    uint64_t start = shard->last_tick, added = shard->effects.added;
-    if (shard->effects.on && may_change_keys(x->slot->row))
+    uint64_t start = shard->last_tick;
+    if (shard->effects.on)
         run_and_note(shard, x);
     else
         x->slot->row->run(x);
-    if (UNLIKELY(shard->commit.on)) commit_note(x, shard->effects.added != added);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
     if (LIKELY(!x->again && !x->part)) count_command(shard, x, end - start);

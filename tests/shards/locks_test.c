@@ -343,6 +343,14 @@ static bool older_waits(const struct world *w, const struct one *granted) {
     }
     return false;
 }
+static const struct lock_request *expect_holder(const struct world *w, unsigned id) {
+    for (unsigned i = 0; i < ASKERS; i++) {
+        const struct one *one = &w->ones[i];
+        bool has = one->wide ? one->exclusive : one->modes[id] == 1 + LOCK_EXCLUSIVE;
+        if (one->state == LOCK_GRANTED && has) return &one->asker.request;
+    }
+    return NULL;
+}
 static bool expect_allow(const struct world *w, unsigned id, enum lock_mode mode) {
     for (unsigned i = 0; i < ASKERS; i++) {
         const struct one *one = &w->ones[i];
@@ -440,9 +448,11 @@ static void compare(struct world *w) {
         exclusive |= one->exclusive;
         count++;
     }
-    for (unsigned id = 0; id < IDS; id++)
+    for (unsigned id = 0; id < IDS; id++) {
         for (unsigned mode = 0; mode < 2; mode++)
             assert_int_equal(locks_allow(w->locks, id_of(id), mode), expect_allow(w, id, mode));
+        assert_ptr_equal(locks_holder(w->locks, id_of(id)), expect_holder(w, id));
+    }
     assert_int_equal(locks_allow_wide(w->locks, LOCK_EXCLUSIVE), count == 0);
     assert_int_equal(locks_allow_wide(w->locks, LOCK_SHARED), !exclusive);
     assert_int_equal(locks_count(w->locks), count);
