@@ -89,9 +89,9 @@ bool recovery_may_go_on(struct recovery *recovery, const char *what) {
         return true;
     }
     (void)error_set(&error, ST_INVALID, 0,
-                    "In %s: %s. Nothing was changed. To go on without it: --recovery-damage truncate gives up what was "
-                    "written after it, --recovery-damage skip only what is damaged",
-                    recovery->options.dir->path, what);
+                    "%.220s (in %.90s). Nothing was changed. To go on without it: --recovery-damage truncate gives up "
+                    "what was written after it, --recovery-damage skip only what is damaged",
+                    what, recovery->options.dir->path);
     recovery_fail(recovery, &error);
     return false;
 }
@@ -323,7 +323,8 @@ enum recovery_state recovery_slice(struct recovery *recovery, uint32_t id, struc
     struct recovery_thread *thread = &recovery->threads[id];
     ASSERT(id < recovery->options.threads && shard->id == id && shard->count == recovery->options.threads);
     thread->shard = shard;
-    uint64_t now_ms = shard->shared.now_ms, end_ns = clock_mono_ns(&recovery->options.clock) + budget_ns, now_ns;
+    uint64_t now_ns, end_ns = clock_mono_ns(&recovery->options.clock) + budget_ns;
+    uint64_t now_ms = shard->shared.now_ms, dirty = shard->shared.dirty;
     shard->shared.now_ms = 0; /* nothing expires: what expired was removed by an effect */
     enum recovery_state state = RECOVERY_MORE;
     do {
@@ -332,6 +333,7 @@ enum recovery_state recovery_slice(struct recovery *recovery, uint32_t id, struc
         now_ns = clock_mono_ns(&recovery->options.clock);
     } while (state == RECOVERY_MORE && now_ns < end_ns);
     shard->shared.now_ms = now_ms;
+    shard->shared.dirty = dirty; /* what is loaded is no change */
     add_counts(recovery, thread);
     if (state != RECOVERY_DONE) report_progress(recovery, now_ns);
     return state;
