@@ -195,7 +195,7 @@ static void replay(const struct world *world, const char *file) {
     char *room = buf_reserve(&journal->pending, (size_t)info.st_size + 1);
     journal->pending.len = fread(room, 1, (size_t)info.st_size, from);
     fclose(from);
-    close_batch(other, 0);
+    end_batch(other, 0);
     save_segment(other, 0);
     save_manifest(other);
     run_recovery(&run, &(struct recovery_options){.threads = 2, .boot = 5}, other->path, &other->prng);

@@ -195,7 +195,7 @@ static void rotate(struct world *world, uint32_t shard) {
 
 static void walk(struct world *world, uint32_t shard, uint64_t n);
 
-static void close_batch(struct world *world, uint32_t shard) {
+static void end_batch(struct world *world, uint32_t shard) {
     struct journal *journal = &world->journals[shard];
     if (journal->pending.len) {
         struct batch_header header = {.seq = journal->seq,
@@ -262,7 +262,7 @@ static void make_op(struct world *world) {
     write_op(world, op, world->boot << 20 | world->op_count);
     world->op_count++;
     for (uint32_t shard = 0; shard < world->shards; shard++)
-        if (pick(world, 3) == 0) close_batch(world, shard);
+        if (pick(world, 3) == 0) end_batch(world, shard);
 }
 
 /* --- the checkpoint --- */
@@ -316,7 +316,7 @@ static void begin_checkpoint(struct world *world) {
         struct journal *journal = &world->journals[shard];
         char text[FRONTIER_TEXT_MAX];
         world->walking = false;
-        close_batch(world, shard);
+        end_batch(world, shard);
         world->walking = true;
         rotate(world, shard);
         cut[shard] = journal->segment;
@@ -347,7 +347,7 @@ static void publish_checkpoint(struct world *world) {
     for (uint32_t shard = 0; shard < world->shards; shard++) {
         struct journal *journal = &world->journals[shard];
         char name[DATADIR_NAME_MAX];
-        close_batch(world, shard);
+        end_batch(world, shard);
         world->safe_seq[shard] = journal->seq - 1; /* all that the checkpoint can have seen is durable */
         journal->safe = journal->file.len;
         uint64_t crc = crc64(0, journal->rdb.data, journal->rdb.len);
@@ -399,7 +399,7 @@ static void play(struct world *world) {
         if (!world->walking && pick(world, OPS) == 0) break;
     }
     for (unsigned i = 0; world->walking; i = (i + 1) % world->shards) {
-        close_batch(world, i);
+        end_batch(world, i);
         if (walk_is_over(world)) publish_checkpoint(world);
     }
 }
