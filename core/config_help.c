@@ -9,6 +9,8 @@ static const char usage[] =
     "sherd " SHERD_VERSION ": a cache server that speaks Redis's protocol and uses every core\n"
     "\n"
     "Usage: sherd [FILE|-] [--name value ...]\n"
+    "       sherd check DIR\n"
+    "       sherd export --rdb FILE | --aof FILE [--recovery-damage MODE] [--databases N] DIR\n"
     "       sherd -h | --help\n"
     "       sherd -v | --version\n"
     "\n"
@@ -17,6 +19,9 @@ static const char usage[] =
     "  sherd --port 6380 --threads 4\n"
     "  sherd /etc/sherd.conf --save '' --loglevel verbose\n"
     "  echo 'requirepass secret' | sherd -\n"
+    "\n"
+    "check reads all of a data directory and says what is wrong with it; export writes what it holds as one file "
+    "that Redis reads.\n"
     "\n"
     "Sizes take a unit: 1k is 1000 bytes, 1kb is 1024, and so on with m, mb, g and gb.\n"
     "[start] can only be set at start, [later] is accepted but has no effect in this version.\n";
