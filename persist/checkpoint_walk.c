@@ -64,6 +64,7 @@ void walk_begin(struct walk *walk, struct shard *shard, uint32_t stretch_keys) {
                           .style = style_of(shard),
                           .stretch_keys = stretch_keys ? stretch_keys : STRETCH_KEYS,
                           .database_changes = shard->database_changes};
+    walk->style.thrift = &walk->thrift;
     buf_init(&walk->out, shard->heap, MEM_MESSAGE);
 }
 

@@ -40,6 +40,7 @@ struct walk {       /* the owner takes from out and reads keys; the rest is priv
     uint64_t keys;  /* in it */
     struct shard *shard;
     struct rdb_style style;
+    struct rdb_thrift thrift; /* style's */
     uint32_t stretch_keys;
     uint64_t database_changes; /* of the shard, at the cut */
     uint64_t batch;            /* of this slice */
