@@ -131,7 +131,10 @@ void resp_bulk_int(struct buf *out, int64_t value) {
 }
 
 void resp_command(struct buf *out, const struct slice *argv, size_t argc) {
-    resp_array(out, argc);
+    if (LIKELY(argc < 10))
+        buf_append(out, (char[]){'*', (char)('0' + argc), '\r', '\n'}, 4);
+    else
+        resp_array(out, argc);
     for (size_t i = 0; i < argc; i++) resp_bulk(out, argv[i]);
 }
 
