@@ -362,9 +362,13 @@ class Files(PersistenceCase):
         self.assertEqual(self.restart(server).must("GET", "k"), b"v")  # the lock dies with its holder
 
     def newest_segment(self, server):
-        path = self.paths(server, "shard-*.aof")[-1]
-        with open(path, "rb") as file:
-            return path, len(file.read().rstrip(b"\0"))  # an open one has a tail of zeros
+        """The one in use, and where what is written in it ends: a tail of zeros follows, and so does a segment of zeros."""
+        for path in reversed(self.paths(server, "shard-*.aof")):
+            with open(path, "rb") as file:
+                end = len(file.read().rstrip(b"\0"))
+            if end:
+                return path, end
+        raise AssertionError("nothing is written")
 
     def write_at(self, path, offset, data):
         with open(path, "r+b") as file:
@@ -392,6 +396,19 @@ class Files(PersistenceCase):
             self.assertRegex(server.log(), "inside of a write that a crash interrupted")
             before = contents(server.client())
             self.assertHolds(self.restart(server, 2), before)
+
+    @of_sherd
+    def test_torn_head_of_the_next_segment(self):
+        """The crash came while a new segment was begun: only a part of its first line is there."""
+        for head in (b"#", b"#S sherd 1 0123", b"#S sherd 1 0123456789abcdef 0 1"):
+            server = self.logged("one", "two")
+            path, _ = self.newest_segment(server)
+            number = int(path[-10:-4])
+            following = "%s%06d.aof" % (path[:-10], number + 1)
+            with open(following, "wb") as file:
+                file.write(head + b"\0" * 4096)
+            server.start()
+            self.assertEqual(server.client().must("MGET", "one", "two"), [b"one" * 100, b"two" * 100])
 
     @of_sherd
     def test_garbage_behind_the_end(self):
@@ -427,6 +444,62 @@ class Files(PersistenceCase):
         self.write_at(path, os.path.getsize(path) // 2, b"\xff\x00\xff\x00")
         with self.assertRaisesRegex(ServerFailed, r"code 1(?s:.)*%s" % os.path.basename(path)):
             server.start()
+
+
+def tool(*words):
+    """Runs sherd as a tool; (exit code, all it printed)."""
+    done = subprocess.run([sherd_binary(), *words], capture_output=True, text=True, errors="replace", timeout=60 * SLOW)
+    return done.returncode, done.stdout + done.stderr
+
+
+@of_sherd
+class Tools(PersistenceCase):
+    def filled(self):
+        server = self.server(*LOG, threads=3)
+        client = server.client()
+        fill(client, self.seed, COUNT)
+        self.rewritten(client)
+        fill(client, self.seed + 1, COUNT, "more")
+        return server, contents(client)
+
+    def test_check(self):
+        """A directory is fine after a kill and after an orderly end, is not to be looked at while in use, and damage is found."""
+        server, _ = self.filled()
+        code, text = tool("check", server.dir)
+        self.assertEqual(code, 1, text)
+        self.assertIn("in use by process %d" % server.pid, text)
+        server.kill()
+        self.assertEqual(tool("check", server.dir)[0], 0, tool("check", server.dir)[1])
+        server.start()
+        server.stop()
+        self.assertEqual(tool("check", server.dir)[0], 0, tool("check", server.dir)[1])
+        path = sorted(glob.glob(os.path.join(server.dir, "shard-*.rdb")))[-1]
+        with open(path, "r+b") as file:
+            file.seek(os.path.getsize(path) // 2)
+            file.write(b"\xff\x00\xff\x00")
+        code, text = tool("check", server.dir)
+        self.assertEqual(code, 1, text)
+        self.assertIn(os.path.basename(path), text)
+
+    @unittest.skipIf(redis_binary() is None, "needs redis-server")
+    def test_export(self):
+        """Redis holds the same, from either kind of file."""
+        server, before = self.filled()
+        server.kill()
+        for form, options in (("rdb", NO_LOG), ("aof", LOG)):
+            redis = Server("--save", "", *options, kind="redis", defaults=False, start=False)
+            self.addCleanup(redis.clean)
+            path = os.path.join(redis.dir, "dump.rdb")
+            if form == "aof":
+                os.mkdir(os.path.join(redis.dir, "appendonlydir"))
+                path = os.path.join(redis.dir, "appendonlydir", "appendonly.aof.1.incr.aof")
+                with open(os.path.join(redis.dir, "appendonlydir", "appendonly.aof.manifest"), "w", encoding="ascii") as file:
+                    file.write("file appendonly.aof.1.incr.aof seq 1 type i\n")
+            code, text = tool("export", "--" + form, path, server.dir)
+            self.assertEqual(code, 0, text)
+            redis.start()
+            self.assertHolds(redis.client(), before)
+            redis.stop()
 
 
 @of_sherd
