@@ -398,15 +398,17 @@ class Files(PersistenceCase):
             self.assertHolds(self.restart(server, 2), before)
 
     @of_sherd
-    def test_torn_head_of_the_next_segment(self):
-        """The crash came while a new segment was begun: only a part of its first line is there."""
-        for head in (b"#", b"#S sherd 1 0123", b"#S sherd 1 0123456789abcdef 0 1"):
+    def test_next_segment_not_begun(self):
+        """The crash came while the next segment was prepared: it is not there, empty, short or full of zeros."""
+        for content in (None, b"", b"\0" * 100, b"\0" * 70000):
             server = self.logged("one", "two")
             path, _ = self.newest_segment(server)
-            number = int(path[-10:-4])
-            following = "%s%06d.aof" % (path[:-10], number + 1)
-            with open(following, "wb") as file:
-                file.write(head + b"\0" * 4096)
+            following = "%s%06d.aof" % (path[:-10], int(path[-10:-4]) + 1)
+            if os.path.exists(following):
+                os.unlink(following)
+            if content is not None:
+                with open(following, "wb") as file:
+                    file.write(content)
             server.start()
             self.assertEqual(server.client().must("MGET", "one", "two"), [b"one" * 100, b"two" * 100])
 
