@@ -227,8 +227,9 @@ static void fill_result(struct recovery *recovery) {
     result->keys = atomic_load_explicit(&recovery->keys, memory_order_relaxed); /* the arrivals ordered it */
     result->effects = atomic_load_explicit(&recovery->effects, memory_order_relaxed);
     result->damages = atomic_load_explicit(&recovery->damages, memory_order_relaxed);
-    result->wants_checkpoint =
-        recovery->manifest.import.path[0] || recovery->manifest.generation_count > GENERATIONS_MANY;
+    /* What was passed over is in the files still, and would be in the way at the next start. */
+    result->wants_checkpoint = recovery->manifest.import.path[0] || result->damages > 0 ||
+                               recovery->manifest.generation_count > GENERATIONS_MANY;
 }
 
 static void finish(struct recovery *recovery) {

@@ -301,6 +301,83 @@ static void test_no_manifest(void **state) {
     delete_world(world);
 }
 
+/* --- anything --- */
+
+struct listed {
+    char names[256][DATADIR_NAME_MAX];
+    uint32_t count;
+};
+
+static void list_one(void *ctx, const char *name, struct datadir_name is) {
+    struct listed *listed = ctx;
+    if (is.kind == DATADIR_OTHER || listed->count == ARRAY_LEN(listed->names)) return;
+    strcpy(listed->names[listed->count++], name);
+}
+
+/* A byte changed, an end cut off, a file gone, or a file put in another's place. */
+static void spoil_one(struct world *world, const struct listed *listed) {
+    char path[160], other[160];
+    file_name(world, path, listed->names[pick(world, listed->count)]);
+    file_name(world, other, listed->names[pick(world, listed->count)]);
+    struct stat info;
+    if (stat(path, &info) != 0 || info.st_size == 0) return;
+    uint64_t at = pick(world, (uint64_t)info.st_size);
+    switch (pick(world, 8)) {
+    case 0: assert_int_equal(truncate(path, (off_t)at), 0); break;
+    case 1: unlink(path); break;
+    case 2: assert_int_equal(rename(path, other), 0); break;
+    default: {
+        FILE *file = fopen(path, "r+");
+        assert_non_null(file);
+        fseek(file, (long)at, SEEK_SET);
+        int byte = fgetc(file);
+        fseek(file, (long)at, SEEK_SET);
+        fputc(byte ^ (int)(1 + pick(world, 255)), file);
+        fclose(file);
+    }
+    }
+}
+
+/* Files as no crash leaves them: whatever recovery makes of them, it ends and touches nothing that is not its own; and
+ * what it made of them is whole at the next start. (For the sanitizers.) */
+static void test_hostile(void **state) {
+    (void)state;
+    uint64_t seed = seed_or(1), rounds = seed_given() ? 1 : 60;
+    for (uint64_t end = seed + rounds; seed < end; seed++) {
+        struct world *world = new_world(seed);
+        struct listed listed = {.count = 0};
+        struct datadir dir;
+        struct error error;
+        struct run run;
+        recover(world, 1 + (uint32_t)pick(world, SHARDS));
+        for (unsigned starts = 0; starts < 2; starts++) {
+            play(world);
+            save_manifest(world);
+            crash(world);
+            if (starts == 0) recover(world, 1 + (uint32_t)pick(world, SHARDS));
+        }
+        assert_int_equal(datadir_open(&dir, world->path, &error), ST_OK);
+        assert_int_equal(datadir_list(&dir, list_one, &listed, &error), ST_OK);
+        datadir_close(&dir);
+        for (uint64_t places = 1 + pick(world, 4); places > 0; places--) spoil_one(world, &listed);
+        enum config_recovery_damage mode = (enum config_recovery_damage)(seed % 3);
+        struct recovery_options options = {
+            .threads = 1 + (uint32_t)pick(world, SHARDS), .boot = 5, .journal = true, .damage = mode};
+        run_recovery(&run, &options, world->path, &world->prng);
+        bool done = run.state == RECOVERY_DONE;
+        assert_true(done || mode == DAMAGE_REFUSE);
+        end_run(&run);
+        if (done && mode != DAMAGE_SKIP) { /* what was skipped is damaged still */
+            options.boot = 6;
+            options.damage = mode == DAMAGE_TRUNCATE && world->manifest.checkpoint.number ? mode : DAMAGE_REFUSE;
+            run_recovery(&run, &options, world->path, &world->prng);
+            if (run.state != RECOVERY_DONE) fail_msg("seed %" PRIu64 ": %s", seed, recovery_error(run.recovery)->text);
+            end_run(&run);
+        }
+        delete_world(world);
+    }
+}
+
 /* Without a journal nothing is written into an empty directory, and with only_look never. */
 static void test_leaves_alone(void **state) {
     (void)state;
@@ -323,6 +400,7 @@ static void test_leaves_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves_alone),   cmocka_unit_test(test_no_manifest),
                                        cmocka_unit_test(test_damage),         cmocka_unit_test(test_import),
-                                       cmocka_unit_test(test_import_refused), cmocka_unit_test(test_histories)};
+                                       cmocka_unit_test(test_import_refused), cmocka_unit_test(test_hostile),
+                                       cmocka_unit_test(test_histories)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
