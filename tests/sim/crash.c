@@ -154,7 +154,7 @@ static void disconnect(struct actor *actor) {
     for (; actor->count; actor->count--, actor->first++) {
         const struct pending *pending = &actor->pending[actor->first % ACTOR_PENDING];
         if (pending->expected == EXPECT_RESULT)
-            history_close(clients->history, pending->operation, clients_now_ms(clients));
+            history_lose(clients->history, pending->operation, clients_now_ms(clients));
     }
 }
 

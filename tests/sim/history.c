@@ -221,9 +221,26 @@ const struct operation *history_at(const struct history *history, uint32_t numbe
     return &history->all[number];
 }
 
+static bool changes_nothing(const struct model_operation *what) {
+    for (uint32_t i = 0; i < what->count; i++)
+        if (!model_only_reads((enum model_code)what->commands[i].code)) return what->refused;
+    return true;
+}
+
+/* What is in no journal ties nothing together. */
+void history_lose(struct history *history, uint32_t number, uint32_t now_ms) {
+    struct operation *operation = &history->all[number];
+    history_close(history, number, now_ms);
+    operation->lost = true;
+    if (!changes_nothing(&operation->what)) return;
+    operation->barrier = false;
+    operation->places = 0;
+    operation->shard = -1;
+}
+
 bool history_before(const struct operation *a, const struct operation *b) {
-    return a->barrier || b->barrier || a->places & b->places || (a->session && b->session) ||
-           (a->shard >= 0 && a->shard == b->shard);
+    bool barrier = (a->barrier || b->barrier) && !a->lost;
+    return barrier || a->places & b->places || (a->session && b->session) || (a->shard >= 0 && a->shard == b->shard);
 }
 
 uint32_t history_window(const struct history *history, uint32_t number) {

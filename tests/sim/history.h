@@ -24,6 +24,7 @@ struct operation {
     uint64_t began;             /* waits: the event by which it had begun to wait; HISTORY_NEVER: unknown */
     uint64_t waited;            /* waits: the event at which it still did; 0: unknown */
     bool answered;
+    bool lost;         /* closed by a crash: what its client sent later may be kept without it, on other shards */
     bool barrier;      /* nothing of its client overlaps with it */
     bool waits;        /* a blocking command outside of a transaction */
     bool session;      /* about what the client watches */
@@ -56,6 +57,7 @@ uint32_t history_invoke(struct history *history, const struct invocation *invoca
 void history_answer(struct history *history, uint32_t number, struct slice reply, uint32_t now_ms);
 void history_waits(struct history *history, uint32_t number);                  /* it is known to wait at this moment */
 void history_close(struct history *history, uint32_t number, uint32_t now_ms); /* no effect after this */
+void history_lose(struct history *history, uint32_t number, uint32_t now_ms);  /* the same, by a crash */
 /* Nothing is under way but clients that wait: the search never looks back beyond it, and a failure is printed from
  * here. */
 void history_mark_quiet(struct history *history);
@@ -63,7 +65,8 @@ void history_mark_quiet(struct history *history);
 uint32_t history_count(const struct history *history);
 const struct operation *history_at(const struct history *history, uint32_t number);
 /* Both of one client and a pipelined before b: must a take effect first? When one is a barrier, when they share a
- * place, are both about WATCH, or both concern one and the same shard only. */
+ * place, are both about WATCH, or both concern one and the same shard only. A barrier that was lost in a crash
+ * does not count: each shard keeps what it has. */
 bool history_before(const struct operation *a, const struct operation *b);
 /* The first operation of the quiet period in which this one was invoked. */
 uint32_t history_window(const struct history *history, uint32_t number);
