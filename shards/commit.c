@@ -5,6 +5,7 @@
 #include "shards/commit_cut.h"
 #include "shards/commit_priv.h"
 #include "shards/exec.h"
+#include "shards/planted.h"
 #include "shards/request.h"
 #include "shards/shard.h"
 
@@ -159,6 +160,7 @@ static void note_changed(void *ctx, const struct exec *x, uint32_t at, enum lock
 static void note_shown(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
     struct commit *commit = ctx;
     (void)mode;
+    if (PLANTED(commit->shard, PLANT_EARLY_READ)) return;
     uint64_t position =
         wide ? commit->shard->effects.position : (uintptr_t)idmap_get(&commit->latest, name_of(exec_hash(x, at)));
     commit->seen = MAX(commit->seen, MAX(position, commit->all_changed));
@@ -277,7 +279,7 @@ static bool confirm(struct commit *commit) {
     uint64_t position = commit->durable, before = commit->confirmed;
     if (txns->head < txns->tail) {
         uint64_t first = txn_at(txns, txns->head)->position;
-        if (first <= position) position = first ? first - 1 : 0;
+        if (first <= position && !PLANTED(commit->shard, PLANT_UNSAFE_REPLY)) position = first ? first - 1 : 0;
     }
     commit->confirmed = MAX(before, position);
     return commit->confirmed != before;

@@ -12,6 +12,8 @@ enum planted_bug {
     PLANT_EARLY_UNLOCK, /* the locks of one shard are released before those of all shards are granted */
     PLANT_WRONG_ORDER,  /* requests of several shards do not stand in one global order */
     PLANT_LOST_WAKEUP,  /* a grant, or a key that became ready, is not told to who waits for it */
+    PLANT_UNSAFE_REPLY, /* a reply leaves when its own shard's disk has it, whatever the other participants have */
+    PLANT_EARLY_READ,   /* a key is shown that the disk does not have yet */
     PLANTED_BUGS,
 };
 

@@ -318,7 +318,7 @@ static struct clients *make_clients(const struct round *round, bool *gated) {
     options.shards = shards[prng_below(&prng, ARRAY_LEN(shards))];
     options.mailbox = mailboxes[prng_below(&prng, ARRAY_LEN(mailboxes))];
     options.keys = 2 + (uint32_t)prng_below(&prng, MODEL_KEYS - 1);
-    options.gated = prng_below(&prng, 4) == 0;
+    options.gated = prng_below(&prng, 3) == 0;
     *gated = options.gated;
     return clients_new(&options);
 }
@@ -339,7 +339,7 @@ static void set_up(struct mixed *mixed) {
     mixed->pipeline = one_in(mixed, 2);
     mixed->lazy = one_in(mixed, 2);
     mixed->exact_due = one_in(mixed, 2);
-    mixed->crash = mixed->gated && one_in(mixed, 2);
+    mixed->crash = mixed->gated && !one_in(mixed, 3);
     if (mixed->crash) plan_crash(mixed);
     for (uint8_t db = 0; db < MODEL_DBS; db++) mixed->watchers[db] = clients_join_anywhere(mixed->clients, db);
     for (uint32_t i = 0; i < mixed->actors; i++) join(mixed);

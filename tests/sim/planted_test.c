@@ -18,8 +18,9 @@
 
 #include <cmocka.h>
 
-#define SEEDS_MAX       100 /* within which each bug is to be found */
-#define CHILD_SECONDS   5   /* a turn that does not end is a failure, too */
+#define SEEDS_MAX       100  /* within which each bug is to be found, */
+#define CRASHES_MAX     2000 /* or one that shows in a crash only */
+#define CHILD_SECONDS   5    /* a turn that does not end is a failure, too */
 #define QUIET_SEEDS_MAX 30
 
 typedef struct round_result (*run_round)(const struct round *round);
@@ -50,10 +51,10 @@ static bool find(enum planted_bug bug, uint64_t first, uint64_t count, uint64_t 
     return false;
 }
 
-static void is_found(const char *name, enum planted_bug bug) {
+static void is_found(const char *name, enum planted_bug bug, uint64_t seeds) {
     uint64_t seed;
     uint32_t kind;
-    bool found = find(bug, seed_or(1), seed_given() ? 1 : SEEDS_MAX, &seed, &kind);
+    bool found = find(bug, seed_or(1), seed_given() ? 1 : seeds, &seed, &kind);
     if (found) printf("%s: found by seed %llu, %s\n", name, (unsigned long long)seed, round_names[kind]);
     assert_true(found || seed_given());
 }
@@ -67,25 +68,34 @@ static void nothing_is_not_found(void **state) {
 
 static void early_unlock_is_found(void **state) {
     (void)state;
-    is_found("early unlock", PLANT_EARLY_UNLOCK);
+    is_found("early unlock", PLANT_EARLY_UNLOCK, SEEDS_MAX);
 }
 
 static void wrong_order_is_found(void **state) {
     (void)state;
-    is_found("wrong order", PLANT_WRONG_ORDER);
+    is_found("wrong order", PLANT_WRONG_ORDER, SEEDS_MAX);
 }
 
 static void lost_wakeup_is_found(void **state) {
     (void)state;
-    is_found("lost wake-up", PLANT_LOST_WAKEUP);
+    is_found("lost wake-up", PLANT_LOST_WAKEUP, SEEDS_MAX);
+}
+
+static void unsafe_reply_is_found(void **state) {
+    (void)state;
+    is_found("unsafe reply", PLANT_UNSAFE_REPLY, CRASHES_MAX);
+}
+
+static void early_read_is_found(void **state) {
+    (void)state;
+    is_found("early read", PLANT_EARLY_READ, CRASHES_MAX);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_not_found),
-        cmocka_unit_test(early_unlock_is_found),
-        cmocka_unit_test(wrong_order_is_found),
-        cmocka_unit_test(lost_wakeup_is_found),
+        cmocka_unit_test(nothing_is_not_found),  cmocka_unit_test(early_unlock_is_found),
+        cmocka_unit_test(wrong_order_is_found),  cmocka_unit_test(lost_wakeup_is_found),
+        cmocka_unit_test(unsafe_reply_is_found), cmocka_unit_test(early_read_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
