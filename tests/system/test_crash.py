@@ -56,6 +56,12 @@ def register(rng, key):
                  [("GET", key)], lambda n: version(n) if n % 7 else NIL)
 
 
+def heavy(rng, key):
+    """A megabyte each time: the journal goes through several segments in a round, and its writes through many chunks."""
+    value = lambda n: b"%d:" % n + b"%07d," % n * 131072 if n else NIL  # noqa: E731
+    return Steps(rng, key, lambda n: [("SET", key, value(n))], [("GET", key)], value, batch=2)
+
+
 def text(rng):
     begin = lambda n: n - n % 150  # noqa: E731
     return Steps(rng, "text", lambda n: [("APPEND", "text", "%d;" % n)] if n % 150 else [("SET", "text", "%d;" % n)],
@@ -123,8 +129,9 @@ def databases(rng):
     return Steps(rng, "databases", step, look, state, batch=1, pause_s=0.2)
 
 
-def subjects(rng, causal):
+def subjects(rng, causal, weight):
     return [
+        *[heavy(rng, key) for key in spread_keys(weight, "heavy")],
         *[register(rng, key) for key in spread_keys(3, "register")],
         text(rng), row(rng), board(rng), card(rng), group(rng), multi(rng), mover(rng), databases(rng),
         Counter(rng, "INCR", ("INCR", "count"), ("GET", "count")),
@@ -144,12 +151,12 @@ def persistence(replies):
 
 
 class Crash(unittest.TestCase):
-    def scenario(self, *options, lost_ns=0, snapshots=False, seconds=0.8):
+    def scenario(self, *options, lost_ns=0, snapshots=False, seconds=0.8, weight=0):
         self.seed = seed_of_run()
         self.rng = random.Random(self.seed)
         self.snapshots, self.lost_ns, self.seconds = snapshots, lost_ns, seconds
         self.round_trips = self.saves = 0
-        self.subjects = subjects(self.rng, causal=lost_ns == 0 or KIND == "redis")
+        self.subjects = subjects(self.rng, lost_ns == 0 or KIND == "redis", weight)
         self.server = Server(*options, "--save", "", kind=KIND, binary=sherd_binary(), defaults=False, start=False)
         self.addCleanup(self.server.clean)
         self.restart(interrupted=False)
@@ -236,7 +243,11 @@ class Crash(unittest.TestCase):
         self.scenario("--appendonly", "yes", "--appendfsync", "always")
 
     def test_everysec(self):
-        self.scenario("--appendonly", "yes", "--appendfsync", "everysec", lost_ns=LOST_NS, seconds=2)
+        self.scenario("--appendonly", "yes", "--appendfsync", "everysec", lost_ns=LOST_NS, seconds=2, weight=1)
+
+    def test_many_segments(self):
+        """always, with a megabyte per write, so that segments are filled, begun and used again."""
+        self.scenario("--appendonly", "yes", "--appendfsync", "always", seconds=2, weight=2)
 
     def test_snapshots_alone(self):
         self.scenario("--appendonly", "no", snapshots=True)
