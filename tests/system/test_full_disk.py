@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""A disk that is full, and has room again.
+
+Proves   while the log cannot be written, reads go on, writes wait or are refused with the reason, and nothing else happens; when there
+         is room again, everything goes on by itself; and what was acknowledged before, meanwhile and after is there after kill -9.
+         A save that finds no room fails with words, leaves the old one as it is, and works when there is room.
+How      the data directory is a small tmpfs with a ballast file that is removed later. Needs the right to mount; else it skips."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+import subprocess  # noqa: E402
+import tempfile  # noqa: E402
+import unittest  # noqa: E402
+
+from support import resp  # noqa: E402
+from support.case import SLOW, Server, info_field, main, spread_keys, wait_until  # noqa: E402
+from support.server import sherd_binary  # noqa: E402
+
+MB = 1 << 20
+ROOM, BALLAST = 96 * MB, 64 * MB
+VALUE = b"v" * 20_000
+REASON = "No space left on device"
+
+
+class FullDisk(unittest.TestCase):
+    def setUp(self):
+        if "redis-server" in sherd_binary():
+            self.skipTest("Redis exits")
+        self.dir = tempfile.mkdtemp(prefix="sherd-full-")
+        self.addCleanup(os.rmdir, self.dir)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%d" % ROOM, "sherd-test", self.dir], capture_output=True, check=False)
+        if done.returncode:
+            self.skipTest("may not mount: %s" % done.stderr.decode().strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", self.dir], check=False)
+        self.ballast = os.path.join(self.dir, "ballast")
+        with open(self.ballast, "wb") as file:
+            file.write(b"x" * BALLAST)
+
+    def server(self, *options):
+        server = Server("--save", "", *options, "--dir", self.dir, threads=2, defaults=False)
+        self.addCleanup(server.clean)
+        return server
+
+    def write_until_full(self, client, patience_s):
+        """Keys one after the other until one is refused, or not answered in time: (acknowledged keys, the last key's reply or None)."""
+        client.timeout, done = patience_s, []
+        for number in range(2 * ROOM // len(VALUE)):
+            key = "key:%d" % number
+            try:
+                reply = client.call("SET", key, VALUE)
+            except resp.NoReply:
+                return done, None
+            if reply != resp.OK:
+                return done, reply
+            done.append(key)
+        self.fail("%d MB were written into %d" % (len(done) * len(VALUE) // MB, (ROOM - BALLAST) // MB))
+
+    def goes_on(self, server, client, keys, reply):
+        """Everything while it is full, and afterwards."""
+        with server.client() as other:
+            self.assertEqual(other.must("GET", keys[0]), VALUE)
+            self.assertEqual(info_field(other, "aof_last_write_status"), "err")
+            self.assertIn(REASON, server.log())
+            os.unlink(self.ballast)
+            if reply is None:  # it waited for the disk
+                client.timeout = 60 * SLOW
+                self.assertEqual(client.read_one(), resp.OK)
+            names = spread_keys(2)
+            wait_until(lambda: all(other.call("SET", name, "v") == resp.OK for name in names), timeout=30, what="writes to go on")
+            wait_until(lambda: info_field(other, "aof_last_write_status") == "ok", timeout=30, what="aof_last_write_status:ok")
+            wait_until(lambda: info_field(other, "aof_buffer_length") == "0", timeout=30, what="everything to be written")
+        server.kill()
+        server.start()
+        with server.client() as other:
+            self.assertEqual([key for key in keys if other.must("EXISTS", key) == 0], [])
+            self.assertEqual(other.must("MGET", *names), [b"v", b"v"])
+
+    def test_everysec(self):
+        """Writes are taken while they may still be kept, and then refused."""
+        server = self.server("--appendonly", "yes", "--appendfsync", "everysec")
+        client = server.client()
+        keys, reply = self.write_until_full(client, 60 * SLOW)
+        self.assertRegex(bytes(reply or b"").decode(), "^MISCONF.*%s" % REASON)
+        self.goes_on(server, client, keys, reply)
+
+    def test_always(self):
+        """The write that does not fit waits for its reply, or is refused; it is never acknowledged too early."""
+        server = self.server("--appendonly", "yes", "--appendfsync", "always")
+        client = server.client()
+        keys, reply = self.write_until_full(client, 3 * SLOW)
+        self.assertTrue(reply is None or bytes(reply).startswith(b"MISCONF"), reply)
+        self.goes_on(server, client, keys, reply)
+
+    def test_save(self):
+        server = self.server("--appendonly", "no")
+        client = server.client()
+        client.must("SET", "old", "v")
+        client.must("SAVE")
+        for number in range(2 * (ROOM - BALLAST) // len(VALUE)):
+            client.must("SET", "key:%d" % number, os.urandom(len(VALUE)))
+        self.assertIsInstance(client.call("SAVE"), resp.Error)
+        self.assertEqual(info_field(client, "rdb_last_bgsave_status"), "err")
+        self.assertIn(REASON, server.log())
+        server.kill()
+        server.start()
+        client = server.client()
+        self.assertEqual(client.must("KEYS", "*"), [b"old"])
+        os.unlink(self.ballast)
+        client.must("SET", "new", "v")
+        self.assertEqual(client.call("SAVE"), resp.OK)
+        self.assertEqual(info_field(client, "rdb_last_bgsave_status"), "ok")
+        server.kill()
+        server.start()
+        self.assertEqual(sorted(server.client().must("KEYS", "*")), [b"new", b"old"])
+
+
+if __name__ == "__main__":
+    main()
