@@ -50,7 +50,7 @@ enum status recovery_open(struct recovery **out, const struct recovery_options *
 
 void recovery_close(struct recovery *recovery) {
     for (uint32_t i = 0; i < recovery->options.threads; i++) {
-        ASSERT(!recovery->threads[i].rdb && !recovery->threads[i].frontiers); /* they were its thread's */
+        ASSERT(!recovery->threads[i].rdb && !recovery->threads[i].frontiers); /* recovery_leave */
         recovery_verify_stop(&recovery->threads[i]);
         effect_reader_deinit(&recovery->threads[i].effects);
     }
@@ -318,6 +318,10 @@ static enum recovery_state step(struct recovery *recovery, struct recovery_threa
 static enum recovery_state stop(struct recovery_thread *thread) {
     recovery_load_stop(thread);
     return RECOVERY_FAILED;
+}
+
+void recovery_leave(struct recovery *recovery, uint32_t thread) {
+    recovery_load_stop(&recovery->threads[thread]);
 }
 
 enum recovery_state recovery_slice(struct recovery *recovery, uint32_t id, struct shard *shard, uint64_t budget_ns) {

@@ -19,6 +19,7 @@
  *           (or
  *                                      FAILED: all threads get it, the server does not start)
  *           then:                      shard.loading false; recovery_result says where the journal begins
+ *           if the server ends early:  recovery_leave on each thread
  *           when no thread is in it:   recovery_close
  * Damage    a torn end is what a crash leaves, and is cut off. Damage is what no crash explains: a batch that had been
  *           durable is broken or missing. Then `recovery-damage` decides: refuse fails with file, offset and what to
@@ -68,8 +69,7 @@ struct recovery_result {
     uint64_t keys, effects;
     uint64_t lost_transactions, lost_writes, lost_bytes; /* taken back, to be consistent */
     uint64_t damages;                                    /* places that were passed over */
-    bool
-        wants_checkpoint; /* what was imported is to become ours; or many generations would be read at the next start */
+    bool wants_checkpoint; /* imported, damaged, or of many generations: better saved before the next start */
 };
 
 /* --- one thread, before the others start --- */
@@ -80,6 +80,9 @@ bool recovery_has_data(const struct recovery *recovery);
 
 /* --- thread number `thread`, with its shard --- */
 enum recovery_state recovery_slice(struct recovery *recovery, uint32_t thread, struct shard *shard, uint64_t budget_ns);
+
+/* The server ends before it is DONE or FAILED: frees what is this thread's; no slice after it. Fine at any time. */
+void recovery_leave(struct recovery *recovery, uint32_t thread);
 
 /* --- any thread --- */
 void recovery_read_progress(const struct recovery *recovery, struct recovery_progress *out);

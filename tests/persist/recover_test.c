@@ -378,6 +378,43 @@ static void test_hostile(void **state) {
     }
 }
 
+/* The server is told to end while it loads, at any point. */
+static void test_leave(void **state) {
+    (void)state;
+    struct world *world = new_world(20);
+    recover(world, 3);
+    play(world);
+    save_manifest(world);
+    crash(world);
+    for (uint64_t slices = 0;; slices++) {
+        struct sim *sim =
+            sim_new(&(struct sim_options){.shards = 2, .mailbox_capacity = 16, .db_count = DBS, .seed = 1});
+        struct datadir dir;
+        struct error error;
+        struct recovery *recovery;
+        struct recovery_options options = {.dir = &dir,
+                                           .threads = 2,
+                                           .boot = 5,
+                                           .only_look = true,
+                                           .clock = clock_system(),
+                                           .log = sim_shard(sim, 0)->log};
+        enum recovery_state last = RECOVERY_MORE;
+        assert_int_equal(datadir_open(&dir, world->path, &error), ST_OK);
+        assert_int_equal(recovery_open(&recovery, &options, &error), ST_OK);
+        for (uint64_t i = 0; i < slices; i++) {
+            assert_set_shard((int)(i % 2));
+            last = recovery_slice(recovery, i % 2, sim_shard(sim, i % 2), 0);
+        }
+        for (uint32_t id = 0; id < 2; id++) recovery_leave(recovery, id);
+        assert_set_shard(-1);
+        recovery_close(recovery);
+        datadir_close(&dir);
+        sim_delete(sim);
+        if (last == RECOVERY_DONE) break;
+    }
+    delete_world(world);
+}
+
 /* Without a journal nothing is written into an empty directory, and with only_look never. */
 static void test_leaves_alone(void **state) {
     (void)state;
@@ -401,6 +438,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves_alone),   cmocka_unit_test(test_no_manifest),
                                        cmocka_unit_test(test_damage),         cmocka_unit_test(test_import),
                                        cmocka_unit_test(test_import_refused), cmocka_unit_test(test_hostile),
-                                       cmocka_unit_test(test_histories)};
+                                       cmocka_unit_test(test_leave),          cmocka_unit_test(test_histories)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
