@@ -6,6 +6,9 @@
  * strings (shards/dump_list.c, dump_set.c, dump_hash.c). The version and the checksum (both little-endian, the checksum
  * over all before it) are the footer; a body is what stands before it.
  *
+ * What is too large to be written at once goes through shards/dump_pieces.h; what is only to be passed over, through
+ * shards/dump_skip.h.
+ *
  * Reading   bytes come from outside and are hostile: every length is checked against what is there before it is used,
  *           and memory is reserved only for what the input can really unpack to.
  * Memory    strings that are read point into the input where possible, else into the caller's scratch.

@@ -9,6 +9,7 @@
  * is still to pass. So it can stop wherever the input does. A loop takes at least a byte a round, so that a large count
  * costs no more than there is input. */
 #include "shards/dump_skip.h"
+#include "core/assert.h"
 #include "shards/dump_priv.h"
 
 enum { SCORE_SPECIAL = 253 };
@@ -110,7 +111,6 @@ static enum dump_skipped take_length(struct slice *rest, uint64_t *len) {
 
 /* A string: its bytes are still to be passed. */
 static enum dump_skipped take_string(struct dump_skip *skip, struct slice *rest) {
-    struct slice ahead = *rest;
     uint64_t packed, len;
     if (rest->len == 0) return DUMP_SKIP_MORE;
     int special = dump_string_special((unsigned char)rest->ptr[0]);
@@ -120,7 +120,7 @@ static enum dump_skipped take_string(struct dump_skip *skip, struct slice *rest)
         skip->pass = (uint64_t)special;
         return DUMP_SKIP_DONE;
     }
-    ahead = slice_of(ahead.ptr + 1, ahead.len - 1);
+    struct slice ahead = slice_of(rest->ptr + 1, rest->len - 1);
     enum dump_skipped head = take_length(&ahead, &packed);
     if (head == DUMP_SKIP_DONE) head = take_length(&ahead, &len);
     if (head != DUMP_SKIP_DONE) return head;
@@ -173,6 +173,7 @@ static enum dump_skipped enter_loop(struct dump_skip *skip, struct slice *rest) 
         skip->at = behind_loop(skip->at + 1);
         return result;
     }
+    ASSERT(skip->loops < DUMP_SKIP_LOOPS);
     skip->at++;
     skip->loop[skip->loops].begin = skip->at;
     skip->loop[skip->loops++].left = count;
