@@ -12,6 +12,7 @@
 #define FRESH_FIRST 16u
 #define FORGET_MAX  4096u /* changes per turn: 50 ns each */
 #define TELL_MAX    1024u /* transactions per turn */
+#define CUT_MAX     4096u /* the same for the cut: 100 ns each */
 
 static uint64_t bit(uint32_t shard) {
     return 1ull << shard;
@@ -262,8 +263,9 @@ static bool tell_durable(struct commit *commit) {
     return false;
 }
 
-static void tell_safe(struct commit *commit) {
-    for (uint64_t left = commit_cut_advance(commit->cut); left; left &= left - 1) {
+/* True when some are left. */
+static bool tell_safe(struct commit *commit) {
+    for (uint64_t left = commit_cut_advance(commit->cut, CUT_MAX); left; left &= left - 1) {
         uint32_t shard = (uint32_t)__builtin_ctzll(left);
         uint64_t count = commit_cut_safe(commit->cut, shard);
         if (shard == commit->shard->id)
@@ -271,6 +273,7 @@ static void tell_safe(struct commit *commit) {
         else
             tell(commit->shard, shard, NEWS_SAFE, count);
     }
+    return commit_cut_busy(commit->cut);
 }
 
 /* Never back: what was before commit_start may be confirmed already. */
@@ -296,7 +299,7 @@ static void tell_confirmed(struct commit *commit) {
 void commit_turn_slow(struct commit *commit) {
     uint32_t id = commit->shard->id;
     bool more = tell_durable(commit);
-    if (commit->cut) tell_safe(commit);
+    if (commit->cut) more |= tell_safe(commit);
     if (confirm(commit)) {
         commit->peers[id].confirmed = commit->confirmed;
         commit->ready |= bit(id);

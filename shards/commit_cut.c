@@ -1,7 +1,9 @@
 /* The cut: a line per shard, of its transactions in the order of its journal that are not safe yet. To see whether the
  * head of a line is safe, the set of shards/commit_cut.h is built: a prefix of each line, which grows until it is
  * closed or holds a transaction that is not complete. In the first case all of it is safe. In the other the line waits
- * for that one: whatever else happens meanwhile cannot help it, since the set only ever grows. */
+ * for that one: whatever else happens meanwhile cannot help it, since the set only ever grows.
+ *
+ * A long set is built over several calls (todo), and what became safe is freed over several (to_free). */
 #include "shards/commit_cut.h"
 #include "core/assert.h"
 #include "core/defs.h"
@@ -14,11 +16,11 @@ struct txn {
     uint64_t at[];    /* its number in the line of each participant, in their order */
 };
 
-/* Transactions by number: those before head are safe. */
+/* Transactions by number: those before safe are safe, those before head are freed. */
 struct line {
     struct txn **ring;
     uint32_t cap; /* 0 or a power of two */
-    uint64_t head, tail;
+    uint64_t head, safe, tail;
 };
 
 /* The set under construction: numbers up to `need` of each line belong to it, those below `seen` were looked at. */
@@ -29,7 +31,11 @@ struct closure {
 struct commit_cut {
     struct heap *heap;
     uint32_t shards;
-    uint64_t try_again; /* lines whose head may be safe now */
+    uint64_t try_again; /* lines whose first that is not safe may be safe now */
+    uint64_t todo;      /* the set under construction: lines with members that were not looked at; 0: there is none */
+    uint32_t trying;    /* the line whose it is */
+    bool whole;         /* it is complete, and so safe */
+    uint64_t to_free;   /* lines with safe ones */
     struct idmap open;  /* incomplete ones, by stamp */
     uint32_t count;
     struct line lines[SHARDS_MAX];
@@ -119,7 +125,7 @@ void commit_cut_add(struct commit_cut *cut, uint32_t shard, uint64_t stamp, uint
     if (!txn) txn = txn_new(cut, stamp, participants);
     ASSERT(txn->participants == participants && txn->missing & bit(shard));
     if (line->tail - line->head == line->cap) grow(cut, line);
-    if (line->head == line->tail) cut->try_again |= bit(shard);
+    if (line->safe == line->tail) cut->try_again |= bit(shard);
     txn->at[rank(txn, shard)] = line->tail;
     line->ring[line->tail++ & (line->cap - 1)] = txn;
     txn->missing &= ~bit(shard);
@@ -132,74 +138,97 @@ void commit_cut_add(struct commit_cut *cut, uint32_t shard, uint64_t stamp, uint
 /* --- safety --- */
 
 /* What stands up to number `at` of a line belongs to the set. */
-static void require(struct commit_cut *cut, uint32_t shard, uint64_t at, uint64_t *todo) {
+static void require(struct commit_cut *cut, uint32_t shard, uint64_t at) {
     struct closure *closure = &cut->closure[shard];
     if (at < closure->need) return;
     closure->need = at + 1;
-    *todo |= bit(shard);
+    cut->todo |= bit(shard);
 }
 
-/* One more of a line's members is looked at: what it requires is added. False when it is not complete. */
-static bool follow(struct commit_cut *cut, uint32_t shard, uint64_t *todo, struct txn **txn) {
-    struct closure *closure = &cut->closure[shard];
-    *txn = txn_at(&cut->lines[shard], closure->seen++);
-    if ((*txn)->missing) return false;
-    const uint64_t *at = (*txn)->at;
-    for (uint64_t left = (*txn)->participants; left; left &= left - 1)
-        require(cut, (uint32_t)__builtin_ctzll(left), *at++, todo);
-    if (closure->seen == closure->need) *todo &= ~bit(shard);
-    return true;
-}
-
-/* Builds the set of the line's head, all lines in turn, so that what is missing near a front is found soon. NULL: it is
- * safe; else what it has to wait for. */
-static struct txn *find_obstacle(struct commit_cut *cut, uint32_t shard) {
-    uint64_t todo = 0;
-    for (uint32_t i = 0; i < cut->shards; i++)
-        cut->closure[i] = (struct closure){.need = cut->lines[i].head, .seen = cut->lines[i].head};
-    require(cut, shard, cut->lines[shard].head, &todo);
-    while (todo) {
-        for (uint64_t left = todo; left; left &= left - 1) {
-            struct txn *txn;
-            if (!follow(cut, (uint32_t)__builtin_ctzll(left), &todo, &txn)) return txn;
-        }
+/* The set of the head of one of the lines that may be safe. False: there is no such line. */
+static bool begin_set(struct commit_cut *cut) {
+    for (; cut->try_again; cut->try_again &= cut->try_again - 1) {
+        uint32_t shard = (uint32_t)__builtin_ctzll(cut->try_again);
+        if (cut->lines[shard].safe == cut->lines[shard].tail) continue;
+        cut->try_again &= ~bit(shard);
+        cut->trying = shard;
+        for (uint32_t i = 0; i < cut->shards; i++)
+            cut->closure[i] = (struct closure){.need = cut->lines[i].safe, .seen = cut->lines[i].safe};
+        require(cut, shard, cut->lines[shard].safe);
+        return true;
     }
-    return NULL;
+    return false;
 }
 
-/* The set that was built is safe. Returns the lines that moved on. */
-static uint64_t pop_closure(struct commit_cut *cut) {
+/* One more of a line's members is looked at: what it requires is added; or it is what all have to wait for. */
+static void follow(struct commit_cut *cut, uint32_t shard) {
+    struct closure *closure = &cut->closure[shard];
+    struct txn *txn = txn_at(&cut->lines[shard], closure->seen++);
+    if (txn->missing) {
+        txn->waiters |= bit(cut->trying);
+        cut->todo = 0;
+        return;
+    }
+    const uint64_t *at = txn->at;
+    for (uint64_t left = txn->participants; left; left &= left - 1)
+        require(cut, (uint32_t)__builtin_ctzll(left), *at++);
+    if (closure->seen < closure->need) return;
+    cut->todo &= ~bit(shard);
+    cut->whole = cut->todo == 0;
+}
+
+/* A member of each line in turn, so that what is missing near a front is found soon. */
+static uint32_t grow_set(struct commit_cut *cut, uint32_t budget) {
+    while (cut->todo && budget) {
+        for (uint64_t left = cut->todo; left & cut->todo && budget; left &= left - 1, budget--)
+            follow(cut, (uint32_t)__builtin_ctzll(left));
+    }
+    return budget;
+}
+
+/* All of the set is safe. Returns the lines that moved on. */
+static uint64_t accept_set(struct commit_cut *cut) {
     uint64_t moved = 0;
+    cut->whole = false;
     for (uint32_t shard = 0; shard < cut->shards; shard++) {
         struct line *line = &cut->lines[shard];
-        if (line->head == cut->closure[shard].need) continue;
-        for (; line->head < cut->closure[shard].need; line->head++) drop(cut, txn_at(line, line->head), shard);
-        trim(cut, line);
+        if (line->safe == cut->closure[shard].need) continue;
+        line->safe = cut->closure[shard].need;
         moved |= bit(shard);
     }
+    cut->try_again |= moved;
+    cut->to_free |= moved;
     return moved;
 }
 
-uint64_t commit_cut_advance(struct commit_cut *cut) {
-    uint64_t changed = 0;
-    while (cut->try_again) {
-        uint32_t shard = (uint32_t)__builtin_ctzll(cut->try_again);
-        cut->try_again &= ~bit(shard);
-        if (cut->lines[shard].head == cut->lines[shard].tail) continue;
-        struct txn *obstacle = find_obstacle(cut, shard);
-        if (obstacle) {
-            obstacle->waiters |= bit(shard);
-            continue;
+static void free_safe(struct commit_cut *cut, uint32_t budget) {
+    for (; cut->to_free; cut->to_free &= cut->to_free - 1) {
+        uint32_t shard = (uint32_t)__builtin_ctzll(cut->to_free);
+        struct line *line = &cut->lines[shard];
+        for (; line->head < line->safe; line->head++) {
+            if (budget-- == 0) return;
+            drop(cut, txn_at(line, line->head), shard);
         }
-        uint64_t moved = pop_closure(cut);
-        cut->try_again |= moved;
-        changed |= moved;
+        trim(cut, line);
     }
+}
+
+uint64_t commit_cut_advance(struct commit_cut *cut, uint32_t budget) {
+    uint64_t changed = 0;
+    for (uint32_t left = budget; left && (cut->todo || begin_set(cut));) {
+        left = grow_set(cut, left);
+        if (cut->whole) changed |= accept_set(cut);
+    }
+    free_safe(cut, budget);
     return changed;
 }
 
+bool commit_cut_busy(const struct commit_cut *cut) {
+    return cut->todo || cut->try_again || cut->to_free;
+}
+
 uint64_t commit_cut_safe(const struct commit_cut *cut, uint32_t shard) {
-    return cut->lines[shard].head;
+    return cut->lines[shard].safe;
 }
 
 uint32_t commit_cut_open(const struct commit_cut *cut) {
@@ -211,8 +240,9 @@ void commit_cut_check(const struct commit_cut *cut) {
     uint32_t incomplete = 0;
     for (uint32_t shard = 0; shard < cut->shards; shard++) {
         const struct line *line = &cut->lines[shard];
-        ASSERT(line->tail - line->head <= line->cap);
-        for (uint64_t i = line->head; i < line->tail; i++) {
+        ASSERT(line->head <= line->safe && line->safe <= line->tail && line->tail - line->head <= line->cap);
+        ASSERT(line->head == line->safe || cut->to_free & bit(shard));
+        for (uint64_t i = line->safe; i < line->tail; i++) {
             const struct txn *txn = txn_at(line, i);
             ASSERT(txn->participants & bit(shard) && !(txn->missing & bit(shard)));
             ASSERT(txn->at[rank(txn, shard)] == i);

@@ -21,6 +21,7 @@
  *           */
 #pragma once
 #include "core/alloc.h"
+#include "core/defs.h"
 
 struct commit_cut;
 
@@ -29,10 +30,12 @@ void commit_cut_delete(struct commit_cut *cut);
 
 /* The next transaction in the journal of `shard` is on its disk. participants: a bit each, shard's own among them. */
 void commit_cut_add(struct commit_cut *cut, uint32_t shard, uint64_t stamp, uint64_t participants);
-/* Finds what became safe by what was added. Returns the shards of which more are safe than before, a bit each. */
-uint64_t commit_cut_advance(struct commit_cut *cut);
+/* Finds what became safe by what was added, and frees it: looks at `budget` transactions at most for each. Returns the
+ * shards of which more are safe than before, a bit each. */
+uint64_t commit_cut_advance(struct commit_cut *cut, uint32_t budget);
+bool commit_cut_busy(const struct commit_cut *cut); /* it was not enough */
 /* How many of the transactions that the shard added are safe, from the first on. */
 uint64_t commit_cut_safe(const struct commit_cut *cut, uint32_t shard);
-/* Transactions that were added by some shard and are not safe. */
+/* Transactions that are kept: not safe yet, or not freed. */
 uint32_t commit_cut_open(const struct commit_cut *cut);
 void commit_cut_check(const struct commit_cut *cut);
