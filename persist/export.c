@@ -73,6 +73,10 @@ static enum status load(struct exporting *exporting, const struct datadir *dir, 
                                    .log = options->log};
     enum status status = recovery_open(&recovery, &how, error);
     if (status != ST_OK) return status;
+    if (!recovery_has_data(recovery)) {
+        recovery_close(recovery);
+        return error_set(error, ST_NOT_FOUND, 0, "%s holds no data of sherd's", options->dir);
+    }
     enum recovery_state state;
     exporting->shard->loading = true;
     do state = recovery_slice(recovery, 0, exporting->shard, SLICE_NS);

@@ -145,15 +145,6 @@ static void report_progress(struct recovery *recovery, uint64_t now_ns) {
 
 /* --- FINISH --- */
 
-/* Its file as it is now: it must be the same at the next start. */
-static enum status note_import(struct recovery *recovery, struct error *error) {
-    if (!recovery->imports) return ST_OK;
-    char path[CONFIG_PATH_MAX + DATADIR_NAME_MAX];
-    struct manifest_import *import = &recovery->manifest.import;
-    recovery_file_path(recovery, 0, path);
-    return recovery_file_facts(path, &import->bytes, &import->crc64, error);
-}
-
 /* Journals that were open are over where JOIN found their end; those in which nothing is left go. */
 static void end_generations(struct recovery *recovery) {
     struct manifest *manifest = &recovery->manifest;
@@ -213,8 +204,6 @@ static enum status make_manifest(struct recovery *recovery, struct error *error)
     struct manifest *manifest = &recovery->manifest;
     end_generations(recovery);
     manifest->next = MAX(manifest->next, recovery->highest + 1);
-    enum status status = note_import(recovery, error);
-    if (status != ST_OK) return status;
     if (!begin_generation(recovery))
         return error_set(error, ST_TOO_LARGE, 0,
                          "%s has journals of %u starts, but no checkpoint since: 'sherd export' makes one file of them",

@@ -70,11 +70,10 @@ static struct dump_target target_of(struct shard *shard, bool ours) {
                                 .as_it_was = ours};
 }
 
-/* Is it the file that the manifest names? False: error. An import is noted when all of it was read. */
+/* Is it the file that the manifest names? False: error. */
 static bool file_is_right(const struct recovery *recovery, uint32_t file, const char *path, struct error *error) {
     const struct manifest *manifest = &recovery->manifest;
     uint64_t bytes, crc64, bytes_wanted = manifest->import.bytes, crc64_wanted = manifest->import.crc64;
-    if (recovery->imports) return true;
     if (!manifest->import.path[0]) {
         bytes_wanted = manifest->checkpoint.files[file].bytes;
         crc64_wanted = manifest->checkpoint.files[file].crc64;

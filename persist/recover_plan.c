@@ -138,6 +138,14 @@ static enum status load_manifest(struct recovery *recovery, struct error *error)
     return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
+/* The file as it is now: as long as there is no checkpoint, it has to be the same at each start. */
+static enum status note_import(struct recovery *recovery, struct error *error) {
+    char path[CONFIG_PATH_MAX + DATADIR_NAME_MAX];
+    struct manifest_import *import = &recovery->manifest.import;
+    recovery_file_path(recovery, 0, path);
+    return recovery_file_facts(path, &import->bytes, &import->crc64, error);
+}
+
 /* A file to begin with, unless there are data. */
 static enum status plan_import(struct recovery *recovery, struct error *error) {
     const char *path = recovery->options.import;
@@ -148,7 +156,9 @@ static enum status plan_import(struct recovery *recovery, struct error *error) {
             return error_set(error, ST_INVALID, 0, "The name of the file to import is too long, or holds a newline");
         strcpy(recovery->manifest.import.path, path);
         recovery->imports = true;
-    } else if (path && recovery->options.import_is_must) {
+        return note_import(recovery, error);
+    }
+    if (path && recovery->options.import_is_must) {
         return error_set(
             error, ST_EXISTS, 0,
             "%s holds data already: nothing can be imported into it. Choose an empty directory (option dir)",

@@ -279,10 +279,14 @@ static void test_import_refused(void **state) {
     assert_int_equal(run.state, RECOVERY_FAILED);
     assert_non_null(strstr(recovery_error(run.recovery)->text, "'databases'"));
     end_run(&run);
-    options.import = "no-such.rdb";
-    run_recovery(&run, &options, world->path, &world->prng);
-    assert_int_equal(run.state, RECOVERY_FAILED);
-    end_run(&run);
+    struct datadir dir;
+    struct error error;
+    assert_int_equal(datadir_open(&dir, world->path, &error), ST_OK);
+    options = (struct recovery_options){
+        .dir = &dir, .threads = 1, .boot = 5, .import = "no-such.rdb", .clock = clock_system()};
+    assert_int_equal(recovery_open(&run.recovery, &options, &error), ST_IO);
+    assert_non_null(strstr(error.text, "no-such.rdb"));
+    datadir_close(&dir);
     delete_world(world);
 }
 

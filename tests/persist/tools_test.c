@@ -215,6 +215,9 @@ static void test_export_aof(void **state) {
     if (export_to(world, EXPORT_AOF, file, &result, &error) != ST_OK) fail_msg("%s", error.text);
     assert_int_equal(result.keys, count_keys(&world->live));
     replay(world, file);
+    struct world *empty = new_world(1);
+    assert_int_equal(export_to(empty, EXPORT_AOF, "/tmp/sherd-never", &result, &error), ST_NOT_FOUND);
+    delete_world(empty);
     file_name(world, file, "no/such/directory.aof");
     assert_int_equal(export_to(world, EXPORT_AOF, file, &result, &error), ST_IO);
     delete_world(world);
