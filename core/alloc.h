@@ -19,6 +19,7 @@ enum mem_class {
     MEM_CLIENT_IN,  /* unparsed input, connection state */
     MEM_CLIENT_OUT, /* replies not yet sent */
     MEM_MESSAGE,    /* messages between threads */
+    MEM_JOURNAL,    /* what the disk does not have yet */
     MEM_STATS,      /* slow log, histograms, tables that describe the server itself */
     MEM_CLASSES
 };

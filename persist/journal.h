@@ -7,7 +7,7 @@
  *    one
  *               while the one before is under way
  *    everysec   gathered until there are 64 KiB or 10 ms have passed; synced once a second, sooner after 32 MiB
- *    no         gathered likewise; synced only at the end of a segment and when asked (journal_flush)
+ *    no         gathered likewise; synced only after 32 MiB, at the end of a segment and when asked (journal_flush)
  *
  * The policy may change from turn to turn. Everything at the disk is asynchronous, so no call here blocks, but for
  * journal_close. What is not on the disk for good stays in memory (under `no`: what is not written). Memory is bounded
@@ -20,8 +20,7 @@
  * Files     segments `first_segment` and on, by number without a gap (datadir_segment_name). One is always prepared
  *           before it is needed: it is there, and empty, when the server stops. Files of these names that exist are
  *           overwritten.
- * Durable   a segment's first byte is written when the one before is complete: written, and durable unless appendfsync
- *           is no.
+ * Durable   a segment's first byte is written when the one before is complete and durable, whatever appendfsync says.
  * Thread    the shard's. Cost of a turn without effects: a few comparisons. */
 #pragma once
 #include "core/alloc.h"
@@ -49,7 +48,7 @@ struct journal_status {
     uint64_t batch_written, batch_durable;       /* sequence numbers: closed, and on the disk for good */
     uint64_t position_written, position_durable; /* the same as effects.position */
     uint64_t bytes_written;                      /* to the disk so far */
-    uint64_t bytes_pending;                      /* kept in memory, as they are not yet as safe as appendfsync asks */
+    uint64_t bytes_pending;                      /* not durable: kept in memory */
     uint64_t segment, segment_bytes;             /* where the next batch goes, and how much is in it */
     uint64_t bytes_since_cut;                    /* of batches, since the last cut or the start */
     uint64_t oldest_pending_ns; /* when the oldest batch of bytes_pending was closed; 0: there is none */

@@ -1,0 +1,393 @@
+/* Journal: after a power cut at any moment, all batches that were reported durable are there, in order, and nothing but
+ * a prefix of what was written; whatever the disk does in between: completions in any order, torn and lost writes,
+ * syncs that fail, a full disk. Afterwards the journal goes on and in the end has everything, in files that Redis
+ * accepts.
+ *
+ * The rounds are random. A failure prints its seed: SHERD_SEED=... repeats it, SHERD_ROUNDS=... plays more. */
+#include "core/prng.h"
+#include "persist/datadir.h"
+#include "persist/journal.h"
+#include "persist/segment.h"
+#include "shards/effect.h"
+#include "tests/support/fake_disk.h"
+#include "tests/support/seed.h"
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MS          ((uint64_t)1000000)
+#define BATCHES_MAX 2000
+#define CUTS_MAX    64
+#define SHARD       3
+#define BOOT        0xb007ull
+
+/* What the shard's effects were, batch by batch. */
+struct written {
+    char *payload;
+    size_t len;
+    uint32_t db;
+    uint64_t position;
+};
+
+struct fixture {
+    char dir[64], crash_dir[80];
+    struct heap *heap;
+    struct effects effects;
+    struct fake_disk *disk;
+    struct journal *journal;
+    struct log log;
+    struct prng prng;
+    uint64_t now_ns, first_batch, first_segment, segment_bytes;
+    enum config_appendfsync fsync;
+    struct written batches[BATCHES_MAX];
+    uint32_t count;
+    struct {
+        uint64_t segment, batch; /* the last batch before it */
+    } cuts[CUTS_MAX];
+    uint32_t cut_count;
+    uint64_t base_segment, base_batch; /* nothing before these is needed */
+    uint64_t durable;                  /* as reported */
+    uint32_t crashes;
+};
+
+/* --- set up --- */
+
+static void log_nothing(void *ctx, const char *line, size_t len) {
+    (void)ctx;
+    if (getenv("SHERD_LOG")) fwrite(line, 1, len, stderr);
+}
+
+static void remove_files(const char *path) {
+    DIR *dir = opendir(path);
+    if (!dir) return;
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.') unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+}
+
+static void start(struct fixture *f, uint64_t seed) {
+    memset(f, 0, sizeof *f);
+    /* Memory, if there is a file system in it: a round creates many files and syncs them. */
+    snprintf(f->dir, sizeof f->dir, "%s/sherd-journal-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(f->dir));
+    snprintf(f->crash_dir, sizeof f->crash_dir, "%s/.crash", f->dir);
+    assert_int_equal(mkdir(f->crash_dir, 0700), 0);
+    prng_init(&f->prng, seed);
+    f->heap = heap_new();
+    effects_init(&f->effects, f->heap);
+    f->effects.position = prng_below(&f->prng, 1000);
+    f->disk = fake_disk_new(f->dir, prng_next(&f->prng));
+    log_init(&f->log, log_nothing, NULL, clock_system(), LOG_LEVEL_DEBUG, 'M');
+    f->now_ns = 1000 * MS + prng_below(&f->prng, 1000 * MS);
+    f->first_batch = 1 + prng_below(&f->prng, 2) * prng_below(&f->prng, 1000000);
+    f->first_segment = f->base_segment = 1 + prng_below(&f->prng, 100);
+    f->base_batch = f->durable = f->first_batch - 1;
+    f->segment_bytes = (uint64_t)16384 << prng_below(&f->prng, 6);
+    f->fsync = (enum config_appendfsync)prng_below(&f->prng, 3);
+}
+
+static void open_journal(struct fixture *f) {
+    struct journal_options options = {
+        .dir = f->dir,
+        .shard = SHARD,
+        .shards = SHARD + 2,
+        .boot = BOOT,
+        .first_segment = f->first_segment,
+        .first_batch = f->first_batch,
+        .heap = f->heap,
+        .effects = &f->effects,
+        .disk = fake_disk_port(f->disk),
+        .log = &f->log,
+        .segment_bytes = f->segment_bytes,
+    };
+    struct error error = {0};
+    assert_int_equal(journal_open(&f->journal, &options, &error), ST_OK);
+    assert_true(f->effects.on);
+}
+
+static void stop(struct fixture *f) {
+    journal_close(f->journal);
+    assert_false(f->effects.on);
+    effects_deinit(&f->effects); /* has a buffer of the journal's */
+    assert_true(heap_used(f->heap, MEM_JOURNAL) == 0);
+    fake_disk_delete(f->disk);
+    for (uint32_t i = 0; i < f->count; i++) free(f->batches[i].payload);
+    heap_delete(f->heap);
+    remove_files(f->crash_dir);
+    rmdir(f->crash_dir);
+    remove_files(f->dir);
+    assert_int_equal(rmdir(f->dir), 0);
+}
+
+/* --- what the shard does --- */
+
+static size_t random_size(struct prng *prng) {
+    uint64_t kind = prng_below(prng, 100);
+    if (kind < 85) return prng_below(prng, 200);
+    if (kind < 97) return prng_below(prng, 9000);
+    if (kind < 99) return prng_below(prng, 100000);
+    return prng_below(prng, 1000000);
+}
+
+/* One group: a SET with so many bytes. */
+static void add_effect(struct fixture *f, size_t bytes) {
+    struct buf *out = &f->effects.bytes;
+    uint32_t db = (uint32_t)prng_below(&f->prng, 3) ? f->effects.db : (uint32_t)prng_below(&f->prng, 16);
+    if (db != f->effects.db) buf_printf(out, "*2\r\n$6\r\nSELECT\r\n$%d\r\n%u\r\n", db > 9 ? 2 : 1, db);
+    f->effects.db = db;
+    buf_printf(out, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%zu\r\n", bytes);
+    char *value = buf_reserve(out, bytes);
+    for (size_t i = 0; i < bytes; i++) value[i] = "#B *\r\n$0"[prng_next(&f->prng) & 7];
+    out->len += bytes;
+    buf_append_literal(out, "\r\n");
+    f->effects.position++;
+}
+
+static void check_status(struct fixture *f) {
+    struct journal_status status;
+    journal_read_status(f->journal, &status);
+    assert_true(status.batch_written == f->first_batch - 1 + f->count);
+    assert_true(status.position_written == f->effects.position);
+    assert_true(status.batch_durable >= f->durable && status.batch_durable <= status.batch_written);
+    f->durable = status.batch_durable;
+    if (f->durable >= f->first_batch)
+        assert_true(status.position_durable == f->batches[f->durable - f->first_batch].position);
+    if (f->durable == status.batch_written) assert_true(status.oldest_pending_ns == 0);
+    if (status.bytes_pending == 0) assert_true(status.oldest_pending_ns == 0);
+}
+
+static void turn(struct fixture *f) {
+    struct slice payload = buf_slice(&f->effects.bytes);
+    if (payload.len) {
+        assert_true(f->count < BATCHES_MAX);
+        struct written *batch = &f->batches[f->count++];
+        *batch = (struct written){malloc(payload.len), payload.len, f->effects.begin_db, f->effects.position};
+        assert_non_null(batch->payload);
+        memcpy(batch->payload, payload.ptr, payload.len);
+    }
+    uint64_t latest = journal_turn(f->journal, f->now_ns, f->fsync);
+    assert_true(latest == f->first_batch - 1 + f->count);
+    assert_true(buf_readable(&f->effects.bytes) == 0);
+    check_status(f);
+}
+
+static void cut(struct fixture *f) {
+    if (f->cut_count == CUTS_MAX || buf_readable(&f->effects.bytes)) return;
+    uint64_t segment = journal_cut(f->journal);
+    f->cuts[f->cut_count].segment = segment;
+    f->cuts[f->cut_count++].batch = f->first_batch - 1 + f->count;
+    struct journal_status status;
+    journal_read_status(f->journal, &status);
+    assert_true(status.segment == segment && status.bytes_since_cut == 0);
+}
+
+/* As a checkpoint does that began at a cut: when what is before it is durable, segments before it are not needed. */
+static void drop(struct fixture *f) {
+    if (f->cut_count == 0) return;
+    uint32_t i = (uint32_t)prng_below(&f->prng, f->cut_count);
+    if (f->cuts[i].batch > f->durable || f->cuts[i].segment < f->base_segment) return;
+    f->base_segment = f->cuts[i].segment;
+    f->base_batch = f->cuts[i].batch;
+    journal_drop_before(f->journal, f->base_segment);
+}
+
+/* --- what recovery does --- */
+
+struct reading {
+    struct fixture *f;
+    const char *dir;
+    uint64_t last; /* batch */
+    enum segment_end end;
+    uint32_t segments;
+};
+
+static void check_batch(const struct reading *r, const struct batch_header *batch, struct slice payload) {
+    const struct fixture *f = r->f;
+    assert_true(batch->seq >= f->first_batch && batch->seq < f->first_batch + f->count);
+    const struct written *want = &f->batches[batch->seq - f->first_batch];
+    assert_int_equal(payload.len, want->len);
+    assert_memory_equal(payload.ptr, want->payload, want->len);
+    assert_int_equal(batch->db, want->db);
+    assert_true(batch->durable < batch->seq);
+}
+
+/* False: there is no such segment. */
+static bool read_segment(struct reading *r, uint64_t number) {
+    char name[DATADIR_NAME_MAX], path[200];
+    datadir_segment_name(name, SHARD, number);
+    snprintf(path, sizeof path, "%s/%s", r->dir, name);
+    struct segment_reader *reader;
+    struct segment_header header;
+    struct error error = {0};
+    enum status status = segment_open(&reader, path, &header, &error);
+    if (status == ST_NOT_FOUND) return error.os_errno == 0; /* prepared */
+    assert_int_equal(status, ST_OK);
+    assert_true(header.boot == BOOT && header.shard == SHARD && header.shards == SHARD + 2);
+    assert_true(header.first_batch <= r->last + 1 && header.durable <= r->last);
+    struct batch_header batch;
+    struct slice payload;
+    while ((r->end = segment_next(reader, &batch, &payload)) == SEGMENT_MORE) {
+        check_batch(r, &batch, payload);
+        assert_true(batch.seq <= r->last + 1);
+        r->last = MAX(r->last, batch.seq);
+    }
+    segment_close(reader);
+    r->segments++;
+    return true;
+}
+
+static void read_back(struct reading *r) {
+    r->last = r->f->base_batch;
+    uint64_t number = r->f->base_segment;
+    while (read_segment(r, number)) {
+        assert_int_not_equal(r->end, SEGMENT_DAMAGED);
+        number++;
+    }
+}
+
+static void crash(struct fixture *f) {
+    remove_files(f->crash_dir);
+    fake_disk_crash(f->disk, f->crash_dir);
+    struct reading r = {.f = f, .dir = f->crash_dir};
+    read_back(&r);
+    if (r.last < f->durable) fail_msg("batch %" PRIu64 " was durable, %" PRIu64 " is there", f->durable, r.last);
+    f->crashes++;
+}
+
+static void redis_checks(const struct fixture *f, uint64_t segment) {
+    if (access("/usr/bin/redis-check-aof", X_OK) != 0) return;
+    char name[DATADIR_NAME_MAX], command[300];
+    datadir_segment_name(name, SHARD, segment);
+    snprintf(command, sizeof command, "/usr/bin/redis-check-aof %s/%s >/dev/null 2>&1", f->dir, name);
+    assert_int_equal(system(command), 0);
+}
+
+static uint32_t count_files(const char *path) {
+    uint32_t count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* --- rounds --- */
+
+/* Turns and completions until everything is durable and nothing is under way. */
+static void settle(struct fixture *f) {
+    journal_flush(f->journal);
+    for (int i = 0; f->durable < f->first_batch - 1 + f->count; i++) {
+        assert_true(i < 100000);
+        while (fake_disk_step(f->disk)) continue;
+        uint64_t wait = journal_wait_ns(f->journal, f->now_ns);
+        if (wait != UINT64_MAX) f->now_ns += wait;
+        turn(f);
+    }
+    do {
+        while (fake_disk_step(f->disk)) continue;
+        turn(f);
+    } while (!journal_idle(f->journal));
+}
+
+static void pass_time(struct fixture *f) {
+    uint64_t kind = prng_below(&f->prng, 20);
+    f->now_ns += kind < 10 ? prng_below(&f->prng, MS) : kind < 19 ? prng_below(&f->prng, 20 * MS) : 1100 * MS;
+}
+
+static void toggle_faults(struct fixture *f) {
+    static const int errors[] = {EIO, ENOSPC};
+    bool off = prng_below(&f->prng, 3) == 0;
+    fake_disk_fail(f->disk, (unsigned)prng_below(&f->prng, 8), errors[prng_below(&f->prng, 2)],
+                   off ? 0 : (unsigned)prng_below(&f->prng, 1001));
+}
+
+static void act(struct fixture *f, bool faults) {
+    switch (prng_below(&f->prng, 40)) {
+    case 0: cut(f); break;
+    case 1: drop(f); break;
+    case 2: journal_flush(f->journal); break;
+    case 3: f->fsync = (enum config_appendfsync)prng_below(&f->prng, 3); break;
+    case 4:
+        if (faults) toggle_faults(f);
+        break;
+    case 5: crash(f); break;
+    default: break;
+    }
+    for (uint64_t n = prng_below(&f->prng, 4); n > 0; n--) add_effect(f, random_size(&f->prng));
+    pass_time(f);
+    turn(f);
+    for (uint64_t n = prng_below(&f->prng, prng_below(&f->prng, 10) ? 6 : 40); n > 0; n--)
+        if (!fake_disk_step(f->disk)) break;
+}
+
+static void play(uint64_t seed, bool faults) {
+    static struct fixture f;
+    start(&f, seed);
+    open_journal(&f);
+    for (uint64_t n = 20 + prng_below(&f.prng, 400); n > 0; n--) act(&f, faults);
+    fake_disk_fail(f.disk, 0, 0, 0);
+    settle(&f);
+    journal_drop_before(f.journal, f.base_segment);
+    crash(&f);
+    settle(&f);
+    struct journal_status status;
+    journal_read_status(f.journal, &status);
+    assert_int_equal(status.error, 0);
+    assert_true(status.bytes_pending == 0 || !f.count);
+    journal_close(f.journal);
+    struct reading r = {.f = &f, .dir = f.dir};
+    read_back(&r);
+    assert_true(r.last == f.first_batch - 1 + f.count);
+    if (r.segments) assert_int_equal(r.end, SEGMENT_SEALED);
+    if (r.segments) redis_checks(&f, f.base_segment + r.segments - 1);
+    if (!faults) { /* else one may not have been cut, or a spare be left */
+        if (r.segments) redis_checks(&f, f.base_segment);
+        assert_int_equal(count_files(f.dir), r.segments);
+    }
+    f.first_segment = f.base_segment + r.segments;
+    f.first_batch += f.count;
+    for (uint32_t i = 0; i < f.count; i++) free(f.batches[i].payload);
+    f.count = 0;
+    f.effects.begin_db = f.effects.db;
+    open_journal(&f); /* the next one begins where this one ended */
+    while (fake_disk_step(f.disk)) continue;
+    stop(&f);
+}
+
+static void rounds(bool faults) {
+    const char *text = getenv("SHERD_ROUNDS");
+    int count = seed_given() ? 1 : text ? atoi(text) : 10;
+    uint64_t seed = seed_or((uint64_t)time(NULL) * 1000);
+    for (int i = 0; i < count; i++) {
+        fprintf(stderr, "\rSHERD_SEED=%" PRIu64 " ", seed + (uint64_t)i);
+        play(seed + (uint64_t)i, faults);
+    }
+    fprintf(stderr, "\n");
+}
+
+static void random_rounds(void **state) {
+    (void)state;
+    rounds(false);
+}
+
+static void random_rounds_with_faults(void **state) {
+    (void)state;
+    rounds(true);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_rounds),
+        cmocka_unit_test(random_rounds_with_faults),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
