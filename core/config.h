@@ -183,7 +183,7 @@ struct config {
     enum config_appendfsync appendfsync;
     enum config_recovery_damage recovery_damage;
     char appendfilename[CONFIG_NAME_MAX], appenddirname[CONFIG_NAME_MAX];
-    bool no_appendfsync_on_rewrite;
+    bool no_appendfsync_on_rewrite, stop_writes_on_bgsave_error;
     int auto_aof_rewrite_percentage;
     uint64_t auto_aof_rewrite_min_size;
     bool aof_load_truncated, aof_use_rdb_preamble, aof_timestamp_enabled;

@@ -120,7 +120,6 @@ const struct config_option config_unused_options[] = {
     UNUSED("rdb-save-incremental-fsync", NULL, "yes", ANY_TIME, NO_PERSISTENCE),
     UNUSED("rdb-key-save-delay", NULL, "0", ANY_TIME, NO_PERSISTENCE),
     UNUSED("rdb-version-check", NULL, "strict", ANY_TIME, NO_PERSISTENCE),
-    UNUSED("stop-writes-on-bgsave-error", NULL, "yes", ANY_TIME, NO_PERSISTENCE),
     UNUSED("aof-rewrite-incremental-fsync", NULL, "yes", ANY_TIME, NO_PERSISTENCE),
     UNUSED("aof-disable-auto-gc", NULL, "no", ANY_TIME, NO_PERSISTENCE),
     UNUSED("aof-load-corrupt-tail-max-size", NULL, "0", ANY_TIME, NO_PERSISTENCE),

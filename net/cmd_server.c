@@ -47,8 +47,6 @@ static void cmd_shutdown(struct exec *x) {
             reply_ok(x);
         else
             reply_error(x, "ERR No shutdown in progress.");
-    } else if (how & SHUTDOWN_SAVE && !(how & SHUTDOWN_FORCE)) {
-        reply_error(x, "ERR Errors trying to SHUTDOWN: this version of sherd does not save to disk yet. Use NOSAVE.");
     } else {
         net_shutdown(x, how);
     }

@@ -57,7 +57,7 @@ static void info_rdb(const struct info *info, const struct persist_facts *facts,
 
 static void info_aof(const struct info *info, const struct persist_facts *facts,
                      const struct checkpoints_status *status) {
-    info_number(info, "aof_enabled", facts->journal_on);
+    info_number(info, "aof_enabled", info->totals->home->config->appendonly);
     info_number(info, "aof_rewrite_in_progress", status->rewriting);
     info_number(info, "aof_rewrite_scheduled", status->rewrite_scheduled);
     info_signed(info, "aof_last_rewrite_time_sec", status->last_rewrite_took_s);

@@ -4,6 +4,7 @@
 #include "net/server.h"
 #include "net/start_report.h"
 #include "net/tool.h"
+#include "persist/persist.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,20 +48,44 @@ static void block_signals(sigset_t *set) {
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-/* Returns when the server is to stop. SIGHUP opens the log file again (logrotate). */
-static void wait_for_stop(struct server *server, const sigset_t *set) {
-    for (;;) {
-        int number = 0;
-        if (sigwait(set, &number) != 0) continue;
-        if (number != SIGHUP) {
-            log_line(&server->log, LOG_LEVEL_WARNING, "Received %s: finishing replies, then closing",
-                     number == SIGINT ? "SIGINT" : "SIGTERM");
-            return;
-        }
-        struct error error;
-        if (log_file_reopen(&server->log_file, &error) != ST_OK)
-            log_line(&server->log, LOG_LEVEL_WARNING, "%s", error.text);
-    }
+/* True: SIGTERM or SIGINT came within this time (0: for ever). SIGHUP opens the log file again (logrotate). */
+static bool stop_signal(struct server *server, const sigset_t *set, unsigned ms) {
+    struct timespec wait = {.tv_nsec = (long)ms * 1000000};
+    struct error error;
+    int number = ms ? sigtimedwait(set, NULL, &wait) : sigwaitinfo(set, NULL);
+    if (number == SIGHUP && log_file_reopen(&server->log_file, &error) != ST_OK)
+        log_line(&server->log, LOG_LEVEL_WARNING, "%s", error.text);
+    if (number != SIGTERM && number != SIGINT) return false;
+    log_line(&server->log, LOG_LEVEL_WARNING, "Received %s: finishing replies, then closing",
+             number == SIGINT ? "SIGINT" : "SIGTERM");
+    return true;
+}
+
+/* Until the data are loaded, or it is to stop (true). */
+static bool wait_for_data(struct server *server, const sigset_t *set) {
+    while (server_loaded(server) == SERVER_LOADING)
+        if (stop_signal(server, set, 5)) return true;
+    return false;
+}
+
+/* Until all that is to be saved before the end is saved; a second signal ends it without. False: it failed, the server
+ * goes on. */
+static bool stop(struct server *server, const sigset_t *set) {
+    enum status status;
+    server_stop(server, false);
+    while ((status = server_may_stop(server)) == ST_FULL)
+        if (stop_signal(server, set, 2)) server_stop(server, true);
+    return status == ST_OK;
+}
+
+/* From its start to its end. */
+static void live(struct server *server, const struct config *config, const sigset_t *set) {
+    bool asked = wait_for_data(server, set);
+    if (server_loaded(server) == SERVER_LOADED) start_report_ready(server, config);
+    do {
+        while (!asked && server_loaded(server) != SERVER_NOT_LOADED) asked = stop_signal(server, set, 0);
+        asked = false;
+    } while (!stop(server, set));
 }
 
 static enum status enter_directory(struct config *config, struct error *error) {
@@ -91,14 +116,14 @@ static int serve(const struct config *config, const char *config_path) {
         return fail(&error);
     }
     write_pid_file(config);
-    start_report_ready(server, config);
-    wait_for_stop(server, &signals);
-    server_stop(server);
+    live(server, config, &signals);
     server_join(server);
     if (config->pidfile[0]) unlink(config->pidfile);
-    log_line(&server->log, LOG_LEVEL_WARNING, "sherd is now ready to exit, bye bye...");
+    bool failed = server_loaded(server) == SERVER_NOT_LOADED;
+    if (failed) error = *persist_error(server->persist);
+    log_line(&server->log, LOG_LEVEL_WARNING, "%s", failed ? error.text : "sherd is now ready to exit, bye bye...");
     server_delete(server);
-    return 0;
+    return failed ? fail(&error) : 0;
 }
 
 int main(int argc, char **argv) {

@@ -2,6 +2,7 @@
 #include "net/runtime.h"
 #include "net/config_file.h"
 #include "net/thread.h"
+#include "persist/persist.h"
 #include "shards/exec.h"
 #include <signal.h>
 #include <stdio.h>
@@ -36,9 +37,9 @@ enum status net_config_rewrite(struct exec *x, struct error *error) {
 }
 
 void net_shutdown(struct exec *x, unsigned how) {
-    (void)how; /* nothing to save yet */
     struct server *server = thread_of(x->shard)->server;
     log_line(&server->log, LOG_LEVEL_WARNING, "User requested shutdown...");
+    atomic_store(&server->end_how, how & SHUTDOWN_NOSAVE ? END_NOSAVE : how & SHUTDOWN_SAVE ? END_SAVE : END_DEFAULT);
     if (x->client) x->client->flags |= CLIENT_CLOSE_AFTER_REPLY;
     kill(getpid(), SIGTERM); /* the main thread takes it from there */
 }

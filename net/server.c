@@ -5,7 +5,9 @@
 #include "net/config_file.h"
 #include "net/disk_worker.h"
 #include "net/listener.h"
+#include "net/runtime.h"
 #include "net/thread.h"
+#include "persist/persist.h"
 #include "shards/cmd_tables.h"
 #include "shards/mailbox.h"
 #include <errno.h>
@@ -100,6 +102,16 @@ static void find_self(struct server *server) {
     server->executable[MAX(len, 0)] = 0;
 }
 
+static enum status open_persist(struct server *server, struct error *error) {
+    struct persist_options options = {.config = &server->config,
+                                      .shards = server->thread_count,
+                                      .log = &server->log,
+                                      .clock = clock_system(),
+                                      .boot = server->random_seed | 1,
+                                      .redis_version = SPOKEN_REDIS_VERSION};
+    return persist_open(&server->persist, &options, error);
+}
+
 enum status server_new(struct server **out, const struct config *config, const char *config_path, struct error *error) {
     struct server *server = shared_alloc(sizeof *server);
     if (!server) return error_set(error, ST_NO_MEMORY, 0, "No memory for the server");
@@ -125,6 +137,7 @@ enum status server_new(struct server **out, const struct config *config, const c
     server->registry = command_registry_new(server->start_heap, server_command_tables());
     if ((status = draw_seeds(server, error)) != ST_OK) return status;
     if ((status = make_mailboxes(server, error)) != ST_OK) return status;
+    if ((status = open_persist(server, error)) != ST_OK) return status;
     return make_threads(server, error);
 }
 
@@ -153,11 +166,27 @@ enum status server_start(struct server *server, struct error *error) {
     return error->status;
 }
 
-void server_stop(struct server *server) {
-    atomic_store(&server->stopping, true);
+enum server_loaded server_loaded(const struct server *server) {
+    enum persist_state state = persist_state(server->persist);
+    return state == PERSIST_LOADING ? SERVER_LOADING : state == PERSIST_RUNNING ? SERVER_LOADED : SERVER_NOT_LOADED;
+}
+
+void server_stop(struct server *server, bool now) {
+    persist_end(server->persist,
+                now ? END_NOSAVE : (enum persist_end_how)atomic_exchange(&server->end_how, END_DEFAULT));
     uint64_t one = 1;
     ssize_t ignored = write(server->stop_fd, &one, sizeof one);
     (void)ignored;
+}
+
+enum status server_may_stop(struct server *server) {
+    enum persist_end_state state = persist_end_state(server->persist);
+    if (state != END_REFUSED) return state == END_READY ? ST_OK : ST_FULL;
+    uint64_t ones; /* the descriptor is quiet before the threads look at it again */
+    ssize_t ignored = read(server->stop_fd, &ones, sizeof ones);
+    (void)ignored;
+    persist_end_cancel(server->persist);
+    return ST_IO;
 }
 
 void server_join(struct server *server) {
@@ -167,6 +196,7 @@ void server_join(struct server *server) {
 void server_delete(struct server *server) {
     listener_close_all(server);
     if (server->disk_worker) disk_worker_stop(server->disk_worker);
+    if (server->persist) persist_close(server->persist);
     uint32_t boxes = server->mailboxes ? server->thread_count * server->thread_count : 0;
     for (uint32_t i = 0; i < boxes; i++)
         if (server->mailboxes[i]) mailbox_delete(server->mailboxes[i]);

@@ -2,8 +2,8 @@
  *
  * Life      server_new(config) -> server_start -> (signals) -> server_stop -> server_join -> server_delete, all on the
  *           main thread. Between start and join the main thread only waits for signals.
- * Shared    constant after start: options of start-up, the registry, mailboxes, seeds. The one thing that changes is the
- *           master copy of the options: a mutex guards it, and each thread copies it when its version moves
+ * Shared    constant after start: options of start-up, the registry, mailboxes, seeds. The one thing that changes is
+ *           the master copy of the options: a mutex guards it, and each thread copies it when its version moves
  *           (server_config_version is one read-only cache line per turn). */
 #pragma once
 #include "core/config.h"
@@ -17,6 +17,7 @@
 
 struct thread;
 struct mailbox;
+struct persist;
 struct disk_worker;
 
 #define LISTENERS_MAX (CONFIG_BIND_MAX + 1)
@@ -41,6 +42,7 @@ struct server {
     uint32_t listener_count;
     struct log log;
     struct log_file log_file;
+    struct persist *persist;
     char config_path[CONFIG_PATH_MAX];
     char executable[CONFIG_PATH_MAX];
     char run_id[41];
@@ -65,15 +67,20 @@ struct server {
     _Atomic uint32_t left;         /* threads that run no more turns and so name no other thread's ring */
     _Atomic uint32_t heard;        /* threads that have read what the others posted before they left */
     _Atomic uint32_t emptied;      /* threads that hold nothing of another's heap any more and look at none */
-    _Atomic bool stopping;
-    struct error start_error; /* of the first that failed, under config_lock */
+    _Atomic int end_how;           /* enum persist_end_how: what SHUTDOWN asked for */
+    struct error start_error;      /* of the first that failed, under config_lock */
 };
 
 /* Fills everything that needs no thread. config is copied. */
 NODISCARD enum status server_new(struct server **out, const struct config *config, const char *config_path,
                                  struct error *error);
 NODISCARD enum status server_start(struct server *server, struct error *error);
-void server_stop(struct server *server); /* async-signal-safe */
+enum server_loaded { SERVER_LOADING, SERVER_LOADED, SERVER_NOT_LOADED };
+enum server_loaded server_loaded(const struct server *server);
+/* Asks for the end, and again and again server_may_stop: ST_FULL: not yet, it is saving; ST_IO: that failed, the server
+ * goes on; ST_OK: it stops, join it. now: without saving. */
+void server_stop(struct server *server, bool now);
+enum status server_may_stop(struct server *server);
 void server_join(struct server *server);
 void server_delete(struct server *server);
 

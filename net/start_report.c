@@ -43,14 +43,29 @@ static void report_limits(struct server *server) {
             (long long)server->config.maxclients, (unsigned long long)server->machine.open_files_max);
 }
 
+static void report_durability(struct server *server) {
+    static const char *const risk[] = {[APPENDFSYNC_ALWAYS] = "nothing that was acknowledged is lost in a crash",
+                                       [APPENDFSYNC_EVERYSEC] =
+                                           "a crash of the machine may cost the last second or two",
+                                       [APPENDFSYNC_NO] = "a crash of the machine may cost the last half minute or so"};
+    const struct config *config = &server->config;
+    if (config->appendonly)
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Durability: every write is logged; %s", risk[config->appendfsync]);
+    else if (config->save.count > 0)
+        log_line(&server->log, LOG_LEVEL_NOTICE,
+                 "Durability: snapshots only (option save); a crash costs what was written since the last one");
+    else
+        log_line(&server->log, LOG_LEVEL_NOTICE,
+                 "Durability: none asked for (save '', appendonly no); data are gone at exit, unless saved by command");
+}
+
 void start_report_before(struct server *server) {
     log_line(&server->log, LOG_LEVEL_NOTICE, "sherd %s starts, pid %d, directory %s, %s%s", SHERD_VERSION, getpid(),
              server->config.dir, server->config_path[0] ? "configuration " : "no configuration file, defaults",
              server->config_path);
     report_threads(server);
     report_memory(server);
-    log_line(&server->log, LOG_LEVEL_NOTICE,
-             "Durability: none in this version; data lives in memory only and is gone at exit");
+    report_durability(server);
     report_limits(server);
     config_warnings(&server->config, warn, &server->log);
 }

@@ -1,8 +1,10 @@
-/* The thread's life and its turn. Order within a turn and its bounds are what keep latency flat: at most REAP_MAX completions,
- * one batch run per BATCH_MAX commands, a bounded number of messages and slices (shards/shard.h), one submission.
+/* The thread's life and its turn. Order within a turn and its bounds are what keep latency flat: at most REAP_MAX
+ * completions, one batch run per BATCH_MAX commands, a bounded number of messages and slices (shards/shard.h), one
+ * submission.
  *
- * Sleep     before blocking, a thread publishes `asleep` and then looks at `pending` once more; a sender sets its bit in
- *           `pending` and then looks at `asleep`. Both are sequentially consistent, so one of the two sees the other.
+ * Sleep     before blocking, a thread publishes `asleep` and then looks at `pending` once more; a sender sets its bit
+ *           in `pending` and then looks at `asleep`. Both are sequentially consistent, so one of the two sees the
+ *           other.
  * Crowded   with more threads than CPUs, a thread that has nothing left to do lets the others run once before it
  *           sleeps: they bring it messages, so that one turn does what would take several, and nobody has to be woken.
  *           (16 threads on 2 CPUs: half the CPU time per GET, half the turns.) Sleep follows when that brought nothing,
@@ -10,6 +12,7 @@
 #include "net/thread.h"
 #include "core/assert.h"
 #include "net/listener.h"
+#include "persist/persist.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
 #include <errno.h>
@@ -68,7 +71,8 @@ static void pin(struct thread *thread) {
     thread->crowded = thread->server->thread_count > thread->server->machine.cpu_count;
     CPU_ZERO(&set);
     CPU_SET(thread->cpu, &set);
-    /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another idles helps nobody. */
+    /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another idles helps nobody.
+     * */
     if (!thread->crowded) sched_setaffinity(0, sizeof set, &set);
     if (thread->server->machine.numa_nodes > 1) numa_set_localalloc();
 }
@@ -100,6 +104,13 @@ static struct shard *make_shard(struct thread *thread) {
     return shard_new(&options);
 }
 
+static enum status join_disk(struct thread *thread, struct error *error) {
+    struct shard *shard = thread->shard;
+    enum status status = disk_ring_new(&thread->disk, thread->ring, shard->heap, thread->server->disk_worker, error);
+    if (status != ST_OK) return status;
+    return persist_join(&thread->persist, thread->server->persist, shard, disk_ring_port(thread->disk), error);
+}
+
 static enum status start(struct thread *thread, struct error *error) {
     assert_set_shard((int)thread->id);
     pin(thread);
@@ -112,7 +123,7 @@ static enum status start(struct thread *thread, struct error *error) {
     thread->shard = make_shard(thread);
     if (!thread->shard) return error_set(error, ST_NO_MEMORY, 0, "No memory for a shard");
     ring_poll(thread->ring, thread->server->stop_fd, RING_STOP, thread);
-    return disk_ring_new(&thread->disk, thread->ring, thread->shard->heap, thread->server->disk_worker, error);
+    return join_disk(thread, error);
 }
 
 /* Every thread waits here until all have started, so that messages find their receivers. */
@@ -133,13 +144,20 @@ static bool start_together(struct thread *thread) {
 /* --- the turn --- */
 
 static void stop_begins(struct thread *thread) {
-    ASSERT(atomic_load(&thread->server->stopping)); /* also orders all the main thread did before it */
     if (thread->stop_by_ns) return;
     thread->stop_by_ns = thread->shard->now_ns + STOP_NS;
     for (struct client *client = thread->shard->clients_first; client; client = client->next)
         conn_of(client)->peer_done = true; /* nothing more is read; what was read is answered */
     for (struct client *client = thread->shard->clients_first; client; client = client->next)
         thread_attend(thread, conn_of(client));
+}
+
+/* The server was asked to stop. Perhaps all is to be saved before; and when that fails all goes on. */
+static void look_at_end(struct thread *thread) {
+    enum persist_end_state state = persist_end_state(thread->server->persist);
+    thread->ending = state == END_SAVING || state == END_REFUSED;
+    if (state == END_READY) stop_begins(thread);
+    if (state == END_NONE) ring_poll(thread->ring, thread->server->stop_fd, RING_STOP, thread);
 }
 
 static void handle(struct thread *thread, const struct ring_event *event) {
@@ -153,7 +171,7 @@ static void handle(struct thread *thread, const struct ring_event *event) {
     case RING_ACCEPT: listener_accepted(thread, event); break;
     case RING_ADOPT: conn_adopt(thread, event->result); break;
     case RING_HANDED: listener_hand_over_failed(thread, (intptr_t)event->owner); break;
-    case RING_STOP: stop_begins(thread); break;
+    case RING_STOP: thread->ending = true; break;
     case RING_JOBS: disk_ring_collect(event->owner); break;
     case RING_WRITE:
     case RING_SYNC: disk_ring_completed(event); break;
@@ -249,13 +267,15 @@ static bool may_leave(struct thread *thread) {
         thread->drained = true;
         atomic_fetch_add(&server->drained, 1);
     }
-    return atomic_load(&server->drained) == server->thread_count && disk_ring_idle(thread->disk);
+    if (atomic_load(&server->drained) < server->thread_count) return false;
+    persist_stop(thread->persist);
+    return persist_is_idle(thread->persist) && disk_ring_idle(thread->disk);
 }
 
 static uint64_t sleep_time(struct thread *thread, bool more) {
     if (more || thread->attend || thread->shard->dirty) return 0;
-    uint64_t wait_ns = shard_wait_ns(thread->shard);
-    if (thread->stop_by_ns) wait_ns = MIN(wait_ns, 1000000ull);
+    uint64_t wait_ns = MIN(shard_wait_ns(thread->shard), persist_wait_ns(thread->persist));
+    if (thread->stop_by_ns || thread->ending) wait_ns = MIN(wait_ns, 1000000ull);
     return wait_ns;
 }
 
@@ -289,11 +309,14 @@ static void run(struct thread *thread) {
     while (!may_leave(thread)) {
         sleep_until_event(thread, sleep_time(thread, more));
         follow_config(thread);
+        uint64_t commands = shard->stats.commands;
         shard_turn_begin(shard, clock_mono_ns(&thread->clock), clock_real_us(&thread->clock) / 1000);
         more = reap(thread);
         pipeline_run(shard);
         if (thread->attend) attend_all(thread);
         more |= shard_turn(shard);
+        more |= persist_turn(thread->persist, shard->stats.commands != commands);
+        if (UNLIKELY(thread->ending)) look_at_end(thread);
         close_idle(thread);
         publish(thread);
         flush_all(thread);
@@ -326,6 +349,7 @@ static void empty(struct thread *thread) {
     if (shard->client_count > 0)
         log_line(&thread->server->log, LOG_LEVEL_WARNING,
                  "%u connections did not take their replies in time and were dropped", shard->client_count);
+    persist_leave(thread->persist);
     disk_ring_delete(thread->disk);
     ring_close(thread->ring); /* ends every operation; nothing is in the kernel's hands any more */
     while (shard->clients_first) conn_abandon(conn_of(shard->clients_first));

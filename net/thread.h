@@ -34,6 +34,8 @@ struct thread {
     uint64_t started_ns;
     uint64_t published_ns, published_ops, published_in, published_out;
     uint64_t stop_by_ns; /* stopping: 0 while running */
+    struct persist_part *persist;
+    bool ending; /* the server is to stop, when persist/ lets it */
     bool accepting, drained;
     bool crowded; /* there are more threads than CPUs */
     bool busy;    /* something came in since this thread last let the others run */

@@ -1,0 +1,332 @@
+/* The turn of a part that has loaded: the journal's batch, what that makes durable, the checkpoint's slice; and the
+ * end. */
+#include "persist/persist_priv.h"
+#include "persist/spool.h"
+#include "shards/commit.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Bytes that may wait for a disk that is slower than the writers, before writes are refused. */
+#define PENDING_MAX  ((uint64_t)256 << 20)
+#define SLICE_US     200 /* of a checkpoint, in a turn that has commands to run */
+#define SLICE_BYTES  ((uint64_t)4 << 20)
+#define STRETCH_KEYS 32
+#define CUT_STAMP    (1ull << 60)
+#define ENDING_NS    1000000ull
+
+static bool wants_journal(const struct persist_part *part) {
+    return part->shard->config->appendonly;
+}
+
+/* --- the journal comes and goes --- */
+
+enum status part_open_journal(struct persist_part *part, struct error *error) {
+    struct persist *persist = part->persist;
+    struct shard *shard = part->shard;
+    struct journal_options options = {.dir = persist->dir.path,
+                                      .shard = shard->id,
+                                      .shards = shard->count,
+                                      .boot = persist->boot,
+                                      .first_segment = part->next_segment,
+                                      .first_batch = part->batch + 1,
+                                      .heap = shard->heap,
+                                      .effects = &shard->effects,
+                                      .disk = part->disk,
+                                      .log = persist->log};
+    ASSERT(!part->journal && part->state != PART_RECOVERING);
+    part->closing = false;
+    return journal_open(&part->journal, &options, error);
+}
+
+static void read_journal(struct persist_part *part) {
+    if (!part->journal) return;
+    journal_read_status(part->journal, &part->status);
+    part->batch = part->status.batch_written;
+    part->batch_durable = part->status.batch_durable;
+    part->next_segment = part->status.segment + 1;
+}
+
+/* Off: what it holds goes to the disk, and then its files are closed (close_journal). */
+static void end_journal(struct persist_part *part) {
+    if (!part->journal || part->closing) return;
+    journal_flush(part->journal);
+    part->closing = true;
+}
+
+static void close_journal(struct persist_part *part) {
+    if (!part->journal || !part->closing || part->batch_durable < part->batch || !journal_idle(part->journal)) return;
+    journal_close(part->journal);
+    part->journal = NULL;
+    part->status = (struct journal_status){.batch_written = part->batch, .batch_durable = part->batch};
+}
+
+/* --- appendfsync always: replies wait for the disk, from one cut on --- */
+
+static bool wants_gate(const struct persist_part *part) {
+    return wants_journal(part) && part->shard->config->appendfsync == APPENDFSYNC_ALWAYS;
+}
+
+/* All shards see the same cuts, so their numbers name them; no transaction has such a stamp. */
+static void set_gate(struct persist_part *part) {
+    struct shard *shard = part->shard;
+    uint64_t stamp = CUT_STAMP | ++part->cuts;
+    if (wants_gate(part) == shard->commit.on) return;
+    if (wants_gate(part))
+        commit_start(shard, stamp);
+    else
+        commit_stop(shard);
+}
+
+/* --- what the checkpoint asks of it --- */
+
+/* The journal goes on, or begins, with a new segment. */
+static struct checkpoint_cut begin_cut(struct persist_part *part) {
+    struct error error = {0};
+    if (part->journal) {
+        part->closing = false;
+        return (struct checkpoint_cut){part->batch, journal_cut(part->journal), true};
+    }
+    bool opened = part_open_journal(part, &error) == ST_OK;
+    ASSERT(opened); /* the path was short enough for the manifest */
+    read_journal(part);
+    return (struct checkpoint_cut){part->batch, part->status.segment, true};
+}
+
+static struct checkpoint_cut end_cut(struct persist_part *part) {
+    ASSERT(part->journal);
+    if (wants_journal(part))
+        journal_flush(part->journal);
+    else
+        end_journal(part);
+    return (struct checkpoint_cut){part->batch, part->status.segment, wants_journal(part)};
+}
+
+static struct checkpoint_cut cut(void *ctx, enum checkpoint_cut_kind kind) {
+    struct persist_part *part = ctx;
+    if (part->journal) {
+        journal_turn(part->journal, part->shard->now_ns, part->shard->config->appendfsync);
+        read_journal(part);
+    }
+    struct checkpoint_cut result = kind == CUT_BEGIN ? begin_cut(part) : end_cut(part);
+    set_gate(part);
+    return result;
+}
+
+/* --- files of earlier starts, perhaps of another number of shards, that a checkpoint has made worthless --- */
+
+struct sweep {
+    struct manifest manifest;
+    const struct persist *persist;
+};
+
+/* What has a later number than the manifest knows is being made at this moment. */
+static bool is_wanted(void *ctx, struct datadir_name is) {
+    const struct sweep *sweep = ctx;
+    return is.kind == DATADIR_TEMPORARY_FILE || is.number >= sweep->manifest.next ||
+           manifest_names(&sweep->manifest, is);
+}
+
+static int sweep_files(void *job) {
+    struct sweep *sweep = job;
+    struct error error;
+    uint64_t removed;
+    enum status status = datadir_sweep(&sweep->persist->dir, is_wanted, sweep, &removed, &error);
+    if (status != ST_OK) log_line(sweep->persist->log, LOG_LEVEL_WARNING, "%s", error.text);
+    return 0;
+}
+
+static void swept(void *job, int64_t result) {
+    struct sweep *sweep = job;
+    (void)result;
+    manifest_deinit(&sweep->manifest);
+    shared_free(sweep);
+}
+
+static void sweep(struct persist_part *part) {
+    struct sweep *sweep = shared_alloc(sizeof *sweep);
+    if (!sweep) return; /* the next checkpoint does it */
+    sweep->persist = part->persist;
+    if (manifest_copy(&sweep->manifest, &part->persist->manifest))
+        part->disk.job(part->disk.ctx, sweep_files, sweep, swept);
+    else
+        shared_free(sweep);
+}
+
+static void drop_before(void *ctx, uint64_t segment) {
+    struct persist_part *part = ctx;
+    if (part->journal) journal_drop_before(part->journal, segment);
+    if (part->shard->id == 0) sweep(part);
+}
+
+static void gave_up(void *ctx) {
+    struct persist_part *part = ctx;
+    if (!wants_journal(part)) end_journal(part);
+}
+
+enum status part_join_checkpoints(struct persist_part *part, struct error *error) {
+    struct persist *persist = part->persist;
+    struct checkpoints_member_options options = {
+        .file = {.shard = part->shard,
+                 .disk = part->disk,
+                 .dir = &persist->dir,
+                 .redis_version = persist->redis_version,
+                 .buffer_bytes = SPOOL_BUFFER,
+                 .slice_us = SLICE_US,
+                 .slice_bytes = SLICE_BYTES,
+                 .stretch_keys = STRETCH_KEYS},
+        .journal = {.ctx = part, .cut = cut, .drop_before = drop_before, .gave_up = gave_up}};
+    part->member = checkpoints_join(persist->checkpoints, &options);
+    return part->member ? ST_OK : error_set(error, ST_NO_MEMORY, 0, "No memory for checkpoints");
+}
+
+/* --- writes that cannot be kept --- */
+
+static void refuse(struct persist_part *part, const char *format, const char *what) {
+    snprintf(part->refusal, sizeof part->refusal, format, what);
+    part->shard->no_writes = part->refusal;
+}
+
+static bool save_failed(const struct persist_part *part) {
+    const struct config *config = part->shard->config;
+    if (config->save.count == 0 || !config->stop_writes_on_bgsave_error) return false;
+    struct checkpoints_status status;
+    checkpoints_read_status(part->persist->checkpoints, part->shard->now_ms, &status);
+    return !status.last_save_ok;
+}
+
+static void judge_writes(struct persist_part *part) {
+    part->shard->no_writes = NULL;
+    if (part->journal && part->shard->effects.on && part->status.error)
+        refuse(part, "MISCONF Errors writing to the AOF file: %s", strerror(part->status.error));
+    else if (part->status.bytes_pending > PENDING_MAX)
+        refuse(part, "MISCONF Errors writing to the AOF file: %s", "the disk is too slow, 256 MiB wait to be written");
+    else if (save_failed(part))
+        refuse(part, "%s",
+               "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+               "Commands that may modify the data set are disabled, because this instance is configured to report "
+               "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the "
+               "Redis logs for details about the RDB error.");
+}
+
+/* What changes seldom: ten times a second at most, and never in a thread that sleeps. */
+static void look(struct persist_part *part) {
+    struct persist *persist = part->persist;
+    if (part->shard->now_ns < part->look_ns) return;
+    part->look_ns = part->shard->now_ns + PERSIST_LOOK_NS;
+    judge_writes(part);
+    pthread_mutex_lock(&persist->lock);
+    persist->shard[part->shard->id] = (struct persist_shard_status){part->status, part->shard->effects.on};
+    pthread_mutex_unlock(&persist->lock);
+    if (part->shard->id != 0 || part->stopping) return;
+    struct checkpoints_status status;
+    bool on = part->journal && !part->closing;
+    if (wants_journal(part) == on && wants_gate(part) == part->shard->commit.on) return;
+    checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
+    if (!status.saving && !status.rewriting) /* CONFIG SET: it begins, or ends, with a checkpoint */
+        checkpoints_ask(persist->checkpoints, part->shard, WHY_REWRITE, false, NULL);
+}
+
+/* --- the end --- */
+
+static bool must_save(const struct persist_part *part) {
+    const struct config *config = part->shard->config;
+    enum persist_end_how how = (enum persist_end_how)atomic_load(&part->persist->end_how);
+    struct checkpoints_status status;
+    if (how == END_SAVE) return true;
+    if (config->save.count == 0 || config->appendonly) return false; /* the journal has it all */
+    checkpoints_read_status(part->persist->checkpoints, part->shard->now_ms, &status);
+    return status.changes > 0 || status.saves == 0;
+}
+
+/* Writes wait until the last save is done, or has failed. */
+static void hold(struct persist_part *part, bool on) {
+    struct shard *shard = part->shard;
+    if (part->holding == on) return;
+    part->holding = on;
+    if (on) {
+        shard->pause_until_ms = UINT64_MAX;
+        shard->pause_all = false;
+        atomic_fetch_add(&part->persist->held, 1);
+    } else {
+        shard_unpause(shard);
+    }
+}
+
+static void save_at_end(struct persist_part *part) {
+    struct persist *persist = part->persist;
+    if (atomic_load(&persist->held) < persist->shards) return;
+    if (!part->asked) {
+        if (!must_save(part)) {
+            atomic_store(&persist->end, END_READY);
+            return;
+        }
+        log_line(persist->log, LOG_LEVEL_NOTICE, "Saving everything before the end");
+        part->asked = true;
+        checkpoints_ask(persist->checkpoints, part->shard, WHY_SAVE, true, &part->ticket);
+        return;
+    }
+    enum checkpoint_outcome outcome = checkpoints_outcome(persist->checkpoints, part->ticket);
+    if (outcome == OUTCOME_PENDING) return;
+    part->asked = false;
+    if (outcome == OUTCOME_FAILED) log_line(persist->log, LOG_LEVEL_WARNING, "Error trying to save the DB, can't exit");
+    atomic_store(&persist->end, outcome == OUTCOME_OK ? END_READY : END_REFUSED);
+}
+
+static void end(struct persist_part *part) {
+    int state = atomic_load(&part->persist->end);
+    if (LIKELY(state == END_NONE && !part->holding)) return;
+    if (state == END_READY) return; /* writes are held back until the shard is gone */
+    hold(part, state == END_SAVING);
+    if (state == END_SAVING && part->shard->id == 0) save_at_end(part);
+}
+
+void persist_stop(struct persist_part *part) {
+    if (part->stopping) return;
+    part->stopping = true;
+    part->shard->expire_off = true; /* or the journal would never be done */
+    if (part->member) checkpoints_stop(part->member);
+    if (part->journal) journal_flush(part->journal);
+}
+
+bool persist_is_idle(const struct persist_part *part) {
+    bool written =
+        !part->journal || (journal_idle(part->journal) && (part->status.error || part->batch_durable == part->batch));
+    return part->stopping && written && (!part->member || checkpoints_idle(part->member));
+}
+
+/* --- the turn --- */
+
+static bool run_checkpoints(struct persist_part *part, bool busy) {
+    if (!part->member) return false;
+    struct checkpoints_turn turn = {.now_ns = part->shard->now_ns,
+                                    .batch = part->batch,
+                                    .batch_durable = part->batch_durable,
+                                    .journal_bytes = part->status.bytes_since_cut,
+                                    .journal_errno = part->status.error,
+                                    .busy = busy};
+    return checkpoints_turn(part->member, &turn);
+}
+
+static uint64_t wait_of(const struct persist_part *part) {
+    uint64_t now_ns = part->shard->now_ns, wait_ns = UINT64_MAX;
+    if (part->journal) wait_ns = MIN(wait_ns, journal_wait_ns(part->journal, now_ns));
+    if (part->member) wait_ns = MIN(wait_ns, checkpoints_wait_ns(part->member, now_ns));
+    if (part->holding || part->stopping) wait_ns = MIN(wait_ns, ENDING_NS);
+    return wait_ns;
+}
+
+bool part_run(struct persist_part *part, bool busy) {
+    struct shard *shard = part->shard;
+    if (!part->persist->has_dir) return false;
+    if (part->journal) {
+        journal_turn(part->journal, shard->now_ns, shard->config->appendfsync);
+        read_journal(part);
+        commit_durable(shard, part->status.position_durable);
+        if (UNLIKELY(part->closing)) close_journal(part);
+    }
+    end(part);
+    bool more = run_checkpoints(part, busy);
+    look(part);
+    part->wait_ns = more ? 0 : wait_of(part);
+    return more;
+}
