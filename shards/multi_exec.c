@@ -15,9 +15,14 @@ static bool is_one_shard(uint64_t shards) {
 }
 
 /* Where all of it is: its keys and its watched keys. Nothing at all is here. */
-static uint64_t places(const struct shard *home, const struct multi *multi) {
-    uint64_t shards = multi->owners | multi->watch_owners;
+static uint64_t places(const struct shard *home, const struct multi *multi, const struct multi_state *state) {
+    uint64_t shards = state->owners | multi->watch_owners;
     return shards ? shards : 1ull << home->id;
+}
+
+void multi_route_multi(const struct shard *shard, const struct client *client, struct queued *q) {
+    (void)shard;
+    if (!multi_is_open_ahead(client)) q->fate = FATE_MULTI;
 }
 
 void multi_route_exec(const struct shard *shard, const struct client *client, struct queued *q) {
@@ -25,13 +30,15 @@ void multi_route_exec(const struct shard *shard, const struct client *client, st
     q->fate = FATE_EXEC;
     q->fate_in_exec = FATE_LOCAL;
     q->leaves = q->barrier = false;
-    if (!multi || !multi->open || multi->spoiled) return; /* an error, told here */
-    uint64_t shards = places(shard, multi);
-    q->barrier = multi->mixed || multi->watch_count > 0;
-    if (multi->mixed) {
+    if (!multi) return; /* an error, told here */
+    const struct multi_state *state = multi_ahead(client);
+    if (!state->open || state->spoiled) return; /* the same */
+    q->barrier = state->mixed || multi->watch_count > 0;
+    if (state->mixed) {
         q->fate_in_exec = FATE_ALL;
         return;
     }
+    uint64_t shards = places(shard, multi, state);
     if (shards == 1ull << shard->id) return;
     q->leaves = true;
     q->fate_in_exec = is_one_shard(shards) ? FATE_REMOTE : FATE_SPLIT;
@@ -177,16 +184,16 @@ bool multi_exec_here(struct exec *x) {
     struct client *client = x->client;
     struct multi *multi = client->multi;
     bool ran = true;
-    if (!multi || !multi->open) {
+    if (!multi || !multi->now.open) {
         reply_error(x, "ERR EXEC without MULTI");
         return true;
     }
-    if (multi->spoiled) {
+    if (multi->now.spoiled) {
         reply_error(x, "EXECABORT Transaction discarded because of previous errors.");
     } else if (!(ran = may_run_here(x, multi))) {
         /* its reply has a place */
     } else if (watches_are_clean(x->shard, multi)) {
-        multi->open = false; /* its commands are no longer kept but run */
+        multi->now.open = false; /* its commands are no longer kept but run */
         run_all(x, multi);
     } else {
         reply_null_array(x);
@@ -433,9 +440,9 @@ static void exec_steps(struct exec *x, struct multi *multi) {
 void multi_exec(struct exec *x) {
     struct client *client = x->client;
     struct multi *multi = client->multi;
-    uint64_t shards = places(x->shard, multi);
-    multi->open = false; /* its commands are no longer kept but run */
-    if (multi->mixed)
+    uint64_t shards = places(x->shard, multi, &multi->now);
+    multi->now.open = false; /* its commands are no longer kept but run */
+    if (multi->now.mixed)
         exec_steps(x, multi);
     else if (is_one_shard(shards))
         exec_there(x, multi, (uint32_t)__builtin_ctzll(shards));
