@@ -52,14 +52,17 @@ struct kept_commands {
     struct part_command *heads;
     struct part_watch *watches;
     uint32_t arguments, count, watch_count;
+    size_t bytes; /* of the block at heads, which holds all three */
 };
 
 static void kept_open(struct shard *home, const struct multi *multi, const struct exec *x, struct kept_commands *all) {
     *all =
         (struct kept_commands){.arguments = multi->arguments, .count = multi->count, .watch_count = multi->watch_count};
-    all->argv = heap_alloc(home->heap, MEM_MESSAGE, MAX(all->arguments, 1u) * sizeof *all->argv);
-    all->heads = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->count, 1u) * sizeof *all->heads);
-    all->watches = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->watch_count, 1u) * sizeof *all->watches);
+    size_t heads = all->count * sizeof *all->heads, watches = all->watch_count * sizeof *all->watches;
+    all->bytes = MAX(heads + watches + all->arguments * sizeof *all->argv, 1u);
+    all->heads = heap_alloc_zero(home->heap, MEM_MESSAGE, all->bytes);
+    all->watches = (struct part_watch *)(void *)((char *)all->heads + heads);
+    all->argv = (struct slice *)(void *)((char *)all->watches + watches);
     size_t at = 0;
     uint32_t i = 0, argument = 0;
     const struct kept *kept;
@@ -82,9 +85,7 @@ static void kept_open(struct shard *home, const struct multi *multi, const struc
 }
 
 static void kept_close(struct shard *home, struct kept_commands *all) {
-    heap_free(home->heap, MEM_MESSAGE, all->argv, MAX(all->arguments, 1u) * sizeof *all->argv);
-    heap_free(home->heap, MEM_MESSAGE, all->heads, MAX(all->count, 1u) * sizeof *all->heads);
-    heap_free(home->heap, MEM_MESSAGE, all->watches, MAX(all->watch_count, 1u) * sizeof *all->watches);
+    heap_free(home->heap, MEM_MESSAGE, all->heads, all->bytes);
 }
 
 static void add_watches(struct part *part, const struct multi *multi, const struct kept_commands *all, uint32_t owner) {
@@ -213,13 +214,8 @@ static void exec_there(struct exec *x, struct multi *multi, uint32_t owner) {
     fill_part(&part, home, multi, &all, owner, NULL, 0);
     struct exec together = whole(&part, x);
     struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
-    struct message_item *item = message_add(pipeline_outgoing(home, owner, false), note, together.argv, together.argc);
+    struct message_item *item = message_add_exec(pipeline_outgoing(home, owner, false), note, &together);
     item->stamp = txn_stamp(home);
-    item->client_id = client->id;
-    item->number = (uint16_t)together.slot->number;
-    item->flags = together.flags;
-    item->db = together.db;
-    item->resp = together.resp;
     item->silent = x->flags & CLIENT_REPLY_SKIP;
     home->stats.hops_sent++;
     part_deinit(&part);

@@ -121,6 +121,8 @@ HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queu
     x->flags = client->flags;
     x->hash = q->hash;
     x->hash_at = q->hash_at;
+    x->hashes = NULL;
+    x->hash_count = 0;
     x->out = out;
     x->client = client;
     x->client_id = client->id;

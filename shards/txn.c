@@ -24,18 +24,12 @@ static uint64_t bit(uint32_t shard) {
 
 /* --- asking --- */
 
-static struct message_item *send_item(struct gather *gather, uint32_t to, enum item_how how, struct message_note note,
-                                      const struct slice *argv, uint32_t argc) {
-    struct shard *home = gather->home;
-    struct message_item *item = message_add(pipeline_outgoing(home, to, false), note, argv, argc);
+/* A word about a part that stands there in line. */
+static void send_word(struct gather *gather, uint32_t to, enum item_how how, struct message_note note) {
+    struct message_item *item = message_add(pipeline_outgoing(gather->home, to, false), note, NULL, 0);
     item->how = (uint8_t)how;
     item->stamp = gather->stamp;
-    home->stats.hops_sent++;
-    return item;
-}
-
-static void send_word(struct gather *gather, uint32_t to, enum item_how how) {
-    send_item(gather, to, how, (struct message_note){0}, NULL, 0);
+    gather->home->stats.hops_sent++;
 }
 
 void txn_begin(struct gather *gather, uint64_t shards) {
@@ -72,14 +66,11 @@ void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
         gather->phase = TXN_TRYING;
     }
     struct message_note note = {.gather = gather, .place = to, .kind = NOTE_LOCK};
-    struct message_item *item = send_item(gather, to, how, note, x->argv, x->argc);
-    item->hash = x->hash;
-    item->hash_at = (uint8_t)x->hash_at;
-    item->client_id = x->client_id;
-    item->number = (uint16_t)x->slot->number;
-    item->flags = x->flags;
-    item->db = x->db;
-    item->resp = x->resp;
+    struct message_item *item = message_add_exec(pipeline_outgoing(home, to, false), note, x);
+    item->how = (uint8_t)how;
+    item->stamp = gather->stamp;
+    item->part = true;
+    home->stats.hops_sent++;
 }
 
 /* --- all locks are held --- */
@@ -107,14 +98,14 @@ static void run_parts(struct gather *gather) {
         if (part->shard == gather->home->id)
             here = true;
         else
-            send_item(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i}, NULL, 0);
+            send_word(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i});
     }
     if (here) run_here(gather);
 }
 
 static void leave_everywhere(struct gather *gather, uint64_t shards) {
     for (uint64_t left = shards & ~bit(gather->home->id); left; left &= left - 1)
-        send_word(gather, (uint32_t)__builtin_ctzll(left), ITEM_LEAVE);
+        send_word(gather, (uint32_t)__builtin_ctzll(left), ITEM_LEAVE, (struct message_note){0});
     if (shards & bit(gather->home->id)) request_leave(gather->home, gather->stamp);
 }
 
@@ -168,7 +159,7 @@ static void give_way(struct gather *gather, uint32_t shard) {
     if (shard == home->id)
         request_yield(home, gather->stamp);
     else
-        send_word(gather, shard, ITEM_YIELD);
+        send_word(gather, shard, ITEM_YIELD, (struct message_note){0});
 }
 
 static void tried(struct gather *gather, uint32_t shard, struct slice reply, struct message *message) {
