@@ -5,6 +5,7 @@
  *      sources' shards                       home                 destination's shard
  *      sherd.pf-part key key ...        <--- step 0
  *      [is one dense, registers]        ---> step 1: count, or -> sherd.pf-store key dense|sparse registers
+ *      or [which key, error]                 the error of the first key that has one, as Redis looks at them in order
  *
  * The count that PFCOUNT keeps in the value is a cache: it is written without being a change (no effect, no WATCH). */
 #include "core/assert.h"
@@ -14,6 +15,7 @@
 #include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
+#include <stdio.h>
 
 static void reply_corrupt(struct exec *x) {
     reply_error(x, "INVALIDOBJ Corrupted HLL object detected");
@@ -99,23 +101,23 @@ static void cmd_pfadd(struct exec *x) {
 
 /* --- several --- */
 
-/* The registers of the keys from argv[first] on, joined. False: the error was replied. */
-static bool join_keys(struct exec *x, uint32_t first, uint8_t registers[HLL_REGISTERS], bool *dense) {
+/* The registers of all keys, joined. Returns 0, or the position of the key for which an error was replied. */
+static uint32_t join_keys(struct exec *x, uint8_t registers[HLL_REGISTERS], bool *dense) {
     memset(registers, 0, HLL_REGISTERS);
     *dense = false;
-    for (uint32_t at = first; at < x->argc; at++) {
+    for (uint32_t at = 1; at < x->argc; at++) {
         struct key_ref ref;
         struct slice value;
         char scratch[ENTRY_SCRATCH];
-        if (!open_hll(x, at, &ref, &value, scratch)) return false;
+        if (!open_hll(x, at, &ref, &value, scratch)) return at;
         if (!ref.entry) continue;
         *dense |= hll_is_dense(value);
         if (!hll_merge(value, registers)) {
             reply_corrupt(x);
-            return false;
+            return at;
         }
     }
-    return true;
+    return 0;
 }
 
 static void count_one(struct exec *x) {
@@ -147,7 +149,7 @@ static void cmd_pfcount(struct exec *x) {
     bool dense;
     if (x->argc == 2)
         count_one(x);
-    else if (join_keys(x, 1, registers, &dense))
+    else if (!join_keys(x, registers, &dense))
         reply_int(x, (int64_t)hll_count(registers));
 }
 
@@ -181,7 +183,7 @@ static void store(struct exec *x, uint32_t at, const uint8_t registers[HLL_REGIS
 static void cmd_pfmerge(struct exec *x) {
     uint8_t registers[HLL_REGISTERS];
     bool dense;
-    if (join_keys(x, 1, registers, &dense)) store(x, 1, registers, dense);
+    if (!join_keys(x, registers, &dense)) store(x, 1, registers, dense);
 }
 
 /* --- parts --- */
@@ -190,10 +192,13 @@ static void cmd_pfmerge(struct exec *x) {
 static void cmd_pf_part(struct exec *x) {
     uint8_t registers[HLL_REGISTERS];
     bool dense;
-    if (!join_keys(x, 1, registers, &dense)) return;
     reply_array(x, 2);
-    reply_int(x, dense);
-    reply_bulk(x, slice_of((const char *)registers, sizeof registers));
+    size_t mark = x->out->len;
+    uint32_t bad = join_keys(x, registers, &dense);
+    char text[NUM_U64_MAX + 4];
+    size_t len = (size_t)snprintf(text, sizeof text, ":%u\r\n", bad ? bad : (unsigned)dense);
+    buf_insert(x->out, mark, slice_of(text, len));
+    if (!bad) reply_bulk(x, slice_of((const char *)registers, sizeof registers));
 }
 
 /* sherd.pf-store key dense|sparse registers */
@@ -214,25 +219,41 @@ static void send_parts(struct gather *g) {
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
 }
 
-/* False: one of the parts is an error, which is the reply. */
+/* Where the nth key of a shard stands in the command. */
+static uint32_t position_of(const struct gather *g, uint32_t shard, uint32_t nth) {
+    uint32_t at = 1;
+    for (; at < g->argc; at++)
+        if (gather_owner(g, at) == shard && --nth == 0) break;
+    return at;
+}
+
+/* False: there is an error, which is the reply. */
 static bool join_parts(struct gather *g, uint8_t registers[HLL_REGISTERS], bool *dense) {
+    struct slice error = {0};
+    uint32_t first = UINT32_MAX;
     memset(registers, 0, HLL_REGISTERS);
     *dense = false;
     for (uint32_t part = 0; part < g->parts; part++) {
-        struct slice rest, bytes, reply = gather_reply(g, part);
-        int64_t is_dense;
-        if (gather_reply_array(reply, &rest) != 2) {
-            g->failed = true;
-            buf_append_slice(gather_out(g), reply);
-            return false;
-        }
-        bool right = gather_reply_int(gather_next_element(&rest), &is_dense) &&
-                     gather_reply_bulk(gather_next_element(&rest), &bytes) && bytes.len == HLL_REGISTERS;
+        struct slice rest, bytes;
+        int64_t number;
+        bool right = gather_reply_array(gather_reply(g, part), &rest) == 2 &&
+                     gather_reply_int(gather_next_element(&rest), &number);
         ASSERT(right);
-        *dense |= is_dense;
+        struct slice element = gather_next_element(&rest);
+        if (gather_reply_is_error(element)) {
+            uint32_t at = position_of(g, g->answered[part].shard, (uint32_t)number);
+            if (at < first) first = at, error = element;
+            continue;
+        }
+        right = gather_reply_bulk(element, &bytes) && bytes.len == HLL_REGISTERS;
+        ASSERT(right);
+        *dense |= number;
         for (uint32_t i = 0; i < HLL_REGISTERS; i++) registers[i] = MAX(registers[i], (uint8_t)bytes.ptr[i]);
     }
-    return true;
+    if (first == UINT32_MAX) return true;
+    g->failed = true;
+    buf_append_slice(gather_out(g), error);
+    return false;
 }
 
 static void pfcount_gather(struct gather *g) {

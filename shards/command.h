@@ -41,8 +41,11 @@ enum command_flag {
     CMD_INTERNAL = 1 << 24, /* sent by gathers only; clients get "unknown command" */
     CMD_SLICED = 1 << 25,   /* runs over several turns (exec_continue), alone in its message */
     CMD_NO_WAIT = 1 << 26,  /* ON_CONN, but no barrier: may run before earlier commands took effect (PING, ECHO) */
-    CMD_IN_MULTI = 1 << 27, /* is not kept for EXEC but runs at once inside MULTI, with the batch before it done */
-    CMD_ROUTED = 1 << 28,   /* has a .route */
+    CMD_IN_MULTI =
+        1
+        << 27, /* is not kept for EXEC but runs at once inside MULTI; unless CMD_ROUTED, with the batch before it done */
+    CMD_ROUTED = 1 << 28,     /* has a .route */
+    CMD_ENDS_MULTI = 1 << 29, /* even when it is refused: then the error says that the transaction is discarded */
 };
 
 enum acl_category {
@@ -130,7 +133,8 @@ struct command {
     command_across across;     /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
     command_across merge_with; /* MERGE_CUSTOM: all parts are there; write the reply */
     uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
-    /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. */
+    /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes by
+     * what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     bool wide;         /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */

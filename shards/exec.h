@@ -36,6 +36,10 @@ struct exec {
     uint32_t flags;   /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
     uint64_t hash;    /* of argv[hash_at], computed when the command was routed */
     uint32_t hash_at; /* 0: none */
+    /* Of a command that is the sum of its keys: the hashes of all of them, in order, from argv[hash_at] on; NULL: not
+     * known. Where it has no hash_at (EXEC): of keys that it is about to use, only good for fetching them in advance. */
+    const uint64_t *hashes;
+    uint32_t hash_count;
     struct keyspace *keys;
     struct keyspace_shared *shared;
     struct buf *out;
@@ -51,7 +55,9 @@ struct exec {
 
 /* --- keys. at is the position in argv --- */
 HOT_INLINE uint64_t exec_hash(const struct exec *x, uint32_t at) {
-    return at == x->hash_at ? x->hash : key_hash(x->shared, x->argv[at]);
+    if (at == x->hash_at) return x->hash;
+    if (x->hashes && x->hash_at) return x->hashes[(at - x->hash_at) / (uint32_t)(uint16_t)x->slot->row->keys[0].step];
+    return key_hash(x->shared, x->argv[at]);
 }
 /* Opens for writing. False when the key holds another type: WRONGTYPE was replied. An absent key is fine (true). */
 NODISCARD bool exec_open(struct exec *x, uint32_t at, enum value_type type, struct key_ref *ref);

@@ -309,17 +309,10 @@ static void send_part(struct gather *gather, uint32_t to, const struct command_s
     }
     struct message *message =
         to == home->id ? message_new(&home->messages, to, to) : pipeline_outgoing(home, to, sliced);
-    struct message_item *item = message_add(
-        message, (struct message_note){.gather = gather, .place = (uint64_t)(part - gather->sending)}, argv, argc);
+    struct message_note note = {.gather = gather, .place = (uint64_t)(part - gather->sending)};
+    struct message_item *item = message_add_exec(message, note, &x);
     item->how = gather->phase == TXN_FREE ? ITEM_RUN : ITEM_UNDER;
     item->stamp = gather->phase == TXN_FREE ? txn_stamp(home) : gather->stamp;
-    item->hash = x.hash;
-    item->hash_at = (uint8_t)x.hash_at;
-    item->client_id = x.client_id;
-    item->number = (uint16_t)slot->number;
-    item->flags = gather->flags;
-    item->db = db;
-    item->resp = gather->resp;
     home->stats.hops_sent++;
     if (to == home->id) shard_start_job(home, message);
 }

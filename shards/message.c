@@ -1,6 +1,7 @@
 /* Messages: packing and the pool. */
 #include "shards/message.h"
 #include "core/assert.h"
+#include "shards/exec.h"
 #include "shards/reaper.h"
 
 #define POOL_MAX   64          /* messages kept per shard */
@@ -85,20 +86,36 @@ static size_t padded(size_t size) {
     return (size + 7) & ~(size_t)7;
 }
 
-size_t message_item_size(const struct slice *argv, uint32_t argc) {
+static size_t item_size(const struct slice *argv, uint32_t argc, uint32_t hash_count) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < argc; i++) bytes += argv[i].len;
-    size_t size = padded(sizeof(struct message_item) + argc * sizeof(uint32_t) + bytes);
+    size_t size = padded(sizeof(struct message_item) + hash_count * sizeof(uint64_t) + argc * sizeof(uint32_t) + bytes);
     ASSERT(size <= UINT32_MAX);
     return size;
 }
 
-struct message_item *message_item_write(void *at, size_t size, const struct slice *argv, uint32_t argc) {
+size_t message_item_size(const struct slice *argv, uint32_t argc) {
+    return item_size(argv, argc, 0);
+}
+
+size_t message_item_size_exec(const struct exec *x) {
+    return item_size(x->argv, x->argc, x->hash_count);
+}
+
+static uint32_t *lengths_of(const struct message_item *item) {
+    return (uint32_t *)(uintptr_t)(message_item_hashes(item) + item->hash_count);
+}
+
+static struct message_item *write_item(void *at, size_t size, const struct slice *argv, uint32_t argc,
+                                       const uint64_t *hashes, uint32_t hash_count) {
+    ASSERT(hash_count <= UINT16_MAX);
     struct message_item *item = at;
     memset(item, 0, sizeof *item);
     item->argc = argc;
     item->size = (uint32_t)size;
-    uint32_t *lengths = (uint32_t *)(void *)(item + 1);
+    item->hash_count = (uint16_t)hash_count;
+    if (hash_count) memcpy(item + 1, hashes, hash_count * sizeof *hashes);
+    uint32_t *lengths = lengths_of(item);
     char *text = (char *)(lengths + argc);
     for (uint32_t i = 0; i < argc; i++) {
         lengths[i] = (uint32_t)argv[i].len;
@@ -108,14 +125,41 @@ struct message_item *message_item_write(void *at, size_t size, const struct slic
     return item;
 }
 
-struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
-                                 uint32_t argc) {
+struct message_item *message_item_write(void *at, size_t size, const struct slice *argv, uint32_t argc) {
+    return write_item(at, size, argv, argc, NULL, 0);
+}
+
+struct message_item *message_item_write_exec(void *at, size_t size, const struct exec *x) {
+    struct message_item *item = write_item(at, size, x->argv, x->argc, x->hashes, x->hash_count);
+    item->hash = x->hash;
+    item->hash_at = (uint8_t)x->hash_at;
+    item->client_id = x->client_id;
+    item->number = (uint16_t)x->slot->number;
+    item->flags = x->flags;
+    item->db = x->db;
+    item->resp = x->resp;
+    item->part = x->part;
+    return item;
+}
+
+/* Room for one more, and whom its reply is for. */
+static char *open_item(struct message *message, struct message_note note, size_t size) {
     buf_append(&message->notes, &note, sizeof note);
-    size_t size = message_item_size(argv, argc);
     char *at = buf_reserve(&message->request, size);
     message->request.len += size;
     message->count++;
-    struct message_item *item = message_item_write(at, size, argv, argc);
+    return at;
+}
+
+struct message_item *message_add_exec(struct message *message, struct message_note note, const struct exec *x) {
+    size_t size = message_item_size_exec(x);
+    return message_item_write_exec(open_item(message, note, size), size, x);
+}
+
+struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
+                                 uint32_t argc) {
+    size_t size = message_item_size(argv, argc);
+    struct message_item *item = message_item_write(open_item(message, note, size), size, argv, argc);
     item->part = note.gather != NULL;
     return item;
 }
@@ -148,7 +192,7 @@ void message_news_close(struct message *message, size_t at) {
 }
 
 void message_item_argv(const struct message_item *item, struct slice *argv) {
-    const uint32_t *lengths = (const uint32_t *)(const void *)(item + 1);
+    const uint32_t *lengths = lengths_of(item);
     const char *text = (const char *)(lengths + item->argc);
     for (uint32_t i = 0; i < item->argc; i++) {
         argv[i] = slice_of(text, lengths[i]);

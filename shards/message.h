@@ -2,7 +2,7 @@
  * same object with the composed replies in it. News go the other way, from an owner to a home, and do not come back: a
  * reply that had to wait for a key, a lock that was granted or is asked back.
  *
- *    request: | item | lengths | argument bytes | item | ... |      written by home, read by the owner
+ *    request: | item | hashes | lengths | argument bytes | item | ... |      written by home, read by the owner
  *    reply:   | length | reply of item 0 | length | reply of item 1 | ...     written by the owner, read by home
  *    elements: follow the reply of a command that is alone and answers much (x->elements in exec.h)
  *    notes:   whom each reply is for; stays at home
@@ -74,7 +74,8 @@ struct message {
     struct message *next;
 };
 
-/* What the owner needs to know; followed by argc uint32_t lengths and the bytes, padded to 8. Small, because every line
+/* What the owner needs to know; followed by hash_count hashes of keys (exec.hashes), argc uint32_t lengths and the
+ * bytes, padded to 8. Small, because every line
  * of it moves from one core's cache to another's. */
 struct message_item {
     union {
@@ -94,12 +95,13 @@ struct message_item {
     uint16_t db;
     uint8_t hash_at;
     uint8_t resp;
-    bool silent; /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
-    bool part;   /* of a gather */
-    uint8_t how; /* enum item_how */
-    bool writes; /* ITEM_TRY: some part of the transaction may change keys */
-    bool held;   /* the reply is not to leave before the owner has confirmed waits_for */
-    bool slow;   /* the owner found it slow; home, which knows the client, puts it into its slow log */
+    bool silent;     /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
+    bool part;       /* of a gather */
+    uint8_t how;     /* enum item_how */
+    bool writes : 1; /* ITEM_TRY: some part of the transaction may change keys */
+    bool held : 1;   /* the reply is not to leave before the owner has confirmed waits_for */
+    bool slow : 1;   /* the owner found it slow; home, which knows the client, puts it into its slow log */
+    uint16_t hash_count;
 };
 static_assert(sizeof(struct message_item) == 48, "small");
 
@@ -136,6 +138,8 @@ void message_adopt(struct message_pool *pool, struct message *message);
  * size. */
 size_t message_item_size(const struct slice *argv, uint32_t argc);
 struct message_item *message_item_write(void *at, size_t size, const struct slice *argv, uint32_t argc);
+size_t message_item_size_exec(const struct exec *x);
+struct message_item *message_item_write_exec(void *at, size_t size, const struct exec *x);
 
 /* News whose one argument is written behind the item, straight into message->request: opens it and returns where it
  * stands. The message takes nothing else until it is closed. */
@@ -149,6 +153,9 @@ void message_news_turn(struct message *message, size_t at, enum item_how how); /
 /* Appends a command. The item is valid until the next is added. */
 struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,
                                  uint32_t argc);
+HOT_INLINE const uint64_t *message_item_hashes(const struct message_item *item) {
+    return (const uint64_t *)(const void *)(item + 1);
+}
 HOT_INLINE bool message_full(const struct message *message) {
     return message->count >= MESSAGE_ITEMS || message->request.len >= MESSAGE_BYTES || message->alone;
 }
@@ -159,6 +166,8 @@ HOT_INLINE struct message_item *message_next(const struct message *message, size
     *at += item->size;
     return item;
 }
+/* The same with all that the owner needs to know of the command; only how and stamp are left to be set. */
+struct message_item *message_add_exec(struct message *message, struct message_note note, const struct exec *x);
 /* The item's arguments as slices into the request; argv has room for item->argc. */
 void message_item_argv(const struct message_item *item, struct slice *argv);
 

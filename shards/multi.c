@@ -21,15 +21,19 @@ struct multi *multi_of(struct client *client) {
 }
 
 bool multi_is_open_slow(const struct client *client) {
-    return client->multi->open;
+    return client->multi->now.open;
+}
+
+bool multi_is_open_ahead_slow(const struct client *client) {
+    return multi_ahead(client)->open;
 }
 
 uint32_t multi_count(const struct client *client) {
     return client->multi ? client->multi->count : 0;
 }
 
-uint32_t multi_flags(const struct client *client) {
-    return client->multi ? client->multi->flags : 0;
+uint32_t multi_flags_ahead(const struct client *client) {
+    return client->multi ? multi_ahead(client)->flags : 0;
 }
 
 size_t multi_memory(const struct client *client) {
@@ -40,11 +44,11 @@ size_t multi_memory(const struct client *client) {
 }
 
 void multi_open(struct client *client) {
-    multi_of(client)->open = true;
+    multi_of(client)->now.open = true;
 }
 
 void multi_spoil(struct client *client) {
-    if (multi_is_open(client)) client->multi->spoiled = true;
+    if (multi_is_open(client)) client->multi->now.spoiled = true;
 }
 
 /* What is kept is input that has not run, so it has the same limit; below it, it fits into one message. */
@@ -61,18 +65,19 @@ static void limit_kept(struct client *client) {
 
 /* --- commands --- */
 
-static void note_where(struct multi *multi, const struct shard *home, const struct queued *q) {
+static void note_command(struct multi_state *state, const struct shard *home, const struct queued *q) {
     const struct command *row = q->slot->row;
+    state->flags |= row->flags;
     switch ((enum fate)q->fate_in_exec) {
     case FATE_LOCAL: /* what is about the connection needs it, even when EXEC has to stand in line */
-        if (row->where == ON_CONN || (home->count > 1 && !q->hash_at)) multi->mixed = true;
-        multi->owners |= 1ull << home->id;
+        if (row->where == ON_CONN || (home->count > 1 && !q->hash_at)) state->mixed = true;
+        state->owners |= 1ull << home->id;
         break;
     case FATE_REMOTE:
-        if (!q->hash_at) multi->mixed = true;
-        multi->owners |= 1ull << q->owner;
+        if (!q->hash_at) state->mixed = true;
+        state->owners |= 1ull << q->owner;
         break;
-    default: multi->mixed = true;
+    default: state->mixed = true;
     }
 }
 
@@ -88,9 +93,20 @@ void multi_queue(struct client *client, const struct queued *q) {
     multi->queue.len += sizeof *kept + size;
     multi->count++;
     multi->arguments += q->argc;
-    multi->flags |= q->slot->row->flags;
-    note_where(multi, client->home, q);
+    note_command(&multi->now, client->home, q);
     limit_kept(client);
+}
+
+void multi_look_ahead(struct client *client, const struct queued *q) {
+    struct multi *multi = multi_of(client);
+    if (client->queued == 0) multi->ahead = multi->now;
+    switch ((enum fate)q->fate) {
+    case FATE_MULTI: multi->ahead.open = true; break;
+    case FATE_QUEUE: note_command(&multi->ahead, client->home, q); break;
+    case FATE_REJECT: multi->ahead.spoiled = multi->ahead.open; break;
+    case FATE_EXEC: multi->ahead = (struct multi_state){0}; break;
+    default: break;
+    }
 }
 
 /* --- watched keys --- */
@@ -190,9 +206,8 @@ void multi_unwatch(struct client *client) {
 void multi_close(struct client *client) {
     struct multi *multi = client->multi;
     buf_reset(&multi->queue, KEEP_BYTES);
-    multi->count = multi->arguments = multi->flags = 0;
-    multi->owners = 0;
-    multi->open = multi->spoiled = multi->mixed = false;
+    multi->count = multi->arguments = 0;
+    multi->now = (struct multi_state){0};
 }
 
 void multi_abandon(struct client *client) {

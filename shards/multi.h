@@ -10,6 +10,11 @@
  *
  * WATCH notes a version at each key's owner (shards/watch.h). EXEC compares it there, when the key is locked.
  *
+ * Ahead     MULTI, its commands and EXEC are routed before the first of them runs, so that a pipeline of transactions is
+ *           one batch, prefetched as a whole. So what they will have done by then is kept beside what is. It needs no
+ *           undoing: commands that are put back are all of their client's, and without commands in the batch what is
+ *           counts. Whatever depends on more than the commands themselves (an EXEC with watched keys, DISCARD, RESET)
+ *           is routed when the batch before it has run.
  * Owner     the client; lives on its home. Freed with it. What is kept counts as the client's memory and is limited
  *           like its input (client-query-buffer-limit).
  * Cost      O(1) per kept command and per watched key; EXEC is O(arguments * shards it touches) besides what runs. */
@@ -27,7 +32,6 @@ HOT_INLINE bool multi_is_open(const struct client *client) {
     return UNLIKELY(client->multi != NULL) && multi_is_open_slow(client);
 }
 uint32_t multi_count(const struct client *client); /* commands kept */
-uint32_t multi_flags(const struct client *client); /* enum command_flag of them all */
 size_t multi_memory(const struct client *client);
 
 void multi_open(struct client *client);
@@ -42,7 +46,16 @@ void multi_unwatch(struct client *client);
 /* Takes one watcher back at the key's owner. */
 void multi_drop_watch(struct shard *home, uint32_t db, struct slice key);
 
-/* The route of EXEC: fills what find_fate would. fate_in_exec is FATE_LOCAL when all is here. */
+/* --- while the batch is collected: the state behind all commands of the client that were taken --- */
+bool multi_is_open_ahead_slow(const struct client *client);
+HOT_INLINE bool multi_is_open_ahead(const struct client *client) {
+    return UNLIKELY(client->multi != NULL) && multi_is_open_ahead_slow(client);
+}
+uint32_t multi_flags_ahead(const struct client *client); /* enum command_flag of all commands kept by then */
+/* The command is about to join the batch. Every command of a client that has a multi, and what is routed (CMD_ROUTED). */
+void multi_look_ahead(struct client *client, const struct queued *q);
+void multi_route_multi(const struct shard *shard, const struct client *client, struct queued *q);
+/* Fills what find_fate would. fate_in_exec is FATE_LOCAL when all is here. */
 void multi_route_exec(const struct shard *shard, const struct client *client, struct queued *q);
 /* EXEC of FATE_LOCAL: replies to x->out. False: its keys are held, the reply comes later to a place it has reserved. */
 bool multi_exec_here(struct exec *x);

@@ -15,9 +15,14 @@ static bool is_one_shard(uint64_t shards) {
 }
 
 /* Where all of it is: its keys and its watched keys. Nothing at all is here. */
-static uint64_t places(const struct shard *home, const struct multi *multi) {
-    uint64_t shards = multi->owners | multi->watch_owners;
+static uint64_t places(const struct shard *home, const struct multi *multi, const struct multi_state *state) {
+    uint64_t shards = state->owners | multi->watch_owners;
     return shards ? shards : 1ull << home->id;
+}
+
+void multi_route_multi(const struct shard *shard, const struct client *client, struct queued *q) {
+    (void)shard;
+    if (!multi_is_open_ahead(client)) q->fate = FATE_MULTI;
 }
 
 void multi_route_exec(const struct shard *shard, const struct client *client, struct queued *q) {
@@ -25,13 +30,15 @@ void multi_route_exec(const struct shard *shard, const struct client *client, st
     q->fate = FATE_EXEC;
     q->fate_in_exec = FATE_LOCAL;
     q->leaves = q->barrier = false;
-    if (!multi || !multi->open || multi->spoiled) return; /* an error, told here */
-    uint64_t shards = places(shard, multi);
-    q->barrier = multi->mixed || multi->watch_count > 0;
-    if (multi->mixed) {
+    if (!multi) return; /* an error, told here */
+    const struct multi_state *state = multi_ahead(client);
+    if (!state->open || state->spoiled) return; /* the same */
+    q->barrier = state->mixed || multi->watch_count > 0;
+    if (state->mixed) {
         q->fate_in_exec = FATE_ALL;
         return;
     }
+    uint64_t shards = places(shard, multi, state);
     if (shards == 1ull << shard->id) return;
     q->leaves = true;
     q->fate_in_exec = is_one_shard(shards) ? FATE_REMOTE : FATE_SPLIT;
@@ -45,14 +52,17 @@ struct kept_commands {
     struct part_command *heads;
     struct part_watch *watches;
     uint32_t arguments, count, watch_count;
+    size_t bytes; /* of the block at heads, which holds all three */
 };
 
 static void kept_open(struct shard *home, const struct multi *multi, const struct exec *x, struct kept_commands *all) {
     *all =
         (struct kept_commands){.arguments = multi->arguments, .count = multi->count, .watch_count = multi->watch_count};
-    all->argv = heap_alloc(home->heap, MEM_MESSAGE, MAX(all->arguments, 1u) * sizeof *all->argv);
-    all->heads = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->count, 1u) * sizeof *all->heads);
-    all->watches = heap_alloc_zero(home->heap, MEM_MESSAGE, MAX(all->watch_count, 1u) * sizeof *all->watches);
+    size_t heads = all->count * sizeof *all->heads, watches = all->watch_count * sizeof *all->watches;
+    all->bytes = MAX(heads + watches + all->arguments * sizeof *all->argv, 1u);
+    all->heads = heap_alloc_zero(home->heap, MEM_MESSAGE, all->bytes);
+    all->watches = (struct part_watch *)(void *)((char *)all->heads + heads);
+    all->argv = (struct slice *)(void *)((char *)all->watches + watches);
     size_t at = 0;
     uint32_t i = 0, argument = 0;
     const struct kept *kept;
@@ -75,9 +85,7 @@ static void kept_open(struct shard *home, const struct multi *multi, const struc
 }
 
 static void kept_close(struct shard *home, struct kept_commands *all) {
-    heap_free(home->heap, MEM_MESSAGE, all->argv, MAX(all->arguments, 1u) * sizeof *all->argv);
-    heap_free(home->heap, MEM_MESSAGE, all->heads, MAX(all->count, 1u) * sizeof *all->heads);
-    heap_free(home->heap, MEM_MESSAGE, all->watches, MAX(all->watch_count, 1u) * sizeof *all->watches);
+    heap_free(home->heap, MEM_MESSAGE, all->heads, all->bytes);
 }
 
 static void add_watches(struct part *part, const struct multi *multi, const struct kept_commands *all, uint32_t owner) {
@@ -177,16 +185,16 @@ bool multi_exec_here(struct exec *x) {
     struct client *client = x->client;
     struct multi *multi = client->multi;
     bool ran = true;
-    if (!multi || !multi->open) {
+    if (!multi || !multi->now.open) {
         reply_error(x, "ERR EXEC without MULTI");
         return true;
     }
-    if (multi->spoiled) {
+    if (multi->now.spoiled) {
         reply_error(x, "EXECABORT Transaction discarded because of previous errors.");
     } else if (!(ran = may_run_here(x, multi))) {
         /* its reply has a place */
     } else if (watches_are_clean(x->shard, multi)) {
-        multi->open = false; /* its commands are no longer kept but run */
+        multi->now.open = false; /* its commands are no longer kept but run */
         effects_open(&x->shard->effects, 0, 0);
         run_all(x, multi);
         effects_close(&x->shard->effects);
@@ -208,13 +216,8 @@ static void exec_there(struct exec *x, struct multi *multi, uint32_t owner) {
     fill_part(&part, home, multi, &all, owner, NULL, 0);
     struct exec together = whole(&part, x);
     struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
-    struct message_item *item = message_add(pipeline_outgoing(home, owner, false), note, together.argv, together.argc);
+    struct message_item *item = message_add_exec(pipeline_outgoing(home, owner, false), note, &together);
     item->stamp = txn_stamp(home);
-    item->client_id = client->id;
-    item->number = (uint16_t)together.slot->number;
-    item->flags = together.flags;
-    item->db = together.db;
-    item->resp = together.resp;
     item->silent = x->flags & CLIENT_REPLY_SKIP;
     home->stats.hops_sent++;
     part_deinit(&part);
@@ -270,7 +273,7 @@ static void exec_parts(struct exec *x, struct multi *multi, uint64_t shards) {
     struct shard *home = x->shard;
     struct gather *gather = gather_new_placed(x, join_replies, (uint32_t)__builtin_popcountll(shards));
     gather->key_count = multi->count;
-    gather->writes = multi->flags & CMD_WRITE;
+    gather->writes = multi->now.flags & CMD_WRITE;
     if (multi->count) gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, multi->count);
     struct kept_commands all;
     kept_open(home, multi, x, &all);
@@ -416,7 +419,7 @@ static void exec_steps(struct exec *x, struct multi *multi) {
     struct shard *home = x->shard;
     struct gather *gather = gather_new_waiting(x, exec_step);
     gather->stepped = true;
-    gather->writes = multi->flags & CMD_WRITE;
+    gather->writes = multi->now.flags & CMD_WRITE;
     struct kept_commands all;
     struct needs needs;
     kept_open(home, multi, x, &all);
@@ -438,9 +441,9 @@ static void exec_steps(struct exec *x, struct multi *multi) {
 void multi_exec(struct exec *x) {
     struct client *client = x->client;
     struct multi *multi = client->multi;
-    uint64_t shards = places(x->shard, multi);
-    multi->open = false; /* its commands are no longer kept but run */
-    if (multi->mixed)
+    uint64_t shards = places(x->shard, multi, &multi->now);
+    multi->now.open = false; /* its commands are no longer kept but run */
+    if (multi->now.mixed)
         exec_steps(x, multi);
     else if (is_one_shard(shards))
         exec_there(x, multi, (uint32_t)__builtin_ctzll(shards));

@@ -5,13 +5,18 @@
 #include "shards/message.h"
 #include "shards/multi.h"
 
-struct multi {
+struct multi_state {
     bool open, spoiled;
-    bool mixed;     /* holds a command that is not on keys of one shard */
-    uint32_t count; /* commands */
+    bool mixed;      /* holds a command that is not on keys of one shard */
+    uint32_t flags;  /* enum command_flag of all commands */
+    uint64_t owners; /* of their keys, a bit each */
+};
+
+struct multi {
+    struct multi_state now;
+    struct multi_state ahead; /* when the client's commands in the batch have run; while there are none: now */
+    uint32_t count;           /* commands */
     uint32_t arguments;
-    uint32_t flags;   /* enum command_flag of all */
-    uint64_t owners;  /* of their keys, a bit each */
     struct buf queue; /* | struct kept | message_item | ... */
     uint32_t watch_count;
     uint64_t watch_owners;
@@ -25,6 +30,11 @@ struct kept {
     uint8_t unused[6];
 };
 static_assert(sizeof(struct kept) == 8, "the item behind it is aligned");
+
+/* What routing goes by: the state behind all commands of the client that were taken. */
+HOT_INLINE const struct multi_state *multi_ahead(const struct client *client) {
+    return client->queued ? &client->multi->ahead : &client->multi->now;
+}
 
 struct watched {
     uint64_t version;

@@ -11,7 +11,11 @@
 /* --- building --- */
 
 void part_init(struct part *part, struct heap *heap, uint32_t arguments) {
-    *part = (struct part){.heap = heap, .cap = arguments + 2, .argc = 2};
+    part->heap = heap;
+    part->cap = arguments + 2;
+    part->argc = 2;
+    part->hash_count = 0;
+    part->head = (struct part_head){0};
     part->argv = heap_alloc(heap, MEM_MESSAGE, part->cap * sizeof *part->argv);
     part->argv[0] = SLICE(NAME);
 }
@@ -47,14 +51,21 @@ void part_add_command(struct part *part, const struct part_command *command, con
     add(part, slice_of((const char *)command, sizeof *command));
     for (uint32_t i = 0; i < command->argc; i++) add(part, argv[i]);
     part->head.commands++;
+    if (command->hash_at && part->hash_count < PART_HASHES) part->hashes[part->hash_count++] = command->hash;
 }
 
 struct exec part_exec(const struct part *part, struct shard *shard) {
     part->argv[1] = slice_of((const char *)&part->head, sizeof part->head);
     const struct command_slot *slot = command_find(shard->registry, SLICE(NAME));
     ASSERT(slot);
-    return (struct exec){
-        .shard = shard, .shared = &shard->shared, .slot = slot, .argv = part->argv, .argc = part->argc, .resp = 2};
+    return (struct exec){.shard = shard,
+                         .shared = &shard->shared,
+                         .slot = slot,
+                         .argv = part->argv,
+                         .argc = part->argc,
+                         .resp = 2,
+                         .hashes = part->hashes,
+                         .hash_count = part->hash_count};
 }
 
 /* --- reading: a cursor over the arguments, which lie unaligned in a message --- */

@@ -28,10 +28,13 @@ struct part_command {
 };
 
 /* --- building: slices into what the caller keeps until the part was sent --- */
+#define PART_HASHES 64 /* as many commands' keys are fetched in advance by who gets the part */
+
 struct part {
     struct heap *heap;
     struct slice *argv;
-    uint32_t argc, cap;
+    uint32_t argc, cap, hash_count;
+    uint64_t hashes[PART_HASHES];
     struct part_head head;
 };
 /* Room for this many arguments beyond name and head. */

@@ -155,6 +155,8 @@ HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queu
     x->flags = client->flags;
     x->hash = q->hash;
     x->hash_at = q->hash_at;
+    x->hashes = NULL;
+    x->hash_count = 0;
     x->out = out;
     x->client = client;
     x->client_id = client->id;
@@ -211,7 +213,7 @@ static COLD void reject_exec(struct shard *shard, const struct queued *q, struct
 }
 
 static COLD void run_reject(struct shard *shard, struct queued *q, struct exec *x) {
-    if (q->slot && q->slot->row->flags & CMD_ROUTED) {
+    if (q->slot && q->slot->row->flags & CMD_ENDS_MULTI) {
         reject_exec(shard, q, x);
     } else {
         reply_reject(shard, q, x);
@@ -281,7 +283,7 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
     uint64_t position = 0;
     struct exec x;
     fill_exec(shard, &x, q, out);
-    if (LIKELY(q->fate == FATE_LOCAL)) {
+    if (LIKELY(q->fate <= FATE_MULTI)) {
         if (UNLIKELY(!locks_idle(shard->locks)) && q->slot->row->where != ON_CONN && !request_may_run_slow(&x)) {
             park(shard, q, &x);
             return;
@@ -471,7 +473,7 @@ void pipeline_run(struct shard *shard) {
     p->running = true;
     for (uint32_t i = 0; i < p->count; i++) {
         const struct queued *q = &p->batch[i];
-        if (q->fate != FATE_LOCAL || !q->hash_at) continue;
+        if (!route_runs_here(q) || !q->hash_at) continue;
         struct keyspace *keys = shard_db_peek(shard, q->client->db);
         if (keys) keyspace_prefetch_entry(keys, q->hash);
     }
@@ -501,7 +503,7 @@ static COLD void protocol_error(struct shard *shard, struct client *client, cons
 static bool must_pause(const struct shard *shard, const struct queued *q) {
     if (LIKELY(!shard->pause_until_ms)) return false;
     if (!q->slot || q->slot->row->flags & CMD_ALLOW_BUSY) return false;
-    uint32_t flags = q->fate == FATE_EXEC ? multi_flags(q->client) : q->slot->row->flags;
+    uint32_t flags = q->fate == FATE_EXEC ? multi_flags_ahead(q->client) : q->slot->row->flags;
     return shard->pause_all || flags & (CMD_WRITE | CMD_MAY_REPLICATE);
 }
 
@@ -531,15 +533,29 @@ enum take {
     TAKE_STOP,  /* nothing taken; the client has to wait, for bytes or for what client.wait says */
 };
 
+static bool is_about_multi(const struct queued *q) {
+    return q->slot && q->slot->row->flags & CMD_IN_MULTI;
+}
+
 /* Commands after which the batch runs at once: what changes the client's or the shard's state (SELECT, CLIENT PAUSE)
  * or takes several turns. */
 static bool runs_at_once(const struct queued *q) {
-    if (q->fate == FATE_LOCAL) {
+    switch ((enum fate)q->fate) {
+    case FATE_LOCAL: {
         const struct command *row = q->slot->row;
         return ((row->where == ON_CONN || row->where == ON_ALL) && q->barrier) || row->flags & CMD_IN_MULTI;
     }
-    if (q->fate == FATE_REJECT || q->fate == FATE_QUEUE) return false;
-    return !q->leaves || q->barrier || q->fate == FATE_EXEC;
+    case FATE_MULTI:
+    case FATE_QUEUE: return false;
+    case FATE_REJECT: return is_about_multi(q);
+    case FATE_EXEC: return q->barrier;
+    default: return !q->leaves || q->barrier;
+    }
+}
+
+/* Is routed by what all commands before it have done, not by what they will have done. */
+static bool needs_batch_done(const struct queued *q) {
+    return is_about_multi(q) && (q->barrier || !(q->slot->row->flags & CMD_ROUTED));
 }
 
 /* One command of the client from bytes into the batch. */
@@ -572,14 +588,14 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->raw = bytes.ptr;
     q->raw_len = (uint32_t)command.size;
     route_command(shard, client, q, p->count ? q - 1 : NULL);
-    /* What begins and ends a transaction sees all commands before it in its place. */
-    if (UNLIKELY(client->queued > 0 && q->slot && q->slot->row->flags & CMD_IN_MULTI)) return TAKE_RETRY;
+    if (UNLIKELY(client->queued > 0 && needs_batch_done(q))) return TAKE_RETRY;
     enum client_wait wait = obstacle(shard, client, q);
     if (UNLIKELY(wait != WAIT_NOTHING)) {
         if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */
         client->wait = (uint8_t)wait;
         return TAKE_STOP;
     }
+    if (UNLIKELY(client->multi || q->fate == FATE_MULTI)) multi_look_ahead(client, q);
     p->count++;
     client->queued++;
     client->queued_remote += q->leaves;

@@ -131,7 +131,7 @@ static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mod
 static struct request *request_new(const struct exec *x, enum request_kind kind, uint64_t stamp, uint32_t home) {
     uint32_t links = kind == REQUEST_COMMAND;
     request_each_lock(x, count_lock, &links);
-    size_t item_size = message_item_size(x->argv, x->argc);
+    size_t item_size = message_item_size_exec(x);
     size_t bytes = sizeof(struct request) + links * sizeof(struct lock_link) + item_size;
     struct request *request = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
     *request = (struct request){.kind = (uint8_t)kind, .home = (uint8_t)home, .bytes = bytes};
@@ -141,16 +141,7 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
     request_each_lock(x, add_lock, &(struct adding){&request->lock, x->shard->locks});
     if (kind == REQUEST_COMMAND) add_link(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE);
     ASSERT(request->lock.link_count <= links);
-    struct message_item *item = message_item_write(request->lock.links + links, item_size, x->argv, x->argc);
-    item->hash = x->hash;
-    item->hash_at = (uint8_t)x->hash_at;
-    item->client_id = x->client_id;
-    item->number = (uint16_t)x->slot->number;
-    item->flags = x->flags;
-    item->db = x->db;
-    item->resp = x->resp;
-    item->part = x->part;
-    request->item = item;
+    request->item = message_item_write_exec(request->lock.links + links, item_size, x);
     return request;
 }
 
@@ -313,6 +304,8 @@ static struct exec exec_of(struct shard *shard, const struct message_item *item,
                          .flags = item->flags,
                          .hash = item->hash,
                          .hash_at = item->hash_at,
+                         .hashes = item->hash_count ? message_item_hashes(item) : NULL,
+                         .hash_count = item->hash_count,
                          .out = out,
                          .client_id = item->client_id};
 }

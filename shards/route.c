@@ -106,7 +106,7 @@ HOT_INLINE void find_fate(struct shard *shard, const struct client *client, stru
         q->leaves = q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
     }
     if (UNLIKELY(slot->row->flags & CMD_ROUTED)) slot->row->route(shard, client, q);
-    if (UNLIKELY(multi_is_open(client))) keep_for_exec(q);
+    if (UNLIKELY(multi_is_open_ahead(client))) keep_for_exec(q);
 }
 
 static COLD bool is_refused_now(const struct shard *shard, const struct client *client, struct queued *q) {
@@ -116,7 +116,7 @@ static COLD bool is_refused_now(const struct shard *shard, const struct client *
         reject(q, REJECT_LOADING);
         return true;
     }
-    if (flags & CMD_ROUTED) flags |= multi_flags(client);
+    if (flags & CMD_ROUTED) flags |= multi_flags_ahead(client);
     if (shard->no_writes && flags & CMD_WRITE) {
         reject(q, REJECT_NO_WRITES);
         return true;
@@ -155,7 +155,7 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
     }
     find_fate(shard, client, q);
-    if (LIKELY(q->fate == FATE_LOCAL && q->hash_at)) {
+    if (LIKELY(route_runs_here(q) && q->hash_at)) {
         struct keyspace *keys = shard_db_peek(shard, client->db);
         if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);
     }

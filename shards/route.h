@@ -11,6 +11,7 @@ struct shard;
 /* What becomes of a command. */
 enum fate {
     FATE_LOCAL,
+    FATE_MULTI,  /* begins a transaction; runs like any local command */
     FATE_QUEUE,  /* inside MULTI: kept for EXEC, answered QUEUED */
     FATE_REJECT, /* queued.reject is the reply */
     FATE_REMOTE,
@@ -39,7 +40,20 @@ struct queued {
     bool leaves;  /* its reply comes later, to a place in the client's queue, and the client goes on meanwhile */
 };
 
-enum reject { REJECT_UNKNOWN, REJECT_UNKNOWN_SUB, REJECT_ARITY, REJECT_NOAUTH, REJECT_NO_MULTI, REJECT_LOADING, REJECT_NO_WRITES };
+/* Its keys are here, and are used now or by the EXEC that follows. */
+HOT_INLINE bool route_runs_here(const struct queued *q) {
+    return q->fate == FATE_LOCAL || (q->fate == FATE_QUEUE && q->fate_in_exec == FATE_LOCAL);
+}
+
+enum reject {
+    REJECT_UNKNOWN,
+    REJECT_UNKNOWN_SUB,
+    REJECT_ARITY,
+    REJECT_NOAUTH,
+    REJECT_NO_MULTI,
+    REJECT_LOADING,
+    REJECT_NO_WRITES,
+};
 
 /* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in
  * the batch, or NULL: a pipeline of one command is looked up once. */

@@ -8,18 +8,24 @@
 #include "shards/shard.h"
 #include "shards/waiters.h"
 
-static void prefetch_message(struct shard *shard, const struct message *message) {
+typedef void (*prefetch_key)(const struct keyspace *keys, uint64_t hash);
+
+HOT_INLINE void prefetch_items(const struct shard *shard, const struct message *message, prefetch_key prefetch) {
     size_t at = 0;
     const struct message_item *item;
     while ((item = message_next(message, &at))) {
-        struct keyspace *keys = item->hash_at ? shard_db_peek(shard, item->db) : NULL;
-        if (keys) keyspace_prefetch_bucket(keys, item->hash);
+        if (!item->hash_at && !item->hash_count) continue;
+        const struct keyspace *keys = shard_db_peek(shard, item->db);
+        if (!keys) continue;
+        if (LIKELY(!item->hash_count)) prefetch(keys, item->hash);
+        const uint64_t *hashes = message_item_hashes(item);
+        for (uint32_t i = 0; i < item->hash_count; i++) prefetch(keys, hashes[i]);
     }
-    at = 0;
-    while ((item = message_next(message, &at))) {
-        struct keyspace *keys = item->hash_at ? shard_db_peek(shard, item->db) : NULL;
-        if (keys) keyspace_prefetch_entry(keys, item->hash);
-    }
+}
+
+static void prefetch_message(struct shard *shard, const struct message *message) {
+    prefetch_items(shard, message, keyspace_prefetch_bucket);
+    prefetch_items(shard, message, keyspace_prefetch_entry);
 }
 
 #define NOT_SLOW UINT64_MAX
@@ -116,6 +122,8 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
     x.flags = item->flags;
     x.hash = item->hash;
     x.hash_at = item->hash_at;
+    x.hashes = item->hash_count ? message_item_hashes(item) : NULL;
+    x.hash_count = item->hash_count;
     x.out = &message->reply;
     x.client = NULL;
     x.client_id = item->client_id;

@@ -24,18 +24,13 @@ static uint64_t bit(uint32_t shard) {
 
 /* --- asking --- */
 
-static struct message_item *send_item(struct gather *gather, uint32_t to, enum item_how how, struct message_note note,
-                                      const struct slice *argv, uint32_t argc) {
-    struct shard *home = gather->home;
-    struct message_item *item = message_add(pipeline_outgoing(home, to, false), note, argv, argc);
+/* A word about a part that stands there in line. */
+static struct message_item *send_word(struct gather *gather, uint32_t to, enum item_how how, struct message_note note) {
+    struct message_item *item = message_add(pipeline_outgoing(gather->home, to, false), note, NULL, 0);
     item->how = (uint8_t)how;
     item->stamp = gather->stamp;
-    home->stats.hops_sent++;
+    gather->home->stats.hops_sent++;
     return item;
-}
-
-static void send_word(struct gather *gather, uint32_t to, enum item_how how) {
-    send_item(gather, to, how, (struct message_note){0}, NULL, 0);
 }
 
 uint64_t txn_participants(const struct gather *gather) {
@@ -76,15 +71,12 @@ void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
         gather->phase = TXN_TRYING;
     }
     struct message_note note = {.gather = gather, .place = to, .kind = NOTE_LOCK};
-    struct message_item *item = send_item(gather, to, how, note, x->argv, x->argc);
-    item->hash = x->hash;
-    item->hash_at = (uint8_t)x->hash_at;
-    item->client_id = x->client_id;
-    item->number = (uint16_t)x->slot->number;
-    item->flags = x->flags;
-    item->db = x->db;
-    item->resp = x->resp;
+    struct message_item *item = message_add_exec(pipeline_outgoing(home, to, false), note, x);
+    item->how = (uint8_t)how;
+    item->stamp = gather->stamp;
+    item->part = true;
     item->writes = gather->writes;
+    home->stats.hops_sent++;
 }
 
 /* --- all locks are held --- */
@@ -114,8 +106,8 @@ static void run_parts(struct gather *gather) {
         if (part->shard == gather->home->id)
             here = true;
         else
-            send_item(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i}, NULL, 0)
-                ->participants = txn_participants(gather);
+            send_word(gather, part->shard, ITEM_GO, (struct message_note){.gather = gather, .place = i})->participants =
+                txn_participants(gather);
     }
     if (here) run_here(gather);
 }
@@ -124,7 +116,7 @@ static void run_parts(struct gather *gather) {
 static void send_leave(struct gather *gather, uint32_t to, bool answers) {
     struct message_note note = {.kind = NOTE_LEFT};
     if (answers) note.gather = gather;
-    struct message_item *item = send_item(gather, to, ITEM_LEAVE, note, NULL, 0);
+    struct message_item *item = send_word(gather, to, ITEM_LEAVE, note);
     item->participants = txn_participants(gather);
     item->silent = !answers;
     gather->owed += answers;
@@ -193,7 +185,7 @@ static void give_way(struct gather *gather, uint32_t shard) {
     if (shard == home->id)
         request_yield(home, gather->stamp);
     else
-        send_word(gather, shard, ITEM_YIELD);
+        send_word(gather, shard, ITEM_YIELD, (struct message_note){0});
 }
 
 static void tried(struct gather *gather, uint32_t shard, struct slice reply, struct message *message) {
