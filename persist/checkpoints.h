@@ -79,15 +79,16 @@ void checkpoints_stop(struct checkpoints_member *member);
 bool checkpoints_idle(const struct checkpoints_member *member); /* nothing of it is at the disk */
 
 /* --- any thread --- */
-enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH };
+enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH, WHY_END };
 enum checkpoint_answer {
     ANSWER_STARTED,
     ANSWER_SCHEDULED, /* one of the other kind is under way; this one follows */
     ANSWER_SAVING,    /* a save is under way or asked for */
     ANSWER_REWRITING, /* a rewrite is */
 };
-/* Asks for one. schedule: should one of the other kind be under way, this one follows it. ticket (may be NULL) names it
- * for checkpoints_outcome. from: the thread that asks; shard 0 is woken. */
+/* Asks for one. schedule: should one of the other kind be under way, this one follows it. WHY_END, the last save of a
+ * server, follows whatever is under way, so that it begins after it was asked for. ticket (may be NULL, set unless it
+ * was refused) names it for checkpoints_outcome. from: the shard of the thread that asks; shard 0 is woken. */
 enum checkpoint_answer checkpoints_ask(struct checkpoints *checkpoints, struct shard *from, enum checkpoint_why why,
                                        bool schedule, uint64_t *ticket);
 enum checkpoint_outcome { OUTCOME_PENDING, OUTCOME_OK, OUTCOME_FAILED };

@@ -214,6 +214,7 @@ static enum status make_manifest(struct recovery *recovery, struct error *error)
 static void fill_result(struct recovery *recovery) {
     struct recovery_result *result = &recovery->result;
     result->keys = atomic_load_explicit(&recovery->keys, memory_order_relaxed); /* the arrivals ordered it */
+    result->keys_held = atomic_load_explicit(&recovery->keys_held, memory_order_relaxed);
     result->effects = atomic_load_explicit(&recovery->effects, memory_order_relaxed);
     result->damages = atomic_load_explicit(&recovery->damages, memory_order_relaxed);
     /* What was passed over is in the files still, and would be in the way at the next start. */
@@ -234,9 +235,10 @@ static void finish(struct recovery *recovery) {
     uint64_t took_ms = (clock_mono_ns(&recovery->options.clock) - recovery->started_ns) / 1000000;
     if (had_data)
         log_line(recovery->options.log, LOG_LEVEL_NOTICE,
-                 "DB loaded from disk: %" PRIu64 " keys, then %" PRIu64 " effects, in %" PRIu64 ".%03" PRIu64
-                 " seconds",
-                 recovery->result.keys, recovery->result.effects, took_ms / 1000, took_ms % 1000);
+                 "DB loaded from disk: %" PRIu64 " keys, of %" PRIu64 " in files and %" PRIu64
+                 " effects after them, in %" PRIu64 ".%03" PRIu64 " seconds",
+                 recovery->result.keys_held, recovery->result.keys, recovery->result.effects, took_ms / 1000,
+                 took_ms % 1000);
 }
 
 /* --- the stages --- */

@@ -65,8 +65,9 @@ struct recovery_progress {
 };
 
 struct recovery_result {
-    uint64_t first_segment, first_batch; /* of each shard's journal, when there is one */
-    uint64_t keys, effects;
+    uint64_t first_segment, first_batch;                 /* of each shard's journal, when there is one */
+    uint64_t keys, effects;                              /* that were loaded, and applied */
+    uint64_t keys_held;                                  /* that there are now */
     uint64_t lost_transactions, lost_writes, lost_bytes; /* taken back, to be consistent */
     uint64_t damages;                                    /* places that were passed over */
     bool wants_checkpoint; /* imported, damaged, or of many generations: better saved before the next start */

@@ -376,12 +376,20 @@ static void begin(struct recovery *recovery, struct recovery_thread *thread) {
     }
 }
 
+static void count_keys(struct recovery *recovery, const struct shard *shard) {
+    uint64_t count = 0;
+    for (uint32_t db = 0; db < shard->db_used; db++)
+        if (shard_db_peek(shard, db)) count += keyspace_count(shard_db_peek(shard, db));
+    atomic_fetch_add_explicit(&recovery->keys_held, count, memory_order_relaxed); /* ordered by the arrival */
+}
+
 bool recovery_load_step(struct recovery *recovery, struct recovery_thread *thread) {
     switch (thread->load) {
     case LOAD_BEGIN: begin(recovery, thread); return true;
     case LOAD_FILES: load_files_step(recovery, thread); return true;
     case LOAD_EFFECTS:
         if (load_effects_step(recovery, thread)) return true;
+        count_keys(recovery, thread->shard);
         recovery_load_stop(thread);
         thread->load = LOAD_OVER;
         return false;

@@ -110,8 +110,10 @@ void commit_drop(struct shard *shard);
 void commit_deinit(struct shard *shard);
 
 /* Replies wait from here on, or no longer: said to all shards at one instant, which is before the first command (stamp
- * 0) or in a transaction that holds all shards whole (its stamp). effects.on is true. What waits already still does
- * when it ends: whoever closes the journal makes all durable first. */
+ * 0) or in a transaction that holds all shards whole and is in no journal (a stamp of its own). It is one decision for
+ * all: who makes it tells the others with that transaction, and nobody looks at options that he may have a turn later.
+ * A shard that waits for one that does not tell what is on its disk would wait for ever. effects.on is true. What waits
+ * already still does after the end: whoever closes the journal makes all durable first. */
 void commit_start(struct shard *shard, uint64_t stamp);
 void commit_stop(struct shard *shard);
 

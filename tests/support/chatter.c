@@ -33,9 +33,9 @@ const struct command chatter_commands[] = {
      .args = "index"},
     {.name = NULL},
 };
-/* Words of one letter stand for something: s l e z h a key that usually holds a string, list, set, sorted set, hash; k
- * any key; V value, M member, I integer, F float, T milliseconds, A Unix seconds, Q Unix milliseconds, D database, P
- * payload, X index. "*M" many members, "*V" many values, "*S" many scores with members, "*P" many pairs. */
+/* Words of one letter stand for something: s l e z h y a key that usually holds a string, list, set, sorted set, hash,
+ * HyperLogLog; k any key; V value, M member, I integer, F float, T milliseconds, A Unix seconds, Q Unix milliseconds, D
+ * database, P payload, X index. "*M" many members, "*V" many values, "*S" many scores with members, "*P" many pairs. */
 static const char *const templates[] = {"SET s V",
                                         "SET s V",
                                         "SET s I",
@@ -74,6 +74,22 @@ static const char *const templates[] = {"SET s V",
                                         "GET s",
                                         "MGET s s s s",
                                         "STRLEN s",
+                                        "SETBIT s I 1",
+                                        "SETBIT s X 0",
+                                        "SETBIT s 300 1",
+                                        "BITFIELD s SET u8 X I INCRBY i5 X 7",
+                                        "BITFIELD s OVERFLOW FAIL INCRBY u2 100 1",
+                                        "BITFIELD k GET u4 0",
+                                        "BITOP AND s s s",
+                                        "BITOP NOT s s",
+                                        "BITOP XOR s s k",
+                                        "PFADD p1 V V",
+                                        "PFADD p2 I",
+                                        "PFADD p3 M M",
+                                        "PFMERGE p1 p2 p3",
+                                        "PFMERGE p4 p1",
+                                        "PFDEBUG TODENSE p2",
+                                        "PFCOUNT p1 p2",
                                         "RPUSH l V V",
                                         "LPUSH l V",
                                         "RPUSHX l V",
@@ -154,6 +170,14 @@ static const char *const templates[] = {"SET s V",
                                         "HINCRBYFLOAT h M F",
                                         "HSET h *P",
                                         "HGETALL h",
+                                        "PFADD y M M",
+                                        "PFADD y I",
+                                        "PFADD y *M",
+                                        "PFMERGE y y y",
+                                        "PFMERGE y s",
+                                        "PFCOUNT y",
+                                        "PFCOUNT y y",
+                                        "PFDEBUG TODENSE y",
                                         "DEL k",
                                         "DEL k k k",
                                         "UNLINK k k",
@@ -244,14 +268,14 @@ static void add_value(struct chatter *chatter, struct buf *args, uint32_t *count
 }
 
 static void add_word(struct chatter *chatter, struct buf *args, uint32_t *count, const char *word, size_t len) {
-    static const char families[] = "slezh";
+    static const char families[] = "slezhy";
     uint64_t now_ms = sim_now_ms(chatter->sim);
     if (len == 2 && word[0] == '*') {
         add_many(chatter, args, count, word[1]);
         return;
     }
     char what = len == 1 ? word[0] : 0;
-    if (what == 'k' || (what && strchr(families, what) && below(chatter, 30) == 0)) what = families[below(chatter, 5)];
+    if (what == 'k' || (what && strchr(families, what) && below(chatter, 30) == 0)) what = families[below(chatter, 6)];
     if (what && strchr(families, what)) {
         add_argf(args, count, "%c%" PRIu64, what, below(chatter, KEYS));
         return;

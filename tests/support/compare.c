@@ -33,12 +33,19 @@ static void compare_scores(const struct entry *a, const struct entry *b) {
     while (zset_next(&i, &x)) assert_true(zset_next(&j, &y) && slice_equal(x.member, y.member) && x.score == y.score);
 }
 
+/* But for the count that PFCOUNT keeps in a HyperLogLog. */
+static bool strings_equal(struct slice a, struct slice b) {
+    enum { CACHE = 8, BEHIND = 16 };
+    if (a.len != b.len || a.len < BEHIND || memcmp(a.ptr, "HYLL", 4) != 0) return slice_equal(a, b);
+    return memcmp(a.ptr, b.ptr, CACHE) == 0 && memcmp(a.ptr + BEHIND, b.ptr + BEHIND, a.len - BEHIND) == 0;
+}
+
 static void compare_entries(struct entry *a, struct entry *b) {
     char scratch[2][ENTRY_SCRATCH];
     assert_int_equal(a->type, b->type);
     assert_int_equal(entry_deadline_ms(a), entry_deadline_ms(b));
     switch ((enum value_type)a->type) {
-    case TYPE_STRING: assert_true(slice_equal(entry_string(a, scratch[0]), entry_string(b, scratch[1]))); break;
+    case TYPE_STRING: assert_true(strings_equal(entry_string(a, scratch[0]), entry_string(b, scratch[1]))); break;
     case TYPE_LIST:
         assert_int_equal(list_len(a), list_len(b));
         compare_lists(a, b);

@@ -472,7 +472,8 @@ static void crash(struct world *world) {
 
 /* --- recovering --- */
 
-static void check_state(struct sim *sim, const struct state *expected) {
+static uint64_t check_state(struct sim *sim, const struct state *expected) {
+    uint64_t all = 0; /* keys there are */
     for (uint32_t db = 0; db < DBS; db++) {
         uint64_t count = 0, there = 0;
         for (uint32_t key = 0; key < KEYS; key++) {
@@ -489,7 +490,9 @@ static void check_state(struct sim *sim, const struct state *expected) {
         for (uint32_t s = 0; s < sim_shard(sim, 0)->count; s++)
             there += keyspace_count(shard_db(sim_shard(sim, s), db));
         assert_int_equal(there, count);
+        all += count;
     }
+    return all;
 }
 
 struct run {
@@ -542,8 +545,8 @@ static void recover(struct world *world, uint32_t shards) {
     run_recovery(&run, &(struct recovery_options){.threads = shards, .journal = true, .boot = boot}, world->path,
                  &world->prng);
     if (run.state != RECOVERY_DONE) fail_msg("%s", recovery_error(run.recovery)->text);
-    check_state(run.sim, &world->live);
     const struct recovery_result *result = recovery_result(run.recovery);
+    assert_int_equal(result->keys_held, check_state(run.sim, &world->live));
     assert_int_equal(result->damages, 0);
     world->shards = shards;
     world->boot = boot;
