@@ -13,7 +13,7 @@
  * nothing; one that says the default is passed over. Other words are errors that suggest the
  * nearest name.
  *
- * Ownership  A struct config holds no pointers: it is copied by assignment and never freed. It takes about 28 KiB.
+ * Ownership  A struct config holds no pointers: it is copied by assignment and never freed. It takes about 32 KiB.
  * Threads    One thread writes a struct config. The server keeps a master copy behind a mutex and each thread a copy of
  *            its own (net/server.h), so a reader never sees a half-changed one.
  * Files      This module does text only; net/config_file.h reads, includes and writes files. */
@@ -182,6 +182,7 @@ struct config {
     bool appendonly;
     enum config_appendfsync appendfsync;
     enum config_recovery_damage recovery_damage;
+    char import[CONFIG_PATH_MAX]; /* "": none */
     char appendfilename[CONFIG_NAME_MAX], appenddirname[CONFIG_NAME_MAX];
     bool no_appendfsync_on_rewrite, stop_writes_on_bgsave_error;
     int auto_aof_rewrite_percentage;

@@ -3,7 +3,7 @@
  *
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
- *   threads, recovery-damage  sherd's own
+ *   threads, recovery-damage, import  sherd's own
  *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people
  * test port, bind              fixed while running, until the listeners can be moved loglevel
  * nothing        from Redis 7.2, as are set-max-listpack-* */
@@ -262,7 +262,7 @@ const struct config_option config_options[] = {
 
     /* --- persistence --- */
     {.name = "save", FIELD(save), .preset = "3600 1 300 100 60 10000", .unit = "seconds changes", LIVE(ANY_TIME),
-     .idle = "", .group = GROUP_PERSISTENCE,
+     .group = GROUP_PERSISTENCE,
      .doc = "Writes a snapshot after so many seconds if there were so many changes; several rules may stand."},
     {.name = "dbfilename", FIELD(dbfilename), .preset = "dump.rdb", .refuse = refuse_dbfilename, LIVE(PROTECTED),
      .group = GROUP_PERSISTENCE, .doc = "Name of a snapshot that Redis left in dir: it is imported at the first start."},
@@ -288,6 +288,9 @@ const struct config_option config_options[] = {
     {.name = "recovery-damage", FIELD(recovery_damage), .preset = "refuse", ENUM(damage_names), LIVE(AT_START),
      .group = GROUP_PERSISTENCE,
      .doc = "When files are damaged (not merely torn by a crash): does not start, gives up what follows, or only what is damaged."},
+    {.name = "import", FIELD(import), .preset = "", LIVE(AT_START), .group = GROUP_PERSISTENCE,
+     .doc = "What to begin with while dir holds no data of sherd's: an RDB file (NAME.rdb), or a log (a file, or its "
+            "directory)."},
     {.name = "aof-use-rdb-preamble", FIELD(aof_use_rdb_preamble), .preset = "yes", LATER(ANY_TIME),
      .group = GROUP_PERSISTENCE, .doc = "A rewritten log starts with a snapshot."},
     {.name = "stop-writes-on-bgsave-error", FIELD(stop_writes_on_bgsave_error), .preset = "yes", LIVE(ANY_TIME),

@@ -17,10 +17,24 @@ static bool is_there(const struct persist *persist, const char *name, char path[
     return access(path, F_OK) == 0;
 }
 
+static bool is_dump(const char *name) {
+    size_t len = strlen(name);
+    return len > 4 && strcmp(name + len - 4, ".rdb") == 0;
+}
+
+/* The option import: a dump is found by find_dump. */
+static enum status find_import(struct persist *persist, const struct config *config, struct error *error) {
+    char path[CONFIG_PATH_MAX];
+    if (!is_there(persist, config->import, path))
+        return error_set(error, ST_NOT_FOUND, ENOENT, "There is no %s to begin with (option import)", config->import);
+    return is_dump(config->import) ? ST_OK : aof_files_find(&persist->aof, path, error);
+}
+
 /* A log of Redis in the directory. Like Redis, we read it rather than dump.rdb when appendonly is on; and also when
  * there is nothing else. */
 static enum status find_log(struct persist *persist, const struct config *config, struct error *error) {
     char path[CONFIG_PATH_MAX], manifest[CONFIG_PATH_MAX], dump[CONFIG_PATH_MAX];
+    if (config->import[0]) return find_import(persist, config, error);
     bool has_dump = is_there(persist, config->dbfilename, dump);
     if (has_dump && !config->appendonly) return ST_OK;
     bool found = is_there(persist, config->appenddirname, path) && aof_files_manifest(path, manifest);
@@ -31,7 +45,7 @@ static enum status find_log(struct persist *persist, const struct config *config
 /* Where the import begins: with an RDB file, or with nothing (NULL). */
 static const char *find_dump(const struct persist *persist, const struct config *config, char path[CONFIG_PATH_MAX]) {
     if (persist->aof.count > 0) return persist->aof.parts[0].has_rdb ? persist->aof.parts[0].path : NULL;
-    return is_there(persist, config->dbfilename, path) ? path : NULL;
+    return is_there(persist, config->import[0] ? config->import : config->dbfilename, path) ? path : NULL;
 }
 
 /* --- a log that is imported is not ours before the first checkpoint: until then a mark says that our files are not yet
@@ -66,6 +80,9 @@ static enum status open_recovery(struct persist *persist, const struct config *c
         enum status status = find_log(persist, config, error);
         if (status == ST_OK && persist->aof.count > 0) status = begin_import(persist, error);
         if (status != ST_OK) return status;
+    } else if (config->import[0]) {
+        log_line(persist->log, LOG_LEVEL_NOTICE, "%s is not imported: %s holds data already", config->import,
+                 persist->dir.path);
     }
     struct recovery_options options = {.dir = &persist->dir,
                                        .threads = persist->shards,
@@ -150,6 +167,7 @@ void persist_leave(struct persist_part *part) {
     if (part->replay) aof_replay_close(part->replay);
     if (part->member) checkpoints_leave(part->member);
     if (part->journal) journal_close(part->journal);
+    if (part->persist->recovery) recovery_leave(part->persist->recovery, shard->id);
     shard->no_writes = NULL;
     heap_free(shard->heap, MEM_STATS, part, sizeof *part);
 }

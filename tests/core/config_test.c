@@ -459,8 +459,8 @@ static void one_warning_per_idle_option(void **state) {
                      "rdbcompression no\nloadmodule a.so\nloadmodule b.so\nuser alice on\nuser bob off\n"
                      "rename-command FLUSHALL \"\"\ntls-port 6380\nreplicaof 1.2.3.4 6379");
     const char *text = warnings_of(&config, &count);
-    assert_int_equal(count, 10);
-    assert_non_null(strstr(text, "option 'appendonly' is set to 'yes' but has no effect in this version: "));
+    assert_int_equal(count, 8);
+    assert_non_null(strstr(text, "option 'daemonize' is set to 'yes' but has no effect in this version: "));
     assert_non_null(strstr(text, "option 'rdbcompression' is accepted but not used: "));
     char warning[CONFIG_TEXT_MAX];
     assert_true(config_warning(&config, SLICE("slaveof"), warning));

@@ -537,6 +537,30 @@ class Import(PersistenceCase):
     def test_appendonlydir(self):
         self.goes_over(*LOG, files=["appendonlydir"])
 
+    def test_option_import(self):
+        """From anywhere, and only while there is nothing of sherd's own."""
+        redis = Server("--save", "", *LOG, kind="redis", defaults=False)
+        self.addCleanup(redis.clean)
+        client = redis.client()
+        fill(client, self.seed, COUNT)
+        before = contents(client)
+        client.must("SAVE")
+        redis.stop()
+        for name, mode in (("dump.rdb", LOG), ("dump.rdb", NO_LOG), ("appendonlydir", LOG)):
+            with self.subTest(name=name, mode=mode):
+                server = self.server(*mode, "--import", os.path.join(redis.dir, name), threads=2, start=False)
+                server.start()
+                self.assertHolds(server.client(), before)
+                server.client().must("SET", "after", "import")
+                self.rewritten(server.client())
+                client = self.restart(server, 3)
+                self.assertEqual(client.must("GET", "after"), b"import")
+                client.must("DEL", "after")
+                self.assertHolds(client, before)
+        server = self.server("--import", os.path.join(redis.dir, "no-such.rdb"), start=False)
+        with self.assertRaises(ServerFailed):
+            server.start()
+
 
 if __name__ == "__main__":
     main()
