@@ -90,12 +90,20 @@ static void close_batch(struct journal *journal) {
     buf_reset(&journal->taken, TAKEN_KEEP);
 }
 
+/* A full segment: goes on in the next one if that is there. */
+static void rotate(struct journal *journal) {
+    const struct journal_file *active = journal->active;
+    if (active->tail.end < journal->options.segment_bytes || !active->next || active->next->state != FILE_READY) return;
+    journal->active = active->next;
+}
+
 uint64_t journal_turn(struct journal *journal, uint64_t now_ns, enum config_appendfsync fsync) {
     journal->now_ns = now_ns;
     journal->fsync = fsync;
     close_batch(journal);
-    journal_files_step(journal);
+    rotate(journal);
     journal_write_step(journal);
+    journal_files_step(journal); /* last: seals and prepares what the others are done with or want */
     return journal->batch;
 }
 

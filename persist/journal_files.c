@@ -128,12 +128,6 @@ static void prepare_some(struct journal *journal) {
     if (file) prepare(journal, file);
 }
 
-static void rotate(struct journal *journal) {
-    const struct journal_file *active = journal->active;
-    if (active->tail.end < journal->options.segment_bytes || !active->next || active->next->state != FILE_READY) return;
-    journal->active = active->next;
-}
-
 /* --- filled --- */
 
 static void fill_done(void *owner, int64_t result) {
@@ -273,7 +267,6 @@ static void drop_some(struct journal *journal) {
 /* --- the step, and the end --- */
 
 void journal_files_step(struct journal *journal) {
-    rotate(journal);
     prepare_some(journal);
     fill_some(journal);
     seal_some(journal);

@@ -178,6 +178,8 @@ static void turn(struct fixture *f) {
     assert_true(latest == f->first_batch - 1 + f->count);
     assert_true(buf_readable(&f->effects.bytes) == 0);
     check_status(f);
+    /* Whatever can be begun was begun: only a completion or time makes more of it, or the thread would spin. */
+    assert_true(journal_wait_ns(f->journal, f->now_ns) > 0);
 }
 
 static void cut(struct fixture *f) {
@@ -384,8 +386,225 @@ static void random_rounds_with_faults(void **state) {
     rounds(true);
 }
 
+/* --- what each policy does, step by step --- */
+
+static void start_quiet(struct fixture *f, enum config_appendfsync fsync) {
+    start(f, 1);
+    f->segment_bytes = 1u << 20;
+    f->fsync = fsync;
+    open_journal(f);
+    turn(f);
+    while (fake_disk_step(f->disk)) turn(f); /* the first two segments are there */
+}
+
+static void write_one(struct fixture *f, size_t bytes) {
+    add_effect(f, bytes);
+    turn(f);
+}
+
+static struct journal_status status_of(const struct fixture *f) {
+    struct journal_status status;
+    journal_read_status(f->journal, &status);
+    return status;
+}
+
+static void complete_all(struct fixture *f) {
+    while (fake_disk_step(f->disk)) continue;
+}
+
+static void finish(struct fixture *f) {
+    fake_disk_fail(f->disk, 0, 0, 0);
+    settle(f);
+    stop(f);
+}
+
+static void always_is_one_write(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_ALWAYS);
+    for (int i = 0; i < 10; i++) {
+        uint64_t writes = status_of(&f).writes, durable = f.durable;
+        write_one(&f, 100);
+        assert_true(f.durable == durable);
+        assert_true(status_of(&f).writes == writes + 1);
+        write_one(&f, 100); /* waits for the first, and for nothing else */
+        write_one(&f, 100);
+        assert_true(status_of(&f).writes == writes + 1);
+        complete_all(&f);
+        turn(&f);
+        assert_true(status_of(&f).writes == writes + 2);
+        complete_all(&f);
+        turn(&f);
+        assert_true(f.durable == f.first_batch - 1 + f.count && status_of(&f).syncs == 0);
+    }
+    finish(&f);
+}
+
+static void everysec_gathers_and_syncs_once_a_second(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_EVERYSEC);
+    write_one(&f, 100);
+    assert_true(status_of(&f).writes == 0);
+    assert_true(journal_wait_ns(f.journal, f.now_ns) == 10 * MS);
+    write_one(&f, 70000); /* enough */
+    assert_true(status_of(&f).writes == 1);
+    complete_all(&f);
+    turn(&f); /* the first sync is due, as there was none in the last second */
+    complete_all(&f);
+    turn(&f);
+    assert_true(f.durable == f.first_batch + 1 && status_of(&f).syncs == 1);
+    for (int ms = 0; ms < 3000; ms += 5) {
+        f.now_ns += 5 * MS;
+        write_one(&f, 10);
+        complete_all(&f);
+    }
+    struct journal_status status = status_of(&f);
+    assert_in_range(status.syncs, 3, 4);
+    assert_in_range(status.writes, 200, 310);
+    assert_in_range(f.now_ns - status.oldest_pending_ns, 0, 1020 * MS);
+    finish(&f);
+}
+
+static void no_syncs_when_asked(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_NO);
+    write_one(&f, 70000);
+    for (int i = 0; i < 10; i++) {
+        complete_all(&f);
+        f.now_ns += 1000 * MS;
+        turn(&f);
+    }
+    assert_true(status_of(&f).syncs == 0 && f.durable == f.first_batch - 1);
+    assert_true(journal_wait_ns(f.journal, f.now_ns) == UINT64_MAX);
+    journal_flush(f.journal);
+    assert_true(journal_wait_ns(f.journal, f.now_ns) == 0);
+    turn(&f);
+    complete_all(&f);
+    turn(&f);
+    assert_true(status_of(&f).syncs == 1 && f.durable == f.first_batch);
+    finish(&f);
+}
+
+static void a_full_disk_is_tried_again(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_ALWAYS);
+    fake_disk_fail(f.disk, FAKE_WRITE | FAKE_JOB, ENOSPC, 1000);
+    write_one(&f, 100);
+    complete_all(&f);
+    uint64_t expect = 100 * MS;
+    for (int i = 0; i < 3; i++) { /* later it tries another place */
+        assert_int_equal(status_of(&f).error, ENOSPC);
+        assert_true(status_of(&f).bytes_pending > 100);
+        uint64_t wait = journal_wait_ns(f.journal, f.now_ns);
+        assert_true(wait <= expect);
+        f.now_ns += expect - 1;
+        uint64_t writes = status_of(&f).writes;
+        write_one(&f, 100);
+        assert_true(status_of(&f).writes == writes); /* not before its time */
+        f.now_ns++;
+        turn(&f);
+        complete_all(&f);
+        expect *= 2;
+    }
+    for (int i = 0; i < 100; i++) {
+        uint64_t wait = journal_wait_ns(f.journal, f.now_ns);
+        assert_in_range(wait, 1, 5000 * MS);
+        f.now_ns += wait;
+        turn(&f);
+        complete_all(&f);
+        assert_int_equal(status_of(&f).error, ENOSPC);
+    }
+    assert_true(f.durable == f.first_batch - 1);
+    fake_disk_fail(f.disk, 0, 0, 0);
+    for (int i = 0; i < 3; i++) {
+        f.now_ns += 5000 * MS;
+        turn(&f);
+        complete_all(&f);
+    }
+    turn(&f);
+    assert_true(f.durable == f.first_batch - 1 + f.count && status_of(&f).error == 0);
+    finish(&f);
+}
+
+static void a_failed_sync_begins_a_new_segment(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_ALWAYS);
+    write_one(&f, 100);
+    complete_all(&f);
+    f.fsync = APPENDFSYNC_NO;
+    write_one(&f, 70000);
+    complete_all(&f);
+    turn(&f);
+    uint64_t segment = status_of(&f).segment;
+    fake_disk_fail(f.disk, FAKE_SYNC, EIO, 1000);
+    journal_flush(f.journal);
+    turn(&f);
+    complete_all(&f);
+    assert_int_equal(status_of(&f).error, EIO);
+    fake_disk_fail(f.disk, 0, 0, 0);
+    f.now_ns += 100 * MS;
+    turn(&f);
+    assert_true(status_of(&f).segment == segment + 1);
+    crash(&f);
+    settle(&f);
+    crash(&f);
+    assert_true(f.durable == f.first_batch + 1);
+    finish(&f);
+}
+
+static void cuts_wait_for_nothing(void **state) {
+    (void)state;
+    static struct fixture f;
+    start(&f, 2);
+    open_journal(&f);
+    assert_true(journal_cut(f.journal) == f.first_segment); /* nothing is in it, and not even its file is there */
+    for (uint64_t i = 0; i < 5; i++) {
+        write_one(&f, 50);
+        assert_true(journal_cut(f.journal) == f.first_segment + i + 1);
+    }
+    finish(&f);
+}
+
+static void segments_are_recycled(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_ALWAYS);
+    ino_t seen[64];
+    uint32_t count = 0, again = 0;
+    for (int i = 0; i < 20; i++) {
+        write_one(&f, 600000);
+        settle(&f);
+        char name[DATADIR_NAME_MAX], path[200];
+        datadir_segment_name(name, SHARD, status_of(&f).segment);
+        snprintf(path, sizeof path, "%s/%s", f.dir, name);
+        struct stat facts;
+        assert_int_equal(stat(path, &facts), 0);
+        for (uint32_t k = 0; k < count; k++) again += seen[k] == facts.st_ino;
+        seen[count++] = facts.st_ino;
+        cut(&f);
+        f.base_segment = status_of(&f).segment;
+        f.base_batch = f.durable;
+        journal_drop_before(f.journal, f.base_segment);
+        crash(&f);
+    }
+    assert_true(again > 0);
+    assert_true(count_files(f.dir) <= 6);
+    finish(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(always_is_one_write),
+        cmocka_unit_test(everysec_gathers_and_syncs_once_a_second),
+        cmocka_unit_test(no_syncs_when_asked),
+        cmocka_unit_test(a_full_disk_is_tried_again),
+        cmocka_unit_test(a_failed_sync_begins_a_new_segment),
+        cmocka_unit_test(cuts_wait_for_nothing),
+        cmocka_unit_test(segments_are_recycled),
         cmocka_unit_test(random_rounds),
         cmocka_unit_test(random_rounds_with_faults),
     };
