@@ -67,7 +67,7 @@ struct persist_part {
     uint64_t cuts;                 /* seen so far */
     bool closing;                  /* the journal ends when all of it is durable */
     uint64_t look_ns;              /* when to look at what changes seldom */
-    char refusal[256];             /* shard->no_writes */
+    char refusal[512];             /* shard->no_writes */
 
     /* the end */
     bool holding, asked, stopping;

@@ -112,50 +112,9 @@ static struct checkpoint_cut cut(void *ctx, enum checkpoint_cut_kind kind) {
     return result;
 }
 
-/* --- files of earlier starts, perhaps of another number of shards, that a checkpoint has made worthless --- */
-
-struct sweep {
-    struct manifest manifest;
-    const struct persist *persist;
-};
-
-/* What has a later number than the manifest knows is being made at this moment. */
-static bool is_wanted(void *ctx, struct datadir_name is) {
-    const struct sweep *sweep = ctx;
-    return is.kind == DATADIR_TEMPORARY_FILE || is.number >= sweep->manifest.next ||
-           manifest_names(&sweep->manifest, is);
-}
-
-static int sweep_files(void *job) {
-    struct sweep *sweep = job;
-    struct error error;
-    uint64_t removed;
-    enum status status = datadir_sweep(&sweep->persist->dir, is_wanted, sweep, &removed, &error);
-    if (status != ST_OK) log_line(sweep->persist->log, LOG_LEVEL_WARNING, "%s", error.text);
-    return 0;
-}
-
-static void swept(void *job, int64_t result) {
-    struct sweep *sweep = job;
-    (void)result;
-    manifest_deinit(&sweep->manifest);
-    shared_free(sweep);
-}
-
-static void sweep(struct persist_part *part) {
-    struct sweep *sweep = shared_alloc(sizeof *sweep);
-    if (!sweep) return; /* the next checkpoint does it */
-    sweep->persist = part->persist;
-    if (manifest_copy(&sweep->manifest, &part->persist->manifest))
-        part->disk.job(part->disk.ctx, sweep_files, sweep, swept);
-    else
-        shared_free(sweep);
-}
-
 static void drop_before(void *ctx, uint64_t segment) {
     struct persist_part *part = ctx;
     if (part->journal) journal_drop_before(part->journal, segment);
-    if (part->shard->id == 0) sweep(part);
 }
 
 static void gave_up(void *ctx) {
