@@ -24,10 +24,9 @@ static void read_holder(int fd, char out[32]) {
 
 static enum status refuse_locked(const struct datadir *dir, int os_errno, struct error *error) {
     char holder[32];
-    if (os_errno != EWOULDBLOCK)
-        return error_set(error, ST_IO, os_errno, "Cannot lock %s/" DATADIR_LOCK ": %s", dir->path, strerror(os_errno));
+    if (os_errno != EWOULDBLOCK) return error_set(error, ST_IO, os_errno, "Cannot lock %s/" DATADIR_LOCK, dir->path);
     read_holder(dir->lock_fd, holder);
-    return error_set(error, ST_EXISTS, os_errno,
+    return error_set(error, ST_EXISTS, 0,
                      "The data directory %s is in use by process %s (%s/" DATADIR_LOCK
                      " is locked): stop it, or choose another directory with the option dir",
                      dir->path, holder[0] ? holder : "(unknown)", dir->path);
@@ -35,13 +34,12 @@ static enum status refuse_locked(const struct datadir *dir, int os_errno, struct
 
 static enum status take_lock(struct datadir *dir, struct error *error) {
     dir->lock_fd = openat(dir->fd, DATADIR_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (dir->lock_fd < 0)
-        return error_set(error, ST_IO, errno, "Cannot create %s/" DATADIR_LOCK ": %s", dir->path, strerror(errno));
+    if (dir->lock_fd < 0) return error_set(error, ST_IO, errno, "Cannot create %s/" DATADIR_LOCK, dir->path);
     if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) return refuse_locked(dir, errno, error);
     char text[32];
     int len = snprintf(text, sizeof text, "%d\n", getpid());
     if (ftruncate(dir->lock_fd, 0) != 0 || pwrite(dir->lock_fd, text, (size_t)len, 0) != len)
-        return error_set(error, ST_IO, errno, "Cannot write %s/" DATADIR_LOCK ": %s", dir->path, strerror(errno));
+        return error_set(error, ST_IO, errno, "Cannot write %s/" DATADIR_LOCK, dir->path);
     return ST_OK;
 }
 
@@ -51,10 +49,9 @@ enum status datadir_open(struct datadir *dir, const char *path, struct error *er
         return error_set(error, ST_TOO_LARGE, 0, "The path of the data directory is too long");
     strcpy(dir->path, path);
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
-        return error_set(error, ST_IO, errno, "Cannot create the data directory %s: %s", path, strerror(errno));
+        return error_set(error, ST_IO, errno, "Cannot create the data directory %s", path);
     dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir->fd < 0)
-        return error_set(error, ST_IO, errno, "Cannot open the data directory %s: %s", path, strerror(errno));
+    if (dir->fd < 0) return error_set(error, ST_IO, errno, "Cannot open the data directory %s", path);
     enum status status = take_lock(dir, error);
     if (status != ST_OK) datadir_close(dir);
     return status;
@@ -68,7 +65,7 @@ void datadir_close(struct datadir *dir) {
 
 enum status datadir_sync(const struct datadir *dir, struct error *error) {
     if (fsync(dir->fd) == 0) return ST_OK;
-    return error_set(error, ST_IO, errno, "Cannot sync the data directory %s: %s", dir->path, strerror(errno));
+    return error_set(error, ST_IO, errno, "Cannot sync the data directory %s", dir->path);
 }
 
 /* --- names --- */
@@ -139,8 +136,7 @@ enum status datadir_list(const struct datadir *dir, datadir_visit *visit, void *
     if (!entries) {
         int os_errno = errno;
         if (fd >= 0) close(fd);
-        return error_set(error, ST_IO, os_errno, "Cannot read the data directory %s: %s", dir->path,
-                         strerror(os_errno));
+        return error_set(error, ST_IO, os_errno, "Cannot read the data directory %s", dir->path);
     }
     struct dirent *entry;
     for (errno = 0; (entry = readdir(entries)) != NULL; errno = 0)
@@ -148,7 +144,7 @@ enum status datadir_list(const struct datadir *dir, datadir_visit *visit, void *
     int os_errno = errno;
     closedir(entries);
     if (os_errno == 0) return ST_OK;
-    return error_set(error, ST_IO, os_errno, "Cannot read the data directory %s: %s", dir->path, strerror(os_errno));
+    return error_set(error, ST_IO, os_errno, "Cannot read the data directory %s", dir->path);
 }
 
 struct sweep {
@@ -166,8 +162,7 @@ static void sweep_one(void *ctx, const char *name, struct datadir_name is) {
     if (unlinkat(sweep->dir->fd, name, 0) == 0) {
         sweep->removed++;
     } else if (errno != ENOENT) {
-        sweep->status =
-            error_set(sweep->error, ST_IO, errno, "Cannot remove %s/%s: %s", sweep->dir->path, name, strerror(errno));
+        sweep->status = error_set(sweep->error, ST_IO, errno, "Cannot remove %s/%s", sweep->dir->path, name);
     }
 }
 

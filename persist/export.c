@@ -189,7 +189,7 @@ static void write_all(struct exporting *exporting) {
 }
 
 static enum status fail(const char *what, const char *path, int os_errno, struct error *error) {
-    return error_set(error, ST_IO, os_errno, "Cannot %s %s: %s", what, path, strerror(os_errno));
+    return error_set(error, ST_IO, os_errno, "Cannot %s %s", what, path);
 }
 
 /* Beside its name first. */

@@ -14,8 +14,8 @@
 
 static enum status fail(const struct datadir *dir, const char *what, const char *name, struct error *error) {
     int os_errno = errno;
-    return error_set(error, os_errno == ENOENT ? ST_NOT_FOUND : ST_IO, os_errno, "Cannot %s %s/%s: %s", what, dir->path,
-                     name, strerror(os_errno));
+    return error_set(error, os_errno == ENOENT ? ST_NOT_FOUND : ST_IO, os_errno, "Cannot %s %s/%s", what, dir->path,
+                     name);
 }
 
 /* --- load --- */

@@ -205,7 +205,7 @@ enum status recovery_file_facts(const char *path, uint64_t *bytes, uint64_t *crc
         fine = pread(fd, &tail, sizeof tail, info.st_size - (off_t)sizeof tail) == sizeof tail;
     int os_errno = errno;
     if (fd >= 0) close(fd);
-    if (!fine) return error_set(error, ST_IO, os_errno, "Cannot read %s: %s", path, strerror(os_errno));
+    if (!fine) return error_set(error, ST_IO, os_errno, "Cannot read %s", path);
     *bytes = (uint64_t)info.st_size;
     *crc64 = le64toh(tail);
     return ST_OK;
