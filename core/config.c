@@ -170,7 +170,7 @@ static bool warning_at(const struct config *config, unsigned index, char out[sta
         snprintf(out, CONFIG_TEXT_MAX, "option '%s' is accepted but not used: %s", option->name, option->doc);
         return true;
     }
-    if (!option->missing || (option->idle && strcmp(value, option->idle) == 0)) return false;
+    if (!option->missing) return false;
     snprintf(out, CONFIG_TEXT_MAX, "option '%s' is set to '%.80s' but has no effect in this version: %s", option->name,
              value, option->missing);
     return true;
@@ -197,7 +197,6 @@ static void check_option(unsigned index, const struct config *config) {
     ASSERT(option->doc && option->doc[0]);
     ASSERT((option->type == OPTION_ENUM) == (option->names != NULL));
     ASSERT(option->type != OPTION_INT || (option->min >= INT_MIN && option->max <= INT_MAX));
-    ASSERT(!option->idle || (option->status == OPTION_LATER && option->missing));
     ASSERT((index >= config_options_count) == (option->status == OPTION_IGNORED));
     char value[CONFIG_VALUE_MAX];
     ASSERT(option_render(option, config, value) < CONFIG_VALUE_MAX);

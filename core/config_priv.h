@@ -56,7 +56,6 @@ struct config_option {
     const char *preset;                       /* the default, as text */
     const char *unit;                         /* NULL when it counts things or has none */
     const char *doc;                          /* one sentence for a user; why not, when it is ignored */
-    const char *idle;                         /* later: a value besides the default that asks for nothing; or NULL */
     const char *missing;                      /* later: what sherd does not do yet; NULL: not worth a warning */
     const struct option_name *names;          /* OPTION_ENUM, ends with a NULL name */
     const char *(*refuse)(const void *field); /* a reason to refuse a parsed value, or NULL */
