@@ -108,7 +108,10 @@ static int serve(const struct config *config, const char *config_path) {
     struct server *server = NULL;
     sigset_t signals;
     block_signals(&signals);
-    if (server_new(&server, config, config_path, &error) != ST_OK) return fail(&error);
+    if (server_new(&server, config, config_path, &error) != ST_OK) {
+        if (server) server_delete(server);
+        return fail(&error);
+    }
     start_report_before(server);
     if (server_start(server, &error) != ST_OK) {
         log_line(&server->log, LOG_LEVEL_WARNING, "%s", error.text);

@@ -71,7 +71,7 @@ struct server {
     struct error start_error;      /* of the first that failed, under config_lock */
 };
 
-/* Fills everything that needs no thread. config is copied. */
+/* Fills everything that needs no thread. config is copied. After a failure *out is to be deleted, too, unless NULL. */
 NODISCARD enum status server_new(struct server **out, const struct config *config, const char *config_path,
                                  struct error *error);
 NODISCARD enum status server_start(struct server *server, struct error *error);

@@ -12,7 +12,7 @@ enum status rdb_window_open(struct rdb_window *window, const char *path, struct 
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         enum status status = errno == ENOENT ? ST_NOT_FOUND : ST_IO;
-        return error_set(error, status, errno, "%s: cannot be opened: %s", path, strerror(errno));
+        return error_set(error, status, errno, "%s: cannot be opened", path);
     }
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(fd);
