@@ -87,8 +87,9 @@ enum checkpoint_answer {
     ANSWER_REWRITING, /* a rewrite is */
 };
 /* Asks for one. schedule: should one of the other kind be under way, this one follows it. WHY_END, the last save of a
- * server, follows whatever is under way, so that it begins after it was asked for. ticket (may be NULL, set unless it
- * was refused) names it for checkpoints_outcome. from: the shard of the thread that asks; shard 0 is woken. */
+ * server, follows whatever is under way, so that it begins after it was asked for. ticket (may be NULL) names it for
+ * checkpoints_outcome; when it is refused, the one that is in its way. from: the shard of the thread that asks; shard 0
+ * is woken. */
 enum checkpoint_answer checkpoints_ask(struct checkpoints *checkpoints, struct shard *from, enum checkpoint_why why,
                                        bool schedule, uint64_t *ticket);
 enum checkpoint_outcome { OUTCOME_PENDING, OUTCOME_OK, OUTCOME_FAILED };

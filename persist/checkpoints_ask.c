@@ -12,6 +12,7 @@ static enum checkpoint_answer refuse(const struct checkpoints *all) {
 static enum checkpoint_answer ask(struct checkpoints *all, enum checkpoint_why why, bool schedule, uint64_t *ticket) {
     struct request_of_one *place = all->now.wanted ? &all->next : &all->now;
     bool same = all->now.wanted && why_is_rewrite(all->now.why) == why_is_rewrite(why) && why != WHY_END;
+    if (ticket) *ticket = all->now.ticket;
     if (same || (all->now.wanted && !schedule)) return refuse(all);
     if (!place->wanted) *place = (struct request_of_one){.wanted = true, .why = why, .ticket = ++all->tickets};
     if (ticket) *ticket = place->ticket;

@@ -221,7 +221,7 @@ static void save_at_end(struct persist_part *part) {
         }
         log_line(persist->log, LOG_LEVEL_NOTICE, "Saving everything before the end");
         part->asked = true;
-        checkpoints_ask(persist->checkpoints, part->shard, WHY_SAVE, true, &part->ticket);
+        checkpoints_ask(persist->checkpoints, part->shard, WHY_END, true, &part->ticket);
         return;
     }
     enum checkpoint_outcome outcome = checkpoints_outcome(persist->checkpoints, part->ticket);
