@@ -1,6 +1,7 @@
 /* Checkpoints: members and phases. A member tells what it is through its seat and obeys the order; shard 0's looks at
  * all seats and decides. What is decided under the lock is carried out after it was given back, since a cut may run at
  * once and comes here again. */
+#include "core/num.h"
 #include "persist/checkpoints_priv.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
@@ -37,33 +38,42 @@ void checkpoints_delete(struct checkpoints *all) {
 
 /* --- cuts, as a member sees them --- */
 
-static void begin(struct checkpoints_member *self, uint64_t number) {
-    self->begin = self->journal.cut(self->journal.ctx, CUT_BEGIN);
-    self->number = number;
+static void begin(struct checkpoints_member *self, const struct checkpoint_cut_order *order) {
+    self->begin = self->journal.cut(self->journal.ctx, order);
+    self->number = order->number;
     self->closed = self->durable = self->broken = false;
     self->changes_at_cut = self->shard->shared.dirty;
     self->well_ns = self->shard->now_ns;
-    checkpoint_begin(self->checkpoint, number);
+    checkpoint_begin(self->checkpoint, order->number);
 }
+
+/* An order as the one number that travels with it. */
+enum { ORDER_END = 1, ORDER_LOGS = 2, ORDER_GATES = 4 };
 
 static void on_cut(void *ctx, uint64_t kind, uint64_t number) {
     struct checkpoints_member *self = ctx;
+    struct checkpoint_cut_order order = {.kind = kind & ORDER_END ? CUT_END : CUT_BEGIN,
+                                         .number = number,
+                                         .logs = kind & ORDER_LOGS,
+                                         .gates = kind & ORDER_GATES};
     if (self->stopped) return;
-    if (kind == CUT_BEGIN) {
-        begin(self, number);
+    if (order.kind == CUT_BEGIN) {
+        begin(self, &order);
     } else if (self->number == number) {
-        self->end = self->journal.cut(self->journal.ctx, CUT_END);
+        self->end = self->journal.cut(self->journal.ctx, &order);
         self->closed = true;
     }
     self->news = true;
 }
 
 static void start_cut(const struct checkpoints_member *self, enum checkpoint_cut_kind kind, uint64_t number) {
-    char text[24];
-    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    struct slice argv[] = {SLICE("sherd.cut"), kind == CUT_BEGIN ? SLICE("0") : SLICE("1"),
-                           slice_of(text, (size_t)len)};
-    static_assert(CUT_BEGIN == 0 && CUT_END == 1, "as written above");
+    const struct config *config = self->shard->config;
+    bool gates = config->appendonly && config->appendfsync == APPENDFSYNC_ALWAYS;
+    unsigned order =
+        (kind == CUT_END ? ORDER_END : 0u) | (config->appendonly ? ORDER_LOGS : 0u) | (gates ? ORDER_GATES : 0u);
+    char order_text[NUM_U64_MAX], number_text[NUM_U64_MAX];
+    struct slice argv[] = {SLICE("sherd.cut"), slice_of(order_text, num_format_u64(order_text, order)),
+                           slice_of(number_text, num_format_u64(number_text, number))};
     gather_start_own(self->shard, argv, ARRAY_LEN(argv));
 }
 
@@ -193,8 +203,8 @@ static bool is_out(const struct checkpoints *all, const struct seat *seat) {
 }
 
 static const char *why_text(enum checkpoint_why why) {
-    static const char *const texts[] = {"SAVE", "BGSAVE", "BGREWRITEAOF", "a save rule", "the journal has grown",
-                                        "the server ends"};
+    static const char *const texts[] = {
+        "SAVE", "BGSAVE", "BGREWRITEAOF", "a save rule", "the journal has grown", "the server ends"};
     return texts[why];
 }
 

@@ -45,13 +45,20 @@ struct checkpoint_cut {
     bool on;          /* the journal goes on */
 };
 enum checkpoint_cut_kind { CUT_BEGIN, CUT_END };
+/* Decided once, by shard 0, and the same for all: their copies of the options may differ for a moment. */
+struct checkpoint_cut_order {
+    enum checkpoint_cut_kind kind;
+    uint64_t number; /* of the checkpoint */
+    bool logs;       /* appendonly: the journal stays on after END */
+    bool gates;      /* appendfsync always, too: replies wait for the disk from here on */
+};
 /* What the member asks of the journal. */
 struct checkpoint_journal {
     void *ctx;
     /* In the middle of a turn, at the instant of the cut: closes the batch. BEGIN: a new segment begins, and the
      * journal is on from here. END: it is off from here if appendonly says so; all there is goes to the disk at once.
      * */
-    struct checkpoint_cut (*cut)(void *ctx, enum checkpoint_cut_kind kind);
+    struct checkpoint_cut (*cut)(void *ctx, const struct checkpoint_cut_order *order);
     void (*drop_before)(void *ctx, uint64_t segment); /* a checkpoint replaces these */
     void (*gave_up)(void *ctx); /* there will be no END: off, if appendonly says so, and the segments go */
 };

@@ -120,6 +120,7 @@ enum status persist_open(struct persist **out, const struct persist_options *opt
     persist->log = options->log;
     persist->clock = options->clock;
     persist->appendonly = config->appendonly;
+    persist->gated = config->appendonly && config->appendfsync == APPENDFSYNC_ALWAYS;
     persist->aof_truncated_ok = config->aof_load_truncated;
     persist->started_ms = clock_real_us(&persist->clock) / 1000;
     bool writes = config->appendonly || config->save.count > 0;

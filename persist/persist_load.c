@@ -92,7 +92,7 @@ static bool arm(struct persist_part *part) {
     part->batch = part->batch_durable = result->first_batch - 1;
     bool logs = persist->appendonly && persist->aof.count == 0; /* else from the checkpoint on that adopts it */
     if (logs && part_open_journal(part, &error) != ST_OK) return give_up(part, &error);
-    if (logs && shard->config->appendfsync == APPENDFSYNC_ALWAYS) commit_start(shard, 0);
+    if (logs && persist->gated) commit_start(shard, 0);
     if (part_join_checkpoints(part, &error) != ST_OK) return give_up(part, &error);
     part->state = PART_ARMED;
     atomic_fetch_add(&persist->armed, 1);

@@ -18,8 +18,8 @@ struct persist {
     struct log *log;
     struct clock clock;
     struct datadir dir;
-    bool has_dir;    /* false: memory only, and nothing there is to be loaded */
-    bool appendonly; /* as at start */
+    bool has_dir;           /* false: memory only, and nothing there is to be loaded */
+    bool appendonly, gated; /* as at start: is there a journal, do replies wait for it */
     bool aof_truncated_ok;
     uint64_t started_ms;
     struct recovery *recovery;
@@ -64,7 +64,6 @@ struct persist_part {
     struct journal_status status;  /* of the journal, or of the last one */
     uint64_t next_segment;         /* where the next journal begins */
     uint64_t batch, batch_durable; /* the latest closed, and on the disk */
-    uint64_t cuts;                 /* seen so far */
     bool closing;                  /* the journal ends when all of it is durable */
     uint64_t look_ns;              /* when to look at what changes seldom */
     char refusal[512];             /* shard->no_writes */

@@ -66,13 +66,12 @@ static bool wants_gate(const struct persist_part *part) {
     return wants_journal(part) && part->shard->config->appendfsync == APPENDFSYNC_ALWAYS;
 }
 
-/* All shards see the same cuts, so their numbers name them; no transaction has such a stamp. */
-static void set_gate(struct persist_part *part) {
+/* The checkpoint's number names the cut in all shards; no transaction has such a stamp. */
+static void set_gate(struct persist_part *part, const struct checkpoint_cut_order *order) {
     struct shard *shard = part->shard;
-    uint64_t stamp = CUT_STAMP | ++part->cuts;
-    if (wants_gate(part) == shard->commit.on) return;
-    if (wants_gate(part))
-        commit_start(shard, stamp);
+    if (order->gates == shard->commit.on) return;
+    if (order->gates)
+        commit_start(shard, CUT_STAMP | order->number << 1 | order->kind);
     else
         commit_stop(shard);
 }
@@ -92,23 +91,23 @@ static struct checkpoint_cut begin_cut(struct persist_part *part) {
     return (struct checkpoint_cut){part->batch, part->status.segment, true};
 }
 
-static struct checkpoint_cut end_cut(struct persist_part *part) {
+static struct checkpoint_cut end_cut(struct persist_part *part, bool logs) {
     ASSERT(part->journal);
-    if (wants_journal(part))
+    if (logs)
         journal_flush(part->journal);
     else
         end_journal(part);
-    return (struct checkpoint_cut){part->batch, part->status.segment, wants_journal(part)};
+    return (struct checkpoint_cut){part->batch, part->status.segment, logs};
 }
 
-static struct checkpoint_cut cut(void *ctx, enum checkpoint_cut_kind kind) {
+static struct checkpoint_cut cut(void *ctx, const struct checkpoint_cut_order *order) {
     struct persist_part *part = ctx;
     if (part->journal) {
         journal_turn(part->journal, part->shard->now_ns, part->shard->config->appendfsync);
         read_journal(part);
     }
-    struct checkpoint_cut result = kind == CUT_BEGIN ? begin_cut(part) : end_cut(part);
-    set_gate(part);
+    struct checkpoint_cut result = order->kind == CUT_BEGIN ? begin_cut(part) : end_cut(part, order->logs);
+    set_gate(part, order);
     return result;
 }
 

@@ -166,11 +166,11 @@ static void end_batch(struct place *place) {
     }
 }
 
-static struct checkpoint_cut journal_cut_here(void *ctx, enum checkpoint_cut_kind kind) {
+static struct checkpoint_cut journal_cut_here(void *ctx, const struct checkpoint_cut_order *order) {
     struct place *place = ctx;
     struct bench *bench = place->bench;
     end_batch(place);
-    if (kind == CUT_BEGIN) {
+    if (order->kind == CUT_BEGIN) {
         place->segment++;
         place->shard->effects.on = true;
     } else if (!bench->appendonly) {
