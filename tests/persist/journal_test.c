@@ -596,6 +596,35 @@ static void segments_are_recycled(void **state) {
     finish(&f);
 }
 
+/* A batch that ends where a page does: zeros follow all the same, in a recycled file too. */
+static void an_end_at_a_page_is_an_end(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_ALWAYS);
+    for (int i = 0; i < 6; i++) {
+        write_one(&f, 900000 - (size_t)i * 50000);
+        settle(&f);
+        size_t over = (size_t)(status_of(&f).segment_bytes + BATCH_LINE) % SEGMENT_PAGE;
+        buf_printf(&f.effects.bytes, "*1\r\n$%04zu\r\n", 2 * SEGMENT_PAGE - over - 13);
+        char *value = buf_reserve(&f.effects.bytes, 2 * SEGMENT_PAGE - over - 11);
+        memset(value, 'x', 2 * SEGMENT_PAGE - over - 13);
+        memcpy(value + 2 * SEGMENT_PAGE - over - 13, "\r\n", 2);
+        f.effects.bytes.len += 2 * SEGMENT_PAGE - over - 11;
+        f.effects.position++;
+        turn(&f);
+        settle(&f);
+        assert_true(status_of(&f).segment_bytes % SEGMENT_PAGE == 0);
+        struct reading r = {.f = &f, .dir = f.dir, .last = f.base_batch};
+        assert_true(read_segment(&r, status_of(&f).segment));
+        assert_true(r.last == f.durable && r.end == SEGMENT_OPEN);
+        cut(&f);
+        f.base_segment = status_of(&f).segment;
+        f.base_batch = f.durable;
+        journal_drop_before(f.journal, f.base_segment);
+    }
+    finish(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(always_is_one_write),
@@ -605,6 +634,7 @@ int main(void) {
         cmocka_unit_test(a_failed_sync_begins_a_new_segment),
         cmocka_unit_test(cuts_wait_for_nothing),
         cmocka_unit_test(segments_are_recycled),
+        cmocka_unit_test(an_end_at_a_page_is_an_end),
         cmocka_unit_test(random_rounds),
         cmocka_unit_test(random_rounds_with_faults),
     };
