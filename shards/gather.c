@@ -249,9 +249,9 @@ static struct gather_part *part_new(struct gather *gather, uint32_t shard) {
     return part;
 }
 
-/* An exec for a part that runs on its home shard. */
-static struct exec exec_here(const struct gather *gather, const struct command_slot *slot, uint16_t db,
-                             const struct slice *argv, uint32_t argc) {
+/* An exec for a part; without the hash of its key. */
+static struct exec exec_of_part(const struct gather *gather, const struct command_slot *slot, uint16_t db,
+                                const struct slice *argv, uint32_t argc) {
     struct shard *home = gather->home;
     uint32_t first = (uint32_t)slot->row->keys[0].first;
     uint32_t hash_at = first > 0 && first < argc ? first : 0;
@@ -263,10 +263,16 @@ static struct exec exec_here(const struct gather *gather, const struct command_s
                          .db = db,
                          .resp = gather->resp,
                          .flags = gather->flags,
-                         .hash = hash_at ? key_hash(&home->shared, argv[hash_at]) : 0,
                          .hash_at = hash_at,
                          .part = true,
                          .client_id = gather->client ? gather->client->id : 0};
+}
+
+static struct exec exec_here(const struct gather *gather, const struct command_slot *slot, uint16_t db,
+                             const struct slice *argv, uint32_t argc) {
+    struct exec x = exec_of_part(gather, slot, db, argv, argc);
+    if (x.hash_at) x.hash = key_hash(&gather->home->shared, argv[x.hash_at]);
+    return x;
 }
 
 static void part_done(struct gather *gather, struct gather_part *part, struct slice reply) {
@@ -381,12 +387,15 @@ void gather_start_again(struct client *client, const struct message_item *comman
     gather_lock_keys_again(gather, stamp, 1ull << from);
 }
 
-/* The keys of a command that is the sum of its keys, and where each lives. */
+/* The keys of a command that is the sum of its keys, and where each lives. The hashes of few are kept, for whoever
+ * locks, fetches or looks up the key. */
 struct key_owners {
     struct route_keys keys;
     const uint32_t *positions;
     uint32_t count;
     uint8_t few[ROUTE_KEYS_ON_STACK], *owners;
+    bool hashed;
+    uint64_t hashes[ROUTE_KEYS_ON_STACK];
 };
 
 static void key_owners_find(const struct exec *x, struct key_owners *found) {
@@ -399,6 +408,9 @@ static void key_owners_find(const struct exec *x, struct key_owners *found) {
         found->count > ARRAY_LEN(found->few) ? heap_alloc(home->heap, MEM_MESSAGE, found->count) : found->few;
     for (uint32_t i = 0; i < found->count; i++)
         found->owners[i] = (uint8_t)shard_of_key(home, x->argv[found->positions[i]]);
+    found->hashed = found->count <= ROUTE_KEYS_ON_STACK;
+    for (uint32_t i = 0; i < found->count && found->hashed; i++)
+        found->hashes[i] = key_hash(&home->shared, x->argv[found->positions[i]]);
 }
 
 static void key_owners_free(const struct exec *x, struct key_owners *found) {
@@ -409,17 +421,25 @@ static void key_owners_free(const struct exec *x, struct key_owners *found) {
 /* The owner's keys of a command that is the sum of its keys, with what belongs to each, as a command. */
 static void add_split_part(struct gather *gather, const struct exec *x, const struct key_owners *keys, uint8_t owner,
                            struct slice *argv) {
-    uint32_t step = (uint32_t)x->slot->row->keys[0].step, argc = 1;
+    uint32_t step = (uint32_t)x->slot->row->keys[0].step, argc = 1, hash_count = 0;
+    uint64_t hashes[ROUTE_KEYS_ON_STACK];
     argv[0] = x->argv[0];
     for (uint32_t i = 0; i < gather->key_count; i++) {
         if (keys->owners[i] != owner) continue;
         gather->part_of_key[i] = (uint8_t)gather->sent;
+        if (keys->hashed) hashes[hash_count++] = keys->hashes[i];
         for (uint32_t j = 0; j < step; j++) argv[argc++] = x->argv[keys->positions[i] + j];
     }
-    if (gather->borrowed)
+    if (gather->borrowed) {
         send_part(gather, owner, x->slot, x->db, argv, argc);
-    else
-        gather_add_part(gather, owner, x->slot, x->db, argv, argc);
+        return;
+    }
+    part_new(gather, owner);
+    struct exec part = exec_of_part(gather, x->slot, x->db, argv, argc);
+    part.hash = keys->hashed ? hashes[0] : key_hash(&gather->home->shared, argv[part.hash_at]);
+    part.hashes = keys->hashed ? hashes : NULL;
+    part.hash_count = hash_count;
+    txn_ask(gather, owner, &part);
 }
 
 static uint64_t owners_of(const struct key_owners *keys) {

@@ -76,6 +76,7 @@ HOT_INLINE uint64_t key_hash(const struct keyspace_shared *shared, struct slice 
 }
 
 /* --- the prefetching batch: call the first for all keys, then the second for all, then run --- */
+typedef void (*keyspace_prefetch)(const struct keyspace *keyspace, uint64_t hash);
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint64_t hash);
 void keyspace_prefetch_entry(const struct keyspace *keyspace, uint64_t hash);
 

@@ -392,6 +392,10 @@ bool request_is_clean(struct shard *shard, uint64_t stamp) {
     return is_clean(shard, find(shard, stamp));
 }
 
+void request_prefetch(struct shard *shard, uint64_t stamp, keyspace_prefetch prefetch) {
+    shard_prefetch_item(shard, find(shard, stamp)->item, prefetch);
+}
+
 /* --- what became possible --- */
 
 struct message *request_news(struct shard *shard, uint32_t to) {

@@ -8,19 +8,10 @@
 #include "shards/shard.h"
 #include "shards/waiters.h"
 
-typedef void (*prefetch_key)(const struct keyspace *keys, uint64_t hash);
-
-HOT_INLINE void prefetch_items(const struct shard *shard, const struct message *message, prefetch_key prefetch) {
+HOT_INLINE void prefetch_items(const struct shard *shard, const struct message *message, keyspace_prefetch prefetch) {
     size_t at = 0;
     const struct message_item *item;
-    while ((item = message_next(message, &at))) {
-        if (!item->hash_at && !item->hash_count) continue;
-        const struct keyspace *keys = shard_db_peek(shard, item->db);
-        if (!keys) continue;
-        if (LIKELY(!item->hash_count)) prefetch(keys, item->hash);
-        const uint64_t *hashes = message_item_hashes(item);
-        for (uint32_t i = 0; i < item->hash_count; i++) prefetch(keys, hashes[i]);
-    }
+    while ((item = message_next(message, &at))) shard_prefetch_item(shard, item, prefetch);
 }
 
 static void prefetch_message(struct shard *shard, const struct message *message) {

@@ -314,12 +314,22 @@ static void take_left(const struct message_note *note, uint32_t owner, uint64_t 
     if (note->gather) commit_gather_left(note->gather, owner, position);
 }
 
+/* When the other shard has run its part of a transaction, ours runs: what it needs is fetched for the whole message. */
+static void prefetch_own_parts(const struct message *message, keyspace_prefetch prefetch) {
+    for (uint32_t i = 0; i < message->count; i++) {
+        const struct message_note *note = message_note_at(message, i);
+        if (note->kind == NOTE_LOCK) txn_prefetch(note->gather, prefetch);
+    }
+}
+
 /* A message came back: its replies go to their clients and gathers. */
 static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     if (UNLIKELY(message->slow)) pipeline_log_slow(shard, message);
+    prefetch_own_parts(message, keyspace_prefetch_bucket);
+    prefetch_own_parts(message, keyspace_prefetch_entry);
     size_t at = 0, item_at = 0;
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);

@@ -190,6 +190,16 @@ HOT_INLINE uint32_t shard_of_key(const struct shard *shard, struct slice key) {
 }
 struct keyspace *shard_db(struct shard *shard, uint32_t db);            /* creates it when first used; db < db_count */
 struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db); /* NULL when never used */
+/* What an item's command uses. */
+HOT_INLINE void shard_prefetch_item(const struct shard *shard, const struct message_item *item,
+                                    keyspace_prefetch prefetch) {
+    if (!item->hash_at && !item->hash_count) return;
+    const struct keyspace *keys = shard_db_peek(shard, item->db);
+    if (!keys) return;
+    if (LIKELY(!item->hash_count)) prefetch(keys, item->hash);
+    const uint64_t *hashes = message_item_hashes(item);
+    for (uint32_t i = 0; i < item->hash_count; i++) prefetch(keys, hashes[i]);
+}
 void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b);
 
 /* by keyspace: a key that holds a collection came into being */

@@ -157,6 +157,10 @@ static void held(struct gather *gather) {
     }
 }
 
+void txn_prefetch(const struct gather *gather, keyspace_prefetch prefetch) {
+    if (gather->phase == TXN_TRYING) request_prefetch(gather->home, gather->stamp, prefetch);
+}
+
 void txn_asked_all(struct gather *gather) {
     if (PLANTED(gather->home, PLANT_EARLY_UNLOCK) && gather->phase == TXN_TRYING) run_here(gather);
     if (gather->phase == TXN_LOCKING && gather->granted == gather->asked) held(gather);
