@@ -15,13 +15,15 @@
 
 #define PREFETCH 16 /* keys in flight: about as many as a core has line fill buffers */
 
-/* Hashes argv[at], argv[at + step] ... up to PREFETCH keys and starts fetching them; returns how many. */
+/* Hashes argv[at], argv[at + step] ... up to PREFETCH keys and starts fetching them; returns how many. A part whose
+ * hashes came with it was fetched with all its message. */
 static uint32_t prefetch_keys(const struct exec *x, uint32_t at, uint32_t step, uint64_t hashes[PREFETCH]) {
     uint32_t count = 0;
     for (; at < x->argc && count < PREFETCH; at += step, count++) {
         hashes[count] = exec_hash(x, at);
-        keyspace_prefetch_bucket(x->keys, hashes[count]);
+        if (!x->hashes) keyspace_prefetch_bucket(x->keys, hashes[count]);
     }
+    if (x->hashes) return count;
     for (uint32_t i = 0; i < count; i++) keyspace_prefetch_entry(x->keys, hashes[i]);
     return count;
 }

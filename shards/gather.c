@@ -2,7 +2,7 @@
  * gather_lock.c.
  *
  * One block holds the gather, its copy of argv and two arrays of parts: the step under way and the step before, whose
- * replies the across function reads while it sends the next. */
+ * replies the across function reads while it sends the next. One that is made of parts has one step, so one array does. */
 #include "shards/gather.h"
 #include "core/assert.h"
 #include "shards/blocked.h"
@@ -18,15 +18,18 @@
 
 #define STEP_PARTS_MIN 4u /* of a gather of several steps, where there are fewer shards */
 
-/* cap: parts of one step at most. */
-static struct gather *gather_new(const struct exec *x, command_across run, bool copy_argv, uint32_t cap) {
+/* steps: it may have several, and a copy of argv for them. cap: parts of one step at most. keys: of part_of_key. */
+static struct gather *gather_new(const struct exec *x, command_across run, bool steps, uint32_t cap, uint32_t keys) {
     struct shard *home = x->shard;
     size_t text = 0;
-    for (uint32_t i = 0; copy_argv && i < x->argc; i++) text += x->argv[i].len;
-    size_t argv_bytes = copy_argv ? x->argc * sizeof(struct slice) : 0;
-    size_t size = sizeof(struct gather) + 2 * cap * sizeof(struct gather_part) + argv_bytes + text;
+    for (uint32_t i = 0; steps && i < x->argc; i++) text += x->argv[i].len;
+    size_t argv_bytes = steps ? x->argc * sizeof(struct slice) : 0;
+    size_t part_bytes = (steps ? 2 : 1) * cap * sizeof(struct gather_part);
+    size_t size = sizeof(struct gather) + part_bytes + argv_bytes + text + keys;
     struct gather *gather = heap_alloc(home->heap, MEM_MESSAGE, size);
-    memset(gather, 0, size - text - argv_bytes);
+    memset(gather, 0, size - text - argv_bytes - keys);
+    gather->part_of_key = (uint8_t *)gather + size - keys;
+    gather->key_count = keys;
     gather->block_bytes = size;
     gather->home = home;
     gather->client = x->client;
@@ -38,10 +41,10 @@ static struct gather *gather_new(const struct exec *x, command_across run, bool 
     gather->resp = x->resp;
     gather->part_cap = cap;
     gather->sending = (struct gather_part *)(gather + 1);
-    gather->answered = gather->sending + cap;
+    gather->answered = steps ? gather->sending + cap : gather->sending;
     gather->started_tick = home->last_tick;
     buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
-    if (!copy_argv) return gather;
+    if (!steps) return gather;
     gather->argc = x->argc;
     gather->argv = (struct slice *)(gather->answered + cap);
     char *at = (char *)(gather->argv + x->argc);
@@ -59,7 +62,7 @@ static void drop_parts(struct gather *gather, struct gather_part *parts, uint32_
             reaper_take_chain(gather->home->shared.reaper, &parts[i].message->elements);
             message_release(&gather->home->messages, parts[i].message);
         }
-        if (parts[i].local.data) buf_deinit(&parts[i].local);
+        if (parts[i].local.data) buf_pool_give_back(&gather->home->replies, &parts[i].local);
     }
     memset(parts, 0, count * sizeof *parts);
 }
@@ -82,7 +85,6 @@ static void gather_free(struct gather *gather) {
     buf_deinit(&gather->out);
     commit_gather_free(gather);
     reaper_take_chain(home->shared.reaper, &gather->rest);
-    heap_free(home->heap, MEM_MESSAGE, gather->part_of_key, gather->key_count);
     heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
 }
 
@@ -219,14 +221,14 @@ void gather_drop(struct gather *gather) {
 struct gather *gather_new_waiting(struct exec *x, command_across run) {
     struct client *client = x->client;
     ASSERT(client && !client->gather);
-    struct gather *gather = gather_new(x, run, true, MAX(x->shard->count, STEP_PARTS_MIN));
+    struct gather *gather = gather_new(x, run, true, MAX(x->shard->count, STEP_PARTS_MIN), 0);
     client->gather = gather;
     client->wait = WAIT_GATHER;
     return gather;
 }
 
-struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts) {
-    struct gather *gather = gather_new(x, run, false, parts);
+struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts, uint32_t keys) {
+    struct gather *gather = gather_new(x, run, false, parts, keys);
     gather->placed = true;
     gather->place = reply_queue_reserve(&gather->client->replies);
     return gather;
@@ -289,7 +291,8 @@ static void run_here(struct gather *gather, struct gather_part *part, struct exe
         request_park(x, txn_stamp(home), home->id, note, false);
         return;
     }
-    buf_init(&part->local, home->heap, MEM_MESSAGE);
+    buf_init(&part->local, home->heap, MEM_CLIENT_OUT);
+    buf_pool_lend(&home->replies, &part->local);
     x->out = &part->local;
     uint64_t position;
     if (gather->phase == TXN_FREE) {
@@ -379,7 +382,7 @@ void gather_start_again(struct client *client, const struct message_item *comman
                      .resp = command->resp,
                      .flags = command->flags,
                      .client = client};
-    struct gather *gather = gather_new(&x, slot->row->across, true, MAX(home->count, STEP_PARTS_MIN));
+    struct gather *gather = gather_new(&x, slot->row->across, true, MAX(home->count, STEP_PARTS_MIN), 0);
     heap_free(home->heap, MEM_MESSAGE, argv, command->argc * sizeof *argv);
     gather->again = true;
     gather->waits_at = 1ull << from;
@@ -393,6 +396,7 @@ struct key_owners {
     struct route_keys keys;
     const uint32_t *positions;
     uint32_t count;
+    uint64_t present; /* the owners, a bit each */
     uint8_t few[ROUTE_KEYS_ON_STACK], *owners;
     bool hashed;
     uint64_t hashes[ROUTE_KEYS_ON_STACK];
@@ -406,8 +410,12 @@ static void key_owners_find(const struct exec *x, struct key_owners *found) {
     found->count = (uint32_t)found->keys.count;
     found->owners =
         found->count > ARRAY_LEN(found->few) ? heap_alloc(home->heap, MEM_MESSAGE, found->count) : found->few;
-    for (uint32_t i = 0; i < found->count; i++)
-        found->owners[i] = (uint8_t)shard_of_key(home, x->argv[found->positions[i]]);
+    found->present = 0;
+    for (uint32_t i = 0; i < found->count; i++) {
+        uint32_t owner = shard_of_key(home, x->argv[found->positions[i]]);
+        found->owners[i] = (uint8_t)owner;
+        found->present |= 1ull << owner;
+    }
     found->hashed = found->count <= ROUTE_KEYS_ON_STACK;
     for (uint32_t i = 0; i < found->count && found->hashed; i++)
         found->hashes[i] = key_hash(&home->shared, x->argv[found->positions[i]]);
@@ -428,7 +436,9 @@ static void add_split_part(struct gather *gather, const struct exec *x, const st
         if (keys->owners[i] != owner) continue;
         gather->part_of_key[i] = (uint8_t)gather->sent;
         if (keys->hashed) hashes[hash_count++] = keys->hashes[i];
-        for (uint32_t j = 0; j < step; j++) argv[argc++] = x->argv[keys->positions[i] + j];
+        const struct slice *key = &x->argv[keys->positions[i]];
+        argv[argc++] = *key;
+        for (uint32_t j = 1; j < step; j++) argv[argc++] = key[j];
     }
     if (gather->borrowed) {
         send_part(gather, owner, x->slot, x->db, argv, argc);
@@ -442,24 +452,16 @@ static void add_split_part(struct gather *gather, const struct exec *x, const st
     txn_ask(gather, owner, &part);
 }
 
-static uint64_t owners_of(const struct key_owners *keys) {
-    uint64_t owners = 0;
-    for (uint32_t i = 0; i < keys->count; i++) owners |= 1ull << keys->owners[i];
-    return owners;
-}
-
 static void split(struct gather *gather, struct exec *x, const struct key_owners *keys) {
     struct shard *home = x->shard;
-    gather->key_count = keys->count;
-    gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, keys->count);
+    ASSERT(gather->key_count == keys->count);
     struct slice few[64], *argv = few;
     size_t heap_bytes = x->argc > ARRAY_LEN(few) ? x->argc * sizeof *argv : 0;
     if (heap_bytes) argv = heap_alloc(home->heap, MEM_MESSAGE, heap_bytes);
-    uint64_t present = owners_of(keys);
-    if (!gather->borrowed) txn_begin(gather, present);
-    uint64_t here = present & 1ull << home->id;
+    if (!gather->borrowed) txn_begin(gather, keys->present);
+    uint64_t here = keys->present & 1ull << home->id;
     if (here) add_split_part(gather, x, keys, (uint8_t)home->id, argv);
-    for (uint64_t left = present & ~here; left; left &= left - 1)
+    for (uint64_t left = keys->present & ~here; left; left &= left - 1)
         add_split_part(gather, x, keys, (uint8_t)__builtin_ctzll(left), argv);
     if (heap_bytes) heap_free(home->heap, MEM_MESSAGE, argv, heap_bytes);
 }
@@ -467,7 +469,8 @@ static void split(struct gather *gather, struct exec *x, const struct key_owners
 void gather_start_split(struct exec *x) {
     struct key_owners keys;
     key_owners_find(x, &keys);
-    struct gather *gather = gather_new_placed(x, gather_merge, (uint32_t)__builtin_popcountll(owners_of(&keys)));
+    struct gather *gather =
+        gather_new_placed(x, gather_merge, (uint32_t)__builtin_popcountll(keys.present), keys.count);
     split(gather, x, &keys);
     key_owners_free(x, &keys);
     txn_asked_all(gather);
@@ -510,7 +513,7 @@ void gather_start_own(struct shard *home, const struct slice *argv, uint32_t arg
     const struct command_slot *slot = command_resolve(home->registry, argv, argc);
     ASSERT(slot && slot->row->where == ON_ALL && slot->row->wide);
     struct exec x = {.shard = home, .slot = slot, .argv = argv, .argc = argc, .resp = 2};
-    start_wide(gather_new(&x, gather_merge, true, home->count), &x);
+    start_wide(gather_new(&x, gather_merge, true, home->count, 0), &x);
 }
 
 /* All of it was on one shard: its reply is the reply. */
@@ -522,11 +525,13 @@ static void forward(struct gather *gather) {
 void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, uint32_t owner) {
     const struct command *row = x->slot->row;
     bool steps = row->across && (fate == FATE_ACROSS || fate == FATE_ALL);
+    struct key_owners keys = {.count = 0};
+    if (fate == FATE_SPLIT) key_owners_find(x, &keys);
     struct gather *child = gather_new(x,
                                       steps                 ? row->across
                                       : fate == FATE_REMOTE ? forward
                                                             : gather_merge,
-                                      true, MAX(x->shard->count, STEP_PARTS_MIN));
+                                      true, MAX(x->shard->count, STEP_PARTS_MIN), keys.count);
     child->phase = TXN_HELD;
     child->borrowed = true;
     child->stamp = parent->stamp;
@@ -534,8 +539,6 @@ void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, u
     child->parent_part = parent->sent;
     part_new(parent, parent->home->id);
     if (fate == FATE_SPLIT) {
-        struct key_owners keys;
-        key_owners_find(x, &keys);
         split(child, x, &keys);
         key_owners_free(x, &keys);
     } else if (fate == FATE_REMOTE) {

@@ -33,7 +33,7 @@ struct gather_part {
     bool done;
     struct slice reply;      /* valid during the next call of across */
     struct message *message; /* that holds it; NULL for local parts */
-    struct buf local;        /* reply of a local part */
+    struct buf local;        /* reply of a local part: MEM_CLIENT_OUT, perhaps from the home's pool */
 };
 
 struct gather {
@@ -97,9 +97,9 @@ void gather_start_own(struct shard *home, const struct slice *argv, uint32_t arg
 void gather_start_free(struct exec *x, command_across run);
 
 /* --- for commands that are made of parts (shards/multi.c) --- */
-/* A gather without parts yet; there will be at most so many. Its reply has a place in the client's queue, and the
+/* A gather without parts yet; there will be at most so many, and part_of_key has room for keys. Its reply has a place in the client's queue, and the
  * client goes on. */
-struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts);
+struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts, uint32_t keys);
 /* One that its client waits for, with a copy of argv; it begins with gather_go_on or when its locks are there. */
 struct gather *gather_new_waiting(struct exec *x, command_across run);
 /* Asks for the part's locks; it runs when all parts have theirs. txn_begin comes before, txn_asked_all after. */

@@ -114,7 +114,8 @@ static struct lock_key *key_find(const struct locks *locks, uint64_t id) {
     return node ? CONTAINER_OF(node, struct lock_key, node) : NULL;
 }
 
-static struct lock_key *key_new(struct locks *locks, uint64_t id) {
+/* A key that was free until now: this link has it alone. */
+static void key_new(struct locks *locks, struct lock_link *link) {
     struct lock_key *key;
     if (locks->spares) {
         key = CONTAINER_OF(locks->spares, struct lock_key, node);
@@ -123,9 +124,11 @@ static struct lock_key *key_new(struct locks *locks, uint64_t id) {
     } else {
         key = heap_alloc(locks->heap, MEM_MESSAGE, sizeof *key);
     }
-    *key = (struct lock_key){.node.name = id};
+    *key = (struct lock_key){
+        .node.name = link->id, .first = link, .last = link, .exclusives = link->mode == LOCK_EXCLUSIVE};
     index_add(locks, &locks->keys, &key->node);
-    return key;
+    link->key = key;
+    link->next = link->prev = NULL;
 }
 
 static void key_free(struct locks *locks, struct lock_key *key) {
@@ -177,22 +180,35 @@ uint32_t locks_count(const struct locks *locks) {
     return locks->stamps.count;
 }
 
-bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode) {
-    if (locks->wide && (mode == LOCK_EXCLUSIVE || locks->wide_exclusive)) return false;
-    const struct lock_key *key = key_find(locks, id);
+/* What is wide aside. */
+static bool allows(const struct lock_key *key, enum lock_mode mode) {
     if (!key) return true;
     if (mode == LOCK_EXCLUSIVE) return false;
     const struct lock_request *first = key->first->request; /* granted and sharing: so are all that are granted */
     return key->exclusives == 0 || (first->lets_pass && lock_is_granted(first) && key->first->mode == LOCK_SHARED);
 }
 
-bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner) {
-    const struct lock_key *key = owner ? key_find(locks, id) : NULL;
-    if (!key) return false;
+static bool wide_allows(const struct locks *locks, enum lock_mode mode) {
+    return !locks->wide || (mode == LOCK_SHARED && !locks->wide_exclusive);
+}
+
+/* except: a request that does not count. */
+static bool has_owner(const struct lock_key *key, uint64_t owner, const struct lock_request *except) {
+    if (!owner) return false;
     const struct lock_link *link = key->last;
     for (unsigned looked = 0; link && looked < OWNERS_LOOKED_AT; looked++, link = link->prev)
-        if (link->request->owner == owner) return true;
+        if (link->request->owner == owner && link->request != except) return true;
     return link != NULL;
+}
+
+bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode) {
+    return wide_allows(locks, mode) && allows(key_find(locks, id), mode);
+}
+
+bool locks_allow_owner(const struct locks *locks, uint64_t id, enum lock_mode mode, uint64_t owner) {
+    if (!wide_allows(locks, mode)) return false;
+    const struct lock_key *key = key_find(locks, id);
+    return LIKELY(!key) || (allows(key, mode) && !has_owner(key, owner, NULL));
 }
 
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode) {
@@ -305,7 +321,11 @@ static void link_enter(struct locks *locks, struct lock_request *request, struct
     link->request = request;
     link->blocked = false;
     struct lock_key *key = key_find(locks, link->id);
-    if (!key) key = key_new(locks, link->id);
+    if (LIKELY(!key)) {
+        key_new(locks, link);
+        return;
+    }
+    if (link->mode == LOCK_SHARED && has_owner(key, request->owner, request)) link->mode = LOCK_EXCLUSIVE;
     struct lock_link *prev = find_place(key, request->stamp);
     if (prev && prev->request == request) { /* nothing lies between equal stamps */
         link->key = NULL;
@@ -323,12 +343,13 @@ static void link_enter(struct locks *locks, struct lock_request *request, struct
 static void link_leave(struct locks *locks, struct lock_link *link) {
     struct lock_key *key = link->key;
     link->key = NULL;
+    if (LIKELY(key->first == key->last)) {
+        key_free(locks, key);
+        return;
+    }
     key->exclusives -= link->mode == LOCK_EXCLUSIVE;
     link_remove(key, link);
-    if (key->first)
-        settle(locks, link->next);
-    else
-        key_free(locks, key);
+    settle(locks, link->next);
 }
 
 static void link_granted(struct lock_link *link, uint64_t stamp) {

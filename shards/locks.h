@@ -17,6 +17,8 @@
  *           its owner either leaves soon (it is complete and only has to finish) or yields and is granted again later.
  * No deadlock, no starvation: a request waits for older ones, or for a granted one that leaves or yields by itself
  *           without waiting for anybody. So the oldest request of the server is never stuck, and stamps grow with time.
+ * Own       requests of one owner (a connection) stand behind each other on a key even where both only read: the later
+ *           one is not to see what is older. There a link becomes exclusive, which only makes others wait longer.
  * Wide      a request for the whole shard (FLUSHALL, a cut) is compared with every other request in the same way.
  * Owner     one shard. The caller owns requests and their links (struct lock_request is embedded in its object); the
  *           table owns its index. A key is named by 64 bits (lock_id); two keys with the same name only wait for
@@ -57,7 +59,7 @@ struct lock_link {
  * */
 struct lock_request {
     uint64_t stamp;
-    uint64_t owner; /* whose it is, for locks_has_owner; 0: nobody's */
+    uint64_t owner; /* whose it is; 0: nobody's */
     struct lock_link *links;
     uint32_t link_count;
     bool wide; /* the whole shard, and links may be empty */
@@ -87,8 +89,9 @@ HOT_INLINE uint64_t lock_id(uint32_t db, uint64_t key_hash) {
 /* May a command that makes no request touch this key now? True when nothing incompatible is held or waits on it, and no
  * incompatible wide request is there. O(1). */
 bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode);
-/* Does a request of this owner hold or want this key? It may also say so when very many do. O(1). */
-bool locks_has_owner(const struct locks *locks, uint64_t id, uint64_t owner);
+/* The same for a command of this owner: not when a request of that owner holds or wants the key, in whatever mode. When
+ * very many do, one of them may be taken for its. */
+bool locks_allow_owner(const struct locks *locks, uint64_t id, enum lock_mode mode, uint64_t owner);
 /* The same as locks_allow for a command that touches the whole shard. O(1). */
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode);
 

@@ -271,10 +271,8 @@ static void join_replies(struct gather *gather) {
 
 static void exec_parts(struct exec *x, struct multi *multi, uint64_t shards) {
     struct shard *home = x->shard;
-    struct gather *gather = gather_new_placed(x, join_replies, (uint32_t)__builtin_popcountll(shards));
-    gather->key_count = multi->count;
+    struct gather *gather = gather_new_placed(x, join_replies, (uint32_t)__builtin_popcountll(shards), multi->count);
     gather->writes = multi->now.flags & CMD_WRITE;
-    if (multi->count) gather->part_of_key = heap_alloc(home->heap, MEM_MESSAGE, multi->count);
     struct kept_commands all;
     kept_open(home, multi, x, &all);
     txn_begin(gather, shards);

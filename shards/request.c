@@ -61,12 +61,14 @@ static uint64_t line_of_client(uint64_t client_id) {
     return (client_id + 1) * 0xD1B54A32D192ED03ull;
 }
 
-/* The name of a key's lock. What is locked or asked for is used soon, here or when the others have answered. */
-HOT_INLINE uint64_t lock_of(const struct exec *x, uint32_t at) {
-    uint64_t hash = exec_hash(x, at);
-    const struct keyspace *keys = shard_db_peek(x->shard, x->db);
-    if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, hash);
-    return hash;
+/* A command that is the sum of its keys touches them all in the same way. Their hashes, which name their locks, came
+ * with it: nothing has to be looked for in its arguments. */
+HOT_INLINE bool knows_hashes(const struct exec *x) {
+    return x->hashes && x->hash_at;
+}
+
+HOT_INLINE enum lock_mode mode_of_keys(const struct exec *x) {
+    return x->slot->row->keys[0].access & KEY_RO ? LOCK_SHARED : LOCK_EXCLUSIVE;
 }
 
 struct permission {
@@ -82,15 +84,19 @@ static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mod
         permission->granted = locks_allow_wide(permission->locks, mode);
         return;
     }
-    uint64_t id = lock_of(x, at);
-    permission->granted =
-        locks_allow(permission->locks, id, mode) && !locks_has_owner(permission->locks, id, permission->owner);
+    permission->granted = locks_allow_owner(permission->locks, exec_hash(x, at), mode, permission->owner);
 }
 
 bool request_may_run_slow(const struct exec *x) {
     const struct shard *shard = x->shard;
     if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
         return false;
+    if (knows_hashes(x)) {
+        enum lock_mode mode = mode_of_keys(x);
+        for (uint32_t i = 0; i < x->hash_count; i++)
+            if (!locks_allow_owner(shard->locks, x->hashes[i], mode, x->client_id)) return false;
+        return true;
+    }
     struct permission permission = {shard->locks, x->client_id, true};
     request_each_lock(x, ask, &permission);
     return permission.granted;
@@ -109,19 +115,10 @@ static void add_link(struct lock_request *lock, uint64_t id, enum lock_mode mode
     link->mode = (uint8_t)mode;
 }
 
-struct adding {
-    struct lock_request *lock;
-    const struct locks *locks;
-};
-
-/* Readers of one connection stand behind each other, so that the later one does not see what is older. */
 static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
-    const struct adding *adding = ctx;
-    struct lock_request *lock = adding->lock;
+    struct lock_request *lock = ctx;
     if (!wide) {
-        uint64_t id = lock_of(x, at);
-        if (mode == LOCK_SHARED && locks_has_owner(adding->locks, id, lock->owner)) mode = LOCK_EXCLUSIVE;
-        add_link(lock, id, mode);
+        add_link(lock, exec_hash(x, at), mode);
         return;
     }
     lock->wide_mode = lock->wide && lock->wide_mode == LOCK_EXCLUSIVE ? LOCK_EXCLUSIVE : (uint8_t)mode;
@@ -130,7 +127,10 @@ static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mod
 
 static struct request *request_new(const struct exec *x, enum request_kind kind, uint64_t stamp, uint32_t home) {
     uint32_t links = kind == REQUEST_COMMAND;
-    request_each_lock(x, count_lock, &links);
+    if (knows_hashes(x))
+        links += x->hash_count;
+    else
+        request_each_lock(x, count_lock, &links);
     size_t item_size = message_item_size_exec(x);
     size_t bytes = sizeof(struct request) + links * sizeof(struct lock_link) + item_size;
     struct request *request = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
@@ -138,7 +138,10 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
     request->lock.stamp = stamp;
     request->lock.links = (struct lock_link *)(request + 1);
     request->lock.owner = x->client_id;
-    request_each_lock(x, add_lock, &(struct adding){&request->lock, x->shard->locks});
+    if (knows_hashes(x))
+        for (uint32_t i = 0; i < x->hash_count; i++) add_link(&request->lock, x->hashes[i], mode_of_keys(x));
+    else
+        request_each_lock(x, add_lock, &request->lock);
     if (kind == REQUEST_COMMAND) add_link(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE);
     ASSERT(request->lock.link_count <= links);
     request->item = message_item_write_exec(request->lock.links + links, item_size, x);
@@ -393,7 +396,8 @@ bool request_is_clean(struct shard *shard, uint64_t stamp) {
 }
 
 void request_prefetch(struct shard *shard, uint64_t stamp, keyspace_prefetch prefetch) {
-    shard_prefetch_item(shard, find(shard, stamp)->item, prefetch);
+    const struct request *request = (const struct request *)locks_find(shard->locks, stamp);
+    if (request) shard_prefetch_item(shard, request->item, prefetch);
 }
 
 /* --- what became possible --- */

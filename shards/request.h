@@ -60,7 +60,7 @@ uint64_t request_run_step(struct exec *x, uint64_t stamp);
  * served: a blocked client's, which is gone. */
 void request_leave_served(struct shard *shard, uint64_t stamp, uint64_t participants);
 uint64_t request_leave(struct shard *shard, uint64_t stamp, uint64_t participants);
-void request_prefetch(struct shard *shard, uint64_t stamp, keyspace_prefetch prefetch); /* the keys of a part */
+void request_prefetch(struct shard *shard, uint64_t stamp, keyspace_prefetch prefetch); /* a part's, if it is here */
 void request_yield(struct shard *shard, uint64_t stamp);
 
 /* A key's time is over: its effect comes behind what a transaction that holds the key has done to it. */

@@ -8,10 +8,15 @@
 #include "shards/shard.h"
 #include "shards/waiters.h"
 
-HOT_INLINE void prefetch_items(const struct shard *shard, const struct message *message, keyspace_prefetch prefetch) {
+HOT_INLINE void prefetch_items(struct shard *shard, const struct message *message, keyspace_prefetch prefetch) {
     size_t at = 0;
     const struct message_item *item;
-    while ((item = message_next(message, &at))) shard_prefetch_item(shard, item, prefetch);
+    while ((item = message_next(message, &at))) {
+        if (UNLIKELY(item->how == ITEM_GO))
+            request_prefetch(shard, item->stamp, prefetch);
+        else
+            shard_prefetch_item(shard, item, prefetch);
+    }
 }
 
 static void prefetch_message(struct shard *shard, const struct message *message) {

@@ -318,7 +318,7 @@ static void take_left(const struct message_note *note, uint32_t owner, uint64_t 
 static void prefetch_own_parts(const struct message *message, keyspace_prefetch prefetch) {
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);
-        if (note->kind == NOTE_LOCK) txn_prefetch(note->gather, prefetch);
+        if (note->kind == NOTE_LOCK) txn_prefetch(note->gather, (uint32_t)note->place, prefetch);
     }
 }
 

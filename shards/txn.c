@@ -90,7 +90,8 @@ static uint32_t part_of(const struct gather *gather, uint32_t shard) {
 static void run_here(struct gather *gather) {
     struct shard *home = gather->home;
     struct buf out;
-    buf_init(&out, home->heap, MEM_MESSAGE);
+    buf_init(&out, home->heap, MEM_CLIENT_OUT);
+    buf_pool_lend(&home->replies, &out); /* it is joined and given back in a moment */
     uint64_t position;
     request_go(home, gather->stamp, txn_participants(gather), &out, &position);
     commit_gather_waits(gather, home->id, position);
@@ -157,8 +158,10 @@ static void held(struct gather *gather) {
     }
 }
 
-void txn_prefetch(const struct gather *gather, keyspace_prefetch prefetch) {
-    if (gather->phase == TXN_TRYING) request_prefetch(gather->home, gather->stamp, prefetch);
+void txn_prefetch(const struct gather *gather, uint32_t shard, keyspace_prefetch prefetch) {
+    uint64_t missing = gather->asked & ~gather->granted;
+    bool last = gather->phase == TXN_TRYING || (gather->phase == TXN_LOCKING && missing == bit(shard));
+    if (last && gather->granted & bit(gather->home->id)) request_prefetch(gather->home, gather->stamp, prefetch);
 }
 
 void txn_asked_all(struct gather *gather) {

@@ -45,8 +45,8 @@ uint64_t txn_participants(const struct gather *gather);
 void txn_end(struct gather *gather);
 
 /* --- what comes back --- */
-/* Before the reply of ITEM_TRY: fetches what home's part needs. */
-void txn_prefetch(const struct gather *gather, keyspace_prefetch prefetch);
+/* Before the reply of ITEM_LOCK or ITEM_TRY from a shard: if home's part runs then, fetches what that needs. */
+void txn_prefetch(const struct gather *gather, uint32_t shard, keyspace_prefetch prefetch);
 /* The reply of ITEM_LOCK or ITEM_TRY from a shard; later: the part stands in line there. */
 void txn_lock_reply(struct gather *gather, uint32_t shard, bool later, struct slice reply, struct message *message);
 void txn_granted(struct shard *home, uint64_t stamp, uint32_t shard, bool clean);

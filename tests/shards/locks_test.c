@@ -32,6 +32,7 @@ static void add_key(struct asker *a, uint64_t id, enum lock_mode mode) {
 static struct lock_request *asks(struct asker *a, uint64_t stamp) {
     memset(a, 0xA5, sizeof *a); /* enter relies on nothing but what is filled in here */
     a->request.stamp = stamp;
+    a->request.owner = 0;
     a->request.links = a->links;
     a->request.link_count = 0;
     a->request.wide = false;
