@@ -15,7 +15,9 @@
 #include "core/assert.h"
 #include "persist/recover_priv.h"
 #include "shards/shard.h"
+#include <errno.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 #define STEPS_PER_LOOK   16 /* at the clock */
 #define REPORT_NS        1000000000ull
@@ -185,11 +187,30 @@ static bool keep(void *ctx, struct datadir_name is) {
     return manifest_names(ctx, is);
 }
 
+/* Segments that were prepared and never begun. */
+static void drop_empty_segments(const struct recovery *recovery) {
+    char name[DATADIR_NAME_MAX];
+    for (uint32_t i = 0; i < recovery->segment_count; i++) {
+        const struct recovery_segment *segment = &recovery->segments[i];
+        if (segment->opened != ST_NOT_FOUND) continue;
+        datadir_segment_name(name, recovery->chains[segment->chain].shard, segment->number);
+        unlinkat(recovery->options.dir->fd, name, 0);
+    }
+}
+
+/* A full disk has room for a manifest when what nobody needs is gone. */
+static enum status save_manifest(const struct recovery *recovery, struct error *error) {
+    enum status status = manifest_save(&recovery->manifest, recovery->options.dir, error);
+    if (status == ST_OK || error->os_errno != ENOSPC) return status;
+    drop_empty_segments(recovery);
+    return manifest_save(&recovery->manifest, recovery->options.dir, error);
+}
+
 static enum status write_manifest(struct recovery *recovery, struct error *error) {
     if (recovery->options.only_look || !(recovery->found || recovery->options.journal)) return ST_OK;
     const struct datadir *dir = recovery->options.dir;
     uint64_t removed = 0;
-    enum status status = manifest_save(&recovery->manifest, dir, error);
+    enum status status = save_manifest(recovery, error);
     if (status != ST_OK) return status;
     struct error trouble = {0}; /* files that stay for now do no harm */
     if (datadir_sweep(dir, keep, &recovery->manifest, &removed, &trouble) != ST_OK)

@@ -35,7 +35,7 @@ from support.crowd import Crowd, seed_of_run, transaction  # noqa: E402
 from support.ledger import NIL, Chain, Counter, Known, Queue, Steps, Tokens, Transfers, pause  # noqa: E402
 from support.server import sherd_binary  # noqa: E402
 
-ROUNDS = int(os.environ.get("SHERD_CRASHES") or 5)
+ROUNDS = int(os.environ.get("SHERD_CRASHES") or (2 if SLOW > 1 else 5))
 KEEP = os.environ.get("SHERD_KEEP")
 KIND = "redis" if "redis-server" in os.path.basename(sherd_binary()) else "sherd"
 LOST_NS = 2_000_000_000  # what everysec may lose
