@@ -72,7 +72,9 @@ static void find_segments(const struct recovery *recovery, const struct listing 
     const struct manifest_range *range = recovery_range(recovery, chain);
     uint64_t last = generation->over ? range->last_segment : DATADIR_NUMBER_MAX;
     *from = lower_bound(listing, chain->shard, range->first_segment);
-    chain->count = lower_bound(listing, chain->shard, last + 1) - *from;
+    /* One that ended before its first batch has none: its first segment may be what was given up as damaged. */
+    bool is_empty = generation->over && range->last_seq < range->first_seq && range->last_part == 0;
+    chain->count = is_empty ? 0 : lower_bound(listing, chain->shard, last + 1) - *from;
 }
 
 static bool reserve(struct recovery *recovery) {
