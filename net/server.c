@@ -27,23 +27,8 @@
 #define MAILBOX_SLOTS 128
 
 const struct command *const *server_command_tables(void) {
-    static const struct command *const tables[] = {string_commands,      string_edit_commands,
-                                                   string_many_commands, bit_commands,
-                                                   bitfield_commands,    bitop_commands,
-                                                   hll_commands,         generic_commands,
-                                                   expire_commands,      rename_commands,
-                                                   scan_commands,        dump_commands,
-                                                   database_commands,    command_commands,
-                                                   list_commands,        list_move_commands,
-                                                   hash_commands,        hash_visit_commands,
-                                                   set_commands,         set_random_commands,
-                                                   set_algebra_commands, transaction_commands,
-                                                   part_commands,        cut_commands,
-                                                   blocking_commands,    zset_commands,
-                                                   zset_range_commands,  zset_pop_commands,
-                                                   zset_join_commands,   conn_commands,
-                                                   server_commands,      persist_commands,
-                                                   info_commands,        NULL};
+    static const struct command *const tables[] = {SHARD_COMMAND_TABLES, conn_commands, server_commands,
+                                                   persist_commands,     info_commands, NULL};
     return tables;
 }
 

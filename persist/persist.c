@@ -59,18 +59,18 @@ static bool keeps_nothing(void *ctx, struct datadir_name is) {
 static enum status begin_import(struct persist *persist, struct error *error) {
     char mark[CONFIG_PATH_MAX];
     uint64_t removed;
-    if (is_there(persist, IMPORT_MARK, mark)) {
+    if (is_there(persist, DATADIR_IMPORTING, mark)) {
         enum status status = datadir_sweep(&persist->dir, keeps_nothing, NULL, &removed, error);
         if (status != ST_OK) return status;
     }
-    int fd = openat(persist->dir.fd, IMPORT_MARK, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    int fd = openat(persist->dir.fd, DATADIR_IMPORTING, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
     if (fd < 0) return error_set(error, ST_IO, errno, "Cannot write to %s", persist->dir.path);
     close(fd);
     return datadir_sync(&persist->dir, error);
 }
 
 void persist_end_import(struct persist *persist) {
-    unlinkat(persist->dir.fd, IMPORT_MARK, 0);
+    unlinkat(persist->dir.fd, DATADIR_IMPORTING, 0);
 }
 
 static enum status open_recovery(struct persist *persist, const struct config *config, struct error *error) {

@@ -73,7 +73,6 @@ struct persist_part {
 };
 
 #define PERSIST_LOOK_NS 100000000ull
-#define IMPORT_MARK     "sherd.importing" /* in the data directory */
 
 /* Both: true: there is more to do right now. */
 bool part_load(struct persist_part *part);

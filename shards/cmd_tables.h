@@ -31,3 +31,14 @@ extern const struct command blocking_commands[];    /* cmd_blocking.c: lists, wa
 extern const struct command transaction_commands[]; /* cmd_transaction.c: MULTI, EXEC, WATCH */
 extern const struct command part_commands[];        /* part.c: what transactions send to shards */
 extern const struct command command_commands[];     /* cmd_command.c: COMMAND and its views */
+
+/* All of them, for whoever lists tables: a new one is added above and here, and nowhere else. */
+/* clang-format off */
+#define SHARD_COMMAND_TABLES \
+    string_commands, string_edit_commands, string_many_commands, bit_commands, bitfield_commands,                     \
+    bitop_commands, hll_commands, generic_commands, expire_commands, rename_commands, scan_commands,                  \
+    dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
+    hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
+    part_commands, cut_commands, blocking_commands, zset_commands, zset_range_commands, zset_pop_commands,            \
+    zset_join_commands
+/* clang-format on */

@@ -3,7 +3,7 @@
  * closed or holds a transaction that is not complete. In the first case all of it is safe. In the other the line waits
  * for that one: whatever else happens meanwhile cannot help it, since the set only ever grows.
  *
- * A long set is built over several calls (todo), and what became safe is freed over several (to_free). */
+ * A long set is built over several calls (unseen), and what became safe is freed over several (to_free). */
 #include "shards/commit_cut.h"
 #include "core/assert.h"
 #include "core/defs.h"
@@ -32,7 +32,7 @@ struct commit_cut {
     struct heap *heap;
     uint32_t shards;
     uint64_t try_again; /* lines whose first that is not safe may be safe now */
-    uint64_t todo;      /* the set under construction: lines with members that were not looked at; 0: there is none */
+    uint64_t unseen;    /* the set under construction: lines with members that were not looked at; 0: there is none */
     uint32_t trying;    /* the line whose it is */
     bool whole;         /* it is complete, and so safe */
     uint64_t to_free;   /* lines with safe ones */
@@ -142,7 +142,7 @@ static void require(struct commit_cut *cut, uint32_t shard, uint64_t at) {
     struct closure *closure = &cut->closure[shard];
     if (at < closure->need) return;
     closure->need = at + 1;
-    cut->todo |= bit(shard);
+    cut->unseen |= bit(shard);
 }
 
 /* The set of the head of one of the lines that may be safe. False: there is no such line. */
@@ -166,21 +166,21 @@ static void follow(struct commit_cut *cut, uint32_t shard) {
     struct txn *txn = txn_at(&cut->lines[shard], closure->seen++);
     if (txn->missing) {
         txn->waiters |= bit(cut->trying);
-        cut->todo = 0;
+        cut->unseen = 0;
         return;
     }
     const uint64_t *at = txn->at;
     for (uint64_t left = txn->participants; left; left &= left - 1)
         require(cut, (uint32_t)__builtin_ctzll(left), *at++);
     if (closure->seen < closure->need) return;
-    cut->todo &= ~bit(shard);
-    cut->whole = cut->todo == 0;
+    cut->unseen &= ~bit(shard);
+    cut->whole = cut->unseen == 0;
 }
 
 /* A member of each line in turn, so that what is missing near a front is found soon. */
 static uint32_t grow_set(struct commit_cut *cut, uint32_t budget) {
-    while (cut->todo && budget) {
-        for (uint64_t left = cut->todo; left & cut->todo && budget; left &= left - 1, budget--)
+    while (cut->unseen && budget) {
+        for (uint64_t left = cut->unseen; left & cut->unseen && budget; left &= left - 1, budget--)
             follow(cut, (uint32_t)__builtin_ctzll(left));
     }
     return budget;
@@ -215,7 +215,7 @@ static void free_safe(struct commit_cut *cut, uint32_t budget) {
 
 uint64_t commit_cut_advance(struct commit_cut *cut, uint32_t budget) {
     uint64_t changed = 0;
-    for (uint32_t left = budget; left && (cut->todo || begin_set(cut));) {
+    for (uint32_t left = budget; left && (cut->unseen || begin_set(cut));) {
         left = grow_set(cut, left);
         if (cut->whole) changed |= accept_set(cut);
     }
@@ -224,7 +224,7 @@ uint64_t commit_cut_advance(struct commit_cut *cut, uint32_t budget) {
 }
 
 bool commit_cut_busy(const struct commit_cut *cut) {
-    return cut->todo || cut->try_again || cut->to_free;
+    return cut->unseen || cut->try_again || cut->to_free;
 }
 
 uint64_t commit_cut_safe(const struct commit_cut *cut, uint32_t shard) {

@@ -1,9 +1,7 @@
 /* All command tables together: that they form a registry (which checks each row's consistency), that every syntax
- * string can be read, and that COMMAND INFO and DOCS of every row are well-formed replies in both protocols. New tables
- * are added to the list here and to the server's. */
+ * string can be read, and that COMMAND INFO and DOCS of every row are well-formed replies in both protocols. */
 #include "core/resp_write.h"
-#include "net/cmd_tables.h"
-#include "shards/cmd_tables.h"
+#include "net/server.h"
 #include "shards/command_docs.h"
 #include "shards/command_view.h"
 #include <setjmp.h>
@@ -13,31 +11,13 @@
 
 #include <cmocka.h>
 
-static const struct command *const tables[] = {string_commands,      string_edit_commands,
-                                               string_many_commands, bit_commands,
-                                               bitfield_commands,    bitop_commands,
-                                               hll_commands,         generic_commands,
-                                               expire_commands,      rename_commands,
-                                               scan_commands,        dump_commands,
-                                               database_commands,    command_commands,
-                                               list_commands,        list_move_commands,
-                                               hash_commands,        hash_visit_commands,
-                                               set_commands,         set_random_commands,
-                                               set_algebra_commands, transaction_commands,
-                                               part_commands,        cut_commands,
-                                               blocking_commands,    zset_commands,
-                                               zset_range_commands,  zset_pop_commands,
-                                               zset_join_commands,   conn_commands,
-                                               server_commands,      persist_commands,
-                                               info_commands,        NULL};
-
 static struct heap *heap;
 static struct command_registry *registry;
 
 static int setup(void **state) {
     (void)state;
     heap = heap_new();
-    registry = command_registry_new(heap, tables);
+    registry = command_registry_new(heap, server_command_tables());
     return 0;
 }
 

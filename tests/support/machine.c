@@ -79,13 +79,7 @@ static void no_line(void *ctx, const char *line, size_t len) {
 /* --- birth and death --- */
 
 static void make_registry(struct sim *sim, const struct command *const *more) {
-    const struct command *tables[TABLES_MAX] = {
-        string_commands,      string_edit_commands, string_many_commands, bit_commands,        bitfield_commands,
-        bitop_commands,       hll_commands,         generic_commands,     expire_commands,     rename_commands,
-        scan_commands,        dump_commands,        database_commands,    list_commands,       hash_commands,
-        hash_visit_commands,  list_move_commands,   set_commands,         set_random_commands, set_algebra_commands,
-        transaction_commands, part_commands,        cut_commands,         blocking_commands,   zset_commands,
-        zset_range_commands,  zset_pop_commands,    zset_join_commands};
+    const struct command *tables[TABLES_MAX] = {SHARD_COMMAND_TABLES};
     uint32_t count = 0;
     while (tables[count]) count++;
     for (; more && *more; more++) tables[count++] = *more;
