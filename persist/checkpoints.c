@@ -337,6 +337,7 @@ static bool is_closed(const struct checkpoints *all, const struct seat *seat) {
 }
 
 static enum action while_closing(struct checkpoints *all) {
+    if (all->stopping) return ACT_NOTHING; /* a member that left has removed its file */
     if (every(all, is_durable)) {
         all->phase = PHASE_PUBLISHING;
         return ACT_PUBLISH;

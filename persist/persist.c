@@ -64,7 +64,12 @@ static enum status begin_import(struct persist *persist, struct error *error) {
         if (status != ST_OK) return status;
     }
     int fd = openat(persist->dir.fd, DATADIR_IMPORTING, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-    if (fd < 0) return error_set(error, ST_IO, errno, "Cannot write to %s", persist->dir.path);
+    if (fd < 0)
+        return error_set(error, ST_IO, errno,
+                         "Cannot write to %s, where an imported log is to be saved: make it writable, or choose "
+                         "another directory (option "
+                         "dir)",
+                         persist->dir.path);
     close(fd);
     return datadir_sync(&persist->dir, error);
 }
@@ -165,6 +170,10 @@ enum status persist_join(struct persist_part **out, struct persist *persist, str
 void persist_leave(struct persist_part *part) {
     struct shard *shard = part->shard;
     ASSERT(persist_is_idle(part));
+    if (part->journal && part->batch_durable < part->batch)
+        log_line(part->persist->log, LOG_LEVEL_WARNING,
+                 "%llu bytes of shard %u's last writes are lost, as the disk did not take them: %s",
+                 (unsigned long long)part->status.bytes_pending, shard->id, strerror(part->status.error));
     if (part->replay) aof_replay_close(part->replay);
     if (part->member) checkpoints_leave(part->member);
     if (part->journal) journal_close(part->journal);
@@ -220,7 +229,6 @@ void persist_read_status(struct persist *persist, struct persist_status *out) {
 void persist_end(struct persist *persist, enum persist_end_how how) {
     atomic_store(&persist->end_how, how);
     bool saves = persist->checkpoints && how != END_NOSAVE && persist_state(persist) == PERSIST_RUNNING;
-    atomic_store(&persist->held, 0);
     atomic_store(&persist->end, saves ? END_SAVING : END_READY);
 }
 

@@ -69,7 +69,8 @@ static bool replay(struct persist_part *part) {
     struct error error = {0};
     if (!part->replay) return next_file(part);
     enum aof_step step = aof_replay_slice(part->replay, &error);
-    if (step == AOF_MORE || step == AOF_WAITING) return true;
+    if (step == AOF_WAITING) return wait_for_others(part);
+    if (step == AOF_MORE) return true;
     if (step == AOF_FAILED) return give_up(part, &error);
     if (error.text[0]) log_line(part->persist->log, LOG_LEVEL_WARNING, "%s", error.text);
     aof_replay_close(part->replay);

@@ -66,10 +66,12 @@ struct persist_part {
     uint64_t batch, batch_durable; /* the latest closed, and on the disk */
     bool closing;                  /* the journal ends when all of it is durable */
     uint64_t look_ns;              /* when to look at what changes seldom */
+    uint64_t ask_ns;               /* thread 0: not before, for an option that changed */
     char refusal[512];             /* shard->no_writes */
 
     /* the end */
     bool holding, asked, stopping;
+    uint64_t stop_by_ns;
 };
 
 #define PERSIST_LOOK_NS 100000000ull

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes that may wait for a disk that is slower than the writers, before writes are refused. */
+/* Bytes that may wait for a disk that is slower than the writers, all shards together, before writes are refused. */
 #define PENDING_MAX  ((uint64_t)256 << 20)
 #define SLICE_US     200 /* of a checkpoint, in a turn that has commands to run */
 #define SLICE_BYTES  ((uint64_t)4 << 20)
 #define STRETCH_KEYS 32
 #define CUT_STAMP    (1ull << 60)
+#define ASK_NS       5000000000ull /* between checkpoints that a changed option wants, should they fail */
+#define STOP_NS      5000000000ull /* so long a disk that fails may come to itself when the server ends */
 #define ENDING_NS    1000000ull
 
 static bool wants_journal(const struct persist_part *part) {
@@ -156,7 +158,7 @@ static void judge_writes(struct persist_part *part) {
     part->shard->no_writes = NULL;
     if (part->journal && part->shard->effects.on && part->status.error)
         refuse(part, "MISCONF Errors writing to the AOF file: %s", strerror(part->status.error));
-    else if (part->status.bytes_pending > PENDING_MAX)
+    else if (part->status.bytes_pending > PENDING_MAX / part->persist->shards)
         refuse(part, "MISCONF Errors writing to the AOF file: %s", "the disk is too slow, 256 MiB wait to be written");
     else if (save_failed(part))
         refuse(part, "%s",
@@ -180,34 +182,30 @@ static void look(struct persist_part *part) {
     bool on = part->journal && !part->closing;
     if (wants_journal(part) == on && wants_gate(part) == part->shard->commit.on) return;
     checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
-    if (!status.saving && !status.rewriting) /* CONFIG SET: it begins, or ends, with a checkpoint */
-        checkpoints_ask(persist->checkpoints, part->shard, WHY_REWRITE, false, NULL);
+    if (status.saving || status.rewriting || part->shard->now_ns < part->ask_ns) return;
+    part->ask_ns = part->shard->now_ns + ASK_NS;
+    /* CONFIG SET: it begins, or ends, with a checkpoint. */
+    checkpoints_ask(persist->checkpoints, part->shard, WHY_REWRITE, false, NULL);
 }
 
 /* --- the end --- */
 
+/* As Redis: whenever there are rules, since nobody here knows for certain whether anything has changed since. */
 static bool must_save(const struct persist_part *part) {
     const struct config *config = part->shard->config;
-    enum persist_end_how how = (enum persist_end_how)atomic_load(&part->persist->end_how);
-    struct checkpoints_status status;
-    if (how == END_SAVE) return true;
-    if (config->save.count == 0 || config->appendonly) return false; /* the journal has it all */
-    checkpoints_read_status(part->persist->checkpoints, part->shard->now_ms, &status);
-    return status.changes > 0 || status.saves == 0;
+    bool asked = atomic_load(&part->persist->end_how) == END_SAVE;
+    return asked || (config->save.count > 0 && !config->appendonly); /* else the journal has it all */
 }
 
 /* Writes wait until the last save is done, or has failed. */
 static void hold(struct persist_part *part, bool on) {
-    struct shard *shard = part->shard;
     if (part->holding == on) return;
     part->holding = on;
-    if (on) {
-        shard->pause_until_ms = UINT64_MAX;
-        shard->pause_all = false;
+    shard_hold_writes(part->shard, on);
+    if (on)
         atomic_fetch_add(&part->persist->held, 1);
-    } else {
-        shard_unpause(shard);
-    }
+    else
+        atomic_fetch_sub(&part->persist->held, 1);
 }
 
 static void save_at_end(struct persist_part *part) {
@@ -241,14 +239,15 @@ static void end(struct persist_part *part) {
 void persist_stop(struct persist_part *part) {
     if (part->stopping) return;
     part->stopping = true;
+    part->stop_by_ns = part->shard->now_ns + STOP_NS;
     part->shard->expire_off = true; /* or the journal would never be done */
     if (part->member) checkpoints_stop(part->member);
     if (part->journal) journal_flush(part->journal);
 }
 
 bool persist_is_idle(const struct persist_part *part) {
-    bool written =
-        !part->journal || (journal_idle(part->journal) && (part->status.error || part->batch_durable == part->batch));
+    bool given_up = part->status.error && part->shard->now_ns >= part->stop_by_ns;
+    bool written = !part->journal || (journal_idle(part->journal) && (given_up || part->batch_durable == part->batch));
     return part->stopping && written && (!part->member || checkpoints_idle(part->member));
 }
 

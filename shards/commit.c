@@ -258,7 +258,7 @@ static bool tell_durable(struct commit *commit) {
         if (commit->cut)
             commit_cut_add(commit->cut, commit->shard->id, txn->stamp, txn->participants);
         else
-            tell(commit->shard, 0, NEWS_DURABLE, txn->stamp)->hash = txn->participants;
+            tell(commit->shard, 0, NEWS_DURABLE, txn->stamp)->participants = txn->participants;
     }
     return false;
 }
@@ -324,7 +324,7 @@ void commit_take_news(struct shard *shard, const struct message_item *item, uint
     commit->due = true;
     if (item->how == NEWS_DURABLE) {
         ASSERT(commit->cut);
-        commit_cut_add(commit->cut, from, item->stamp, item->hash);
+        commit_cut_add(commit->cut, from, item->stamp, item->participants);
     } else if (item->how == NEWS_SAFE) {
         txns_are_safe(commit, item->stamp);
     } else {

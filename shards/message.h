@@ -36,7 +36,8 @@ enum item_how {
     ITEM_TRY,    /* a transaction holds all its other locks: run this part if its keys are free, else as ITEM_LOCK */
     ITEM_LOCK,   /* keep this part of a transaction and stand in line for its keys */
     ITEM_GO,     /* run the part kept under this stamp and give back its locks */
-    ITEM_LEAVE,  /* give them back without running it; not answered */
+    ITEM_LEAVE,  /* give them back without running it; unless silent, the answer says by waits_for where it stands in
+                  * the journal */
     ITEM_YIELD,  /* an older one may go first; not answered */
     ITEM_CANCEL, /* the client does not wait any more (shards/waiters.h); not answered */
 
@@ -45,7 +46,7 @@ enum item_how {
     NEWS_REVOKE, /* an older one waits for what the part holds */
     NEWS_BLOCKED, /* a command that stood in line found nothing and waits; argv[0] is its timeout (8 bytes, ms), and whether
                    * its reply is dropped (1 byte) */
-    NEWS_DURABLE,   /* to shard 0: a transaction is on this shard's disk (shards/commit.h); hash is its participants */
+    NEWS_DURABLE,   /* to shard 0: a transaction is on this shard's disk (shards/commit.h) */
     NEWS_SAFE,      /* from shard 0: so many (stamp) of this shard's transactions cannot be taken back by a crash */
     NEWS_CONFIRMED, /* replies of the sender that wait for positions up to this one (stamp) may leave */
     NEWS_READY, /* there is something for a waiter, and the key is held for it; argv[0] is the command if home runs it */
@@ -80,7 +81,8 @@ struct message {
 struct message_item {
     union {
         uint64_t hash;         /* of argv[hash_at] */
-        uint64_t participants; /* of the transaction that ends here, a bit each (ITEM_GO, ITEM_LEAVE, ITEM_CANCEL) */
+        uint64_t participants; /* of the transaction that ends here, a bit each (ITEM_GO, ITEM_LEAVE, ITEM_CANCEL,
+                                * NEWS_DURABLE) */
         uint64_t slow_us;      /* of one that came back `slow`: how long it took */
     };
     union {

@@ -135,8 +135,12 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
     struct exec x = {
         .slot = gather->slot, .argv = gather->argv, .argc = gather->argc, .client = gather->client, .failed = failed};
-    struct slice name = slice_of_cstr(gather->slot->row->name); /* all there is of a split command for the slow log */
-    if (!x.argv) x.argv = &name, x.argc = 1;
+    struct slice name;
+    if (!x.argv) { /* a split command: its name is all there is for the slow log */
+        name = slice_of_cstr(gather->slot->row->name);
+        x.argv = &name;
+        x.argc = 1;
+    }
     uint64_t now = shard->host.ticks(shard->host.ctx);
     count_command(shard, &x, now - gather->started_tick);
 }
@@ -501,10 +505,10 @@ static COLD void protocol_error(struct shard *shard, struct client *client, cons
 }
 
 static bool must_pause(const struct shard *shard, const struct queued *q) {
-    if (LIKELY(!shard->pause_until_ms)) return false;
+    if (LIKELY(!shard->pause_until_ms && !shard->hold_writes)) return false;
     if (!q->slot || q->slot->row->flags & CMD_ALLOW_BUSY) return false;
     uint32_t flags = q->fate == FATE_EXEC ? multi_flags_ahead(q->client) : q->slot->row->flags;
-    return shard->pause_all || flags & (CMD_WRITE | CMD_MAY_REPLICATE);
+    return (shard->pause_until_ms && shard->pause_all) || flags & (CMD_WRITE | CMD_MAY_REPLICATE);
 }
 
 /* Outstanding commands, and what their replies may come to. */

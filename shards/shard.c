@@ -328,8 +328,10 @@ static void deliver(struct shard *shard, struct message *message) {
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     if (UNLIKELY(message->slow)) pipeline_log_slow(shard, message);
-    prefetch_own_parts(message, keyspace_prefetch_bucket);
-    prefetch_own_parts(message, keyspace_prefetch_entry);
+    if (shard->txns.count > 0) { /* else none of the notes is a transaction's */
+        prefetch_own_parts(message, keyspace_prefetch_bucket);
+        prefetch_own_parts(message, keyspace_prefetch_entry);
+    }
     size_t at = 0, item_at = 0;
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);
@@ -543,10 +545,20 @@ static void end_pause(struct shard *shard) {
     shard_unpause(shard);
 }
 
-void shard_unpause(struct shard *shard) {
-    shard->pause_until_ms = 0;
+/* Who has to wait all the same finds out when its command is parsed again. */
+static void resume_paused(struct shard *shard) {
     for (struct client *client = shard->clients_first; client; client = client->next)
         if (client->wait == WAIT_PAUSE) pipeline_resume(shard, client);
+}
+
+void shard_unpause(struct shard *shard) {
+    shard->pause_until_ms = 0;
+    resume_paused(shard);
+}
+
+void shard_hold_writes(struct shard *shard, bool on) {
+    shard->hold_writes = on;
+    if (!on) resume_paused(shard);
 }
 
 static bool background(struct shard *shard) {

@@ -110,6 +110,7 @@ struct shard {
     uint32_t client_count;
     uint64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     bool pause_all;          /* else writes only */
+    bool hold_writes;        /* the same for writes, by whoever saves everything before the end */
 
     /* other shards */
     struct mailbox *outbox[SHARDS_MAX], *inbox[SHARDS_MAX]; /* NULL at its own place */
@@ -214,6 +215,7 @@ void shard_post(struct shard *shard, struct message *take);
 void shard_start_job(struct shard *shard, struct message *take);
 
 void shard_unpause(struct shard *shard); /* CLIENT UNPAUSE, or its time is over */
+void shard_hold_writes(struct shard *shard, bool on);
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms);
 bool shard_turn(struct shard *shard);                 /* true when it has more to do right away */
