@@ -7,7 +7,7 @@
  *      [is one dense, registers]        ---> step 1: count, or -> sherd.pf-store key dense|sparse registers
  *      or [which key, error]                 the error of the first key that has one, as Redis looks at them in order
  *
- * The count that PFCOUNT keeps in the value is a cache: it is written without being a change (no effect, no WATCH). */
+ * The count that PFCOUNT keeps in the value is a cache: it is written without an effect. WATCH sees it, as in Redis. */
 #include "core/assert.h"
 #include "core/hll.h"
 #include "core/num.h"
@@ -15,6 +15,7 @@
 #include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
+#include "shards/watch.h"
 #include <stdio.h>
 
 static void reply_corrupt(struct exec *x) {
@@ -62,6 +63,13 @@ static void add_dense(struct exec *x, struct key_ref *ref) {
     reply_int(x, changes > 0);
 }
 
+/* As in Redis, what was added before the damage was met stays, and WATCH does not see it. */
+static void keep_part(struct exec *x, struct key_ref *ref, struct slice value) {
+    put(x, ref, value);
+    x->shared->dirty++;
+    effect_set(x, ref->key, value, entry_deadline_ms(ref->entry));
+}
+
 static void add_sparse(struct exec *x, struct key_ref *ref, struct slice old) {
     struct buf value;
     enum hll_result result = HLL_SAME;
@@ -76,6 +84,7 @@ static void add_sparse(struct exec *x, struct key_ref *ref, struct slice old) {
         changes += result == HLL_CHANGED;
     }
     if (result == HLL_CORRUPT) {
+        if (changes) keep_part(x, ref, buf_slice(&value));
         reply_corrupt(x);
     } else {
         if (changes) {
@@ -140,6 +149,7 @@ static void count_one(struct exec *x) {
         char *bytes = keyspace_edit_string(x->keys, &ref, value.len);
         ASSERT(bytes);
         hll_write_cached(bytes, count);
+        if (x->shard->watchers > 0) watch_touch(x->shard, x->db, ref.key);
     }
     reply_int(x, (int64_t)count);
 }
