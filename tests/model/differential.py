@@ -57,13 +57,14 @@ def show(value, limit=400):
     return text if len(text) <= limit else "%s...(%d bytes)" % (text[:limit], len(value))
 
 
-def in_any_order(command, encoding, value):
-    """The content of a key, sorted if its order is the server's own."""
+def in_any_order(command, value, ordered=False):
+    """The content of a key, sorted where its order is the server's own. A hash is, also as a listpack: one that was
+    restored has the order of the table it was saved from. ordered says that this one never was a table."""
     if not isinstance(value, list):
         return value
     if command == b"SMEMBERS":
         return sorted(value)
-    if command == b"HGETALL" and encoding != b"listpack":
+    if command == b"HGETALL" and not ordered:
         return sorted(zip(value[::2], value[1::2]))
     return value
 
@@ -214,7 +215,7 @@ class Session:
         if not read:
             return None
         encoding, value = side.call("OBJECT", "ENCODING", key), side.call(read[0], key, *read[1:])
-        return kind, encoding, in_any_order(read[0], encoding if ordered else None, value)
+        return kind, encoding, in_any_order(read[0], value, ordered and encoding == b"listpack")
 
     # --- playing ---
 
@@ -307,7 +308,7 @@ class Session:
             ours, reference = self._both_sides(commands)
             for replies in (ours, reference):
                 for at in range(0, len(replies), 4):
-                    replies[at] = in_any_order(commands[at][0], replies[at + 1], replies[at])
+                    replies[at] = in_any_order(commands[at][0], replies[at])
             for command, a, b in zip(commands, ours, reference):
                 if command[0] == b"PEXPIRETIME":
                     equal = a == b or same.DEADLINE_MS(b":%d\r\n" % a, b":%d\r\n" % b, self)

@@ -93,7 +93,7 @@ def hlen(g):
 
 
 def whole(g):
-    """In any order, since it may be a hashtable; whole_order and the state check compare the order of listpacks."""
+    """In any order, since it may be a hashtable; whole_order compares the order of listpacks."""
     what = g.pick([b"HGETALL", b"HGETALL", b"HKEYS", b"HVALS"])
     return one(g.word(what), key(g), compare=same.pairs if what == b"HGETALL" else same.unordered)
 
