@@ -46,6 +46,7 @@
 
 struct heap {
     _Atomic int64_t used[MEM_CLASSES]; /* written by the owner only */
+    _Atomic int64_t total;             /* their sum */
 #if !SANITIZED
     mi_heap_t *blocks;
 #endif
@@ -122,9 +123,13 @@ const char *alloc_name(char out[ALLOC_NAME_MAX]) {
 #endif
 
 /* Relaxed: one writer; readers want a recent figure and nothing else that was written with it. */
+HOT_INLINE void add(_Atomic int64_t *counter, int64_t bytes) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + bytes, memory_order_relaxed);
+}
+
 HOT_INLINE void count(struct heap *heap, enum mem_class owner, int64_t bytes) {
-    _Atomic int64_t *used = &heap->used[owner];
-    atomic_store_explicit(used, atomic_load_explicit(used, memory_order_relaxed) + bytes, memory_order_relaxed);
+    add(&heap->used[owner], bytes);
+    add(&heap->total, bytes);
 }
 
 COLD NORETURN static void out_of_memory(void) {
@@ -176,6 +181,10 @@ void heap_purge(struct heap *heap) {
 
 int64_t heap_used(const struct heap *heap, enum mem_class owner) {
     return atomic_load_explicit(&heap->used[owner], memory_order_relaxed); /* see count */
+}
+
+const _Atomic int64_t *heap_total(const struct heap *heap) {
+    return &heap->total;
 }
 
 void heap_count(struct heap *heap, enum mem_class owner, int64_t bytes) {

@@ -61,6 +61,8 @@ void heap_purge(struct heap *heap);
 #define ALLOC_NAME_MAX 32
 const char *alloc_name(char out[ALLOC_NAME_MAX]); /* the allocator behind the heaps: "mimalloc-2.0.9"; returns out */
 int64_t heap_used(const struct heap *heap, enum mem_class owner); /* bytes; negative after cross-thread frees */
+/* The sum over all classes, at a place that lasts as long as the heap, for whoever compares it very often (relaxed). */
+const _Atomic int64_t *heap_total(const struct heap *heap);
 
 /* --- before the threads start and after they ended ---
  * Memory that no thread owns (mailboxes, tables that are constant afterwards); zeroed, aligned to a cache line.

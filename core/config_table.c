@@ -122,8 +122,7 @@ const struct config_option config_options[] = {
      RANGE(1 << 20, 3ll << 30), .unit = "bytes", LIVE(ANY_TIME), .group = GROUP_NETWORK,
      .doc = "Closes a client whose unfinished command is larger; at most 3 GB, which sizes in messages can hold."},
     {.name = "client-output-buffer-limit", FIELD(client_output_buffer_limit), .unit = "class hard soft seconds",
-     .preset = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", LATER(ANY_TIME),
-     NEEDS("a client that does not read is slowed down, not closed"), .group = GROUP_NETWORK,
+     .preset = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", LIVE(ANY_TIME), .group = GROUP_NETWORK,
      .doc = "Closes a normal, replica or pubsub client with hard bytes of replies unread, or soft bytes for so many "
             "seconds."},
 

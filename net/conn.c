@@ -5,6 +5,7 @@
 #include "core/assert.h"
 #include "net/thread.h"
 #include "shards/blocked.h"
+#include "shards/client_limits.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
 #include <arpa/inet.h>
@@ -279,7 +280,7 @@ static bool holds(struct conn *conn) {
 
 void conn_flush(struct conn *conn) {
     struct client *client = &conn->client;
-    if (UNLIKELY(conn->closing)) {
+    if (UNLIKELY(conn->closing || !client_output_allowed(client))) {
         thread_attend(conn->thread, conn);
         return;
     }
@@ -308,8 +309,7 @@ void conn_sent(struct conn *conn, const struct ring_event *event) {
         conn_close(conn);
         return;
     }
-    client->bytes_out += (uint64_t)event->result;
-    client->home->stats.bytes_out += (uint64_t)event->result;
+    client_output_sent(client, (size_t)event->result);
     client->home->stats.writes++;
     conn->sent += (size_t)event->result;
     if (UNLIKELY(conn->sent < conn->sending.len)) {

@@ -64,6 +64,7 @@ void info_stats(const struct info *info) {
     info_number(info, "total_reads_processed", sum->reads);
     info_number(info, "total_writes_processed", sum->writes);
     zeros(info, threads, ARRAY_LEN(threads));
+    info_number(info, "client_output_buffer_limit_disconnections", sum->output_limit_closed);
 }
 
 /* --- per command --- */

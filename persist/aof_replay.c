@@ -109,6 +109,7 @@ static bool drop_replies(struct aof_replay *replay) {
     buf_init(&out, replay->shard->heap, MEM_CLIENT_OUT);
     while (client_has_output(client)) {
         client_take_output(client, &out);
+        client_output_sent(client, buf_readable(&out));
         struct slice rest = buf_slice(&out);
         while (rest.len > 0) {
             struct slice reply = gather_next_element(&rest);

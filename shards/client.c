@@ -90,10 +90,19 @@ void client_take_output(struct client *client, struct buf *sending) {
         struct buf empty = *sending;
         *sending = client->out;
         client->out = empty;
-        return;
+    } else {
+        buf_pool_give_back(&client->home->replies, sending);
+        chain_take_first(&client->rest, client->home->heap, sending);
     }
-    buf_pool_give_back(&client->home->replies, sending);
-    chain_take_first(&client->rest, client->home->heap, sending);
+    client->carried = buf_readable(sending);
+}
+
+void client_output_sent(struct client *client, size_t bytes) {
+    ASSERT(bytes <= client->carried);
+    client->carried -= bytes;
+    if (client->carried == 0) client->over_soft_since_ms = 0;
+    client->bytes_out += bytes;
+    client->home->stats.bytes_out += bytes;
 }
 
 void client_set_text(struct client *client, char **field, struct slice text) {
@@ -153,13 +162,13 @@ size_t client_memory(const struct client *client) {
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
     return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) +
-           client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client);
+           client->carried + client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client);
 }
 
 void client_describe(const struct client *client, struct buf *out) {
     char peer[128], local[128], letters[16], command[64] = "NULL";
     uint64_t now = client->home->now_ms;
-    size_t waiting = buf_readable(&client->out) + chain_len(&client->rest);
+    size_t waiting = buf_readable(&client->out) + chain_len(&client->rest) + client->carried;
     address_of(client, false, peer);
     address_of(client, true, local);
     if (client->last_command) command_full_name(client->last_command, command);

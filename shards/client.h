@@ -28,6 +28,7 @@ enum client_flag {
     CLIENT_AUTHENTICATED = 1 << 8,
     CLIENT_NO_BLOCK = 1 << 10, /* of a command: it is inside of a transaction and does not wait for keys */
     CLIENT_LOADER = 1 << 11,   /* the server's own, which loads data */
+    CLIENT_PUBSUB = 1 << 12,   /* listens to channels: its output has the limits of the class pubsub */
     CLIENT_DIRTY_OUT = 1 << 9, /* is on the shard's list of clients with something to send */
 };
 
@@ -59,9 +60,11 @@ struct client {
     struct resp_parser parser;
     size_t need; /* bytes of `in` before parsing it again can help */
 
-    struct buf out;             /* replies in order, waiting for the carrier */
-    struct chain rest;          /* of a reply too long for one turn; comes behind `out` (MEM_CLIENT_OUT) */
-    struct reply_queue replies; /* replies that wait for earlier ones */
+    struct buf out;              /* replies in order, waiting for the carrier */
+    struct chain rest;           /* of a reply too long for one turn; comes behind `out` (MEM_CLIENT_OUT) */
+    struct reply_queue replies;  /* replies that wait for earlier ones */
+    size_t carried;              /* of `out` and `rest`: taken by the carrier and not sent yet */
+    uint64_t over_soft_since_ms; /* shards/client_limits.h; 0: it is not */
 
     struct client *next_dirty;
     const struct command_slot *last_command;
@@ -89,6 +92,7 @@ HOT_INLINE bool client_has_output(const struct client *client) {
 /* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`. There is something.
  * */
 void client_take_output(struct client *client, struct buf *sending);
+void client_output_sent(struct client *client, size_t bytes);                 /* of what was taken */
 void client_set_text(struct client *client, char **field, struct slice text); /* empty: unset */
 /* One line as CLIENT LIST shows it, newline included. */
 void client_describe(const struct client *client, struct buf *out);

@@ -4,6 +4,7 @@
  * sender never blocks and never reorders; the amount is bounded by the clients' own limits (pipeline.h). */
 #include "shards/shard.h"
 #include "shards/blocked.h"
+#include "shards/client_limits.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
 #include "shards/interest.h"
@@ -128,6 +129,7 @@ void shard_delete(struct shard *shard) {
 void shard_config_changed(struct shard *shard) {
     keyspace_config_changed(&shard->shared, shard->config, &shard->prng);
     int64_t micros = shard->config->slowlog_log_slower_than;
+    client_limits_config_changed(shard);
     shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
 }
 
@@ -579,6 +581,7 @@ bool shard_turn(struct shard *shard) {
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
     if (UNLIKELY(blocked_next_deadline_ns(shard) <= shard->now_ns)) blocked_expire(shard);
     more |= background(shard);
+    client_limits_turn(shard);
     commit_turn(&shard->commit);
     if (shard->to_send | shard->to_wake) send_all(shard);
     return more || shard->settle_more;

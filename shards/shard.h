@@ -71,6 +71,7 @@ struct shard_stats {
     uint64_t busy_ns, idle_ns; /* the thread's CPU time, and the rest; filled by who drives the shard */
     uint64_t input_buffer_max, output_buffer_max;
     uint64_t reap_pending, reaped;
+    uint64_t output_limit_closed; /* clients that did not read (shards/client_limits.h) */
     uint64_t memory[MEM_CLASSES];
 };
 
@@ -111,6 +112,9 @@ struct shard {
     uint64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     bool pause_all;          /* else writes only */
     bool hold_writes;        /* the same for writes, by whoever saves everything before the end */
+    uint64_t output_limit;   /* bytes of output from which on a client is looked at; UINT64_MAX: none has a limit */
+    uint64_t next_limits_ns; /* of client_limits_turn */
+    bool over_soft;          /* some client may be over its soft limit */
 
     /* other shards */
     struct mailbox *outbox[SHARDS_MAX], *inbox[SHARDS_MAX]; /* NULL at its own place */

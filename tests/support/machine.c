@@ -381,6 +381,7 @@ static void sent(struct peer *peer) {
     size_t now = prng_below(prng, 3) ? rest : 1 + (size_t)prng_below(prng, rest);
     buf_append(&peer->got, peer->sending.data + peer->sent, now);
     peer->sent += now;
+    client_output_sent(client, now);
     if (now < rest) return;
     peer->sending_now = false;
     buf_pool_give_back(&client->home->replies, &peer->sending);

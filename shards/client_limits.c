@@ -1,0 +1,74 @@
+/* Client limits. The least limit of all classes is kept in the shard, so that a client below it, which is nearly every
+ * one, costs a comparison; the rest is rare. A client that came over its soft limit is found again by going through all
+ * of them once a second; `over_soft` says whether there is one. */
+#include "shards/client_limits.h"
+#include "core/assert.h"
+
+#define LOOK_NS 1000000000ull
+
+static const char *class_name(enum config_client_class class) {
+    static const char *const names[CLIENT_CLASS_COUNT] = {"normal", "replica", "pubsub"};
+    return names[class];
+}
+
+static void close_over_limit(struct client *client, size_t bytes, const char *which, uint64_t limit) {
+    struct shard *shard = client->home;
+    char address[128] = "";
+    if (client->carrier) client->carrier->address(client, false, address, sizeof address);
+    log_line(
+        shard->log, LOG_LEVEL_WARNING,
+        "Closing client id=%llu addr=%s: %zu bytes of output wait for it, over the %s limit of %llu of the class %s "
+        "(client-output-buffer-limit)",
+        (unsigned long long)client->id, address, bytes, which, (unsigned long long)limit,
+        class_name(client_class(client)));
+    shard->stats.output_limit_closed++;
+    client->flags |= CLIENT_CLOSE_NOW;
+    shard->host.attend(shard->host.ctx, client);
+}
+
+bool client_output_allowed_slow(struct client *client) {
+    struct shard *shard = client->home;
+    enum config_client_class class = client_class(client);
+    uint64_t hard = shard->config->client_output_buffer_limit.classes[class].hard_bytes;
+    uint64_t soft = shard->config->client_output_buffer_limit.classes[class].soft_bytes;
+    int64_t seconds = shard->config->client_output_buffer_limit.classes[class].soft_seconds;
+    size_t bytes = client_output_bytes(client);
+    if (client->flags & CLIENT_CLOSE_NOW) return false;
+    if (!client->carrier) return true; /* the server's own */
+    if (hard && bytes >= hard) {
+        close_over_limit(client, bytes, "hard", hard);
+        return false;
+    }
+    if (!soft || bytes < soft) {
+        client->over_soft_since_ms = 0;
+        return true;
+    }
+    if (!client->over_soft_since_ms) client->over_soft_since_ms = MAX(shard->now_ms, (uint64_t)1);
+    shard->over_soft = true;
+    if (shard->now_ms <= client->over_soft_since_ms + (uint64_t)seconds * 1000) return true;
+    close_over_limit(client, bytes, "soft", soft);
+    return false;
+}
+
+void client_limits_config_changed(struct shard *shard) {
+    uint64_t least = UINT64_MAX;
+    for (int class = 0; class < CLIENT_CLASS_COUNT; class ++) {
+        uint64_t hard = shard->config->client_output_buffer_limit.classes[class].hard_bytes;
+        uint64_t soft = shard->config->client_output_buffer_limit.classes[class].soft_bytes;
+        if (hard) least = MIN(least, hard);
+        if (soft) least = MIN(least, soft);
+    }
+    shard->output_limit = least;
+    shard->over_soft = true; /* limits apply to whoever is over them already */
+}
+
+void client_limits_turn(struct shard *shard) {
+    if (LIKELY(!shard->over_soft) || shard->now_ns < shard->next_limits_ns) return;
+    shard->next_limits_ns = shard->now_ns + LOOK_NS;
+    shard->over_soft = false;
+    for (struct client *client = shard->clients_first; client; client = client->next)
+        if (client_output_bytes(client) >= shard->output_limit)
+            (void)client_output_allowed_slow(client);
+        else
+            client->over_soft_since_ms = 0;
+}
