@@ -133,10 +133,14 @@ class Server:
 
     def start_and_kill(self, after_s):
         """Starts, and kills so many seconds later, in whatever it is doing then."""
-        self.port = self.fixed_port or free_port()
-        self._launch()
+        self.begin()
         time.sleep(after_s)
         self.kill()
+
+    def begin(self):
+        """Starts, and does not wait for anything."""
+        self.port = self.fixed_port or free_port()
+        self._launch()
 
     def _launch(self):
         with open(self.log_path, "ab") as log:

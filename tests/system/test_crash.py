@@ -151,16 +151,36 @@ def persistence(replies):
 
 
 class Crash(unittest.TestCase):
+    """How a server ends is in four methods, for tests/system/test_power.py to end it otherwise."""
+
+    rounds = ROUNDS
+
+    def prepare(self, options):
+        """Makes self.server, and says in self.data where its files are."""
+        self.server = Server(*options, kind=KIND, binary=sherd_binary(), defaults=False, start=False)
+        self.addCleanup(self.server.clean)
+        self.data = self.server.dir
+
+    def end(self, process):
+        """Now, and returns when that was."""
+        process.kill()
+        return time.monotonic_ns()
+
+    def ended(self, orderly):
+        """The process is gone."""
+
+    def crash_at_start(self, after_s):
+        self.server.start_and_kill(after_s)
+
     def scenario(self, *options, lost_ns=0, snapshots=False, seconds=0.8, weight=0):
         self.seed = seed_of_run()
         self.rng = random.Random(self.seed)
         self.snapshots, self.lost_ns, self.seconds = snapshots, lost_ns, seconds
         self.round_trips = self.saves = 0
         self.subjects = subjects(self.rng, lost_ns == 0 or KIND == "redis", weight)
-        self.server = Server(*options, "--save", "", kind=KIND, binary=sherd_binary(), defaults=False, start=False)
-        self.addCleanup(self.server.clean)
+        self.prepare([*options, "--save", ""])
         self.restart(interrupted=False)
-        for self.round in range(ROUNDS):
+        for self.round in range(self.rounds):
             killed, floor_ns = self.play()
             if KIND == "sherd" and self.rng.random() < 0.3:
                 self.look_at_files()
@@ -172,16 +192,16 @@ class Crash(unittest.TestCase):
     def restart(self, interrupted):
         if KEEP:
             shutil.rmtree(KEEP, ignore_errors=True)
-            shutil.copytree(self.server.dir, KEEP)
+            shutil.copytree(self.data, KEEP)
         for _ in range(self.rng.randrange(1, 3) if interrupted else 0):
             self.server.threads = self.rng.choice([1, 2, 5])
-            self.server.start_and_kill(self.rng.uniform(0, 0.2) * SLOW)
+            self.crash_at_start(self.rng.uniform(0, 0.2) * SLOW)
         self.server.threads = self.rng.choice([1, 2, 5])
         self.server.start()
 
     def look_at_files(self):
         """What a crash leaves is no damage."""
-        done = subprocess.run([sherd_binary(), "check", self.server.dir], capture_output=True, text=True, errors="replace",
+        done = subprocess.run([sherd_binary(), "check", self.data], capture_output=True, text=True, errors="replace",
                               timeout=60 * SLOW)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
@@ -199,8 +219,10 @@ class Crash(unittest.TestCase):
         process, self.end_ns = self.server.process, 0
 
         def end():
-            self.end_ns = time.monotonic_ns()
-            process.send_signal(signal.SIGTERM if orderly else signal.SIGKILL)
+            if orderly:
+                process.terminate()
+            else:
+                self.end_ns = self.end(process)
 
         timer = threading.Timer(self.rng.uniform(0.1, 2) * self.seconds * SLOW, end)
         timer.start()
@@ -210,6 +232,7 @@ class Crash(unittest.TestCase):
         timer.join()
         code = process.wait(20 * SLOW)
         self.assertEqual(code, 0 if orderly else -signal.SIGKILL, self.server.tail())
+        self.ended(orderly)
         if self.snapshots:
             return orderly, self.saved_ns
         return orderly, EVER if orderly or not self.lost_ns else self.end_ns - self.lost_ns
@@ -236,7 +259,7 @@ class Crash(unittest.TestCase):
         wrong = [line for subject in self.subjects for line in subject.verify(self.ask, floor_ns)]
         if wrong:
             self.fail("seed %d, round %d, after %s, now with %s threads:\n  %s\n--- end of its log\n%s" % (
-                self.seed, self.round, "an orderly end" if orderly else "kill -9", self.server.threads, "\n  ".join(wrong),
+                self.seed, self.round, "an orderly end" if orderly else "a crash", self.server.threads, "\n  ".join(wrong),
                 self.server.tail(40)))
 
     def test_always(self):
