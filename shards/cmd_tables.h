@@ -24,6 +24,7 @@ extern const struct command generic_commands[];     /* cmd_generic.c: existence,
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */
 extern const struct command scan_commands[];        /* cmd_scan.c: KEYS, SCAN, RANDOMKEY */
+extern const struct command sort_commands[];        /* cmd_sort.c: SORT */
 extern const struct command dump_commands[];        /* cmd_dump.c: DUMP, RESTORE */
 extern const struct command database_commands[];    /* cmd_database.c: FLUSHALL, SWAPDB, DBSIZE */
 extern const struct command cut_commands[];         /* cmd_cut.c: one instant of all shards */
@@ -40,5 +41,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
     part_commands, cut_commands, blocking_commands, zset_commands, zset_range_commands, zset_pop_commands,            \
-    zset_join_commands
+    zset_join_commands, sort_commands
 /* clang-format on */

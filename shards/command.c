@@ -173,6 +173,10 @@ static void check_keys(const struct command *row, const struct key_spec *spec) {
         return;
     }
     int least_argc = row->arity < 0 ? -row->arity : row->arity;
+    if (spec->find) {
+        insist(spec != row->keys && row->arity < 0 && spec->access, row, "a key that is found is another and optional");
+        return;
+    }
     insist((spec->access & (KEY_RO | KEY_RW | KEY_OW | KEY_RM)) != 0, row, "keys need their access");
     if (spec->count_at > 0) {
         insist(spec->count_at < least_argc, row, "the arity must reach numkeys");
@@ -202,7 +206,8 @@ static void check_routing(const struct command *row) {
     }
     insist((row->merge == MERGE_CUSTOM) == (row->merge_with != NULL), row, "MERGE_CUSTOM and .merge_with go together");
     insist(!(row->flags & CMD_NO_WAIT) || row->where == ON_CONN, row, "NO_WAIT is for ON_CONN");
-    insist(row->run != NULL || (row->where == ON_ALL && row->across != NULL), row, "no handler");
+    bool gathers = row->where == ON_ALL || row->flags & CMD_ROUTED;
+    insist(row->run != NULL || (gathers && row->across != NULL), row, "no handler");
 }
 
 static void check_docs(const struct command *row, const struct command *parent) {
@@ -352,7 +357,11 @@ const char *command_full_name(const struct command_slot *slot, char out[64]) {
 static bool spec_range(const struct key_spec *spec, const struct slice *argv, uint32_t argc, int64_t *first,
                        int64_t *last, int64_t *step) {
     *step = spec->step > 0 ? spec->step : 1;
-    if (spec->count_at > 0) {
+    if (spec->find) {
+        uint32_t at = spec->find(argv, argc);
+        *first = at;
+        *last = at > 0 ? (int64_t)at : -1;
+    } else if (spec->count_at > 0) {
         int64_t count;
         if ((uint32_t)spec->count_at >= argc) return false;
         if (!num_parse_i64(argv[spec->count_at], &count) || count < 0 || count > INT32_MAX) return false;

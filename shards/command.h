@@ -90,12 +90,18 @@ struct key_spec {
     int16_t first, last, step; /* first 0: no keys */
     uint32_t access;           /* enum key_access bits */
     int16_t count_at;          /* > 0: argv[count_at] is numkeys and the keys follow it */
+    /* Not NULL: where its one key is, 0 for nowhere (SORT's STORE). Then first is where COMMAND says that it may be
+     * from, behind the word `keyword`; NULL: COMMAND only says that there is one. */
+    uint32_t (*find)(const struct slice *argv, uint32_t argc);
+    const char *keyword;
 };
 #define KEYS_ONE(at, what)                                                                                             \
     { .first = (at), .last = (at), .step = 1, .access = (what) }
 #define KEYS_RANGE(from, to, by, what)                                                                                 \
     { .first = (from), .last = (to), .step = (by), .access = (what) }
-#define KEYS_MAX 2 /* key specifications of one row (RENAME has two with different access) */
+#define KEYS_AFTER(word, from, where, what)                                                                            \
+    { .first = (from), .last = (from), .step = 1, .access = (what), .find = (where), .keyword = (word) }
+#define KEYS_MAX 3 /* key specifications of one row (RENAME has two with different access, GEORADIUS three) */
 
 enum command_where {
     ON_OWNER,      /* one shard: the owner of its keys; when several keys live apart: see across */
@@ -129,18 +135,19 @@ struct command {
     struct key_spec keys[KEYS_MAX];
     enum command_where where;
     enum command_merge merge;
-    command_run run;           /* on the shard that has all keys, or on the connection's thread */
-    command_across across;     /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
-    command_across merge_with; /* MERGE_CUSTOM: all parts are there; write the reply */
+    command_run run;       /* on the shard that has all keys, or on the connection's thread; NULL where .route always
+                                * makes it a gather */
+    command_across across; /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
+    command_across merge_with;               /* MERGE_CUSTOM: all parts are there; write the reply */
     uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
-    /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes by
-     * what will be when the batch has run. */
+    /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes
+     * by what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     bool wide;         /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
     /* A part of a transaction: false when a watched key was changed since. NULL: it has none. */
     bool (*clean)(struct exec *x);
-    /* What it touches, where key specifications do not say it (commands inside of others). */
+    /* What it touches, where key specifications do not say it all (commands inside of others; SORT's patterns). */
     void (*locks)(const struct exec *x, command_lock_visit visit, void *ctx);
     bool
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).

@@ -127,7 +127,7 @@ static void write_legacy_range(struct buf *out, const struct command *row) {
     int first = 0, last = 0, step = 0;
     for (uint32_t i = 0; i < count_specs(row); i++) {
         const struct key_spec *spec = &row->keys[i];
-        if (spec->count_at > 0) continue;
+        if (spec->count_at > 0 || spec->find) continue;
         if (first == 0) {
             first = spec->first;
             last = spec->last;
@@ -151,12 +151,44 @@ static void write_begin(struct buf *out, int resp, int64_t index) {
     write_number(out, "index", index);
 }
 
+static void write_begin_keyword(struct buf *out, int resp, const struct key_spec *spec) {
+    write_text(out, "begin_search");
+    resp_map(out, resp, 2);
+    write_text(out, "type");
+    write_text(out, "keyword");
+    write_text(out, "spec");
+    resp_map(out, resp, 2);
+    write_text(out, "keyword");
+    write_text(out, spec->keyword);
+    write_number(out, "startfrom", spec->first);
+}
+
+/* A key of which only its command knows where it is. */
+static void write_unknown(struct buf *out, int resp) {
+    static const char *const both[] = {"begin_search", "find_keys"};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        write_text(out, both[i]);
+        resp_map(out, resp, 2);
+        write_text(out, "type");
+        write_text(out, "unknown");
+        write_text(out, "spec");
+        resp_map(out, resp, 0);
+    }
+}
+
 static void write_key_spec(struct buf *out, int resp, const struct key_spec *spec) {
     bool counted = spec->count_at > 0;
     resp_map(out, resp, 3);
     write_text(out, "flags");
     command_write_key_flags(out, resp, spec->access);
-    write_begin(out, resp, counted ? spec->count_at : spec->first);
+    if (spec->find && !spec->keyword) {
+        write_unknown(out, resp);
+        return;
+    }
+    if (spec->keyword)
+        write_begin_keyword(out, resp, spec);
+    else
+        write_begin(out, resp, counted ? spec->count_at : spec->first);
     write_text(out, "find_keys");
     resp_map(out, resp, 2);
     write_text(out, "type");
@@ -189,7 +221,8 @@ static void write_tips(struct buf *out, int resp, const char *tips) {
 static uint32_t flags_of(const struct command *row) {
     uint32_t flags = row->flags;
     for (uint32_t i = 0; i < count_specs(row); i++)
-        if (row->keys[i].count_at > 0 || row->keys[i].access & KEY_INCOMPLETE) flags |= CMD_MOVABLE_KEYS;
+        if (row->keys[i].count_at > 0 || row->keys[i].find || row->keys[i].access & KEY_INCOMPLETE)
+            flags |= CMD_MOVABLE_KEYS;
     return flags;
 }
 

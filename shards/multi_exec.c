@@ -352,16 +352,20 @@ struct needs {
     uint8_t *owners;
     uint32_t count, cap;
     bool wide, wide_writes;
-    const struct slice *argv; /* of the command being looked at */
     const struct shard *home;
 };
 
-static void need_key(void *ctx, uint32_t position, bool writes) {
+static void need(void *ctx, const struct exec *x, uint32_t position, enum lock_mode mode, bool wide) {
     struct needs *needs = ctx;
+    if (wide) {
+        needs->wide = true;
+        needs->wide_writes |= mode == LOCK_EXCLUSIVE;
+        return;
+    }
     ASSERT(needs->count < needs->cap);
-    needs->keys[needs->count] = needs->argv[position];
-    needs->modes[needs->count] = writes ? 'w' : 'r';
-    needs->owners[needs->count++] = (uint8_t)shard_of_key(needs->home, needs->argv[position]);
+    needs->keys[needs->count] = x->argv[position];
+    needs->modes[needs->count] = mode == LOCK_EXCLUSIVE ? 'w' : 'r';
+    needs->owners[needs->count++] = (uint8_t)shard_of_key(needs->home, x->argv[position]);
 }
 
 static void needs_find(struct needs *needs, const struct multi *multi, const struct kept_commands *all) {
@@ -369,15 +373,11 @@ static void needs_find(struct needs *needs, const struct multi *multi, const str
     uint32_t argument = 0, i = 0;
     const struct kept *kept;
     for (; (kept = kept_next(&multi->queue, &at)); i++) {
-        const struct command *row = command_at(needs->home->registry, all->heads[i].number)->row;
-        needs->argv = all->argv + argument;
-        argument += all->heads[i].argc;
-        if (row->keys[0].first > 0 || row->keys[0].count_at > 0) {
-            command_each_key(row, needs->argv, all->heads[i].argc, need_key, needs);
-        } else if (row->flags & (CMD_READ | CMD_WRITE)) {
-            needs->wide = true;
-            needs->wide_writes |= (row->flags & CMD_WRITE) != 0;
-        }
+        const struct exec x = {.slot = command_at(needs->home->registry, all->heads[i].number),
+                               .argv = all->argv + argument,
+                               .argc = all->heads[i].argc};
+        argument += x.argc;
+        request_each_lock(&x, need, needs);
     }
 }
 
