@@ -263,7 +263,8 @@ static void follow_config(struct thread *thread) {
 static bool may_leave(struct thread *thread) {
     struct server *server = thread->server;
     if (!thread->stop_by_ns) return false;
-    if (!thread->drained && (thread->conn_count == 0 || thread->shard->now_ns > thread->stop_by_ns)) {
+    bool answered = persist_leave_off(thread->persist) && thread->conn_count == 0;
+    if (!thread->drained && (answered || thread->shard->now_ns > thread->stop_by_ns)) {
         thread->drained = true;
         atomic_fetch_add(&server->drained, 1);
     }

@@ -59,12 +59,18 @@ enum status aof_replay_open(struct aof_replay **out, struct shard *shard, const 
 
 void aof_replay_close(struct aof_replay *replay) {
     struct shard *shard = replay->shard;
-    ASSERT(reply_queue_empty(&replay->client.replies));
+    struct reply_queue *replies = &replay->client.replies;
+    replies->head = replies->tail; /* the messages belong to heaps that go away as a whole */
     close(replay->fd);
     client_deinit(&replay->client);
     resp_parser_reset(&replay->parser);
     buf_deinit(&replay->window);
     heap_free(shard->heap, MEM_CLIENT_IN, replay, sizeof *replay);
+}
+
+bool aof_replay_is_quiet(const struct aof_replay *replay) {
+    const struct client *client = &replay->client;
+    return client->queued == 0 && !client->gather && reply_queue_empty(&client->replies);
 }
 
 uint64_t aof_replay_offset(const struct aof_replay *replay) {

@@ -32,5 +32,6 @@ enum aof_step aof_replay_slice(struct aof_replay *replay, struct error *error);
 uint64_t aof_replay_offset(const struct aof_replay *replay);
 uint64_t aof_replay_size(const struct aof_replay *replay);
 uint64_t aof_replay_commands(const struct aof_replay *replay);
-/* Nothing of it is under way (AOF_DONE, AOF_FAILED, or the server ends). */
+bool aof_replay_is_quiet(const struct aof_replay *replay); /* nothing of it is under way on any shard */
+/* When it is quiet; or when no shard has a turn any more. */
 void aof_replay_close(struct aof_replay *replay);

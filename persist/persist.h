@@ -54,6 +54,9 @@ NODISCARD enum status persist_join(struct persist_part **out, struct persist *pe
 /* At the end of the turn, after shard_turn. busy: it had commands to run. True: there is more to do right now. */
 bool persist_turn(struct persist_part *part, bool busy);
 uint64_t persist_wait_ns(const struct persist_part *part); /* when it wants a turn; UINT64_MAX: never */
+/* The server is to stop: no more of an imported log is played. True when nothing of it is under way on any shard; that
+ * is waited for as for the replies of clients. */
+bool persist_leave_off(struct persist_part *part);
 /* The server stops: no client is left. What the shards said is made durable; turns go on until persist_is_idle. */
 void persist_stop(struct persist_part *part);
 bool persist_is_idle(const struct persist_part *part);

@@ -169,7 +169,7 @@ static bool recover(struct persist_part *part) {
 
 bool part_load(struct persist_part *part) {
     part->wait_ns = 0;
-    if (part->stopping || persist_state(part->persist) == PERSIST_FAILED) {
+    if (part->left_off || persist_state(part->persist) == PERSIST_FAILED) {
         part->wait_ns = UINT64_MAX;
         return false;
     }

@@ -70,6 +70,7 @@ struct persist_part {
     char refusal[512];             /* shard->no_writes */
 
     /* the end */
+    bool left_off; /* nothing is loaded any more */
     bool holding, asked, stopping;
     uint64_t stop_by_ns;
 };

@@ -236,6 +236,11 @@ static void end(struct persist_part *part) {
     if (state == END_SAVING && part->shard->id == 0) save_at_end(part);
 }
 
+bool persist_leave_off(struct persist_part *part) {
+    part->left_off = true;
+    return !part->replay || aof_replay_is_quiet(part->replay);
+}
+
 void persist_stop(struct persist_part *part) {
     if (part->stopping) return;
     part->stopping = true;

@@ -186,6 +186,32 @@ static void what_is_no_log_is_refused(void **state) {
     }
 }
 
+/* The server ends in the middle of it, while other shards have commands and transactions in hand. */
+static void given_up_at_any_time(void **state) {
+    (void)state;
+    char log[4096];
+    const char *path = write_file("given-up", log, sample(log));
+    for (unsigned slices = 0; slices < 40; slices++) {
+        struct error error;
+        struct aof_replay *replay;
+        struct sim *sim = machine(3);
+        assert_set_shard(0);
+        assert_int_equal(aof_replay_open(&replay, sim_shard(sim, 0), path, 0, true, &error), ST_OK);
+        for (unsigned i = 0; i < slices; i++) {
+            assert_set_shard(0);
+            enum aof_step step = aof_replay_slice(replay, &error);
+            assert_set_shard(-1);
+            if (step == AOF_WAITING) sim_step(sim);
+        }
+        assert_true(sim_settle(sim, 100000));
+        assert_true(aof_replay_is_quiet(replay));
+        assert_set_shard(0);
+        aof_replay_close(replay);
+        assert_set_shard(-1);
+        sim_delete(sim);
+    }
+}
+
 static void large_commands_and_values(void **state) {
     (void)state;
     enum { MEMBERS = 20000, VALUE = 3000000 };
@@ -250,11 +276,9 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_in_the_log_is_in_the_keys),
-        cmocka_unit_test(a_cut_log_gives_what_is_whole),
-        cmocka_unit_test(what_is_no_log_is_refused),
-        cmocka_unit_test(large_commands_and_values),
-        cmocka_unit_test(parts_are_found),
+        cmocka_unit_test(what_is_in_the_log_is_in_the_keys), cmocka_unit_test(a_cut_log_gives_what_is_whole),
+        cmocka_unit_test(what_is_no_log_is_refused),         cmocka_unit_test(given_up_at_any_time),
+        cmocka_unit_test(large_commands_and_values),         cmocka_unit_test(parts_are_found),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -142,6 +142,13 @@ class Server:
         self.port = self.fixed_port or free_port()
         self._launch()
 
+    def start_and_stop(self, text):
+        """Starts, and stops as soon as the log says so, in whatever it is doing then."""
+        before = self.log().count(text)
+        self.begin()
+        wait_until(lambda: self.log().count(text) > before or self.process.poll() is not None, 30, text)
+        self.stop()
+
     def _launch(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(

@@ -561,6 +561,18 @@ class Import(PersistenceCase):
         with self.assertRaises(ServerFailed):
             server.start()
 
+    def test_stopped_while_importing(self):
+        """Commands of the log are under way on other shards; nothing is changed, and the next start begins anew."""
+        server = self.server(*LOG, threads=3, start=False)
+        with open(os.path.join(server.dir, "appendonly.aof"), "wb") as log:
+            for i in range(20000):
+                pairs = (b"k%d" % ((7 * i + j) % 5000) for j in range(20))
+                log.write(resp.encode((b"MSET", *pairs)) + resp.encode((b"INCR", b"n")))
+        for _ in range(3):
+            server.start_and_stop("Loading '")
+        server.start()
+        self.assertEqual(server.client().must("GET", "n"), b"20000")
+
 
 if __name__ == "__main__":
     main()
