@@ -37,8 +37,7 @@ static struct node *node_new(struct names *names, bool is_directory, mode_t mode
 }
 
 static void delete_if_unused(struct node *node) {
-    if (node->holds || node->names) return;
-    ASSERT(!node->entries);
+    if (node->holds || node->names || node->entries) return;
     image_deinit(&node->image);
     *node->prev = node->next;
     if (node->next) node->next->prev = node->prev;
@@ -83,7 +82,6 @@ static struct entry *entry_at(struct node *dir, const char *name) {
     if (!*at) {
         *at = must(calloc(1, sizeof **at));
         (*at)->name = must(strdup(name));
-        node_hold(dir);
     }
     return *at;
 }
@@ -94,7 +92,6 @@ static void remove_if_empty(struct node *dir, const char *name) {
     *at = entry->next;
     free(entry->name);
     free(entry);
-    node_release(dir, 1);
 }
 
 struct node *names_find(const struct node *dir, const char *name) {
