@@ -1,10 +1,11 @@
 /* Hash table: pointers to entries, found by a 64-bit hash with one cache miss, grown a little at a time.
  *
  * Order     buckets are in hash order: bucket i of n holds the hashes h with floor(u * n / 2^48) == i, where u is the
- *           upper 48 bits of h (so that every border between buckets is a scan cursor). Because this mapping is monotone, a table grows to any size (a quarter at a time, not double) by moving a frontier T
- *           through the hash space: hashes below T live in the new array, the others in the old. A look-up makes one
- *           comparison and reads one array. Both arrays are directories of segments that are allocated as the
- *           frontier enters them and freed as it leaves them, so there is no pause and no moment of double memory.
+ *           upper 48 bits of h (so that every border between buckets is a scan cursor). Because this mapping is
+ *           monotone, a table grows to any size (a quarter at a time, not double) by moving a frontier T through the
+ *           hash space: hashes below T live in the new array, the others in the old. A look-up makes one comparison and
+ *           reads one array. Both arrays are directories of segments that are allocated as the frontier enters them and
+ *           freed as it leaves them, so there is no pause and no moment of double memory.
  *
  * Bucket    one cache line:  | 7 tag bytes | meta byte | 7 slots of 8 bytes |
  *           A slot is a pointer (bits 47..3), 16 more hash bits (63..48) and three flag bits of the user (2..0). The 24
@@ -39,7 +40,8 @@ struct hashtable;
 struct hashtable_type {
     /* The full hash of an entry; called only when a move cannot be decided from stored bits, and by check. */
     uint64_t (*rehash)(void *ctx, const void *entry);
-    /* Deadline of an entry whose slot is HT_TIMED, in whole seconds, rounded as the user likes. NULL when never used. */
+    /* Deadline of an entry whose slot is HT_TIMED, in whole seconds, rounded as the user likes. NULL when never used.
+     * */
     uint32_t (*deadline_s)(void *ctx, const void *entry);
 };
 
@@ -82,14 +84,19 @@ void hashtable_expect(struct hashtable *table, uint64_t count);
 
 /* --- visiting --- */
 typedef void (*hashtable_visit)(void *ctx, void *entry, unsigned flags);
-/* Visits every entry of the bucket at cursor (any number is a valid cursor) and returns the next cursor; 0 starts and 0 ends. Cursors are below
- * 2^HT_CURSOR_BITS. The visitor must not change the table. O(entries in one bucket); empty buckets are passed over,
- * at most 64 in one call. */
+/* Visits every entry of the bucket at cursor (any number is a valid cursor) and returns the next cursor; 0 starts and 0
+ * ends. Cursors are below 2^HT_CURSOR_BITS. The visitor must not change the table. O(entries in one bucket); empty
+ * buckets are passed over, at most 64 in one call. */
 #define HT_CURSOR_BITS 48
 uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visit visit, void *ctx);
 /* An entry chosen fairly (within a few percent) at random; NULL when empty. Bounded: falls back to the nearest
  * non-empty bucket after 64 tries. */
 void *hashtable_random(struct hashtable *table, struct prng *prng);
+/* Some entries that lie together, from *position on (any hash; round and round) in steps of whole buckets until there
+ * are `want` of them; `timed`: only such as have HT_TIMED. Entries beyond max in the last bucket are passed over. Each
+ * is prefetched, and *position moves on, so that successive calls go round the table: every entry that is in it for a
+ * whole round comes by. Bounded: fewer, perhaps none, when they are few and far between. */
+size_t hashtable_sample(struct hashtable *table, uint64_t *position, bool timed, size_t want, void **out, size_t max);
 /* Takes out up to max entries in hash order, for freeing in slices; 0 when the table is empty. *position is a
  * scan cursor that starts at 0 and is kept by the caller. Segments are freed as they empty. Not mixed with inserts. */
 size_t hashtable_drain(struct hashtable *table, uint64_t *position, void **out, size_t max);
@@ -98,8 +105,8 @@ size_t hashtable_drain(struct hashtable *table, uint64_t *position, void **out, 
 /* Tells the table that the entry of this hash now has this deadline (its slot has HT_TIMED): after each insert of a
  * timed entry and after each change to an earlier deadline. O(1). */
 void hashtable_note_deadline(struct hashtable *table, uint64_t hash, uint32_t when_s);
-/* Collects up to max entries with deadline_s(entry) <= now_s; *cursor (kept by the caller, any value) makes successive calls
- * go round the table fairly. Looks at no more than `groups` group summaries that are due (skipping whole segments
+/* Collects up to max entries with deadline_s(entry) <= now_s; *cursor (kept by the caller, any value) makes successive
+ * calls go round the table fairly. Looks at no more than `groups` group summaries that are due (skipping whole segments
  * that are not costs one word each). Returns how many; *more is set when the call stopped at a limit rather than
  * at the end of a full round. The caller removes or re-dates every entry it was given before the next call. */
 size_t hashtable_due(struct hashtable *table, uint32_t now_s, uint64_t *cursor, unsigned groups, void **out, size_t max,

@@ -97,7 +97,7 @@ void effects_add_resp(struct effects *effects, uint32_t db, struct slice argumen
     buf_append_slice(out, arguments);
 }
 
-void effects_add_expired(struct effects *effects, uint32_t db, struct slice key) {
+void effects_add_removed(struct effects *effects, uint32_t db, struct slice key) {
     effects_open(effects, 0, 0);
     resp_command(next_effect(effects, db), (struct slice[]){SLICE("DEL"), key}, 2);
     effects_close(effects);

@@ -60,7 +60,8 @@ void effects_close(struct effects *effects);
 void effects_add(struct effects *effects, uint32_t db, const struct slice *argv, uint32_t argc);
 /* The same, its arguments as RESP writes them already. */
 void effects_add_resp(struct effects *effects, uint32_t db, struct slice arguments, uint32_t argc);
-void effects_add_expired(struct effects *effects, uint32_t db, struct slice key);
+/* The DEL of a key that no command removed: its time was over, or its memory was needed. */
+void effects_add_removed(struct effects *effects, uint32_t db, struct slice key);
 
 /* Effects go to `group` from here on, or (NULL) where they belong. */
 HOT_INLINE void effects_keep(struct effects *effects, struct effect_group *group) {

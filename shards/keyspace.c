@@ -370,6 +370,26 @@ uint64_t keyspace_scan_all(struct keyspace *keyspace, uint64_t cursor, keyspace_
     return hashtable_scan(keyspace->table, cursor, visit_any, &filter);
 }
 
+size_t keyspace_sample(struct keyspace *keyspace, uint64_t *position, bool timed, size_t want, struct entry **out,
+                       size_t max) {
+    return hashtable_sample(keyspace->table, position, timed, want, (void **)out, max);
+}
+
+HOT_INLINE bool is_entry(const void *entry, const void *other) {
+    return entry == other;
+}
+
+/* Of the hash the table knows some bits only, and another key may live at the same address by now: hence the second
+ * look. */
+bool keyspace_find_entry(struct keyspace *keyspace, const struct entry *entry, uint64_t hash, struct key_ref *ref) {
+    ref->slot = ht_find(keyspace->table, hash, is_entry, entry);
+    if (!ref->slot) return false;
+    ref->entry = ht_entry(*ref->slot);
+    ref->key = entry_key(ref->entry);
+    ref->hash = key_hash(keyspace->shared, ref->key);
+    return ref->hash == hash;
+}
+
 bool keyspace_expire_some(struct keyspace *keyspace, unsigned max) {
     if (keyspace->timed == 0) return false;
     void *due[64];

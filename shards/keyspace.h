@@ -137,6 +137,14 @@ HOT_INLINE uint64_t cursor_of(uint64_t hash) {
     return hash >> (64 - HT_CURSOR_BITS);
 }
 
+/* --- eviction (shards/evict.h) --- */
+/* Some entries that lie together, see hashtable_sample. Expired ones come, too. */
+size_t keyspace_sample(struct keyspace *keyspace, uint64_t *position, bool timed, size_t want, struct entry **out,
+                       size_t max);
+/* Is this entry, which was seen earlier and may be gone by now, still the one of a key with this hash? Then ref is as
+ * after keyspace_open, though the key may have expired, and its name is the entry's. */
+bool keyspace_find_entry(struct keyspace *keyspace, const struct entry *entry, uint64_t hash, struct key_ref *ref);
+
 /* --- background, in slices --- */
 /* Deletes keys whose deadline passed, at most max; true when there may be more that are due now. */
 bool keyspace_expire_some(struct keyspace *keyspace, unsigned max);

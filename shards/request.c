@@ -375,7 +375,7 @@ void request_key_expired(struct shard *shard, uint32_t db, struct slice key) {
         struct lock_request *holder = locks_holder(shard->locks, key_hash(&shard->shared, key));
         if (holder) effects_keep(effects, ((struct request *)holder)->effects);
     }
-    effects_add_expired(effects, db, key);
+    effects_add_removed(effects, db, key);
     effects_keep(effects, kept);
 }
 

@@ -5,6 +5,7 @@
 #include "shards/shard.h"
 #include "shards/blocked.h"
 #include "shards/client_limits.h"
+#include "shards/evict.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
 #include "shards/interest.h"
@@ -59,6 +60,7 @@ struct shard *shard_new(const struct shard_options *options) {
         shard->inbox[i] = options->inbox[i];
         shard->pending[i] = options->pending[i];
     }
+    shard->evictor = evictor_new(heap);
     message_pool_init(&shard->messages, heap, shard->shared.reaper);
     buf_pool_init(&shard->replies, heap, MEM_CLIENT_OUT);
     shard->pipeline = pipeline_new(heap);
@@ -106,6 +108,7 @@ void shard_delete(struct shard *shard) {
     reaper_delete(shard->shared.reaper); /* first: flushed tables still name their keyspace */
     shard->shared.store.later = (struct store_later){0};
     delete_databases(shard);
+    evictor_delete(shard->evictor, heap);
     pipeline_delete(shard->pipeline, heap);
     waiters_drop(shard);
     interests_delete(shard->interests);
@@ -128,6 +131,7 @@ void shard_delete(struct shard *shard) {
 
 void shard_config_changed(struct shard *shard) {
     keyspace_config_changed(&shard->shared, shard->config, &shard->prng);
+    evictor_config_changed(shard->evictor);
     int64_t micros = shard->config->slowlog_log_slower_than;
     client_limits_config_changed(shard);
     shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
@@ -163,6 +167,12 @@ void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint6
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
     if (shard->watchers) watch_touch(shard, db, key);
     if (shard->effects.on) request_key_expired(shard, db, key);
+}
+
+void shard_key_evicted(struct shard *shard, uint32_t db, struct slice key) {
+    shard->stats.evicted++;
+    if (shard->watchers) watch_touch(shard, db, key);
+    if (shard->effects.on) effects_add_removed(&shard->effects, db, key);
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {

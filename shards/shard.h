@@ -29,6 +29,7 @@
 #include "shards/planted.h"
 #include "shards/slowlog.h"
 
+struct evictor;
 struct locks;
 struct mailbox;
 struct interests;
@@ -92,6 +93,7 @@ struct shard {
     struct prng prng;
     uint64_t database_changes; /* how often a whole database was emptied or exchanged */
     struct shard_cutter cutter;
+    struct evictor *evictor; /* shards/evict.h */
 
     struct effects effects; /* what commands did, for the journal */
     struct commit commit;   /* replies that wait for it */
@@ -210,6 +212,8 @@ void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b);
 /* by keyspace: a key that holds a collection came into being */
 void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash);
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key); /* by keyspace: its time is over */
+/* By evict, before it removes a key that nobody holds: all who are told of evicted keys are told here. */
+void shard_key_evicted(struct shard *shard, uint32_t db, struct slice key);
 
 /* The options changed (shard.config points at new values): what is derived from them is computed again. */
 void shard_config_changed(struct shard *shard);

@@ -17,6 +17,7 @@ struct entry {
     bool live;
     uint32_t place; /* in world.live */
     uint32_t seen;  /* by the scan that is running */
+    bool sampled;   /* in the round of samples that is running */
     uint32_t scan;  /* number of the first scan that began after it was inserted */
 };
 
@@ -213,6 +214,28 @@ static void expire(struct world *w) {
     }
 }
 
+/* Once round the table by samples, from anywhere: every entry comes by, and of those asked for only. */
+static void sample_round(struct world *w, bool timed) {
+    void **out = malloc((w->limit + 1) * sizeof *out);
+    uint64_t position = prng_next(&w->prng), begin = position;
+    unsigned wraps = 0;
+    for (uint32_t i = 0; i < w->count; i++) w->live[i]->sampled = false;
+    while (w->count != 0 && (wraps == 0 || (wraps == 1 && position < begin))) {
+        uint64_t before = position;
+        size_t want = 1 + prng_below(&w->prng, MIN(w->limit, 20u));
+        size_t found = hashtable_sample(w->table, &position, timed, want, out, w->limit + 1);
+        wraps += position <= before;
+        for (size_t i = 0; i < found; i++) {
+            struct entry *e = out[i];
+            assert_true(e->live && (!timed || e->deadline != 0));
+            e->sampled = true;
+        }
+    }
+    for (uint32_t i = 0; i < w->count; i++)
+        if (!timed || w->live[i]->deadline != 0) assert_true(w->live[i]->sampled);
+    free(out);
+}
+
 static void drain(struct world *w) {
     void *out[64];
     uint64_t position = 0;
@@ -260,6 +283,7 @@ static void model(uint64_t seed, uint32_t limit, int hashes, unsigned ops) {
             bias = (unsigned)prng_below(&w.prng, 100);
             hashtable_check(w.table);
             scan_at_rest(&w);
+            sample_round(&w, prng_below(&w.prng, 2) == 0);
             if (prng_below(&w.prng, 6) == 0) drain(&w);
             if (prng_below(&w.prng, 8) == 0) hashtable_expect(w.table, prng_below(&w.prng, 2 * limit));
         }

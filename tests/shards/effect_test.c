@@ -73,7 +73,7 @@ static void groups_are_framed(void **state) {
     effects_close(effects);
     effects_close(effects);
     expect(&framing, 0, 2, ONE("A") SELECT("2") MULTI ONE("B") SELECT("1") ONE("C") EXEC);
-    effects_add_expired(effects, 1, SLICE("k"));
+    effects_add_removed(effects, 1, SLICE("k"));
     expect(&framing, 1, 3, "*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n");
     framing_close(&framing);
 }
