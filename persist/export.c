@@ -1,4 +1,11 @@
-/* Exporting: recover into a shard that has no clients, write what it holds.
+/* Exporting: recover into shards that have no clients, write what they hold, one after the other.
+ *
+ * The recovery thinks that it serves as many threads as there are parts. All parts verify the journal, which ends when
+ * the last one has arrived; from then on each can load by itself. So a part is loaded, written and freed before the
+ * next one is loaded:
+ *
+ *      begin    0 | 1 | 2 ...... last       verify, arrive; the last one joins, and loads its own
+ *      then     last: write, free | 0: load, write, free | 1: load, write, free ...
  *
  * Time stands still at 0 for that shard, so keys whose time is over are exported with their deadlines: whoever loads
  * the file removes them. */
@@ -15,12 +22,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FLUSH_BYTES (1u << 20) /* of output kept before it is written */
+#define FLUSH_BYTES (1u << 20)  /* of output kept before it is written */
+#define PART_BYTES  (64u << 20) /* of files that become one part, if there may be so many */
 #define SLICE_NS    100000000ull
 
 struct exporting {
     const struct export_options *options;
-    struct shard *shard;
+    struct recovery *recovery;
+    uint32_t parts;
+    struct shard *shards[SHARDS_MAX]; /* NULL: written and freed */
+    struct shard *shard;              /* being loaded or written */
+    struct heap *heap;                /* of the output */
     int fd;
     int os_errno; /* of the first write that failed; 0: none */
     struct buf out;
@@ -42,11 +54,13 @@ static uint64_t no_ticks(void *ctx) {
     return 0;
 }
 
-static struct shard *make_shard(const struct export_options *options) {
-    struct mailbox *none[1] = {NULL};
-    _Atomic uint64_t *pending[1] = {NULL};
+static struct shard *make_shard(const struct exporting *exporting, uint32_t id) {
+    const struct export_options *options = exporting->options;
+    static struct mailbox *const none[SHARDS_MAX];
+    static _Atomic uint64_t *const pending[SHARDS_MAX];
     struct shard_options shard = {
-        .count = 1,
+        .id = id,
+        .count = exporting->parts,
         .db_count = (uint32_t)options->config->databases,
         .hash_seed = {clock_real_us(&options->clock), 1}, /* nobody chooses keys against it */
         .random_seed = 1,
@@ -61,32 +75,76 @@ static struct shard *make_shard(const struct export_options *options) {
     return shard_new(&shard);
 }
 
-static enum status load(struct exporting *exporting, const struct datadir *dir, struct error *error) {
+static enum status make_shards(struct exporting *exporting, struct error *error) {
+    for (uint32_t i = 0; i < exporting->parts; i++) {
+        assert_set_shard((int)i);
+        exporting->shards[i] = make_shard(exporting, i);
+        if (!exporting->shards[i]) return error_set(error, ST_NO_MEMORY, 0, "No memory");
+        exporting->shards[i]->loading = true;
+    }
+    return ST_OK;
+}
+
+static void drop_shard(struct exporting *exporting, uint32_t i) {
+    if (!exporting->shards[i]) return;
+    assert_set_shard((int)i);
+    if (exporting->recovery) recovery_leave(exporting->recovery, i);
+    shard_drop_messages(exporting->shards[i]);
+    shard_delete(exporting->shards[i]);
+    exporting->shards[i] = NULL;
+}
+
+/* --- in how many parts --- */
+
+struct sizes {
+    const struct datadir *dir;
+    uint64_t bytes;
+};
+
+static void add_size(void *ctx, const char *name, struct datadir_name is) {
+    struct sizes *sizes = ctx;
+    struct stat facts;
+    if (is.kind != DATADIR_CHECKPOINT && is.kind != DATADIR_SEGMENT) return;
+    if (fstatat(sizes->dir->fd, name, &facts, 0) == 0) sizes->bytes += (uint64_t)facts.st_size;
+}
+
+static uint32_t parts_for(const struct export_options *options, const struct datadir *dir) {
+    struct sizes sizes = {.dir = dir};
+    struct manifest manifest;
+    struct error error = {0};
+    if (options->parts) return options->parts;
+    manifest_init(&manifest);
+    if (manifest_load(&manifest, dir, &error) == ST_OK) sizes.bytes = manifest.import.bytes;
+    manifest_deinit(&manifest);
+    if (datadir_list(dir, add_size, &sizes, &error) != ST_OK) sizes.bytes = 0; /* recovery will say why */
+    return (uint32_t)MIN(sizes.bytes / PART_BYTES + 1, (uint64_t)SHARDS_MAX);
+}
+
+/* --- loading --- */
+
+static enum status open_recovery(struct exporting *exporting, const struct datadir *dir, struct error *error) {
     const struct export_options *options = exporting->options;
-    struct recovery *recovery;
     struct recovery_options how = {.dir = dir,
-                                   .threads = 1,
+                                   .threads = exporting->parts,
                                    .damage = options->config->recovery_damage,
                                    .boot = 1,
                                    .only_look = true,
                                    .clock = options->clock,
                                    .log = options->log};
-    enum status status = recovery_open(&recovery, &how, error);
-    if (status != ST_OK) return status;
-    if (!recovery_has_data(recovery)) {
-        recovery_close(recovery);
-        return error_set(error, ST_NOT_FOUND, 0, "%s holds no data of sherd's", options->dir);
-    }
+    enum status status = recovery_open(&exporting->recovery, &how, error);
+    if (status != ST_OK || recovery_has_data(exporting->recovery)) return status;
+    return error_set(error, ST_NOT_FOUND, 0, "%s holds no data of sherd's", options->dir);
+}
+
+/* As far as this part can go without the others. */
+static enum status load(struct exporting *exporting, uint32_t i, struct error *error) {
     enum recovery_state state;
-    exporting->shard->loading = true;
-    do state = recovery_slice(recovery, 0, exporting->shard, SLICE_NS);
-    while (state == RECOVERY_MORE || state == RECOVERY_WAITING);
-    if (state == RECOVERY_FAILED) {
-        *error = *recovery_error(recovery);
-        status = error->status;
-    }
-    recovery_close(recovery);
-    return status;
+    assert_set_shard((int)i);
+    do state = recovery_slice(exporting->recovery, i, exporting->shards[i], SLICE_NS);
+    while (state == RECOVERY_MORE);
+    if (state != RECOVERY_FAILED) return ST_OK;
+    *error = *recovery_error(exporting->recovery);
+    return error->status;
 }
 
 /* --- output --- */
@@ -168,24 +226,41 @@ static void write_databases(struct exporting *exporting) {
     }
 }
 
-static void write_all(struct exporting *exporting) {
-    struct shard *shard = exporting->shard;
+/* Loads what of it is not loaded yet, and writes it. */
+static enum status write_part(struct exporting *exporting, uint32_t i, struct error *error) {
+    enum status status = load(exporting, i, error);
+    if (status != ST_OK) return status;
+    struct shard *shard = exporting->shard = exporting->shards[i];
     shard->shared.now_ms = 0;
-    if (exporting->options->form == EXPORT_RDB) {
+    shard->effects.on = exporting->options->form == EXPORT_AOF;
+    shard->effects.db = UINT32_MAX; /* so that the first key selects its database */
+    write_databases(exporting);
+    take_effects(exporting, 0);
+    shard->effects.on = false;
+    drop_shard(exporting, i);
+    return ST_OK;
+}
+
+static enum status write_parts(struct exporting *exporting, struct error *error) {
+    uint32_t last = exporting->parts - 1;
+    enum status status = write_part(exporting, last, error); /* the others have arrived */
+    for (uint32_t i = 0; i < last && status == ST_OK && !exporting->os_errno; i++)
+        status = write_part(exporting, i, error);
+    return status;
+}
+
+static enum status write_all(struct exporting *exporting, struct error *error) {
+    bool rdb = exporting->options->form == EXPORT_RDB;
+    if (rdb) {
         rdb_write_header(&exporting->out);
         rdb_write_aux(&exporting->out, SLICE("sherd-ver"), slice_of_cstr(SHERD_VERSION));
-        write_databases(exporting);
-        flush(exporting, 0);
-        /* The checksum covers the byte before it, which rdb_write_end counts in. */
-        rdb_write_end(&exporting->out, exporting->crc);
-    } else {
-        shard->effects.on = true;
-        shard->effects.db = UINT32_MAX; /* so that the first key selects its database */
-        write_databases(exporting);
-        take_effects(exporting, 0);
-        shard->effects.on = false;
     }
+    enum status status = write_parts(exporting, error);
     flush(exporting, 0);
+    /* The checksum covers the byte before it, which rdb_write_end counts in. */
+    if (rdb) rdb_write_end(&exporting->out, exporting->crc);
+    flush(exporting, 0);
+    return status;
 }
 
 static enum status fail(const char *what, const char *path, int os_errno, struct error *error) {
@@ -200,27 +275,34 @@ static enum status write_file(struct exporting *exporting, struct error *error) 
         return error_set(error, ST_TOO_LARGE, 0, "The name of the file is too long");
     exporting->fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (exporting->fd < 0) return fail("create", beside, errno, error);
-    write_all(exporting);
+    enum status status = write_all(exporting, error);
     if (!exporting->os_errno && fsync(exporting->fd) != 0) exporting->os_errno = errno;
     if (close(exporting->fd) != 0 && !exporting->os_errno) exporting->os_errno = errno;
-    if (!exporting->os_errno && rename(beside, path) != 0) exporting->os_errno = errno;
-    if (!exporting->os_errno) return ST_OK;
+    if (status == ST_OK && !exporting->os_errno && rename(beside, path) != 0) exporting->os_errno = errno;
+    if (status == ST_OK && !exporting->os_errno) return ST_OK;
     unlink(beside);
-    return fail("write", path, exporting->os_errno, error);
+    return status != ST_OK ? status : fail("write", path, exporting->os_errno, error);
+}
+
+/* All parts verify before any of them loads; each shares the work with those that come after it. */
+static enum status verify_and_write(struct exporting *exporting, struct error *error) {
+    enum status status = ST_OK;
+    for (uint32_t i = 0; i + 1 < exporting->parts && status == ST_OK; i++) status = load(exporting, i, error);
+    return status == ST_OK ? write_file(exporting, error) : status;
 }
 
 static enum status export_open(struct exporting *exporting, const struct datadir *dir, struct error *error) {
-    exporting->shard = make_shard(exporting->options);
-    if (!exporting->shard) return error_set(error, ST_NO_MEMORY, 0, "No memory");
-    int before = assert_shard();
-    assert_set_shard(0);
-    buf_init(&exporting->out, exporting->shard->heap, MEM_STATS);
-    enum status status = load(exporting, dir, error);
-    if (status == ST_OK) status = write_file(exporting, error);
+    exporting->heap = heap_new();
+    if (!exporting->heap) return error_set(error, ST_NO_MEMORY, 0, "No memory");
+    exporting->parts = parts_for(exporting->options, dir);
+    buf_init(&exporting->out, exporting->heap, MEM_STATS);
+    enum status status = open_recovery(exporting, dir, error);
+    if (status == ST_OK) status = make_shards(exporting, error);
+    if (status == ST_OK) status = verify_and_write(exporting, error);
+    for (uint32_t i = 0; i < exporting->parts; i++) drop_shard(exporting, i);
+    if (exporting->recovery) recovery_close(exporting->recovery);
     buf_deinit(&exporting->out);
-    shard_drop_messages(exporting->shard);
-    shard_delete(exporting->shard);
-    assert_set_shard(before);
+    heap_delete(exporting->heap);
     return status;
 }
 
@@ -228,13 +310,16 @@ enum status export_directory(const struct export_options *options, struct export
     struct exporting exporting = {.options = options};
     struct datadir dir;
     struct stat info;
+    ASSERT(options->parts <= SHARDS_MAX);
     if (stat(options->dir, &info) != 0 || !S_ISDIR(info.st_mode))
         return error_set(error, ST_NOT_FOUND, 0, "%s is not a directory", options->dir);
     if (access(options->file, F_OK) == 0)
         return error_set(error, ST_EXISTS, 0, "%s is there already: choose another name, or remove it", options->file);
     enum status status = datadir_open(&dir, options->dir, error);
     if (status != ST_OK) return status;
+    int before = assert_shard();
     status = export_open(&exporting, &dir, error);
+    assert_set_shard(before);
     datadir_close(&dir);
     *result = exporting.result;
     return status;

@@ -1,7 +1,8 @@
 /* Export: a data directory as one file that Redis reads. What `sherd export` does.
  *
- * A checkpoint's files hold keys as of different instants, and only with the journal do they make sense; so everything
- * is recovered into one shard in this process, and then written: it takes the memory that a server would take.
+ * A checkpoint's files hold keys as of different instants, and only with the journal do they make sense; so they are
+ * recovered, and then written: one part of the keys after the other, so that a large directory does not need the memory
+ * that its server needs. Each part reads the files that may hold keys of it, so more parts take longer.
  *
  *      RDB   version 10, as Redis 7.0 and later read it (a dump.rdb)
  *      AOF   commands that make the same keys, readable by Redis 7.0 and later (an appendonly.aof)
@@ -22,6 +23,7 @@ struct export_options {
     const char *dir;
     const char *file;
     enum export_form form;
+    uint32_t parts;              /* at most SHARDS_MAX; 0: by the size of the files, about 64 MiB of them for each */
     const struct config *config; /* databases, encodings, recovery-damage */
     const struct command_registry *registry;
     struct clock clock;

@@ -122,7 +122,7 @@ static void no_output(void *ctx, const char *line, size_t len) {
     (void)ctx, (void)line, (void)len;
 }
 
-static enum status export_to(const struct world *world, enum export_form form, const char *file,
+static enum status export_to(const struct world *world, enum export_form form, uint32_t parts, const char *file,
                              struct export_result *result, struct error *error) {
     struct exporter *exporter = calloc(1, sizeof *exporter);
     struct sim *sim = sim_new(&(struct sim_options){.shards = 1, .mailbox_capacity = 16, .db_count = DBS, .seed = 1});
@@ -131,6 +131,7 @@ static enum status export_to(const struct world *world, enum export_form form, c
     struct export_options options = {.dir = world->path,
                                      .file = file,
                                      .form = form,
+                                     .parts = parts,
                                      .config = &exporter->config,
                                      .registry = sim_shard(sim, 0)->registry,
                                      .clock = clock_system(),
@@ -168,10 +169,12 @@ static void test_export_rdb(void **state) {
         struct error error;
         char file[160];
         file_name(world, file, "dump.rdb");
-        if (export_to(world, EXPORT_RDB, file, &result, &error) != ST_OK) fail_msg("%s", error.text);
+        static const uint32_t parts[] = {0, 1, 2, 7, 20};
+        if (export_to(world, EXPORT_RDB, parts[seed % ARRAY_LEN(parts)], file, &result, &error) != ST_OK)
+            fail_msg("%s", error.text);
         assert_int_equal(result.keys, count_keys(&world->live));
         import_again(world, file);
-        assert_int_equal(export_to(world, EXPORT_RDB, file, &result, &error), ST_EXISTS);
+        assert_int_equal(export_to(world, EXPORT_RDB, 3, file, &result, &error), ST_EXISTS);
         delete_world(world);
     }
 }
@@ -212,20 +215,36 @@ static void test_export_aof(void **state) {
     struct error error;
     char file[160];
     file_name(world, file, "appendonly.aof");
-    if (export_to(world, EXPORT_AOF, file, &result, &error) != ST_OK) fail_msg("%s", error.text);
+    if (export_to(world, EXPORT_AOF, 3, file, &result, &error) != ST_OK) fail_msg("%s", error.text);
     assert_int_equal(result.keys, count_keys(&world->live));
     replay(world, file);
     struct world *empty = new_world(1);
-    assert_int_equal(export_to(empty, EXPORT_AOF, "/tmp/sherd-never", &result, &error), ST_NOT_FOUND);
+    assert_int_equal(export_to(empty, EXPORT_AOF, 0, "/tmp/sherd-never", &result, &error), ST_NOT_FOUND);
     delete_world(empty);
     file_name(world, file, "no/such/directory.aof");
-    assert_int_equal(export_to(world, EXPORT_AOF, file, &result, &error), ST_IO);
+    assert_int_equal(export_to(world, EXPORT_AOF, 3, file, &result, &error), ST_IO);
+    delete_world(world);
+}
+
+static void test_export_damage(void **state) {
+    (void)state;
+    struct world *world = crashed_world(50, true);
+    struct export_result result;
+    struct error error;
+    char name[DATADIR_NAME_MAX], file[160];
+    file_name(world, file, "dump.rdb");
+    datadir_checkpoint_name(name, 0, world->manifest.checkpoint.number);
+    spoil(world, name, 60);
+    for (uint32_t parts = 1; parts < 6; parts++) {
+        assert_int_equal(export_to(world, EXPORT_RDB, parts, file, &result, &error), ST_INVALID);
+        assert_int_not_equal(access(file, F_OK), 0);
+    }
     delete_world(world);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_check_damage),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check),           cmocka_unit_test(test_check_damage),
                                        cmocka_unit_test(test_check_elsewhere), cmocka_unit_test(test_export_rdb),
-                                       cmocka_unit_test(test_export_aof)};
+                                       cmocka_unit_test(test_export_aof),      cmocka_unit_test(test_export_damage)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
