@@ -1,10 +1,11 @@
-/* Commands about saving: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE. All of the first three make a checkpoint of all shards
- * (persist/checkpoints.h), and none of them stops anybody; they differ in when they reply and in what Redis calls them.
- * Replies are Redis's, word for word, since scripts read them. */
+/* Commands about saving: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, EXPORT. All but LASTSAVE make a checkpoint of all shards
+ * (persist/checkpoints.h), and none of them stops anybody; the first three differ in when they reply and in what Redis
+ * calls them. Their replies are Redis's, word for word, since scripts read them. EXPORT is our own. */
 #include "core/num.h"
 #include "net/cmd_tables.h"
 #include "net/runtime.h"
 #include "persist/checkpoints.h"
+#include "persist/live_export.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
@@ -86,6 +87,40 @@ static void cmd_internal_wait_save(struct exec *x) {
     }
 }
 
+/* --- EXPORT --- */
+
+static bool parse_export(struct exec *x, struct live_export_order *order) {
+    *order = (struct live_export_order){.name = x->argv[2], .databases = x->shard->config->databases};
+    order->form = arg_is(x, 1, "rdb") ? EXPORT_RDB : EXPORT_AOF;
+    order->replace = x->argc == 4;
+    return (order->form == EXPORT_RDB || arg_is(x, 1, "aof")) && x->argc <= 4 &&
+           (x->argc == 3 || arg_is(x, 3, "replace"));
+}
+
+static void cmd_export(struct exec *x) {
+    struct live_export *live = net_live_export(x->shard);
+    struct live_export_order order;
+    if (!parse_export(x, &order)) {
+        reply_syntax_error(x);
+        return;
+    }
+    if (!live) {
+        reply_error(x, ERROR_NOWHERE);
+        return;
+    }
+    switch (live_export_ask(live, net_checkpoints(x->shard), x->shard, &order)) {
+    case EXPORT_STARTED: reply_simple(x, "Background export started"); break;
+    case EXPORT_BUSY: reply_error(x, "ERR Background export already in progress"); break;
+    case EXPORT_EXISTS:
+        reply_error(x, "ERR A file of that name is in the data directory already; say REPLACE, or choose another name");
+        break;
+    case EXPORT_BAD_NAME:
+        reply_error(x, "ERR The file is a plain name in the data directory: letters, digits, '.', '-' and '_', and "
+                       "none of the server's own names");
+        break;
+    }
+}
+
 /* --- LASTSAVE --- */
 
 static void cmd_lastsave(struct exec *x) {
@@ -139,6 +174,17 @@ const struct command persist_commands[] = {
      .cost = "O(1)",
      .doc = "Returns when data were saved last, in seconds of Unix time.",
      .tips = "nondeterministic_output"},
+    {.name = "export",
+     .arity = -3,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING,
+     .acl = ACL_DANGEROUS,
+     .where = ON_CONN,
+     .run = cmd_export,
+     .group = "server",
+     .args = "<RDB | AOF> file [REPLACE]",
+     .since = "0.4.0",
+     .cost = "O(1); the work is done in slices and in a process of its own",
+     .doc = "Writes all data, as of one instant, to one file that Redis reads, in the background."},
     {.name = "sherd.wait-save",
      .arity = 2,
      .flags = CMD_INTERNAL | CMD_SLICED,

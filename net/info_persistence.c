@@ -2,6 +2,7 @@
  * Redis does with a process of its own (fork, copy-on-write) reads as zero. */
 #include "net/cmd_info_priv.h"
 #include "persist/checkpoints.h"
+#include "persist/live_export.h"
 
 static const char *ok_text(bool ok) {
     return ok ? "ok" : "err";
@@ -26,6 +27,19 @@ static void read_checkpoints(const struct info *info, struct checkpoints_status 
                                        .current_save_s = -1,
                                        .last_rewrite_took_s = -1,
                                        .current_rewrite_s = -1};
+}
+
+static void info_export(const struct info *info) {
+    const struct shard *home = info->totals->home;
+    struct live_export *live = net_live_export(home);
+    struct live_export_status status;
+    if (!live) return;
+    live_export_read(live, home->now_ms, &status);
+    info_number(info, "export_in_progress", status.in_progress);
+    info_signed(info, "export_current_time_sec", status.current_s);
+    info_text(info, "export_last_status", ok_text(status.last_ok));
+    info_signed(info, "export_last_time_sec", status.last_took_s);
+    info_text(info, "export_last_file", status.last_name);
 }
 
 static void info_loading(const struct info *info, const struct persist_facts *facts) {
@@ -113,6 +127,7 @@ void info_persistence(const struct info *info) {
     info_loading(info, &facts);
     info_rdb(info, &facts, &status);
     info_aof(info, &facts, &status);
+    info_export(info);
     info_loading_more(info, &facts);
     for (uint32_t i = 0; i < facts.shards && i < status.shards; i++) info_shard(info, &facts, &status, i);
 }

@@ -78,6 +78,8 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out);
 struct checkpoints;
 /* Behind SAVE and its like (persist/checkpoints.h); NULL: the server has no data directory and saves nothing. */
 struct checkpoints *net_checkpoints(const struct shard *shard);
+struct live_export;
+struct live_export *net_live_export(const struct shard *shard); /* NULL as above */
 
 /* A moment old. */
 struct persist_shard_facts {

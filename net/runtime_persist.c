@@ -11,6 +11,10 @@ struct checkpoints *net_checkpoints(const struct shard *shard) {
     return persist_checkpoints(persist_of(shard));
 }
 
+struct live_export *net_live_export(const struct shard *shard) {
+    return persist_live_export(persist_of(shard));
+}
+
 static struct persist_shard_facts facts_of(const struct journal_status *journal, uint64_t now_ns) {
     uint64_t oldest_ns = journal->oldest_pending_ns;
     return (struct persist_shard_facts){.batch_written = journal->batch_written,

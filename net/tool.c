@@ -5,13 +5,17 @@
 #include "persist/check.h"
 #include "persist/export.h"
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 static const char usage[] =
     "usage: sherd check DIR\n"
-    "       sherd export --rdb FILE | --aof FILE [--recovery-damage MODE] [--databases N] DIR\n";
+    "       sherd export --rdb FILE | --aof FILE [--recovery-damage MODE] [--databases N] [--background yes] DIR\n"
+    "  --background yes   with the lowest priority, and no longer than the process that started it\n";
 
 static int not_understood(void) {
     fputs(usage, stderr);
@@ -62,6 +66,12 @@ static bool set_option(struct config *config, const char *name, const char *valu
     return false;
 }
 
+/* A server exports so: whoever has clients goes first, and nobody is left alone with the work of a server that died. */
+static void go_to_background(void) {
+    setpriority(PRIO_PROCESS, 0, 19);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 /* Fills dir, file and form from pairs of words and the directory at the end; false: not understood, and told. */
 static bool parse_export(int argc, char *const argv[], struct export_options *options, struct config *config) {
     if (argc < 5 || argc % 2 == 0) return not_understood() == 0;
@@ -70,6 +80,8 @@ static bool parse_export(int argc, char *const argv[], struct export_options *op
         bool to_config = strcmp(argv[i], "--recovery-damage") == 0 || strcmp(argv[i], "--databases") == 0;
         if (to_config) {
             if (!set_option(config, argv[i], argv[i + 1])) return false;
+        } else if (strcmp(argv[i], "--background") == 0 && strcmp(argv[i + 1], "yes") == 0) {
+            go_to_background();
         } else if ((rdb || aof) && !options->file) {
             options->file = argv[i + 1];
             options->form = rdb ? EXPORT_RDB : EXPORT_AOF;

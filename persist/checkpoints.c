@@ -204,7 +204,7 @@ static bool is_out(const struct checkpoints *all, const struct seat *seat) {
 
 static const char *why_text(enum checkpoint_why why) {
     static const char *const texts[] = {
-        "SAVE", "BGSAVE", "BGREWRITEAOF", "a save rule", "the journal has grown", "the server ends"};
+        "SAVE", "BGSAVE", "BGREWRITEAOF", "a save rule", "the journal has grown", "the server ends", "EXPORT"};
     return texts[why];
 }
 

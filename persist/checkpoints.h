@@ -86,7 +86,7 @@ void checkpoints_stop(struct checkpoints_member *member);
 bool checkpoints_idle(const struct checkpoints_member *member); /* nothing of it is at the disk */
 
 /* --- any thread --- */
-enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH, WHY_END };
+enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH, WHY_END, WHY_EXPORT };
 enum checkpoint_answer {
     ANSWER_STARTED,
     ANSWER_SCHEDULED, /* one of the other kind is under way; this one follows */
@@ -99,6 +99,14 @@ enum checkpoint_answer {
  * is woken. */
 enum checkpoint_answer checkpoints_ask(struct checkpoints *checkpoints, struct shard *from, enum checkpoint_why why,
                                        bool schedule, uint64_t *ticket);
+/* What is done with a checkpoint that has become the truth, before anything that it needs can be replaced. manifest
+ * names it and its journal up to its second cut, and nothing later. On the background thread. */
+struct checkpoint_sequel {
+    void (*work)(void *ctx, const struct manifest *manifest); /* NULL: nothing */
+    void *ctx;
+};
+/* Asks for one that begins after now, as WHY_END does, and for its sequel; returns the ticket. One at a time. */
+uint64_t checkpoints_ask_then(struct checkpoints *checkpoints, struct shard *from, struct checkpoint_sequel sequel);
 enum checkpoint_outcome { OUTCOME_PENDING, OUTCOME_OK, OUTCOME_FAILED };
 enum checkpoint_outcome checkpoints_outcome(struct checkpoints *checkpoints, uint64_t ticket);
 

@@ -11,7 +11,8 @@ static enum checkpoint_answer refuse(const struct checkpoints *all) {
 
 static enum checkpoint_answer ask(struct checkpoints *all, enum checkpoint_why why, bool schedule, uint64_t *ticket) {
     struct request_of_one *place = all->now.wanted ? &all->next : &all->now;
-    bool same = all->now.wanted && why_is_rewrite(all->now.why) == why_is_rewrite(why) && why != WHY_END;
+    bool follows = why == WHY_END || why == WHY_EXPORT;
+    bool same = all->now.wanted && why_is_rewrite(all->now.why) == why_is_rewrite(why) && !follows;
     if (ticket) *ticket = all->now.ticket;
     if (same || (all->now.wanted && !schedule)) return refuse(all);
     if (!place->wanted) *place = (struct request_of_one){.wanted = true, .why = why, .ticket = ++all->tickets};
@@ -27,6 +28,19 @@ enum checkpoint_answer checkpoints_ask(struct checkpoints *all, struct shard *fr
     pthread_mutex_unlock(&all->lock);
     if (from->id != 0) from->host.wake(from->host.ctx, 0);
     return answer;
+}
+
+uint64_t checkpoints_ask_then(struct checkpoints *all, struct shard *from, struct checkpoint_sequel sequel) {
+    uint64_t ticket;
+    pthread_mutex_lock(&all->lock);
+    enum checkpoint_answer answer = ask(all, WHY_EXPORT, true, &ticket);
+    struct request_of_one *place = answer == ANSWER_STARTED ? &all->now : &all->next;
+    ASSERT(place->ticket == ticket && !place->sequel.work);
+    place->sequel = sequel;
+    atomic_fetch_add_explicit(&all->tidings, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&all->lock);
+    if (from->id != 0) from->host.wake(from->host.ctx, 0);
+    return ticket;
 }
 
 enum checkpoint_outcome checkpoints_outcome(struct checkpoints *all, uint64_t ticket) {

@@ -30,6 +30,7 @@ struct request_of_one { /* a checkpoint that somebody wants */
     bool wanted;
     enum checkpoint_why why;
     uint64_t ticket;
+    struct checkpoint_sequel sequel;
 };
 
 struct checkpoints {

@@ -11,6 +11,7 @@ struct publication {
     struct manifest manifest;
     uint64_t old_number; /* the checkpoint before: its files go */
     uint32_t old_shards;
+    struct checkpoint_sequel sequel;
     struct error error;
 };
 
@@ -80,10 +81,21 @@ static void remove_old(const struct publication *self, const struct datadir *dir
     }
 }
 
+/* With a manifest in which the journal is over at the second cut. The lock is not needed: nobody else reads this one.
+ * */
+static void do_sequel(struct publication *self) {
+    struct manifest_generation *generation = &self->manifest.generations[0];
+    bool over = generation->over;
+    generation->over = true;
+    self->sequel.work(self->sequel.ctx, &self->manifest);
+    generation->over = over;
+}
+
 static int work(void *job) {
     struct publication *self = job;
     const struct datadir *dir = self->member->all->dir;
     if (manifest_save(&self->manifest, dir, &self->error) != ST_OK) return -1;
+    if (self->sequel.work) do_sequel(self);
     remove_old(self, dir);
     return 0;
 }
@@ -112,6 +124,7 @@ void checkpoints_publish(struct checkpoints_member *member, publish_done done) {
     manifest_init(&self->manifest);
     pthread_mutex_lock(&all->lock);
     bool filled = fill(self, all, member->shard->shared.seed);
+    self->sequel = all->now.sequel;
     pthread_mutex_unlock(&all->lock);
     if (filled) {
         disk.job(disk.ctx, work, self, finished);

@@ -139,10 +139,13 @@ enum status persist_open(struct persist **out, const struct persist_options *opt
                                               .log = persist->log,
                                               .now_ms = persist->started_ms};
     persist->checkpoints = checkpoints_new(&checkpoints);
-    return persist->checkpoints ? ST_OK : error_set(error, ST_NO_MEMORY, 0, "No memory for checkpoints");
+    persist->live_export = live_export_new(&persist->dir, persist->log);
+    bool made = persist->checkpoints && persist->live_export;
+    return made ? ST_OK : error_set(error, ST_NO_MEMORY, 0, "No memory for checkpoints");
 }
 
 void persist_close(struct persist *persist) {
+    if (persist->live_export) live_export_delete(persist->live_export);
     if (persist->checkpoints) checkpoints_delete(persist->checkpoints);
     if (persist->recovery) recovery_close(persist->recovery);
     aof_files_free(&persist->aof);
@@ -211,6 +214,10 @@ const struct error *persist_error(const struct persist *persist) {
 
 struct checkpoints *persist_checkpoints(struct persist *persist) {
     return persist->checkpoints;
+}
+
+struct live_export *persist_live_export(struct persist *persist) {
+    return persist->live_export;
 }
 
 void persist_read_status(struct persist *persist, struct persist_status *out) {

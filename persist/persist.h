@@ -76,6 +76,7 @@ void persist_end_cancel(struct persist *persist); /* REFUSED, or called back: NO
 
 /* BGSAVE and its like; NULL: memory only, with the reason. */
 struct checkpoints *persist_checkpoints(struct persist *persist);
+struct live_export *persist_live_export(struct persist *persist); /* of the command EXPORT; NULL as above */
 
 struct persist_shard_status {
     struct journal_status journal; /* of this shard; zero without one */

@@ -5,6 +5,7 @@
 #include "core/assert.h"
 #include "persist/aof_files.h"
 #include "persist/aof_replay.h"
+#include "persist/live_export.h"
 #include "persist/persist.h"
 #include "shards/shard.h"
 #include <pthread.h>
@@ -24,6 +25,7 @@ struct persist {
     uint64_t started_ms;
     struct recovery *recovery;
     struct checkpoints *checkpoints;
+    struct live_export *live_export;
     struct aof_files aof; /* to be imported; none: count is 0 */
 
     /* --- one after the other: the main thread, thread 0 between two meetings, thread 0 --- */
@@ -66,6 +68,7 @@ struct persist_part {
     uint64_t batch, batch_durable; /* the latest closed, and on the disk */
     bool closing;                  /* the journal ends when all of it is durable */
     uint64_t look_ns;              /* when to look at what changes seldom */
+    bool exporting;                /* thread 0 */
     uint64_t ask_ns;               /* thread 0: not before, for an option that changed */
     char refusal[512];             /* shard->no_writes */
 

@@ -178,6 +178,7 @@ static void look(struct persist_part *part) {
     persist->shard[part->shard->id] = (struct persist_shard_status){part->status, part->shard->effects.on};
     pthread_mutex_unlock(&persist->lock);
     if (part->shard->id != 0 || part->stopping) return;
+    part->exporting = live_export_turn(persist->live_export, persist->checkpoints, &part->disk, part->shard->now_ms);
     struct checkpoints_status status;
     bool on = part->journal && !part->closing;
     if (wants_journal(part) == on && wants_gate(part) == part->shard->commit.on) return;
@@ -273,6 +274,7 @@ static uint64_t wait_of(const struct persist_part *part) {
     uint64_t now_ns = part->shard->now_ns, wait_ns = UINT64_MAX;
     if (part->journal) wait_ns = MIN(wait_ns, journal_wait_ns(part->journal, now_ns));
     if (part->member) wait_ns = MIN(wait_ns, checkpoints_wait_ns(part->member, now_ns));
+    if (part->exporting) wait_ns = MIN(wait_ns, PERSIST_LOOK_NS);
     if (part->holding || part->stopping) wait_ns = MIN(wait_ns, ENDING_NS);
     return wait_ns;
 }

@@ -18,9 +18,11 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import glob  # noqa: E402
+import itertools  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
 import subprocess  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 import unittest  # noqa: E402
 
@@ -504,6 +506,81 @@ class Tools(PersistenceCase):
             redis.start()
             self.assertHolds(redis.client(), before)
             redis.stop()
+
+
+@of_sherd
+class LiveExport(PersistenceCase):
+    """EXPORT while clients write."""
+
+    def exported(self, client, *words):
+        client.must("EXPORT", *words)
+        wait_until(lambda: persistence(client)["export_in_progress"] == "0", timeout=60, what="the end of EXPORT")
+        return persistence(client)
+
+    def loaded(self, server, name):
+        """A Redis that has read the file, or another sherd where there is none."""
+        kind = "redis" if redis_binary() else KIND
+        other = Server("--save", "", *NO_LOG, kind=kind, defaults=False, start=False)
+        self.addCleanup(other.clean)
+        shutil.copy(os.path.join(server.dir, name), os.path.join(other.dir, "dump.rdb"))
+        return other.start().client()
+
+    def test_one_instant(self):
+        """Keys that are written together, on several shards, are together in the file; what was answered is in it."""
+        for options in (LOG, NO_LOG):
+            server = self.server(*options, threads=3)
+            client = server.client()
+            fill(client, self.seed, COUNT)
+            before = contents(client)
+            stop = threading.Event()
+
+            def write(name):
+                with server.client() as writer:
+                    for i in itertools.count():
+                        if stop.is_set():
+                            break
+                        writer.must("MSET", *(word for twin in "abc" for word in ("twin:%s:%s" % (name, twin), i)))
+
+            writers = [threading.Thread(target=write, args=(str(i),)) for i in range(4)]
+            for writer in writers:
+                writer.start()
+            try:
+                wait_until(lambda: client.call("EXISTS", *("twin:%d:a" % i for i in range(4))) == 4, what="writers")
+                info = self.exported(client, "RDB", "whole.rdb")
+            finally:
+                stop.set()
+                for writer in writers:
+                    writer.join()
+            self.assertEqual((info["export_last_status"], info["export_last_file"]), ("ok", "whole.rdb"), server.tail())
+            reader = self.loaded(server, "whole.rdb")
+            for i in range(4):
+                twins = reader.must("MGET", *("twin:%d:%s" % (i, twin) for twin in "abc"))
+                self.assertIsNotNone(twins[0])
+                self.assertEqual(len(set(map(bytes, twins))), 1, twins)
+                reader.must("DEL", *("twin:%d:%s" % (i, twin) for twin in "abc"))
+            self.assertHolds(reader, before)
+            self.assertFalse(os.path.exists(os.path.join(server.dir, "sherd.exporting")))
+
+    def test_refusals(self):
+        server = self.server(*NO_LOG)
+        client = server.client()
+        client.must("SET", "k", "1")
+        for words in (("RDB",), ("TXT", "a"), ("RDB", "a", "OVER"), ("RDB", "a", "REPLACE", "b")):
+            self.assertRegex(bytes(client.call("EXPORT", *words)), rb"^ERR (syntax|wrong number)")
+        for name in ("", "../up", "/tmp/x", ".hidden", "-rf", "sherd.manifest", "shard-000.000001.rdb", "a b", "x" * 200):
+            self.assertRegex(bytes(client.call("EXPORT", "RDB", name)), rb"^ERR The file is a plain name", name)
+        self.assertEqual(self.exported(client, "AOF", "one.aof")["export_last_status"], "ok")
+        self.assertRegex(bytes(client.call("EXPORT", "AOF", "one.aof")), rb"^ERR A file of that name")
+        client.must("SET", "k", "2")
+        self.assertEqual(self.exported(client, "AOF", "one.aof", "REPLACE")["export_last_status"], "ok")
+        with open(os.path.join(server.dir, "one.aof"), "rb") as file:
+            self.assertIn(b"$1\r\n2\r\n", file.read())
+        self.assertEqual(client.call("EXPORT", "RDB", "next.rdb"), resp.Simple(b"Background export started"))
+        client = self.restart(server)  # what a crash leaves of it is cleared up
+        self.assertFalse(os.path.exists(os.path.join(server.dir, "sherd.exporting")))
+        client.must("EXPORT", "RDB", "next.rdb", "REPLACE")
+        server.stop()
+        self.assertFalse(os.path.exists(os.path.join(server.dir, "sherd.exporting")))
 
 
 @of_sherd
