@@ -20,6 +20,8 @@ extern const struct command zset_commands[];        /* cmd_zset.c: members and s
 extern const struct command zset_range_commands[];  /* cmd_zset_range.c: what lies between two places */
 extern const struct command zset_pop_commands[];    /* cmd_zset_pop.c: the ends, also waiting */
 extern const struct command zset_join_commands[];   /* cmd_zset_join.c: union, intersection, difference */
+extern const struct command geo_commands[];         /* cmd_geo.c: places of members */
+extern const struct command geo_search_commands[];  /* cmd_geo_search.c: members within a shape */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */
@@ -41,5 +43,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
     part_commands, cut_commands, blocking_commands, zset_commands, zset_range_commands, zset_pop_commands,            \
-    zset_join_commands, sort_commands
+    zset_join_commands, sort_commands, geo_commands, geo_search_commands
 /* clang-format on */

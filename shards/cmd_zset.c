@@ -53,15 +53,10 @@ void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
 
 /* --- ZADD, ZINCRBY --- */
 
-struct add {
-    bool nx, xx, gt, lt, count_changes, increment;
-    uint32_t first; /* argv: score member score member ... */
-};
-
 /* Options of ZADD. False: the error was replied. */
-static bool parse_add(struct exec *x, struct add *add) {
+static bool parse_add(struct exec *x, struct zset_add *add, uint32_t *first) {
     uint32_t at = 2;
-    *add = (struct add){0};
+    *add = (struct zset_add){0};
     for (; at < x->argc; at++) {
         if (arg_is(x, at, "nx"))
             add->nx = true;
@@ -78,7 +73,7 @@ static bool parse_add(struct exec *x, struct add *add) {
         else
             break;
     }
-    add->first = at;
+    *first = at; /* score member score member ... */
     const char *error = NULL;
     if (at == x->argc || (x->argc - at) % 2 != 0)
         error = "ERR syntax error";
@@ -92,31 +87,36 @@ static bool parse_add(struct exec *x, struct add *add) {
     return !error;
 }
 
-enum outcome { NOTHING, SAME, CHANGED, ADDED, NOT_A_NUMBER };
-
-/* One member. *score is what is given, and then what the member has. */
-static enum outcome add_one(struct exec *x, struct key_ref *ref, const struct add *add, struct slice member,
-                            double *score) {
+enum zset_outcome zset_add_one(struct exec *x, struct key_ref *ref, struct zset_add *add, struct slice member,
+                               double *score) {
     double old = 0;
     bool found = ref->entry && zset_score(ref->entry, member, &old);
-    if (found ? add->nx : add->xx) return NOTHING;
+    if (found ? add->nx : add->xx) return ZSET_NOTHING;
     if (found) {
         if (add->increment) *score += old;
-        if (isnan(*score)) return NOT_A_NUMBER;
-        if ((add->lt && *score >= old) || (add->gt && *score <= old)) return NOTHING;
-        if (*score == old) return SAME;
+        if (isnan(*score)) return ZSET_NOT_A_NUMBER;
+        if ((add->lt && *score >= old) || (add->gt && *score <= old)) return ZSET_NOTHING;
+        if (*score == old) return ZSET_SAME;
     }
     zset_put(x->keys, ref, member, *score);
-    return found ? CHANGED : ADDED;
+    add->added += !found;
+    add->changed += found;
+    return found ? ZSET_CHANGED : ZSET_ADDED;
+}
+
+void zset_add_end(struct exec *x, const struct zset_add *add) {
+    uint64_t both = add->added + add->changed;
+    if (both > 0) exec_changed(x, x->argv[1], both);
+    reply_int(x, (int64_t)(add->count_changes ? both : add->added));
 }
 
 /* ZADD with INCR, and ZINCRBY: replies the new score. */
-static void increment(struct exec *x, struct key_ref *ref, const struct add *add, double score) {
-    enum outcome outcome = add_one(x, ref, add, x->argv[add->first + 1], &score);
-    if (outcome >= CHANGED && outcome != NOT_A_NUMBER) exec_changed(x, x->argv[1], 1);
-    if (outcome == NOT_A_NUMBER)
+static void increment(struct exec *x, struct key_ref *ref, struct zset_add *add, struct slice member, double score) {
+    enum zset_outcome outcome = zset_add_one(x, ref, add, member, &score);
+    if (outcome == ZSET_CHANGED || outcome == ZSET_ADDED) exec_changed(x, x->argv[1], 1);
+    if (outcome == ZSET_NOT_A_NUMBER)
         reply_error(x, "ERR resulting score is not a number (NaN)");
-    else if (outcome == NOTHING)
+    else if (outcome == ZSET_NOTHING)
         reply_null(x);
     else
         reply_double(x, score);
@@ -136,27 +136,24 @@ static bool parse_scores(struct exec *x, uint32_t first, double kept[SCORES_KEPT
 }
 
 static void cmd_zadd(struct exec *x) {
-    struct add add;
+    struct zset_add add;
     struct key_ref ref;
     double kept[SCORES_KEPT];
-    uint64_t added = 0, changed = 0;
-    if (!parse_add(x, &add) || !parse_scores(x, add.first, kept) || !exec_open(x, 1, TYPE_ZSET, &ref)) return;
+    uint32_t first;
+    if (!parse_add(x, &add, &first) || !parse_scores(x, first, kept) || !exec_open(x, 1, TYPE_ZSET, &ref)) return;
     if (add.increment) {
-        increment(x, &ref, &add, kept[0]);
+        increment(x, &ref, &add, x->argv[first + 1], kept[0]);
         return;
     }
-    for (uint32_t at = add.first, i = 0; at < x->argc; at += 2, i++) {
+    for (uint32_t at = first, i = 0; at < x->argc; at += 2, i++) {
         double score = 0;
         if (i < SCORES_KEPT)
             score = kept[i];
         else if (!num_parse_double(x->argv[at], &score))
             ASSERT(false); /* it was readable in the first pass */
-        enum outcome outcome = add_one(x, &ref, &add, x->argv[at + 1], &score);
-        added += outcome == ADDED;
-        changed += outcome == CHANGED;
+        (void)zset_add_one(x, &ref, &add, x->argv[at + 1], &score);
     }
-    if (added + changed > 0) exec_changed(x, x->argv[1], added + changed);
-    reply_int(x, (int64_t)(add.count_changes ? added + changed : added));
+    zset_add_end(x, &add);
 }
 
 static void cmd_zincrby(struct exec *x) {
@@ -165,7 +162,7 @@ static void cmd_zincrby(struct exec *x) {
     if (!num_parse_double(x->argv[2], &score))
         reply_error(x, NOT_A_FLOAT);
     else if (exec_open(x, 1, TYPE_ZSET, &ref))
-        increment(x, &ref, &(struct add){.increment = true, .first = 2}, score);
+        increment(x, &ref, &(struct zset_add){.increment = true}, x->argv[3], score);
 }
 
 /* --- reading --- */

@@ -2,6 +2,7 @@
  * between two places, cmd_zset_pop.c the ends, cmd_zset_join.c several sets. */
 #pragma once
 #include "shards/exec.h"
+#include "shards/gather.h"
 #include "shards/zset.h"
 
 /* Replies an array header and then elements, as RESP2 and RESP3 have them when scores are asked for: a flat array of
@@ -14,3 +15,21 @@ void zset_reply_pair(struct exec *x, const struct zset_pair *pair, bool with_sco
 void zset_store(struct exec *x, uint32_t at, struct sorted *take);
 /* The same as an entry without a key for dump_write_body; NULL when it is empty. */
 struct entry *zset_new_result(const struct keyspace_shared *shared, struct slice key, struct sorted *take);
+
+/* The same where the destination is on another shard: the source's owner replies the result to a gather, whose next
+ * step puts it to argv[at] or takes that away, and whose last step replies its length. An error becomes the reply. */
+void zset_reply_result(struct exec *x, struct sorted *take);
+void zset_put_result(struct gather *g, uint32_t at);
+void zset_end_result(struct gather *g);
+
+/* Adding members, for ZADD and GEOADD: the options, and what came of it so far. */
+struct zset_add {
+    bool nx, xx, gt, lt, count_changes, increment;
+    uint64_t added, changed;
+};
+enum zset_outcome { ZSET_NOTHING, ZSET_SAME, ZSET_CHANGED, ZSET_ADDED, ZSET_NOT_A_NUMBER };
+/* One member. *score is what is given, and then what the member has. */
+enum zset_outcome zset_add_one(struct exec *x, struct key_ref *ref, struct zset_add *add, struct slice member,
+                               double *score);
+/* Says what changed and replies how many. */
+void zset_add_end(struct exec *x, const struct zset_add *add);

@@ -235,9 +235,7 @@ static void cmd_zrangestore(struct exec *x) {
     if (set) zset_store(x, 1, set);
 }
 
-static void cmd_internal_range(struct exec *x) {
-    struct sorted *set = collect(x, 1);
-    if (!set) return;
+void zset_reply_result(struct exec *x, struct sorted *set) {
     uint64_t count = sorted_count(set);
     struct entry *entry = zset_new_result(x->shared, SLICE(""), set);
     if (!entry) {
@@ -254,31 +252,40 @@ static void cmd_internal_range(struct exec *x) {
     reply_int(x, (int64_t)count);
 }
 
+static void cmd_internal_range(struct exec *x) {
+    struct sorted *set = collect(x, 1);
+    if (set) zset_reply_result(x, set);
+}
+
 enum { MEMO_COUNT }; /* words of gather->memo */
 
-static void put_range(struct gather *g) {
+void zset_put_result(struct gather *g, uint32_t at) {
     struct slice reply = gather_reply(g, 0), rest, body;
     int64_t count;
     if (gather_reply_is_error(reply)) {
         g->failed = true;
         buf_append_slice(gather_out(g), reply);
     } else if (gather_reply_int(reply, &count)) {
-        gather_send(g, gather_owner(g, 1), "sherd.drop", &g->argv[1], 1);
+        gather_send(g, gather_owner(g, at), "sherd.drop", &g->argv[at], 1);
     } else {
         bool readable = gather_reply_array(reply, &rest) == 2 && gather_reply_bulk(gather_next_element(&rest), &body) &&
                         gather_reply_int(gather_next_element(&rest), &count);
         ASSERT(readable); /* one of us wrote it */
         g->memo[MEMO_COUNT] = (uint64_t)count;
-        gather_send(g, gather_owner(g, 1), "sherd.put",
-                    (struct slice[]){g->argv[1], body, SLICE("0"), SLICE("0"), SLICE("replace")}, 5);
+        gather_send(g, gather_owner(g, at), "sherd.put",
+                    (struct slice[]){g->argv[at], body, SLICE("0"), SLICE("0"), SLICE("replace")}, 5);
     }
+}
+
+void zset_end_result(struct gather *g) {
+    resp_int(gather_out(g), (int64_t)g->memo[MEMO_COUNT]);
 }
 
 static void zrangestore_gather(struct gather *g) {
     switch (g->step) {
     case 0: gather_send(g, gather_owner(g, 2), "sherd.zrange", g->argv + 2, g->argc - 2); return;
-    case 1: put_range(g); return;
-    default: resp_int(gather_out(g), (int64_t)g->memo[MEMO_COUNT]);
+    case 1: zset_put_result(g, 1); return;
+    default: zset_end_result(g);
     }
 }
 

@@ -22,7 +22,8 @@ ARITIES = [
     b"HSET k f", b"HSET k f v g", b"HMSET k f", b"HMSET k f v g", b"HSETNX k f", b"HSETNX k f v w", b"HGET k", b"HGET k f g", b"HMGET k", b"HDEL k",
     b"HLEN", b"HLEN k k", b"HSTRLEN k", b"HSTRLEN k f g", b"HEXISTS k", b"HEXISTS k f g", b"HGETALL", b"HGETALL k k", b"HKEYS", b"HKEYS k k",
     b"HVALS", b"HVALS k k", b"HINCRBY k f", b"HINCRBY k f 1 2", b"HINCRBYFLOAT k f", b"HINCRBYFLOAT k f 1 2", b"HRANDFIELD", b"HSCAN k",
-    b"SORT", b"SORT_RO",
+    b"SORT", b"SORT_RO", b"GEOADD k 1 1", b"GEODIST k a", b"GEOHASH", b"GEOPOS", b"GEORADIUS k 1 1 1", b"GEORADIUS_RO k 1 1 1", b"GEORADIUSBYMEMBER k m 1",
+    b"GEORADIUSBYMEMBER_RO k m 1", b"GEOSEARCH k FROMMEMBER m BYRADIUS 1", b"GEOSEARCHSTORE k k FROMMEMBER m BYRADIUS 1",
     b"TIME x", b"MEMORY", b"MEMORY USAGE", b"SLOWLOG", b"SLOWLOG LEN x", b"SLOWLOG RESET x", b"LATENCY", b"RESET x", b"AUTH",
 ]
 UNKNOWN = [b"FOO", b"foo bar", b"GETT k", b"foo  a b c", b"nosuch " + b"x" * 200, b"a" * 200, b"foo " + b" ".join(b"arg%d" % i for i in range(40)),
@@ -33,9 +34,11 @@ GETKEYS = [b"GET k", b"SET k v", b"SET k v EX 10", b"MGET a b c", b"MSET a 1 b 2
            b"EXPIRE k 10", b"LCS a b", b"INCR k", b"RESTORE k 0 x", b"DUMP k", b"MSETNX a 1", b"GETEX k", b"TOUCH a b",
            b"LPUSH k a b", b"LPOP k", b"LMOVE a b LEFT RIGHT", b"RPOPLPUSH a b", b"LMPOP 2 a b LEFT", b"LMPOP 1 a RIGHT COUNT 2", b"LMPOP 0 a LEFT",
            b"LMPOP x a LEFT", b"LMPOP 5 a LEFT", b"LPOS k a RANK 1",
-           b"SORT k", b"SORT k BY w_* GET # STORE d", b"SORT k GET store STORE a STORE b", b"SORT_RO k BY a* GET b*", b"PING", b"TIME", b"DBSIZE", b"nosuch k", b"GET", b"MSET", b"SET k", b"ECHO x", b"MOVE k 1", b"MEMORY USAGE k", b"EXISTS a a"]
+           b"SORT k", b"SORT k BY w_* GET # STORE d", b"SORT k GET store STORE a STORE b", b"SORT_RO k BY a* GET b*", b"GEOADD k 1 1 m",
+           b"GEORADIUS k 1 1 1 km STORE a", b"GEORADIUS k 1 1 1 km STOREDIST a", b"GEORADIUSBYMEMBER k m 1 km STORE a STOREDIST b", b"GEORADIUS k 1 1 1 km STORE",
+           b"GEOSEARCHSTORE a b FROMMEMBER m BYRADIUS 1 km", b"PING", b"TIME", b"DBSIZE", b"nosuch k", b"GET", b"MSET", b"SET k", b"ECHO x", b"MOVE k 1", b"MEMORY USAGE k", b"EXISTS a a"]
 INFO = [b"get", b"SET", b"mset", b"del", b"expire", b"rename", b"scan", b"ping", b"select", b"nosuch", b"getrange", b"flushall", b"time", b"incrbyfloat",
-        b"lpush", b"sort_ro", b"lpop", b"lrange", b"lmove", b"lmpop", b"linsert", b"rpoplpush", b"lpos"]
+        b"lpush", b"sort_ro", b"geoadd", b"georadius", b"georadiusbymember", b"geosearchstore", b"geosearch", b"geodist", b"geopos", b"lpop", b"lrange", b"lmove", b"lmpop", b"linsert", b"rpoplpush", b"lpos"]
 SHARED_OPTIONS = [b"save", b"appendonly", b"databases", b"timeout", b"maxclients", b"tcp-keepalive", b"maxmemory-policy", b"proto-max-bulk-len",
                   b"appendfsync", b"requirepass", b"nosuchoption", b"APPENDONLY", b"appendonl?", b"no*such", b"notify-keyspace-events"]
 
