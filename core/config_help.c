@@ -11,6 +11,7 @@ static const char usage[] =
     "Usage: sherd [FILE|-] [--name value ...]\n"
     "       sherd check DIR\n"
     "       sherd export --rdb FILE | --aof FILE [--recovery-damage MODE] [--databases N] DIR\n"
+    "       sherd doctor [FILE] [--name value ...]\n"
     "       sherd -h | --help\n"
     "       sherd -v | --version\n"
     "\n"
@@ -21,7 +22,7 @@ static const char usage[] =
     "  echo 'requirepass secret' | sherd -\n"
     "\n"
     "check reads all of a data directory and says what is wrong with it; export writes what it holds as one file "
-    "that Redis reads.\n"
+    "that Redis reads; doctor looks whether this machine, with these options, lets the server keep its promises.\n"
     "\n"
     "Sizes take a unit: 1k is 1000 bytes, 1kb is 1024, and so on with m, mb, g and gb.\n"
     "[start] can only be set at start, [later] is accepted but has no effect in this version.\n";

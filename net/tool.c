@@ -1,6 +1,8 @@
-/* The command line of check and export; the work is in persist/check.c and persist/export.c. */
+/* The command line of check, export and doctor; the work is in persist/check.c, persist/export.c and net/doctor.c. */
 #include "net/tool.h"
 #include "core/alloc.h"
+#include "net/config_file.h"
+#include "net/doctor.h"
 #include "net/server.h"
 #include "persist/check.h"
 #include "persist/export.h"
@@ -15,7 +17,8 @@
 static const char usage[] =
     "usage: sherd check DIR\n"
     "       sherd export --rdb FILE | --aof FILE [--recovery-damage MODE] [--databases N] [--background yes] DIR\n"
-    "  --background yes   with the lowest priority, and no longer than the process that started it\n";
+    "  --background yes   with the lowest priority, and no longer than the process that started it\n"
+    "       sherd doctor [FILE] [--name value ...]\n";
 
 static int not_understood(void) {
     fputs(usage, stderr);
@@ -120,10 +123,51 @@ static int run_export(int argc, char *const argv[]) {
     return code;
 }
 
+/* --- doctor --- */
+
+static void print_finding(void *ctx, enum doctor_verdict verdict, const char *line) {
+    static const char *const words[] = {[DOCTOR_OK] = "ok  ", [DOCTOR_WARN] = "warn", [DOCTOR_BAD] = "BAD "};
+    fprintf(ctx, "%s  %s\n", words[verdict], line);
+    fflush(ctx);
+}
+
+static int run_doctor(int argc, char *const argv[]) {
+    struct config *config = malloc(sizeof *config);
+    char *config_path = malloc(CONFIG_PATH_MAX);
+    enum config_action action = CONFIG_RUN;
+    struct error error = {0};
+    int code = 2;
+    if (config && config_path && config_load(config, argc - 1, argv + 1, &action, config_path, &error) != ST_OK)
+        (void)fail(&error);
+    else if (!config || !config_path || action != CONFIG_RUN)
+        (void)not_understood();
+    else {
+        struct doctor doctor = {.config = config, .print = print_finding, .ctx = stdout};
+        doctor_look(&doctor);
+        printf("%u ok, %u to look at, %u bad\n", doctor.count[DOCTOR_OK], doctor.count[DOCTOR_WARN],
+               doctor.count[DOCTOR_BAD]);
+        code = doctor.count[DOCTOR_BAD] ? 1 : 0;
+    }
+    free(config);
+    free(config_path);
+    return code;
+}
+
+/* --- which --- */
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char *const argv[]);
+} tools[] = {{"check", run_check}, {"export", run_export}, {"doctor", run_doctor}};
+
 bool tool_is_asked(int argc, char *const argv[]) {
-    return argc > 1 && (strcmp(argv[1], "check") == 0 || strcmp(argv[1], "export") == 0);
+    for (size_t i = 0; argc > 1 && i < ARRAY_LEN(tools); i++)
+        if (strcmp(argv[1], tools[i].name) == 0) return true;
+    return false;
 }
 
 int tool_run(int argc, char *const argv[]) {
-    return strcmp(argv[1], "check") == 0 ? run_check(argc, argv) : run_export(argc, argv);
+    for (size_t i = 0; i < ARRAY_LEN(tools); i++)
+        if (strcmp(argv[1], tools[i].name) == 0) return tools[i].run(argc, argv);
+    return not_understood();
 }

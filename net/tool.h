@@ -2,6 +2,7 @@
  *
  *      sherd check DIR
  *      sherd export --rdb FILE | --aof FILE [--recovery-damage refuse|truncate|skip] [--databases N] DIR
+ *      sherd doctor [FILE] [--name value ...]      the words that a server would be started with
  *
  * Main thread only, before there is any other. */
 #pragma once

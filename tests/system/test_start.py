@@ -68,6 +68,24 @@ class Start(unittest.TestCase):
             self.assertRegex(output.lower(), "usage|options")
 
     @sherd_only
+    def test_doctor(self):
+        """Says what it thinks of this machine; what is certainly wrong makes exit code 1; its files go again."""
+        local = ("--bind", "127.0.0.1", "--maxmemory", "100mb", "--maxclients", "100", "--threads", "1")
+        code, output = run("doctor", *local)
+        self.assertEqual(code, 0, output)
+        for word in ("io_uring", "memory", "durable writes", "space", "clients", "doors"):
+            self.assertRegex(output, r"(?m)^(ok|warn)  +%s: " % word)
+        self.assertRegex(output, r"\n\d+ ok, \d+ to look at, 0 bad\n$")
+        code, output = run("doctor", *local, "--maxmemory", "100tb", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "no/such")
+        self.assertEqual(code, 1, output)
+        for word in ("memory", "doors", "disk"):
+            self.assertRegex(output, r"(?m)^BAD   %s: " % word)
+        self.assertEqual(run("doctor", "--no-such-option", "1")[0], 2)
+        with tempfile.TemporaryDirectory(prefix="sherd-test-") as folder:
+            self.assertEqual(run("doctor", *local, "--dir", folder)[0], 0)
+            self.assertEqual(os.listdir(folder), [])
+
+    @sherd_only
     def test_help_ends_with_zero_and_names_options(self):
         code, output = run("--help")
         self.assertEqual(code, 0, output)
