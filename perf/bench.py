@@ -5,6 +5,7 @@
     ./run bench --quick --only 'GET'     short times, scenarios whose name matches
     ./run bench --json a.json            keep the figures;  --plot a.png  draw them
     ./run bench compare a.json b.json    what changed between two runs
+    ./run bench persist [--full]         what the disk costs: journal, restart, checkpoints (bench_persist.py)
 
 How: both servers stand ready, pinned to the first core; sherd-load is pinned to the second. A scenario is measured on
 one server, then at once on the other, then the next scenario; all of it --reps times with fresh servers and the
@@ -28,8 +29,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_persist import FULL, QUICK, PersistBench
 from bench_servers import BenchError, Generator, Server
-from bench_show import CROWDED, compare, notes, plot, show
+from bench_show import CROWDED, compare, notes, plot, show, show_persist
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -368,6 +370,8 @@ def find_program(given, *places):
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("what", nargs="?", choices=["persist"], help="what the disk costs, instead of the scenarios")
+    p.add_argument("--full", action="store_true", help="persist: 2M keys of 1 KiB, more and longer repetitions")
     p.add_argument("--quick", action="store_true", help="1 repetition of 1 s, 200k keys: a look, not a figure")
     p.add_argument("--only", metavar="PATTERN", help="scenarios whose name contains or matches this")
     p.add_argument("--reps", type=int, help="repetitions [3]")
@@ -383,8 +387,10 @@ def parse():
     args = p.parse_args()
     defaults = {"reps": 1, "time": 1.0, "warmup": 0.2, "keys": 200_000} if args.quick else \
         {"reps": 3, "time": 3.0, "warmup": 0.5, "keys": 1_000_000}
+    if args.what == "persist":
+        defaults = FULL if args.full else QUICK
     for name, value in defaults.items():
-        if getattr(args, name) is None:
+        if getattr(args, name, None) is None:
             setattr(args, name, value)
     return args
 
@@ -415,6 +421,22 @@ def main():
         print("redis-server is not installed: sherd is measured alone, ratios are left out\n")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
+    return bench_persist(args) if args.what == "persist" else bench_all(args)
+
+
+def bench_persist(args):
+    args.say = lambda text: print(text, file=sys.stderr, flush=True)
+    bench = PersistBench(args)
+    bench.run()
+    report = {"meta": describe(args, bench.pinned), "persist": bench.figures, "notes": bench.notes(),
+              "failures": bench.failures}
+    show_persist(report)
+    if args.json:
+        Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+    return 1 if bench.failures else 0
+
+
+def bench_all(args):
     bench = Bench(args)
     bench.run_scenarios()
     bench.run_memory()

@@ -22,31 +22,39 @@ def free_port():
 
 
 class Server:
-    """A server process in a directory of its own; `with` stops it and removes the directory."""
+    """A server process in a directory of its own; `with` stops it and removes the directory. `options`: of its command
+    line, over those that keep nothing on the disk."""
 
-    def __init__(self, name, binary, cpus=None, threads=None):
+    def __init__(self, name, binary, cpus=None, threads=None, options=()):
         self.name, self.binary, self.cpus, self.threads = name, binary, cpus, threads
+        self.options = {"--save": "", "--appendonly": "no", **dict(options)}
+        self.process = None
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix=f"bench-{self.name}-")
         self.port = free_port()
-        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                   "--dir", self.dir]
-        if self.threads is not None:
-            command += ["--threads", str(self.threads)]
-        pin = (lambda: os.sched_setaffinity(0, self.cpus)) if self.cpus else None
         self.output = open(os.path.join(self.dir, "output"), "wb")
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=subprocess.STDOUT, preexec_fn=pin, cwd=self.dir)
         try:
-            self._wait_ready()
+            self.start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _wait_ready(self):
-        deadline = time.monotonic() + 15
+    def start(self, ready_s=15):
+        """Again, after stop: on the same port and directory. Returns when it has loaded what is there."""
+        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir]
+        if self.threads is not None:
+            command += ["--threads", str(self.threads)]
+        for name, value in self.options.items():
+            command += [name, value]
+        pin = (lambda: os.sched_setaffinity(0, self.cpus)) if self.cpus else None
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
+                                        stderr=subprocess.STDOUT, preexec_fn=pin, cwd=self.dir)
+        self._wait_ready(ready_s)
+
+    def _wait_ready(self, ready_s):
+        deadline = time.monotonic() + ready_s
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
@@ -64,18 +72,46 @@ class Server:
         self.output.flush()
         return Path(self.dir, "output").read_text(errors="replace")[-2000:]
 
-    def rss(self):
+    def ask(self, *words):
+        """One command, whose reply is a line or one string (INFO)."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as s, s.makefile("rb") as replies:
+            s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+            line = replies.readline().rstrip()
+            if line[:1] == b"$":
+                line = replies.read(int(line[1:]))
+            if line[:1] == b"-":
+                raise BenchError(f"{self.name}: {' '.join(words)}: {line.decode()}")
+            return line.decode()
+
+    def status_bytes(self, field):
+        """VmRSS, RssAnon ... Cheap: counters, nothing is walked."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) * 1024
+        return int(re.search(rf"{field}:\s+(\d+)", text).group(1)) * 1024
+
+    def rss(self):
+        return self.status_bytes("VmRSS")
+
+    def cpu_s(self):
+        """utime + stime since it was started, also of threads that are over."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def bytes_written(self):
+        """That it caused to be written to disks."""
+        return int(re.search(r"^write_bytes: (\d+)", Path(f"/proc/{self.process.pid}/io").read_text(), re.M).group(1))
+
+    def stop(self, patience_s=10):
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        self.stop()
         self.output.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -90,11 +90,14 @@ def notes(report):
     return found
 
 
-def show(report):
-    meta = report["meta"]
+def show_head(meta):
     print(f"{meta['date']}  {meta['cpu']}, {meta['cores']} cores, Linux {meta['kernel']}, commit {meta['commit']}; "
           f"{meta['redis'] or 'no redis-server'}; {meta['keys']} keys, {meta['reps']} x {meta['time']} s, medians"
           + ("" if meta["pinned"] else "; NOT PINNED: fewer than two cores") + "\n", flush=True)
+
+
+def show(report):
+    show_head(report["meta"])
     show_results(report)
     show_stalls(report)
     show_checks(report)
@@ -107,6 +110,21 @@ def show(report):
         noisy = sum(c["noisy"] for c in judged)
         print(f"\n{sum(c['ok'] for c in judged)} of {len(judged)} targets reached"
               + (f"; {noisy} of these verdicts are noisy and prove nothing" if noisy else ""))
+
+
+def number(value):
+    return "" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def show_persist(report):
+    show_head(report["meta"])
+    rows = [[f["figure"], f["unit"], number(f["sherd"]), number(f["redis"]), number(f["ratio"]), f["aim"] or "",
+             "" if f["ok"] is None else "ok" if f["ok"] else "MISSED"] for f in report["persist"]]
+    table(rows, ["figure", "unit", "sherd", "redis", "ratio", "aim", ""])
+    for note in report["notes"]:
+        print(f"\nnote: {note}")
+    for failure in report["failures"]:
+        print(f"\nFAILED: {failure}")
 
 
 def compare(old_path, new_path):

@@ -70,6 +70,7 @@ struct engine {
     struct engine_result *result;
     struct histogram slice; /* latencies of the current interval; merged into the result at its end */
     uint64_t start_ns, now_ns, last_reply_ns, next_interval_ns;
+    uint64_t duration_ns; /* of the window, shorter than the phase's when it was stopped */
     uint64_t cpu_start_ns;
     uint64_t issued, answered, target; /* requests; target 0: until the window ends */
     bool window_over;
@@ -328,16 +329,29 @@ static void window_end(struct engine *e) {
     if (e->phase->window != NULL) e->phase->window(e->phase->context, false);
 }
 
+/* Requests that an open loop owes for a window of its length. */
+static uint64_t due_in_window(const struct engine *e) {
+    return (uint64_t)(e->phase->rate * (double)e->duration_ns / (double)ns_per_s) + 1;
+}
+
+static void stop_window(struct engine *e) {
+    e->duration_ns = e->now_ns - e->start_ns;
+    if (e->phase->rate <= 0 || e->phase->requests > 0) return;
+    uint64_t due = due_in_window(e);
+    if (due < e->target) e->target = due > e->issued ? due : e->issued;
+}
+
 /* Looks at the clock: is the interval over, the window, the whole phase? */
 static bool phase_goes_on(struct engine *e) {
     const struct engine_phase *p = e->phase;
     if (e->now_ns >= e->next_interval_ns) interval_end(e);
+    if (p->stop != NULL && *p->stop && e->now_ns - e->start_ns < e->duration_ns) stop_window(e);
     bool all_answered = e->target > 0 && e->answered == e->target;
-    if (!e->window_over && (all_answered || (p->requests == 0 && e->now_ns - e->start_ns >= p->duration_ns)))
+    if (!e->window_over && (all_answered || (p->requests == 0 && e->now_ns - e->start_ns >= e->duration_ns)))
         window_end(e);
     if (!e->window_over) return true;
     if (p->rate <= 0) return e->answered < e->issued;
-    return !all_answered && e->now_ns < e->start_ns + p->duration_ns + open_grace_ns;
+    return !all_answered && e->now_ns < e->start_ns + e->duration_ns + open_grace_ns;
 }
 
 /* What an open loop is still owed is as old as it is: leaving it out would be the omission it
@@ -361,8 +375,8 @@ static void phase_begin(struct engine *e) {
     e->issued = e->answered = e->idle_head = e->idle_tail = 0;
     e->window_over = false;
     e->target = p->requests;
-    if (p->rate > 0 && p->requests == 0)
-        e->target = (uint64_t)(p->rate * (double)p->duration_ns / (double)ns_per_s) + 1;
+    e->duration_ns = p->duration_ns;
+    if (p->rate > 0 && p->requests == 0) e->target = due_in_window(e);
     size_t need = workload_bytes(e->workload, p->pipeline);
     for (uint32_t i = 0; i < e->conn_count; i++) {
         struct conn *c = &e->conns[i];

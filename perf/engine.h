@@ -19,6 +19,7 @@
 #pragma once
 #include "perf/histogram.h"
 #include "perf/workload.h"
+#include <signal.h>
 
 struct engine_target {
     const char *host; /* name or address */
@@ -38,6 +39,7 @@ struct engine_phase {
     uint32_t reap;        /* closed loop: sleep until so many completions, at most conns / 2; 0 means 1 */
     bool spin;            /* never sleep: no wake-ups to be paid for by the server */
     uint64_t interval_ns; /* call `interval` so often; 0: never */
+    const volatile sig_atomic_t *stop; /* the window ends when it is set, as if its time were over; NULL: never */
     /* Called around the measured window, from inside the loop; may be NULL. */
     void (*window)(void *context, bool begins);
     void (*interval)(void *context, double at_s, const struct histogram *latency_ns);

@@ -1,6 +1,8 @@
 /* sherd-load: wiring. Options, connections, preload, warm-up, the measured window, report. See
  * README.md for what the figures mean and engine.h for how the load is made.
  *
+ * SIGINT or SIGTERM ends the window early; what was measured until then is reported.
+ *
  * Exit code: 0; 1 when the server failed us; 2 for the command line; 3 when replies were errors or
  * values wrong. */
 #include "perf/load_report.h"
@@ -9,6 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static volatile sig_atomic_t stopped; /* by SIGINT or SIGTERM: the window ends, and is reported */
+
+static void stop(int number) {
+    (void)number;
+    stopped = 1;
+}
 
 struct run { /* what the engine's callbacks need */
     struct load_report report;
@@ -74,6 +83,7 @@ static int measure(const struct load_options *o, struct engine *e, struct worklo
     }
     phase.requests = o->requests;
     phase.duration_ns = (uint64_t)(o->time_s * 1e9);
+    phase.stop = &stopped;
     phase.window = window_edge;
     phase.context = &run;
     if (o->interval_s > 0) {
@@ -93,6 +103,9 @@ static int measure(const struct load_options *o, struct engine *e, struct worklo
 int main(int argc, char **argv) {
     struct load_options o;
     load_options_parse(&o, argc, argv);
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND}; /* a second one ends us */
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
     if (o.cpu >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);

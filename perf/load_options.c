@@ -31,6 +31,7 @@ static const struct option_row rows[] = {
     {"key-len", OPTION_U32, AT(shape.key_len), "16", "bytes of a key: prefix, zeros, number"},
     {"key-prefix", OPTION_TEXT, AT(shape.key_prefix), "key:", "what keys begin with"},
     {"value-len", OPTION_U32, AT(shape.value_len), "64", "bytes of a value"},
+    {"noise", OPTION_FLAG, AT(shape.noise), NULL, "values that do not compress, instead of the alphabet over and over"},
     {"dist", OPTION_TEXT, AT(dist), "uniform", "uniform, zipf:0.99 or seq"},
     {"time", OPTION_REAL, AT(time_s), "0",
      "seconds to measure (5 if neither this nor --requests nor --preload is given)"},

@@ -49,8 +49,12 @@ static inline void digits_write(char *end, uint64_t number, uint8_t digits) {
     if (digits > 0) end[-1] = (char)('0' + number % 10);
 }
 
-static inline char value_pattern(uint64_t offset) {
-    return (char)('a' + offset % 26);
+/* What a value has at `offset`. Noise: a byte of a hash of the offset (splitmix64's last steps). */
+static inline char value_pattern(const struct workload *w, uint64_t offset) {
+    if (!w->shape.noise) return (char)('a' + offset % 26);
+    uint64_t mixed = (offset + 1) * 0x9e3779b97f4a7c15u;
+    mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9u;
+    return (char)(mixed >> 56);
 }
 
 static void key_append(const struct workload *w, struct text *t) {
@@ -100,7 +104,7 @@ static void compile_value(const struct workload *w, struct compiler *c) {
         if (c->keys > 0) compiler_patch(c, PATCH_SAME_KEY, 0, w->key_digits);
     }
     for (size_t i = c->argument.len - start; i < w->shape.value_len; i++) {
-        char letter = value_pattern(i);
+        char letter = value_pattern(w, i);
         text_append(&c->argument, &letter, 1);
     }
 }
@@ -364,7 +368,7 @@ bool workload_value_matches(struct workload *w, uint64_t key, const char *piece,
     if (key_bytes > 0 && offset < key_bytes) digits_write(w->key_text + w->shape.key_len, key, w->key_digits);
     for (size_t i = 0; i < len; i++) {
         uint64_t at = offset + i;
-        if (piece[i] != (at < key_bytes ? w->key_text[at] : value_pattern(at))) return false;
+        if (piece[i] != (at < key_bytes ? w->key_text[at] : value_pattern(w, at))) return false;
     }
     return true;
 }

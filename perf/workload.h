@@ -50,6 +50,7 @@ struct workload_shape { /* what the options say about keys and values */
     const char *key_prefix;
     uint64_t keys;
     uint32_t key_len, value_len;
+    bool noise; /* values that nothing compresses, instead of the alphabet */
 };
 
 struct workload {

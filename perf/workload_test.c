@@ -151,6 +151,29 @@ static void uniform_stays_in_range(void **state) {
     for (int i = 0; i < 7; i++) assert_in_range(counts[i], 9500, 10500);
 }
 
+/* Nothing for a compressor: hardly a pair of bytes comes twice. The reader expects the same. */
+static void noise_is_noise(void **state) {
+    (void)state;
+    struct workload_shape noisy = shape;
+    struct workload w;
+    const char *why = "";
+    bool seen[65536] = {false};
+    unsigned twice = 0;
+    noisy.noise = true;
+    noisy.value_len = 1024;
+    assert_true(workload_init(&w, "set key:00000042 __value__", &noisy, "seq", 1, &why));
+    workload_prefill(&w, buf, 1);
+    (void)workload_encode(&w, buf, 1);
+    const unsigned char *value = (const unsigned char *)strstr(buf, "$1024\r\n") + 7;
+    for (unsigned i = 0; i + 1 < noisy.value_len; i++) {
+        unsigned pair = value[i] * 256u + value[i + 1];
+        twice += seen[pair];
+        seen[pair] = true;
+    }
+    assert_true(twice < 32);
+    workload_deinit(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_as_written),
@@ -158,6 +181,7 @@ int main(void) {
         cmocka_unit_test(joins_commands),
         cmocka_unit_test(predicts_what_is_read),
         cmocka_unit_test(values_verify),
+        cmocka_unit_test(noise_is_noise),
         cmocka_unit_test(mixes_by_share),
         cmocka_unit_test(zipf_follows_its_formula),
         cmocka_unit_test(uniform_stays_in_range),
