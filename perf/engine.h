@@ -32,13 +32,13 @@ struct engine_target {
 
 struct engine_phase {
     uint32_t pipeline;
-    uint64_t requests;    /* end after so many; 0: by time */
-    uint64_t duration_ns; /* if requests is 0 */
-    double rate;          /* requests per second, open loop; 0: closed loop */
-    bool verify;          /* compare values of GET and MGET with what SET wrote */
-    uint32_t reap;        /* closed loop: sleep until so many completions, at most conns / 2; 0 means 1 */
-    bool spin;            /* never sleep: no wake-ups to be paid for by the server */
-    uint64_t interval_ns; /* call `interval` so often; 0: never */
+    uint64_t requests;                 /* end after so many; 0: by time */
+    uint64_t duration_ns;              /* if requests is 0 */
+    double rate;                       /* requests per second, open loop; 0: closed loop */
+    bool verify;                       /* compare values of GET and MGET with what SET wrote */
+    uint32_t reap;                     /* closed loop: sleep until so many completions, at most conns / 2; 0 means 1 */
+    bool spin;                         /* never sleep: no wake-ups to be paid for by the server */
+    uint64_t interval_ns;              /* call `interval` so often; 0: never */
     const volatile sig_atomic_t *stop; /* the window ends when it is set, as if its time were over; NULL: never */
     /* Called around the measured window, from inside the loop; may be NULL. */
     void (*window)(void *context, bool begins);

@@ -41,8 +41,8 @@ static void encodes_as_written(void **state) {
 
 static void refuses_nonsense(void **state) {
     (void)state;
-    static const char *const bad[] = {"",          ";",        "mget:", "mget:0",   "mget:x", "setget:2",
-                                      "setget:x", "get a &",  "& get a", "get a ; get b & get c"};
+    static const char *const bad[] = {"",         ";",        "mget:",   "mget:0",  "mget:x",
+                                      "setget:2", "setget:x", "get a &", "& get a", "get a ; get b & get c"};
     struct workload w;
     const char *why = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -176,14 +176,10 @@ static void noise_is_noise(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(encodes_as_written),
-        cmocka_unit_test(refuses_nonsense),
-        cmocka_unit_test(joins_commands),
-        cmocka_unit_test(predicts_what_is_read),
-        cmocka_unit_test(values_verify),
-        cmocka_unit_test(noise_is_noise),
-        cmocka_unit_test(mixes_by_share),
-        cmocka_unit_test(zipf_follows_its_formula),
+        cmocka_unit_test(encodes_as_written),     cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(joins_commands),         cmocka_unit_test(predicts_what_is_read),
+        cmocka_unit_test(values_verify),          cmocka_unit_test(noise_is_noise),
+        cmocka_unit_test(mixes_by_share),         cmocka_unit_test(zipf_follows_its_formula),
         cmocka_unit_test(uniform_stays_in_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

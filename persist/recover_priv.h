@@ -37,6 +37,30 @@ struct recovery_chain {
     bool damaged;
 };
 
+/* Keys on their way into the table, all of one database; their entries are ours (persist/recover_files.c). */
+#define RECOVERY_PENDING 32
+struct recovery_pending {
+    uint32_t db, count;
+    uint64_t hashes[RECOVERY_PENDING];
+    struct entry *entries[RECOVERY_PENDING];
+};
+
+/* Effects that are applied together (persist/recover_effects.c). */
+#define RECOVERY_GROUP      16
+#define RECOVERY_GROUP_ARGS 128
+struct recovery_effect {
+    const struct slice *argv; /* in the group's args, or (a long one, the last) the reader's */
+    uint32_t argc, db;
+    uint64_t rest;             /* of the payload, behind it */
+    struct keyspace *keyspace; /* of its key, when there is one already */
+    uint64_t hash;
+};
+struct recovery_group {
+    uint32_t count, next, arg_count;
+    struct recovery_effect effects[RECOVERY_GROUP];
+    struct slice args[RECOVERY_GROUP_ARGS];
+};
+
 enum recovery_stage { STAGE_VERIFY, STAGE_JOIN, STAGE_LOAD, STAGE_FINISH, STAGE_DONE };
 
 /* --- what one thread is at; only it looks inside --- */
@@ -58,6 +82,8 @@ struct recovery_thread {
     uint32_t file;                                 /* of the checkpoint */
     char path[CONFIG_PATH_MAX + DATADIR_NAME_MAX]; /* of it; the reader borrows it */
     struct rdb_reader *rdb;
+    struct recovery_pending pending;
+    struct recovery_group group;
     struct frontiers *frontiers; /* one per file of the checkpoint */
     uint32_t frontier_count;
     struct shard *shard;
@@ -124,6 +150,18 @@ void recovery_file_path(const struct recovery *recovery, uint32_t file, char out
 uint64_t recovery_load_bytes(const struct recovery *recovery);
 void recovery_verify_stop(struct recovery_thread *thread); /* frees what it is at */
 void recovery_load_stop(struct recovery_thread *thread);   /* on its own thread */
+
+/* --- LOAD's parts, one small step each. False: it is over --- */
+bool recovery_files_step(struct recovery *recovery, struct recovery_thread *thread);
+bool recovery_effects_step(struct recovery *recovery, struct recovery_thread *thread);
+void recovery_drop_pending(struct recovery_thread *thread);
+uint32_t recovery_file_count(const struct recovery *recovery);
+bool recovery_file_is_wanted(const struct recovery *recovery, uint32_t id, uint32_t file);
+bool recovery_chain_is_wanted(const struct recovery *recovery, const struct recovery_chain *chain, uint32_t id);
+/* ctx: a thread. Is the key its shard's? */
+bool recovery_owns(void *ctx, uint32_t db, struct slice key);
+/* Says what is damaged; the recovery has failed then, or goes on. */
+void recovery_damage_at(struct recovery *recovery, const char *file, uint64_t offset, const char *why);
 
 /* --- recover.c --- */
 /* The first one to fail says why; all threads end. */

@@ -320,6 +320,10 @@ uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace) {
     return sample.count ? (uint64_t)(sample.sum_ms / (double)sample.count * (double)keyspace->timed) : 0;
 }
 
+void keyspace_expect(struct keyspace *keyspace, uint64_t count) {
+    hashtable_expect(keyspace->table, count);
+}
+
 size_t keyspace_index_bytes(const struct keyspace *keyspace) {
     return hashtable_bytes(keyspace->table);
 }

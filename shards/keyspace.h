@@ -123,6 +123,8 @@ uint64_t keyspace_timed_count(const struct keyspace *keyspace); /* keys with a d
  * was found in the first buckets. */
 uint64_t keyspace_ttl_sum_ms(const struct keyspace *keyspace);
 size_t keyspace_index_bytes(const struct keyspace *keyspace);
+/* A hint before many keys are put: so many there will be (hashtable_expect); 0 takes it back. */
+void keyspace_expect(struct keyspace *keyspace, uint64_t count);
 void keyspace_clear(struct keyspace *keyspace); /* O(1); entries go to the reaper */
 /* An unexpired key at random; NULL when there is none (bounded tries). */
 struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng);
