@@ -57,7 +57,7 @@ const char *mem_class_name(enum mem_class owner) {
         [MEM_DATA] = "data",           [MEM_INDEX] = "index",
         [MEM_CLIENT_IN] = "client_in", [MEM_CLIENT_OUT] = "client_out",
         [MEM_MESSAGE] = "message",     [MEM_JOURNAL] = "journal",
-        [MEM_STATS] = "stats",
+        [MEM_PUBSUB] = "pubsub",       [MEM_STATS] = "stats",
     };
     ASSERT((unsigned)owner < MEM_CLASSES);
     return names[owner];

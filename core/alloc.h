@@ -20,6 +20,7 @@ enum mem_class {
     MEM_CLIENT_OUT, /* replies not yet sent */
     MEM_MESSAGE,    /* messages between threads */
     MEM_JOURNAL,    /* what the disk does not have yet */
+    MEM_PUBSUB,     /* channels, patterns and who subscribes to them */
     MEM_STATS,      /* slow log, histograms, tables that describe the server itself */
     MEM_CLASSES
 };

@@ -19,10 +19,9 @@ struct filter {
     bool skip_me;
 };
 
-/* Until there are replicas and subscribers all clients are normal. */
+/* Until there are replicas there are two. */
 static enum client_type type_of(const struct client *client) {
-    (void)client;
-    return TYPE_NORMAL;
+    return client->flags & CLIENT_PUBSUB ? TYPE_PUBSUB : TYPE_NORMAL;
 }
 
 static bool read_type(struct slice word, enum client_type *type) {

@@ -111,14 +111,24 @@ static void cmd_hello(struct exec *x) {
         return;
     }
     if (version) x->client->resp = x->resp = (uint8_t)version;
+    pubsub_settle(x->client);
     reply_hello(x);
 }
 
 /* --- the rest --- */
 
+/* In RESP2 a client with subscriptions expects arrays only. */
+static void reply_pong_as_message(struct exec *x) {
+    reply_array(x, 2);
+    reply_cstr(x, "pong");
+    reply_bulk(x, x->argc == 2 ? x->argv[1] : slice_of("", 0));
+}
+
 static void cmd_ping(struct exec *x) {
     if (x->argc > 2)
         reply_wrong_arity(x);
+    else if (x->client && x->client->flags & CLIENT_PUBSUB_ONLY)
+        reply_pong_as_message(x);
     else if (x->argc == 2)
         reply_bulk(x, x->argv[1]);
     else
@@ -177,7 +187,7 @@ const struct command conn_commands[] = {
      .doc = "Agrees on the protocol version and introduces both sides."},
     {.name = "ping",
      .arity = -1,
-     .flags = CMD_FAST | CMD_NO_WAIT,
+     .flags = CMD_FAST | CMD_NO_WAIT | CMD_IN_PUBSUB,
      CONNECTION,
      .run = cmd_ping,
      .args = "[message]",
@@ -205,7 +215,7 @@ const struct command conn_commands[] = {
      .doc = "Chooses the database of this connection."},
     {.name = "reset",
      .arity = 1,
-     .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_IN_MULTI,
+     .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_IN_MULTI | CMD_IN_PUBSUB,
      CONNECTION,
      .run = cmd_reset,
      .since = "6.2.0",
@@ -213,7 +223,7 @@ const struct command conn_commands[] = {
      .doc = "Puts this connection into the state of a new one."},
     {.name = "quit",
      .arity = -1,
-     .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_IN_MULTI,
+     .flags = ANYTIME | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_IN_MULTI | CMD_IN_PUBSUB,
      CONNECTION,
      .run = cmd_quit,
      .args = "",

@@ -172,6 +172,7 @@ void conn_close(struct conn *conn) {
         conn->closing = true;
         conn->client.flags |= CLIENT_CLOSE_NOW;
         blocked_client_gone(&conn->client);
+        pubsub_client_gone(&conn->client);
         shutdown(conn->fd, SHUT_RDWR); /* ends the receive and the send that may be in the kernel */
     }
     thread_attend(conn->thread, conn);

@@ -56,6 +56,7 @@ void info_clients(const struct info *info) {
     info_number(info, "client_recent_max_output_buffer", sum->output_buffer_max);
     info_number(info, "blocked_clients", sum->clients_blocked);
     info_number(info, "tracking_clients", 0);
+    info_number(info, "pubsub_clients", sum->pubsub_clients);
     info_number(info, "clients_in_timeout_table", 0);
 }
 

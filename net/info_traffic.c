@@ -12,9 +12,6 @@ void info_stats(const struct info *info) {
     static const char *const eviction[] = {"evicted_clients", "total_eviction_exceeded_time",
                                            "current_eviction_exceeded_time"};
     static const char *const features[] = {
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
@@ -58,6 +55,9 @@ void info_stats(const struct info *info) {
     zeros(info, eviction, ARRAY_LEN(eviction));
     info_number(info, "keyspace_hits", sum->hits);
     info_number(info, "keyspace_misses", sum->misses);
+    info_number(info, "pubsub_channels", sum->pubsub_channels);
+    info_number(info, "pubsub_patterns", sum->pubsub_patterns);
+    info_number(info, "pubsubshard_channels", sum->pubsub_shard_channels);
     zeros(info, features, ARRAY_LEN(features));
     info_number(info, "total_error_replies", sum->errors);
     info_number(info, "dump_payload_sanitizations", 0);

@@ -224,7 +224,9 @@ static void close_idle(struct thread *thread) {
     thread->next_timeout_ns = shard->now_ns + TIMEOUT_LOOK_NS;
     uint64_t limit_ms = (uint64_t)thread->config.timeout * 1000;
     for (struct client *client = shard->clients_first; client; client = client->next)
-        if (shard->now_ms > client->active_ms + limit_ms && client->wait == WAIT_NOTHING) conn_close(conn_of(client));
+        if (shard->now_ms > client->active_ms + limit_ms && client->wait == WAIT_NOTHING &&
+            !(client->flags & CLIENT_PUBSUB))
+            conn_close(conn_of(client));
 }
 
 /* A counter that shrank was set to zero by CONFIG RESETSTAT. */

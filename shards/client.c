@@ -65,6 +65,7 @@ void client_deinit(struct client *client) {
     if (client->gather) gather_client_gone(client->gather);
     client->gather = NULL;
     multi_delete(client);
+    pubsub_client_gone(client);
     leave_dirty(client, home);
     if (client->carrier) leave_list(client, home);
     client_set_text(client, &client->name, (struct slice){0});
@@ -125,6 +126,7 @@ void client_reset_session(struct client *client) {
     client->db = 0;
     client->resp = 2;
     client_set_text(client, &client->name, (struct slice){0});
+    pubsub_client_gone(client);
 }
 
 /* --- description --- */
@@ -136,6 +138,7 @@ static bool is_waiting(const struct client *client) {
 /* Redis's letters in Redis's order. */
 static const char *flag_letters(const struct client *client, char out[16]) {
     size_t n = 0;
+    if (client->flags & CLIENT_PUBSUB) out[n++] = 'P';
     if (is_waiting(client)) out[n++] = 'b';
     if (multi_is_open(client)) out[n++] = 'x';
     if (client->flags & CLIENT_CLOSE_AFTER_REPLY) out[n++] = 'c';
@@ -162,7 +165,8 @@ size_t client_memory(const struct client *client) {
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
     return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) +
-           client->carried + client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client);
+           client->carried + client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) +
+           multi_memory(client) + pubsub_memory(client);
 }
 
 void client_describe(const struct client *client, struct buf *out) {
@@ -172,12 +176,13 @@ void client_describe(const struct client *client, struct buf *out) {
     address_of(client, false, peer);
     address_of(client, true, local);
     if (client->last_command) command_full_name(client->last_command, command);
-    buf_printf(out,
-               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 multi=%d",
-               (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
-               text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
-               (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters),
-               client->db, multi_is_open(client) ? (int)MIN(multi_count(client), (uint32_t)INT32_MAX) : -1);
+    buf_printf(
+        out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d",
+        (unsigned long long)client->id, peer, local, client->carrier ? client->carrier->descriptor(client) : -1,
+        text_of(client->name), (unsigned long long)(now - MIN(now, client->created_ms)) / 1000,
+        (unsigned long long)(now - MIN(now, client->active_ms)) / 1000, flag_letters(client, letters), client->db,
+        pubsub_count(client, TOPIC_CHANNEL), pubsub_count(client, TOPIC_PATTERN), pubsub_count(client, TOPIC_SHARD),
+        multi_is_open(client) ? (int)MIN(multi_count(client), (uint32_t)INT32_MAX) : -1);
     buf_printf(
         out, " qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu",
         buf_readable(&client->in), client->in.cap - client->in.len, multi_memory(client), client->out.cap,

@@ -14,6 +14,7 @@ struct shard;
 struct gather;
 struct multi;
 struct blocked;
+struct subscriber;
 struct command_slot;
 
 enum client_flag {
@@ -26,10 +27,11 @@ enum client_flag {
     CLIENT_CLOSE_NOW = 1 << 6,         /* killed: the carrier drops it at the end of the turn */
     CLIENT_UNIX_SOCKET = 1 << 7,
     CLIENT_AUTHENTICATED = 1 << 8,
-    CLIENT_NO_BLOCK = 1 << 10, /* of a command: it is inside of a transaction and does not wait for keys */
-    CLIENT_LOADER = 1 << 11,   /* the server's own, which loads data */
-    CLIENT_PUBSUB = 1 << 12,   /* listens to channels: its output has the limits of the class pubsub */
-    CLIENT_DIRTY_OUT = 1 << 9, /* is on the shard's list of clients with something to send */
+    CLIENT_NO_BLOCK = 1 << 10,    /* of a command: it is inside of a transaction and does not wait for keys */
+    CLIENT_LOADER = 1 << 11,      /* the server's own, which loads data */
+    CLIENT_PUBSUB = 1 << 12,      /* has subscriptions: its output has the limits of the class pubsub */
+    CLIENT_PUBSUB_ONLY = 1 << 13, /* and speaks RESP2, where only the commands about them are allowed (CMD_IN_PUBSUB) */
+    CLIENT_DIRTY_OUT = 1 << 9,    /* is on the shard's list of clients with something to send */
 };
 
 enum client_wait { /* why its next command may not start */
@@ -50,11 +52,12 @@ struct client {
     uint8_t resp;    /* 2 or 3 */
     uint8_t wait;    /* enum client_wait */
     uint32_t queued; /* commands of this client in the batch being collected; their arguments point into its input */
-    uint32_t queued_remote;  /* of them, those that will leave for other shards */
-    uint32_t reply_size;     /* of its latest reply: how much an outstanding command may come to */
-    struct gather *gather;   /* WAIT_GATHER */
-    struct blocked *blocked; /* waits for keys (shards/blocked.h); else NULL */
-    struct multi *multi;     /* what MULTI keeps and WATCH notes; NULL until one of them is used */
+    uint32_t queued_remote;        /* of them, those that will leave for other shards */
+    uint32_t reply_size;           /* of its latest reply: how much an outstanding command may come to */
+    struct gather *gather;         /* WAIT_GATHER */
+    struct blocked *blocked;       /* waits for keys (shards/blocked.h); else NULL */
+    struct multi *multi;           /* what MULTI keeps and WATCH notes; NULL until one of them is used */
+    struct subscriber *subscriber; /* what it subscribes to; NULL: never did */
 
     struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */
     struct resp_parser parser;

@@ -32,6 +32,7 @@ extern const struct command database_commands[];    /* cmd_database.c: FLUSHALL,
 extern const struct command cut_commands[];         /* cmd_cut.c: one instant of all shards */
 extern const struct command blocking_commands[];    /* cmd_blocking.c: lists, waiting until there is something */
 extern const struct command transaction_commands[]; /* cmd_transaction.c: MULTI, EXEC, WATCH */
+extern const struct command pubsub_commands[];      /* cmd_pubsub.c: SUBSCRIBE, PUBLISH, PUBSUB */
 extern const struct command part_commands[];        /* part.c: what transactions send to shards */
 extern const struct command command_commands[];     /* cmd_command.c: COMMAND and its views */
 
@@ -42,6 +43,6 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     bitop_commands, hll_commands, generic_commands, expire_commands, rename_commands, scan_commands,                  \
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
-    part_commands, cut_commands, blocking_commands, zset_commands, zset_range_commands, zset_pop_commands,            \
+    part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands, zset_pop_commands,            \
     zset_join_commands, sort_commands, geo_commands, geo_search_commands
 /* clang-format on */

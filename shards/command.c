@@ -177,7 +177,7 @@ static void check_keys(const struct command *row, const struct key_spec *spec) {
         insist(spec != row->keys && row->arity < 0 && spec->access, row, "a key that is found is another and optional");
         return;
     }
-    insist((spec->access & (KEY_RO | KEY_RW | KEY_OW | KEY_RM)) != 0, row, "keys need their access");
+    insist((spec->access & (KEY_RO | KEY_RW | KEY_OW | KEY_RM | KEY_NOT_KEY)) != 0, row, "keys need their access");
     if (spec->count_at > 0) {
         insist(spec->count_at < least_argc, row, "the arity must reach numkeys");
         insist(row->arity < 0, row, "numkeys keys need an open arity");
@@ -406,6 +406,7 @@ void command_each_key(const struct command *row, const struct slice *argv, uint3
         int64_t first, last, step;
         if (!spec_range(&row->keys[i], argv, argc, &first, &last, &step)) return;
         bool writes = !(row->keys[i].access & KEY_RO);
+        if (row->keys[i].access & KEY_NOT_KEY) continue; /* shard channels: only their slot is of interest */
         for (int64_t at = first; at <= last; at += step) visit(ctx, (uint32_t)at, writes);
     }
 }

@@ -45,6 +45,7 @@ enum command_flag {
         1
         << 27, /* is not kept for EXEC but runs at once inside MULTI; unless CMD_ROUTED, with the batch before it done */
     CMD_ROUTED = 1 << 28,     /* has a .route */
+    CMD_IN_PUBSUB = 1 << 30,  /* allowed to a RESP2 client with subscriptions */
     CMD_ENDS_MULTI = 1 << 29, /* even when it is refused: then the error says that the transaction is discarded */
 };
 
@@ -138,7 +139,8 @@ struct command {
     command_run run;       /* on the shard that has all keys, or on the connection's thread; NULL where .route always
                                 * makes it a gather */
     command_across across; /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
-    command_across merge_with;               /* MERGE_CUSTOM: all parts are there; write the reply */
+    command_across merge_with; /* MERGE_CUSTOM: all parts are there; write the reply */
+    command_run split;         /* FATE_SPLIT of one without keys (PUBLISH): starts a gather whose reply has a place */
     uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes
      * by what will be when the batch has run. */

@@ -98,6 +98,14 @@ void reply_wrong_arity(struct exec *x) {
     reply_errorf(x, "ERR wrong number of arguments for '%s' command", command_full_name(x->slot, name));
 }
 
+void reply_only_pubsub(struct exec *x) {
+    char name[64];
+    reply_errorf(x,
+                 "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+                 "this context",
+                 command_full_name(x->slot, name));
+}
+
 void reply_unknown_command(struct exec *x) {
     char args[160];
     size_t used = 0;

@@ -98,6 +98,7 @@ void reply_wrong_type(struct exec *x);
 void reply_syntax_error(struct exec *x);
 void reply_wrong_arity(struct exec *x);     /* "ERR wrong number of arguments for 'get' command" */
 void reply_unknown_command(struct exec *x); /* names the command and the beginning of its arguments */
+void reply_only_pubsub(struct exec *x);     /* "ERR Can't execute 'get': only ..." */
 /* A subcommand that does not exist, as Redis words it. */
 void reply_unknown_sub(struct exec *x);
 /* The HELP of a container: lines ended by NULL, framed as Redis frames them. */

@@ -195,6 +195,7 @@ static COLD void reply_reject(struct shard *shard, const struct queued *q, struc
     case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
     case REJECT_LOADING: reply_error(x, "LOADING Redis is loading the dataset in memory"); break;
     case REJECT_NO_WRITES: reply_error(x, shard->no_writes); break;
+    case REJECT_PUBSUB: reply_only_pubsub(x); break;
     case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
     }
 }
@@ -348,7 +349,10 @@ static void run_split(struct queued *q, struct exec *x) {
     q->client->queued_remote--;
     x->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
     if (is_silent(q->client)) x->flags |= CLIENT_REPLY_SKIP;
-    gather_start_split(x);
+    if (x->slot->row->split)
+        x->slot->row->split(x);
+    else
+        gather_start_split(x);
 }
 
 /* EXEC: on this shard it replies like any local command; else its reply has a place, or the client waits. */
@@ -465,6 +469,7 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     else
         run_gather(shard, q);
     waiters_serve(shard);
+    if (UNLIKELY(shard->pubsub.later_for != NULL)) pubsub_flush_later(shard);
     if (UNLIKELY(client->in.len > 0 && client->in.read == client->in.len && client->queued == 0))
         buf_reset(&client->in, 0); /* nothing points there any more, and an idle client pins no memory */
     if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);

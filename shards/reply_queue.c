@@ -41,6 +41,7 @@ static struct reply_place *append(struct reply_queue *queue) {
 
 uint64_t reply_queue_reserve(struct reply_queue *queue) {
     append(queue);
+    queue->publishes_only = false;
     return queue->tail - 1;
 }
 

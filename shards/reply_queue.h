@@ -27,6 +27,7 @@ struct reply_queue {
     struct reply_place *ring; /* REPLY_QUEUE_MAX places at most, grown by doubling; NULL while unused */
     uint32_t cap;
     uint64_t head, tail; /* place numbers; tail - head are queued */
+    bool publishes_only; /* all places are of PUBLISH: what follows them may be told before they are answered */
     struct buf held;     /* read: what has moved to out */
     uint64_t held_base;  /* bytes that ever left the front of held: offsets of places count from the very first byte */
 };

@@ -124,6 +124,20 @@ static COLD bool is_refused_now(const struct shard *shard, const struct client *
     return false;
 }
 
+/* By what the client is: not authenticated, or in RESP2 with subscriptions. */
+static COLD bool is_refused_to(const struct client *client, struct queued *q) {
+    uint32_t flags = q->slot->row->flags;
+    if (!(client->flags & CLIENT_AUTHENTICATED) && !(flags & CMD_NO_AUTH)) {
+        reject(q, REJECT_NOAUTH);
+        return true;
+    }
+    if (client->flags & CLIENT_PUBSUB_ONLY && !(flags & CMD_IN_PUBSUB)) {
+        reject(q, REJECT_PUBSUB);
+        return true;
+    }
+    return false;
+}
+
 void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
     const struct command_slot *slot =
         is_same_command(q, before) ? before->slot : command_resolve(shard->registry, q->argv, q->argc);
@@ -145,10 +159,9 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         reject(q, REJECT_UNKNOWN_SUB);
         return;
     }
-    if (UNLIKELY(!(client->flags & CLIENT_AUTHENTICATED) && !(row->flags & CMD_NO_AUTH))) {
-        reject(q, REJECT_NOAUTH);
+    if (UNLIKELY((client->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB_ONLY)) != CLIENT_AUTHENTICATED) &&
+        is_refused_to(client, q))
         return;
-    }
     if (UNLIKELY(shard->loading || shard->no_writes) && is_refused_now(shard, client, q)) return;
     if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
         q->hash_at = (uint32_t)row->keys[0].first;

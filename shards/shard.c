@@ -76,6 +76,7 @@ struct shard *shard_new(const struct shard_options *options) {
     slowlog_init(&shard->slowlog, heap);
     effects_init(&shard->effects, heap);
     commit_init(shard);
+    pubsub_init(shard);
     shard_config_changed(shard);
     return shard;
 }
@@ -120,6 +121,7 @@ void shard_delete(struct shard *shard) {
     idmap_deinit(&shard->txns);
     idmap_deinit(&shard->late);
     message_pool_deinit(&shard->messages);
+    pubsub_deinit(shard);
     buf_pool_deinit(&shard->replies);
     commit_deinit(shard);
     effects_deinit(&shard->effects);
@@ -577,6 +579,7 @@ static bool background(struct shard *shard) {
     end_pause(shard);
     bool more = reaper_step(shard->shared.reaper, REAP_UNITS);
     more |= slab_purge_some(shard->slab);
+    more |= pubsub_forget_some(shard);
     if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
     shard->next_cron_ns = shard->now_ns + CRON_NS;
     shard->expire_more = expire(shard);
@@ -612,7 +615,7 @@ static uint64_t wait_for_timers(const struct shard *shard) {
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
     if (shard->inbox_more || shard->settle_more || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
-        shard->expire_more)
+        shard->expire_more || shard->pubsub.gone)
         return 0;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
@@ -627,6 +630,11 @@ void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     out->hits = shard->shared.hits;
     out->misses = shard->shared.misses;
     out->dirty = shard->shared.dirty;
+    out->pubsub_clients = shard->pubsub.clients;
+    const uint32_t *joint = shard->pubsub.joint;
+    out->pubsub_channels = shard->id == 0 ? joint[TOPIC_CHANNEL] : 0;
+    out->pubsub_shard_channels = shard->id == 0 ? joint[TOPIC_SHARD] : 0;
+    out->pubsub_patterns = shard->id == 0 ? joint[TOPIC_PATTERN] : 0;
     out->reap_pending = reaper_pending(shard->shared.reaper);
     out->reaped = reaper_freed(shard->shared.reaper);
     for (int i = 0; i < MEM_CLASSES; i++) out->memory[i] = (uint64_t)heap_used(shard->heap, (enum mem_class)i);
@@ -639,6 +647,7 @@ void shard_check(const struct shard *shard) {
     uint32_t clients = 0;
     for (const struct client *client = shard->clients_first; client; client = client->next) clients++;
     ASSERT(clients == shard->client_count);
+    pubsub_check(shard);
     shard_check_transactions(shard);
 }
 

@@ -27,6 +27,7 @@
 #include "shards/keyspace.h"
 #include "shards/message.h"
 #include "shards/planted.h"
+#include "shards/pubsub.h"
 #include "shards/slowlog.h"
 
 struct evictor;
@@ -71,6 +72,8 @@ struct shard_stats {
     uint64_t turns;
     uint64_t busy_ns, idle_ns; /* the thread's CPU time, and the rest; filled by who drives the shard */
     uint64_t input_buffer_max, output_buffer_max;
+    uint64_t pubsub_clients;
+    uint64_t pubsub_channels, pubsub_shard_channels, pubsub_patterns; /* of the whole server: shard 0 alone tells them */
     uint64_t reap_pending, reaped;
     uint64_t output_limit_closed; /* clients that did not read (shards/client_limits.h) */
     uint64_t memory[MEM_CLASSES];
@@ -150,6 +153,8 @@ struct shard {
     struct interest *ready_later, *ready_later_last; /* those that are looked at when another key has served */
     struct idmap blocked;                            /* clients of this home that wait for keys, by stamp */
     struct deadlines deadlines;                      /* of those that do not wait for ever */
+
+    struct pubsub pubsub;
 
     /* statistics */
     struct shard_stats stats;

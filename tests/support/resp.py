@@ -276,6 +276,7 @@ class Client:
         self.scanner = Scanner()
         self.ready = []  # frames read and not yet taken
         self.pushes = []  # raw push frames, out of band
+        self.pushes_in_line = False  # True: they are read like replies, so that their place among them shows
         self.proto = 2
         if password is not None:
             self.must("AUTH", password)
@@ -409,7 +410,7 @@ class Client:
         if data:
             self.scanner.feed(data)
             for frame in self.scanner.frames():
-                (self.pushes if frame[:1] == b">" else self.ready).append(frame)
+                (self.pushes if frame[:1] == b">" and not self.pushes_in_line else self.ready).append(frame)
 
 
 def exchange_all(work):

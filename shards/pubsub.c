@@ -1,0 +1,419 @@
+/* Pub/sub at one shard: the topics of its own clients, and what it knows of the other shards' (shards/pubsub.h says how
+ * they agree).
+ *
+ * What is known of the others' channels is a hash and a set of shards, without the name: 64 bits of a seeded SipHash.
+ * Two names of one hash cost a message that nobody wants, and no more, since each home counts and delivers by name; and
+ * a home takes a hash back only when it has no other channel of it. Patterns are known by their text, as they are
+ * compared.
+ *
+ * "wanted" travels before "not wanted any more" and the other way round in the order in which home said so, since both
+ * go through the same mailboxes. A topic is held while a SUBSCRIBE waits for the answers, so what one client gives
+ * up meanwhile is not taken back under the other's feet. */
+#include "shards/pubsub.h"
+#include "core/assert.h"
+#include "core/glob.h"
+#include "shards/client_limits.h"
+#include "shards/command.h"
+#include "shards/exec.h"
+#include "shards/pipeline.h"
+#include "shards/pubsub_priv.h"
+#include "shards/shard.h"
+
+#define KEEP_FRAME  (64 * 1024)
+#define FORGET_SOME 512 /* subscriptions of clients that are gone, per turn: about 100 us */
+
+void pubsub_init(struct shard *shard) {
+    struct pubsub *pubsub = &shard->pubsub;
+    for (int kind = 0; kind < TOPIC_KINDS; kind++) topics_init(&pubsub->local[kind], shard->heap);
+    topics_init(&pubsub->patterns_elsewhere, shard->heap);
+    for (int kind = 0; kind < (int)ARRAY_LEN(pubsub->elsewhere); kind++)
+        idmap_init(&pubsub->elsewhere[kind], shard->heap, MEM_PUBSUB);
+    buf_init(&pubsub->frame, shard->heap, MEM_PUBSUB);
+    buf_init(&pubsub->later, shard->heap, MEM_PUBSUB);
+}
+
+/* Other shards may have been told less than all when the server ends, so there may be patterns left. */
+static void drop_elsewhere(struct pubsub *pubsub) {
+    struct topic *topic;
+    while ((topic = pubsub->patterns_elsewhere.first)) topics_let_go(&pubsub->patterns_elsewhere, topic);
+    topics_deinit(&pubsub->patterns_elsewhere);
+    for (int kind = 0; kind < (int)ARRAY_LEN(pubsub->elsewhere); kind++) idmap_deinit(&pubsub->elsewhere[kind]);
+}
+
+/* A SUBSCRIBE whose answers never came has left its topics held. */
+static void drop_local(struct topics *topics) {
+    struct topic *topic;
+    while ((topic = topics->first)) {
+        ASSERT(topic->count == 0);
+        while (!topics_let_go(topics, topic)) continue;
+    }
+    topics_deinit(topics);
+}
+
+void pubsub_deinit(struct shard *shard) {
+    struct pubsub *pubsub = &shard->pubsub;
+    while (pubsub_forget_some(shard)) continue;
+    for (int kind = 0; kind < TOPIC_KINDS; kind++) drop_local(&pubsub->local[kind]);
+    drop_elsewhere(pubsub);
+    buf_deinit(&pubsub->frame);
+    buf_deinit(&pubsub->later);
+}
+
+uint64_t pubsub_hash(const struct shard *shard, struct slice text) {
+    uint64_t hash = key_hash(&shard->shared, text);
+    return hash ? hash : 1;
+}
+
+/* --- what the other shards want --- */
+
+static uint64_t homes_of_hash(const struct pubsub *pubsub, enum topic_kind kind, uint64_t hash) {
+    return (uint64_t)(uintptr_t)idmap_get(&pubsub->elsewhere[kind], hash);
+}
+
+static uint64_t homes_of_patterns(const struct pubsub *pubsub, struct slice channel) {
+    uint64_t homes = 0;
+    for (const struct topic *each = pubsub->patterns_elsewhere.first; each; each = each->next)
+        if ((each->homes & ~homes) && glob_match(topic_text(each), channel, false)) homes |= each->homes;
+    return homes;
+}
+
+uint64_t pubsub_homes(const struct shard *shard, enum topic_kind kind, struct slice channel) {
+    const struct pubsub *pubsub = &shard->pubsub;
+    uint64_t homes = 0;
+    if (pubsub->elsewhere[kind].count) homes = homes_of_hash(pubsub, kind, pubsub_hash(shard, channel));
+    if (kind == TOPIC_CHANNEL && pubsub->patterns_elsewhere.count) homes |= homes_of_patterns(pubsub, channel);
+    return homes;
+}
+
+void pubsub_note_hash(struct shard *shard, enum topic_kind kind, uint64_t hash, uint32_t home, bool wanted) {
+    struct pubsub *pubsub = &shard->pubsub;
+    struct idmap *map = &pubsub->elsewhere[kind];
+    uint64_t before = (uint64_t)(uintptr_t)idmap_take(map, hash);
+    uint64_t after = wanted ? before | 1ull << home : before & ~(1ull << home);
+    if (after) idmap_put(map, hash, (void *)(uintptr_t)after);
+    if (topics_have_hash(&pubsub->local[kind], hash)) return;
+    pubsub->joint[kind] += (after != 0);
+    pubsub->joint[kind] -= (before != 0);
+}
+
+void pubsub_note_pattern(struct shard *shard, struct slice text, uint32_t home, bool wanted) {
+    struct pubsub *pubsub = &shard->pubsub;
+    struct topics *far = &pubsub->patterns_elsewhere;
+    uint64_t hash = pubsub_hash(shard, text);
+    bool here = topics_find(&pubsub->local[TOPIC_PATTERN], hash, text) != NULL;
+    struct topic *topic = topics_hold(far, TOPIC_PATTERN, hash, text);
+    uint64_t before = topic->homes;
+    topic->homes = wanted ? before | 1ull << home : before & ~(1ull << home);
+    if (topic->homes && !before) topic->holds++; /* lives on */
+    if (!topic->homes && before) topic->holds--;
+    if (!here) {
+        pubsub->joint[TOPIC_PATTERN] += (topic->homes != 0);
+        pubsub->joint[TOPIC_PATTERN] -= (before != 0);
+    }
+    topics_let_go(far, topic);
+}
+
+/* --- what this home wants --- */
+
+static bool is_elsewhere(const struct shard *shard, const struct topic *topic) {
+    const struct pubsub *pubsub = &shard->pubsub;
+    if (topic->kind == TOPIC_PATTERN)
+        return topics_find(&pubsub->patterns_elsewhere, topic->hash, topic_text(topic)) != NULL;
+    return homes_of_hash(pubsub, topic->kind, topic->hash) != 0;
+}
+
+/* There is no other of its hash, or the others would know them apart. */
+static bool is_alone(const struct shard *shard, const struct topic *topic) {
+    const struct topics *topics = &shard->pubsub.local[topic->kind];
+    if (topic->kind == TOPIC_PATTERN) return true;
+    return idmap_get(&topics->by_hash, topic->hash) == topic && !topic->next_same;
+}
+
+/* Is it one of those that only this home wants? Channels of one hash count once, as they do for the others. */
+static bool counts(const struct shard *shard, const struct topic *topic) {
+    return is_alone(shard, topic) && !is_elsewhere(shard, topic);
+}
+
+static struct topic *hold(struct shard *shard, enum topic_kind kind, struct slice text) {
+    struct topic *topic = topics_hold(&shard->pubsub.local[kind], kind, pubsub_hash(shard, text), text);
+    if (topic->holds == 1 && topic->count == 0 && counts(shard, topic)) shard->pubsub.joint[kind]++;
+    return topic;
+}
+
+/* Nobody answers, and nobody waits. */
+static void tell_not_wanted(struct shard *shard, const struct topic *topic) {
+    struct topics_head head = {'-', topic->kind, (uint8_t)shard->id};
+    struct slice hash = slice_of((const char *)&topic->hash, sizeof topic->hash);
+    struct slice argv[3] = {SLICE("sherd.topics"), slice_of((const char *)&head, sizeof head),
+                            topic->kind == TOPIC_PATTERN ? topic_text(topic) : hash};
+    uint32_t number = command_find(shard->registry, argv[0])->number;
+    for (uint32_t i = 0; i < shard->count; i++) {
+        if (i == shard->id) continue;
+        struct message *message = pipeline_outgoing(shard, i, false);
+        struct message_item *item = message_add(message, (struct message_note){0}, argv, 3);
+        item->how = ITEM_UNDER; /* it touches no keys */
+        item->number = (uint16_t)number;
+        item->silent = item->part = true;
+    }
+}
+
+static void let_go(struct shard *shard, struct topic *topic) {
+    if (topic->holds == 1 && topic->count == 0) {
+        if (counts(shard, topic)) shard->pubsub.joint[topic->kind]--;
+        if (is_alone(shard, topic)) tell_not_wanted(shard, topic);
+    }
+    topics_let_go(&shard->pubsub.local[topic->kind], topic);
+}
+
+bool pubsub_prepare(struct shard *shard, enum topic_kind kind, const struct slice *names, uint32_t count,
+                    struct buf *ask) {
+    for (uint32_t i = 0; i < count; i++) {
+        const struct topic *topic = hold(shard, kind, names[i]);
+        if (topic->known || shard->count == 1) continue;
+        if (kind == TOPIC_PATTERN)
+            buf_append(ask, &names[i], sizeof names[i]);
+        else
+            buf_append(ask, &topic->hash, sizeof topic->hash);
+    }
+    return ask->len > 0;
+}
+
+/* --- clients --- */
+
+void pubsub_settle(struct client *client) {
+    uint32_t flags = client->subscriber && subscriber_total(client->subscriber) ? CLIENT_PUBSUB : 0;
+    if (flags && client->resp == 2) flags |= CLIENT_PUBSUB_ONLY;
+    client->home->pubsub.clients += (flags & CLIENT_PUBSUB) && !(client->flags & CLIENT_PUBSUB);
+    client->home->pubsub.clients -= !(flags & CLIENT_PUBSUB) && client->flags & CLIENT_PUBSUB;
+    client->flags = (client->flags & ~(uint32_t)(CLIENT_PUBSUB | CLIENT_PUBSUB_ONLY)) | flags;
+}
+
+uint32_t pubsub_count(const struct client *client, enum topic_kind kind) {
+    return client->subscriber ? client->subscriber->count[kind] : 0;
+}
+
+size_t pubsub_memory(const struct client *client) {
+    const struct subscriber *who = client->subscriber;
+    if (!who) return 0;
+    return sizeof *who + subscriber_total(who) * sizeof(struct subscription) +
+           who->index.cap * sizeof(struct idmap_slot);
+}
+
+static struct subscriber *subscriber_of(struct client *client) {
+    if (!client->subscriber) {
+        client->subscriber = heap_alloc(client->home->heap, MEM_PUBSUB, sizeof *client->subscriber);
+        subscriber_init(client->subscriber, client->home->heap, client);
+    }
+    return client->subscriber;
+}
+
+/* One acknowledgement: the verb, the name or null, and how many subscriptions there are now. Those of shard channels
+ * are counted by themselves. */
+static void acknowledge(const struct client *client, enum topic_kind kind, bool on, const struct slice *name,
+                        struct buf *acks) {
+    static const char *const verbs[TOPIC_KINDS][2] = {
+        {"unsubscribe", "subscribe"}, {"sunsubscribe", "ssubscribe"}, {"punsubscribe", "psubscribe"}};
+    uint32_t count = kind == TOPIC_SHARD ? pubsub_count(client, TOPIC_SHARD)
+                                         : pubsub_count(client, TOPIC_CHANNEL) + pubsub_count(client, TOPIC_PATTERN);
+    resp_push(acks, client->resp, 3);
+    resp_bulk(acks, slice_of_cstr(verbs[kind][on]));
+    if (name)
+        resp_bulk(acks, *name);
+    else
+        resp_null(acks, client->resp);
+    resp_int(acks, count);
+}
+
+void pubsub_subscribe(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
+                      uint32_t count, struct buf *acks) {
+    for (uint32_t i = 0; i < count; i++) {
+        struct topic *topic = topics_find(&shard->pubsub.local[kind], pubsub_hash(shard, names[i]), names[i]);
+        ASSERT(topic && topic->holds > 0);
+        topic->known = true;
+        if (client) {
+            struct subscriber *who = subscriber_of(client);
+            if (!subscriber_find(who, topic)) subscriber_add(who, topic);
+            acknowledge(client, kind, true, &names[i], acks);
+        }
+        let_go(shard, topic);
+    }
+    if (client) pubsub_settle(client);
+}
+
+/* The topic stays held. */
+static struct topic *take_off(struct subscription *gone) {
+    struct topic *topic = gone->topic;
+    topic->holds++;
+    subscriber_remove(gone);
+    return topic;
+}
+
+static void unsubscribe_all(struct client *client, enum topic_kind kind, struct buf *acks) {
+    if (pubsub_count(client, kind) == 0) acknowledge(client, kind, false, NULL, acks);
+    while (pubsub_count(client, kind)) {
+        struct topic *topic = take_off(client->subscriber->first[kind]);
+        struct slice name = topic_text(topic);
+        acknowledge(client, kind, false, &name, acks);
+        let_go(client->home, topic);
+    }
+}
+
+void pubsub_unsubscribe(struct client *client, enum topic_kind kind, const struct slice *names, uint32_t count,
+                        struct buf *acks) {
+    struct shard *shard = client->home;
+    struct subscriber *who = client->subscriber;
+    if (count == 0) unsubscribe_all(client, kind, acks);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct topic *topic = topics_find(&shard->pubsub.local[kind], pubsub_hash(shard, names[i]), names[i]);
+        struct subscription *gone = who && topic ? subscriber_find(who, topic) : NULL;
+        if (gone) let_go(shard, take_off(gone));
+        acknowledge(client, kind, false, &names[i], acks);
+    }
+    pubsub_settle(client);
+}
+
+/* --- going away --- */
+
+bool pubsub_forget_some(struct shard *shard) {
+    struct subscriber *who = shard->pubsub.gone;
+    if (LIKELY(!who)) return false;
+    for (unsigned budget = FORGET_SOME; budget; budget--) {
+        struct subscription *each = who->first[TOPIC_CHANNEL];
+        if (!each) each = who->first[TOPIC_SHARD];
+        if (!each) each = who->first[TOPIC_PATTERN];
+        if (!each) {
+            shard->pubsub.gone = who->next_gone;
+            subscriber_deinit(who);
+            heap_free(shard->heap, MEM_PUBSUB, who, sizeof *who);
+            break;
+        }
+        let_go(shard, take_off(each));
+    }
+    return shard->pubsub.gone != NULL;
+}
+
+void pubsub_client_gone(struct client *client) {
+    struct shard *shard = client->home;
+    struct pubsub *pubsub = &shard->pubsub;
+    if (UNLIKELY(pubsub->later_for == client)) {
+        pubsub->later_for = NULL;
+        pubsub->later.len = 0;
+    }
+    struct subscriber *who = client->subscriber;
+    if (LIKELY(!who)) return;
+    who->client = NULL;
+    who->next_gone = pubsub->gone;
+    pubsub->gone = who;
+    client->subscriber = NULL;
+    pubsub_settle(client);
+    (void)pubsub_forget_some(shard); /* all of it, usually */
+}
+
+/* --- messages --- */
+
+/* Behind all complete replies: those that are written directly are, and one that is still being sent in blocks ends in
+ * the last of them. */
+static struct buf *end_of_output(struct client *client) {
+    struct shard *shard = client->home;
+    if (UNLIKELY(!chain_empty(&client->rest))) return chain_tail(&client->rest, shard->heap, MEM_CLIENT_OUT);
+    if (client->out.cap == 0) buf_pool_lend(&shard->replies, &client->out);
+    return &client->out;
+}
+
+static bool takes_messages(const struct client *client) {
+    return client && !(client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY));
+}
+
+static void push(struct shard *shard, struct client *client, struct slice bytes) {
+    buf_append_slice(end_of_output(client), bytes);
+    if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);
+    (void)client_output_allowed(client); /* does it still read? Else it is closed, and gets no more */
+}
+
+void pubsub_flush_later(struct shard *shard) {
+    struct pubsub *pubsub = &shard->pubsub;
+    struct client *client = pubsub->later_for;
+    if (!client) return;
+    pubsub->later_for = NULL;
+    if (takes_messages(client)) push(shard, client, buf_slice(&pubsub->later));
+    buf_reset(&pubsub->later, KEEP_FRAME);
+}
+
+void pubsub_push_later(struct shard *shard, struct client *client, struct slice bytes) {
+    struct pubsub *pubsub = &shard->pubsub;
+    if (pubsub->later_for != client) pubsub_flush_later(shard);
+    pubsub->later_for = client;
+    buf_append_slice(&pubsub->later, bytes);
+}
+
+/* To each subscriber of the topic the frame, which is the same for all but for its first byte. */
+static uint32_t send_frame(struct shard *shard, const struct topic *topic, struct client *running) {
+    struct buf *frame = &shard->pubsub.frame;
+    uint32_t sent = 0;
+    for (const struct subscription *each = topic->first; each; each = each->next_in_topic) {
+        struct client *client = each->who->client;
+        if (!takes_messages(client)) continue;
+        frame->data[0] = client->resp == 3 ? '>' : '*';
+        if (UNLIKELY(client == running))
+            pubsub_push_later(shard, client, buf_slice(frame));
+        else
+            push(shard, client, buf_slice(frame));
+        sent++;
+    }
+    return sent;
+}
+
+static void build_frame(struct shard *shard, const char *what, const struct topic *pattern, struct slice channel,
+                        struct slice payload) {
+    struct buf *frame = &shard->pubsub.frame;
+    buf_reset(frame, KEEP_FRAME);
+    resp_array(frame, pattern ? 4 : 3);
+    resp_bulk(frame, slice_of_cstr(what));
+    if (pattern) resp_bulk(frame, topic_text(pattern));
+    resp_bulk(frame, channel);
+    resp_bulk(frame, payload);
+}
+
+uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice channel, struct slice payload,
+                        struct client *running) {
+    const struct pubsub *pubsub = &shard->pubsub;
+    uint32_t sent = 0;
+    if (pubsub->local[kind].count) {
+        const struct topic *topic = topics_find(&pubsub->local[kind], pubsub_hash(shard, channel), channel);
+        if (topic && topic->count) {
+            build_frame(shard, kind == TOPIC_SHARD ? "smessage" : "message", NULL, channel, payload);
+            sent += send_frame(shard, topic, running);
+        }
+    }
+    if (kind == TOPIC_SHARD) return sent;
+    for (const struct topic *each = pubsub->local[TOPIC_PATTERN].first; each; each = each->next) {
+        if (!each->count || !glob_match(topic_text(each), channel, false)) continue;
+        build_frame(shard, "pmessage", each, channel, payload);
+        sent += send_frame(shard, each, running);
+    }
+    return sent;
+}
+
+/* --- invariants --- */
+
+void pubsub_check(const struct shard *shard) {
+    const struct pubsub *pubsub = &shard->pubsub;
+    for (int kind = 0; kind < TOPIC_KINDS; kind++) topics_check(&pubsub->local[kind]);
+    topics_check(&pubsub->patterns_elsewhere);
+    for (int kind = 0; kind < (int)ARRAY_LEN(pubsub->elsewhere); kind++) {
+        const struct idmap *map = &pubsub->elsewhere[kind];
+        idmap_check(map);
+        uint32_t joint = pubsub->local[kind].by_hash.count;
+        for (uint32_t i = 0; i < map->cap; i++)
+            joint += map->slots[i].id && !topics_have_hash(&pubsub->local[kind], map->slots[i].id);
+        ASSERT(joint == pubsub->joint[kind]);
+    }
+    uint32_t patterns = pubsub->local[TOPIC_PATTERN].count;
+    for (const struct topic *each = pubsub->patterns_elsewhere.first; each; each = each->next) {
+        ASSERT(each->homes && !(each->homes & 1ull << shard->id));
+        patterns += !topics_find(&pubsub->local[TOPIC_PATTERN], each->hash, topic_text(each));
+    }
+    ASSERT(patterns == pubsub->joint[TOPIC_PATTERN]);
+    for (const struct client *client = shard->clients_first; client; client = client->next)
+        if (client->subscriber) subscriber_check(client->subscriber);
+}
