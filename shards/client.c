@@ -164,9 +164,9 @@ size_t client_memory(const struct client *client) {
     size_t texts = (client->name ? strlen(client->name) + 1 : 0) +
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
-    return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) +
-           client->carried + client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) +
-           multi_memory(client) + pubsub_memory(client);
+    return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) + client->carried +
+           client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client) +
+           pubsub_memory(client);
 }
 
 void client_describe(const struct client *client, struct buf *out) {

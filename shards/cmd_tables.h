@@ -43,6 +43,6 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     bitop_commands, hll_commands, generic_commands, expire_commands, rename_commands, scan_commands,                  \
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
-    part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands, zset_pop_commands,            \
-    zset_join_commands, sort_commands, geo_commands, geo_search_commands
+    part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
+    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands
 /* clang-format on */

@@ -25,11 +25,12 @@ ARITIES = [
     b"SORT", b"SORT_RO", b"GEOADD k 1 1", b"GEODIST k a", b"GEOHASH", b"GEOPOS", b"GEORADIUS k 1 1 1", b"GEORADIUS_RO k 1 1 1", b"GEORADIUSBYMEMBER k m 1",
     b"GEORADIUSBYMEMBER_RO k m 1", b"GEOSEARCH k FROMMEMBER m BYRADIUS 1", b"GEOSEARCHSTORE k k FROMMEMBER m BYRADIUS 1",
     b"TIME x", b"MEMORY", b"MEMORY USAGE", b"SLOWLOG", b"SLOWLOG LEN x", b"SLOWLOG RESET x", b"LATENCY", b"RESET x", b"AUTH",
+    b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"PUBLISH c", b"PUBLISH c a b", b"SPUBLISH c", b"SPUBLISH c a b", b"PUBSUB", b"PUBSUB NUMPAT x",
 ]
 UNKNOWN = [b"FOO", b"foo bar", b"GETT k", b"foo  a b c", b"nosuch " + b"x" * 200, b"a" * 200, b"foo " + b" ".join(b"arg%d" % i for i in range(40)),
            b"foo 'quoted' \"x\"", b"foo \xff\x01", b"set2 a b", b"|", b"get|x"]
 SUBCOMMANDS = [b"CLIENT FOO", b"CLIENT foo a b", b"CONFIG FOO", b"CONFIG RESETSTATS", b"COMMAND FOO", b"OBJECT FOO k", b"MEMORY FOO", b"SLOWLOG FOO",
-               b"LATENCY FOO", b"client getname2", b"COMMAND \xff"]
+               b"LATENCY FOO", b"PUBSUB FOO", b"client getname2", b"COMMAND \xff"]
 GETKEYS = [b"GET k", b"SET k v", b"SET k v EX 10", b"MGET a b c", b"MSET a 1 b 2", b"DEL a b", b"RENAME a b", b"COPY a b DB 1", b"OBJECT ENCODING k",
            b"EXPIRE k 10", b"LCS a b", b"INCR k", b"RESTORE k 0 x", b"DUMP k", b"MSETNX a 1", b"GETEX k", b"TOUCH a b",
            b"LPUSH k a b", b"LPOP k", b"LMOVE a b LEFT RIGHT", b"RPOPLPUSH a b", b"LMPOP 2 a b LEFT", b"LMPOP 1 a RIGHT COUNT 2", b"LMPOP 0 a LEFT",
@@ -38,7 +39,8 @@ GETKEYS = [b"GET k", b"SET k v", b"SET k v EX 10", b"MGET a b c", b"MSET a 1 b 2
            b"GEORADIUS k 1 1 1 km STORE a", b"GEORADIUS k 1 1 1 km STOREDIST a", b"GEORADIUSBYMEMBER k m 1 km STORE a STOREDIST b", b"GEORADIUS k 1 1 1 km STORE",
            b"GEOSEARCHSTORE a b FROMMEMBER m BYRADIUS 1 km", b"PING", b"TIME", b"DBSIZE", b"nosuch k", b"GET", b"MSET", b"SET k", b"ECHO x", b"MOVE k 1", b"MEMORY USAGE k", b"EXISTS a a"]
 INFO = [b"get", b"SET", b"mset", b"del", b"expire", b"rename", b"scan", b"ping", b"select", b"nosuch", b"getrange", b"flushall", b"time", b"incrbyfloat",
-        b"lpush", b"sort_ro", b"geoadd", b"georadius", b"georadiusbymember", b"geosearchstore", b"geosearch", b"geodist", b"geopos", b"lpop", b"lrange", b"lmove", b"lmpop", b"linsert", b"rpoplpush", b"lpos"]
+        b"lpush", b"sort_ro", b"geoadd", b"georadius", b"georadiusbymember", b"geosearchstore", b"geosearch", b"geodist", b"geopos", b"lpop", b"lrange", b"lmove", b"lmpop", b"linsert", b"rpoplpush", b"lpos",
+        b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"publish", b"ssubscribe", b"sunsubscribe", b"spublish", b"pubsub"]
 SHARED_OPTIONS = [b"save", b"appendonly", b"databases", b"timeout", b"maxclients", b"tcp-keepalive", b"maxmemory-policy", b"proto-max-bulk-len",
                   b"appendfsync", b"requirepass", b"nosuchoption", b"APPENDONLY", b"appendonl?", b"no*such", b"notify-keyspace-events"]
 
