@@ -5,7 +5,8 @@
  *
  *    1> mset a 1 b 1     client 1 sends; `1> { ... ; ... }` is MULTI to EXEC
  *    1< +OK              and is answered: +simple, :integer, -error up to |, nil, *nil, [elements], the rest are bulk
- *    strings 1x                  client 1 vanished: what it had under way can have no effect from here on
+ *    1x                  client 1 vanished: what it had under way can have no effect from here on
+ *    1!                  the same, and it was a crash that closed it
  *    @ 25                it is 25 ms
  *    ---                 nothing is under way but clients that wait
  *
@@ -232,6 +233,10 @@ static void play_line(struct script *script, const char *line, size_t len) {
             while (script->pending_count[client])
                 history_close(script->history, take_pending(script, client), script->now_ms);
             break;
+        case '!':
+            while (script->pending_count[client])
+                history_lose(script->history, take_pending(script, client), script->now_ms);
+            break;
         default: fail_msg("what is this: %s", text);
         }
     }
@@ -381,6 +386,17 @@ static void waiting(void **state) {
     ACCEPTED("1> { blpop a 0; blmove a b left left 0 }\n1< [*nil nil]");
 }
 
+/* What was sent later may be kept without it, on another shard. */
+static void crashes(void **state) {
+    (void)state;
+    ACCEPTED("1> mset a 1 b 1\n1> set c 1\n1!\n2> mget a b c\n2< [nil nil 1]");
+    REJECTED("1> mset a 1 b 1\n1> set c 1\n1!\n2> mget a b c\n2< [1 nil nil]");
+    REJECTED("1> set a 1\n1> set a 2\n1!\n2> get a\n2< 2\n2> get a\n2< 1");
+    /* Also when it is known to have waited: what served it is lost, too. */
+    ACCEPTED("2> rpush b x\n2< :1\n1> blpop a 0\n---\n1> blpop b 0\n1!\n2> llen b\n2< :0");
+    REJECTED("2> rpush b x y\n2< :2\n1> blpop a 0\n---\n1> blpop b 0\n1!\n2> llen b\n2< :0");
+}
+
 static void deadlines(void **state) {
     (void)state;
     ACCEPTED("1> set a 1 pxat 10\n1< +OK\n@ 9\n1> get a\n1< 1\n@ 10\n1> get a\n1< nil");
@@ -430,9 +446,11 @@ static void too_much_is_undecided(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_of_time), cmocka_unit_test(torn_reads), cmocka_unit_test(lost_updates),
-        cmocka_unit_test(pipelines),     cmocka_unit_test(vanished),   cmocka_unit_test(transactions),
-        cmocka_unit_test(waiting),       cmocka_unit_test(deadlines),  cmocka_unit_test(too_much_is_undecided),
+        cmocka_unit_test(order_of_time), cmocka_unit_test(torn_reads),
+        cmocka_unit_test(lost_updates),  cmocka_unit_test(pipelines),
+        cmocka_unit_test(vanished),      cmocka_unit_test(transactions),
+        cmocka_unit_test(waiting),       cmocka_unit_test(crashes),
+        cmocka_unit_test(deadlines),     cmocka_unit_test(too_much_is_undecided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

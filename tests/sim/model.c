@@ -410,7 +410,9 @@ static uint32_t held(const struct model *model, const struct model_state *state)
 
 static bool is_first_in_line(const struct model_state *state, uint32_t client, uint32_t place) {
     uint32_t i = 0;
-    while (!(state->waits[state->queue[i] - 1] >> place & 1)) i++; /* the client itself is there */
+    for (; i < MODEL_CLIENTS && state->queue[i]; i++)
+        if (state->waits[state->queue[i] - 1] >> place & 1) break;
+    ASSERT(i < MODEL_CLIENTS && state->queue[i]); /* the client itself is there */
     return state->queue[i] == client + 1;
 }
 
@@ -422,14 +424,19 @@ static void leave_line(struct model_state *state, uint32_t client) {
     state->waits[client] = 0;
 }
 
-static void join_line(struct model_state *state, const struct model_operation *operation) {
+static uint32_t places_waited_for(const struct model_operation *operation) {
     const struct model_command *command = &operation->commands[0];
+    uint32_t places = 0;
+    for (uint32_t i = 0; i < model_keys_waited_for(command); i++) places |= 1u << command->keys[i];
+    return places;
+}
+
+static void join_line(struct model_state *state, const struct model_operation *operation) {
     uint32_t at = 0;
     while (state->queue[at]) at++;
     ASSERT(at < MODEL_CLIENTS);
     state->queue[at] = (uint8_t)(operation->client + 1);
-    for (uint32_t i = 0; i < model_keys_waited_for(command); i++)
-        state->waits[operation->client] |= 1u << command->keys[i];
+    state->waits[operation->client] = places_waited_for(operation);
 }
 
 static enum model_outcome give_up(struct run *run, bool answered) {
@@ -471,13 +478,15 @@ enum model_outcome model_apply(struct model *model, struct model_state *state, c
                                struct model_choice choice, bool answered) {
     struct run run = {
         .model = model, .values = model->values, .state = state, .operation = operation, .choice = choice};
-    bool waits = state->waits[operation->client] != 0;
+    /* When both are lost in a crash, a client may be waiting with another one that it sent before. */
+    uint32_t waits = state->waits[operation->client];
+    bool with_this = waits && waits == places_waited_for(operation);
     model->reply_len = 0;
     switch ((enum model_event)choice.event) {
     case MODEL_HAPPENS:
     case MODEL_BEGINS: return waits ? MODEL_IMPOSSIBLE : happen(&run);
-    case MODEL_SERVED: return waits ? serve(&run) : MODEL_IMPOSSIBLE;
-    case MODEL_GIVES_UP: return waits ? give_up(&run, answered) : MODEL_IMPOSSIBLE;
+    case MODEL_SERVED: return with_this ? serve(&run) : MODEL_IMPOSSIBLE;
+    case MODEL_GIVES_UP: return with_this ? give_up(&run, answered) : MODEL_IMPOSSIBLE;
     }
     return MODEL_IMPOSSIBLE;
 }
