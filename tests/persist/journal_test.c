@@ -331,7 +331,8 @@ static void act(struct fixture *f, bool faults) {
         if (!fake_disk_step(f->disk)) break;
 }
 
-static void play(uint64_t seed, bool faults) {
+/* How often the power was cut. */
+static uint32_t play(uint64_t seed, bool faults) {
     static struct fixture f;
     start(&f, seed);
     open_journal(&f);
@@ -362,18 +363,20 @@ static void play(uint64_t seed, bool faults) {
     f.effects.begin_db = f.effects.db;
     open_journal(&f); /* the next one begins where this one ended */
     while (fake_disk_step(f.disk)) continue;
+    uint32_t crashes = f.crashes;
     stop(&f);
+    return crashes;
 }
 
 static void rounds(bool faults) {
     const char *text = getenv("SHERD_ROUNDS");
     int count = seed_given() ? 1 : text ? atoi(text) : 10;
-    uint64_t seed = seed_or((uint64_t)time(NULL) * 1000);
+    uint64_t seed = seed_or((uint64_t)time(NULL) * 1000), crashes = 0;
     for (int i = 0; i < count; i++) {
         fprintf(stderr, "\rSHERD_SEED=%" PRIu64 " ", seed + (uint64_t)i);
-        play(seed + (uint64_t)i, faults);
+        crashes += play(seed + (uint64_t)i, faults);
     }
-    fprintf(stderr, "\n");
+    fprintf(stderr, "%d rounds, %" PRIu64 " crashes\n", count, crashes);
 }
 
 static void random_rounds(void **state) {

@@ -384,7 +384,8 @@ struct round_result mixed_round(const struct round *round) {
     struct round_result result = {.failed = !fine || check.verdict != CHECK_SERIALISABLE,
                                   .steps = clients->steps,
                                   .operations = history_count(clients->history),
-                                  .nodes = check.nodes};
+                                  .nodes = check.nodes,
+                                  .crashed = mixed.crash};
     if (!result.failed) {
         clients_delete(clients);
         return result;

@@ -13,4 +13,5 @@ struct round_result {
     bool failed;
     uint64_t steps, operations;
     uint64_t nodes; /* of the checker's search */
+    bool crashed;   /* the machine, at the end */
 };
