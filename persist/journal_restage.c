@@ -88,6 +88,7 @@ void journal_restage(struct journal *journal) {
     ASSERT(journal->slots_count == 0);
     struct journal_file *file = journal->head;
     journal->restage = false;
+    journal->flush_batch = journal->batch; /* it was to be durable already: its sync does not wait for another second */
     if (file->durable.offset == 0)
         start_over(file);
     else if (file->durable.offset < file->tail.end) /* else what was under way has done it */

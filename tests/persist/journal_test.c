@@ -559,6 +559,29 @@ static void a_failed_sync_begins_a_new_segment(void **state) {
     finish(&f);
 }
 
+/* Under everysec nothing may be older than two seconds by then. */
+static void a_failed_sync_is_made_up_for_at_once(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_quiet(&f, APPENDFSYNC_EVERYSEC);
+    fake_disk_fail(f.disk, FAKE_SYNC, EIO, 1000);
+    for (int ms = 0; !status_of(&f).error; ms += 5) {
+        assert_true(ms < 2000);
+        f.now_ns += 5 * MS;
+        write_one(&f, 10);
+        complete_all(&f);
+    }
+    fake_disk_fail(f.disk, 0, 0, 0);
+    uint64_t failed_ns = f.now_ns, last = f.first_batch - 1 + f.count;
+    while (f.durable < last) {
+        f.now_ns += 5 * MS;
+        write_one(&f, 10);
+        complete_all(&f);
+        assert_in_range(f.now_ns - failed_ns, 0, 150 * MS);
+    }
+    finish(&f);
+}
+
 static void cuts_wait_for_nothing(void **state) {
     (void)state;
     static struct fixture f;
@@ -635,6 +658,7 @@ int main(void) {
         cmocka_unit_test(no_syncs_when_asked),
         cmocka_unit_test(a_full_disk_is_tried_again),
         cmocka_unit_test(a_failed_sync_begins_a_new_segment),
+        cmocka_unit_test(a_failed_sync_is_made_up_for_at_once),
         cmocka_unit_test(cuts_wait_for_nothing),
         cmocka_unit_test(segments_are_recycled),
         cmocka_unit_test(an_end_at_a_page_is_an_end),
