@@ -425,18 +425,25 @@ static uint32_t waits_for(const struct actor *actor) {
     return places;
 }
 
+static uint64_t waits_with(const struct actor *actor) {
+    return actor_waits(actor) ? front(actor)->operation + UINT64_C(1) : 0;
+}
+
+/* Not those who gave up what they waited with and now wait with the next one: that may have taken elements since. */
 static void check_waiters(struct clients *clients, uint32_t with_elements) {
     for (uint32_t i = 0; i < clients->actor_count; i++) {
-        uint32_t missed = waits_for(&clients->actors[i]) & with_elements;
-        if (!missed) continue;
+        const struct actor *actor = &clients->actors[i];
+        uint32_t missed = waits_for(actor) & with_elements;
+        if (!missed || waits_with(actor) != actor->waited) continue;
         uint32_t place = (uint32_t)__builtin_ctz(missed);
-        clients_trouble(clients, "client %u waits for %s in database %u, which has elements", clients->actors[i].number,
+        clients_trouble(clients, "client %u waits for %s in database %u, which has elements", actor->number,
                         model_name(clients->model, place), place / MODEL_KEYS);
     }
 }
 
 bool clients_look(struct clients *clients, struct actor *const *watchers, uint32_t dbs) {
     uint32_t reads[MODEL_PLACES], with_elements = 0, keys = model_keys(clients->model);
+    for (uint32_t i = 0; i < clients->actor_count; i++) clients->actors[i].waited = waits_with(&clients->actors[i]);
     for (uint32_t db = 0; db < dbs; db++) {
         for (uint8_t key = 0; key < keys; key++) {
             struct model_command get = command_on(DO_GET, watchers[db], &key, 1);

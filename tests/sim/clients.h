@@ -42,6 +42,7 @@ struct actor {
     bool leaving;     /* it vanishes, or has vanished */
     bool left;
     uint64_t left_at; /* step */
+    uint64_t waited;  /* the operation plus 1 with which it did, when all was looked at; 0: none */
     struct pending pending[ACTOR_PENDING];
     uint32_t first, count;                 /* of the ring */
     struct model_command open[MODEL_ARGS]; /* MULTI was sent and EXEC was not */
