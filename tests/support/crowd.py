@@ -16,6 +16,8 @@ then gets Killed raised out of its yield, with the replies that could still be r
 and did not hear about may have taken effect or not. When it yields again it has a new connection.
 
 In a crowd that is `mortal` the server itself may be killed: everybody gets Killed, and a script that then goes on ends.
+In one that is `refusable` the server may refuse to write (-MISCONF): who is refused hangs up, and gets Killed with the
+replies before.
 
 Times: `me.sent_ns` is taken before the first byte is sent, `me.received_ns` after the last reply was read, so a command
 took effect between the two (tests/support/linear.py judges such histories).
@@ -112,8 +114,9 @@ class Crowd:
     """Runs scripts until all have returned. `over`, for scripts that go on until then, turns true after `seconds`, but not
     before so many round trips that something has been tested: a busy machine may stand still for the whole time."""
 
-    def __init__(self, port, seconds=None, seed=0, at_least=1000, mortal=False):
-        self.port, self.seconds, self.at_least, self.mortal = port, seconds, at_least, mortal
+    def __init__(self, port, seconds=None, seed=0, at_least=1000, mortal=False, refusable=False):
+        self.port, self.seconds, self.at_least = port, seconds, at_least
+        self.mortal, self.refusable = mortal, refusable
         self.server_gone = False
         self.rng = random.Random(seed)
         self.peers, self._by_fd, self._poll = [], {}, select.epoll()
@@ -166,7 +169,7 @@ class Crowd:
         alive = peer._receive()
         if peer.in_flight is not None and len(peer.replies) >= len(peer.in_flight):
             peer.received_ns = time.monotonic_ns()
-            killed = peer.dying
+            killed = peer.dying or self.refusable and self._is_refused(peer)
             if killed or not alive:
                 self._hang_up(peer)
             self._resume(peer, lost=killed)
@@ -177,6 +180,14 @@ class Crowd:
                 if not peer.dying and not self.mortal:
                     raise AssertionError("client %d: the server closed the connection at %.200r" % (peer.number, peer.in_flight))
                 self._resume(peer, lost=True)
+
+    def _is_refused(self, peer):
+        """Then what came from there on is no reply."""
+        for i, reply in enumerate(peer.replies):
+            if isinstance(reply, resp.Error) and reply.startswith((b"MISCONF", b"EXECABORT")):
+                del peer.replies[i:]
+                return True
+        return False
 
     def _resume(self, peer, lost):
         commands, replies = peer.in_flight, peer.replies

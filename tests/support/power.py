@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from support.server import ROOT, sherd_binary
@@ -35,6 +36,7 @@ class PowerDisk:
             raise unittest.SkipTest("no powerfs: built without libfuse3, or not yet")
         if not os.access("/dev/fuse", os.R_OK | os.W_OK):
             raise unittest.SkipTest("no /dev/fuse, or no right to use it")
+        self.lock = threading.Lock()
         self.dir = tempfile.mkdtemp(prefix="sherd-power-")
         self.process = subprocess.Popen([binary, self.dir, str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
@@ -44,10 +46,11 @@ class PowerDisk:
             raise unittest.SkipTest("cannot mount powerfs: %s" % reason)
 
     def tell(self, *words):
-        """What it answered, as a dictionary of numbers."""
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
+        """What it answered, as a dictionary of numbers. Any thread may ask."""
+        with self.lock:
+            self.process.stdin.write(" ".join(map(str, words)) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline().split()
         if answer[:1] != ["ok"]:
             raise AssertionError("powerfs: %r answered %r" % (words, answer))
         return {name: int(value) for name, value in (word.split("=") for word in answer[1:])}

@@ -151,15 +151,20 @@ def persistence(replies):
 
 
 class Crash(unittest.TestCase):
-    """How a server ends is in four methods, for tests/system/test_power.py to end it otherwise."""
+    """How a server ends is in methods of its own, for tests/system/test_power.py to end it otherwise."""
 
     rounds = ROUNDS
+    refusable = False  # whether clients may be answered -MISCONF
 
     def prepare(self, options):
         """Makes self.server, and says in self.data where its files are."""
         self.server = Server(*options, kind=KIND, binary=sherd_binary(), defaults=False, start=False)
         self.addCleanup(self.server.clean)
         self.data = self.server.dir
+
+    def terminate(self, process):
+        """In good order."""
+        process.terminate()
 
     def end(self, process):
         """Now, and returns when that was."""
@@ -220,7 +225,7 @@ class Crash(unittest.TestCase):
 
         def end():
             if orderly:
-                process.terminate()
+                self.terminate(process)
             else:
                 self.end_ns = self.end(process)
 
@@ -230,7 +235,12 @@ class Crash(unittest.TestCase):
         # A save syncs the log, so there are rounds without.
         self.lulls = [0.02, 0.1, 0.5] if self.snapshots or self.rng.random() < 0.6 else [60]
         scripts = [script for subject in self.subjects for script in subject.scripts()]
-        self.round_trips += Crowd(self.server.port, seed=self.seed, mortal=True).run(*scripts, self.saver).round_trips
+        crowd = Crowd(self.server.port, seed=self.seed, mortal=True, refusable=self.refusable)
+        try:
+            self.round_trips += crowd.run(*scripts, self.saver).round_trips
+        except BaseException:
+            timer.cancel()
+            raise
         timer.join()
         code = process.wait(20 * SLOW)
         self.assertEqual(code, 0 if orderly else -signal.SIGKILL, self.server.tail())

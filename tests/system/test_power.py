@@ -27,6 +27,7 @@ import unittest  # noqa: E402
 import test_crash  # noqa: E402
 from support.case import SLOW, Server, main  # noqa: E402
 from support.crowd import seed_of_run  # noqa: E402
+from support.ledger import pause  # noqa: E402
 from support.power import PowerDisk  # noqa: E402
 
 ROUNDS = int(os.environ.get("SHERD_CUTS") or (1 if SLOW > 1 else 2))
@@ -73,6 +74,40 @@ class PowerCut(test_crash.Crash):
             self.skipTest("long; test_crash.py has it under sanitizers")
         super().scenario(*options, **expected)
         print("(%d cuts; %d sectors and names were lost)" % (self.cuts, self.lost), end=" ", flush=True)
+
+
+class FailingDisk(PowerCut):
+    """The same while writes and syncs fail now and then. A sync that fails has lost what it was to sync, as on Linux, so all
+    of that has to be written again elsewhere. A client that is refused does not come back before the next round."""
+
+    rounds = (ROUNDS + 1) // 2
+    refusable = True
+    test_many_segments = test_snapshots_alone = None
+
+    def prepare(self, options):
+        super().prepare(options)
+        for subject in self.subjects:
+            subject.batch = 1  # or the next step could be taken where this one was refused
+
+    def scenario(self, *options, lost_ns=0, **expected):
+        super().scenario(*options, lost_ns=5 * lost_ns, **expected)
+
+    def saver(self, me):
+        self.faults = True
+        while not me.crowd.over:
+            yield [pause(self.rng.choice([0.02, 0.1, 0.3, 0.6]))]
+            if self.faults:
+                self.disk.fail(self.rng.choice(["write", "sync", "name"]), self.rng.choice(["EIO", "ENOSPC"]), 1000,
+                               self.rng.randrange(1, 4))
+
+    def terminate(self, process):
+        self.faults = False
+        self.disk.fail("all", "none")
+        super().terminate(process)
+
+    def ended(self, orderly):
+        self.disk.fail("all", "none")
+        super().ended(orderly)
 
 
 class Liar(unittest.TestCase):
