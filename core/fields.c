@@ -2,14 +2,16 @@
 #include "core/fields.h"
 #include "core/assert.h"
 #include "core/hashtable_inline.h"
+#include "core/sorted.h"
 
 #define DRAIN_PIECE 64 /* fields taken out of the table at a time */
 
 struct fields {
     struct hashtable *table;
     struct hash_seed seed;
-    uint64_t drained; /* position of fields_free_some */
-    size_t bytes;     /* of all fields */
+    uint64_t drained;         /* position of fields_free_some */
+    size_t bytes;             /* of all fields */
+    struct sorted *deadlines; /* names by deadline; NULL: none */
 };
 
 static uint64_t hash_of(const struct fields *fields, struct slice name) {
@@ -78,6 +80,10 @@ void fields_delete(const struct store *store, struct fields *fields) {
 bool fields_free_some(const struct store *store, void *object, unsigned units) {
     struct fields *fields = object;
     void *out[DRAIN_PIECE];
+    if (fields->deadlines) {
+        if (!sorted_free_some(store, fields->deadlines, units)) fields->deadlines = NULL;
+        return true;
+    }
     size_t count = hashtable_drain(fields->table, &fields->drained, out, MIN((size_t)units, ARRAY_LEN(out)));
     for (size_t i = 0; i < count; i++) {
         if (i + 8 < count) __builtin_prefetch(out[i + 8]);
@@ -110,6 +116,7 @@ struct fields *fields_copy(const struct store *store, const struct fields *field
     do cursor = hashtable_scan(fields->table, cursor, copy_field, &copying);
     while (cursor);
     ASSERT(fields_count(copying.to) == fields_count(fields));
+    if (fields->deadlines) copying.to->deadlines = sorted_copy(store, fields->deadlines);
     return copying.to;
 }
 
@@ -118,7 +125,8 @@ uint64_t fields_count(const struct fields *fields) {
 }
 
 size_t fields_bytes(const struct fields *fields) {
-    return store_block_size(sizeof *fields) + hashtable_bytes(fields->table) + fields->bytes;
+    size_t deadlines = fields->deadlines ? sorted_bytes(fields->deadlines) : 0;
+    return store_block_size(sizeof *fields) + hashtable_bytes(fields->table) + fields->bytes + deadlines;
 }
 
 void fields_expect(struct fields *fields, uint64_t count) {
@@ -140,6 +148,7 @@ bool fields_put(const struct store *store, struct fields *fields, struct slice n
         return true;
     }
     struct field *old = ht_entry(*slot);
+    if (UNLIKELY(fields->deadlines)) fields_set_deadline(store, fields, name, 0);
     if (overwrite(old, value)) return false;
     ht_replace(slot, field_new(store, fields, name, value), 0);
     field_delete(store, fields, old);
@@ -151,9 +160,67 @@ bool fields_remove(const struct store *store, struct fields *fields, struct slic
     ht_slot *slot = ht_find(fields->table, hash, name_matches, &name);
     if (!slot) return false;
     struct field *field = ht_entry(*slot);
+    if (UNLIKELY(fields->deadlines)) fields_set_deadline(store, fields, name, 0);
     hashtable_remove(fields->table, hash, slot);
     field_delete(store, fields, field);
     return true;
+}
+
+/* --- deadlines --- */
+
+uint64_t fields_timed(const struct fields *fields) {
+    return fields->deadlines ? sorted_count(fields->deadlines) : 0;
+}
+
+uint64_t fields_deadline(const struct fields *fields, struct slice name) {
+    const struct sorted_element *found = fields->deadlines ? sorted_find(fields->deadlines, name) : NULL;
+    return found ? (uint64_t)found->score : 0;
+}
+
+void fields_set_deadline(const struct store *store, struct fields *fields, struct slice name, uint64_t deadline_ms) {
+    ASSERT(deadline_ms < 1ull << 53); /* exact as a score */
+    if (!fields->deadlines && !deadline_ms) return;
+    if (!fields->deadlines) fields->deadlines = sorted_new(store, &fields->seed);
+    struct sorted_element *found = sorted_find(fields->deadlines, name);
+    if (found && deadline_ms)
+        sorted_move(store, fields->deadlines, found, (double)deadline_ms);
+    else if (deadline_ms)
+        sorted_insert(store, fields->deadlines, name, (double)deadline_ms);
+    else if (found)
+        sorted_remove(store, fields->deadlines, found);
+    if (sorted_count(fields->deadlines) > 0) return;
+    sorted_delete(store, fields->deadlines);
+    fields->deadlines = NULL;
+}
+
+static const struct sorted_element *first_deadline(const struct fields *fields) {
+    if (!fields->deadlines) return NULL;
+    struct sorted_iter iter = sorted_seek(fields->deadlines, 0);
+    return sorted_next(&iter);
+}
+
+uint64_t fields_first_deadline(const struct fields *fields) {
+    const struct sorted_element *first = first_deadline(fields);
+    return first ? (uint64_t)first->score : UINT64_MAX;
+}
+
+bool fields_due(const struct fields *fields, uint64_t now_ms, struct slice *name) {
+    const struct sorted_element *first = first_deadline(fields);
+    if (!first || (uint64_t)first->score > now_ms) return false;
+    *name = sorted_member(first);
+    return true;
+}
+
+void fields_remove_first_due(const struct store *store, struct fields *fields) {
+    const struct sorted_element *first = first_deadline(fields);
+    ASSERT(first);
+    struct slice name = sorted_member(first);
+    ht_slot *slot = ht_find(fields->table, hash_of(fields, name), name_matches, &name);
+    ASSERT(slot); /* who has a deadline is there */
+    struct field *field = ht_entry(*slot);
+    hashtable_remove(fields->table, hash_of(fields, name), slot);
+    fields_set_deadline(store, fields, field_name(field), 0); /* the name of the other goes away with it */
+    field_delete(store, fields, field);
 }
 
 /* --- visiting --- */
@@ -202,4 +269,10 @@ void fields_check(struct fields *fields) {
     do cursor = fields_scan(fields, cursor, add_up, &sums);
     while (cursor);
     ASSERT(sums.count == fields_count(fields) && sums.bytes == fields->bytes);
+    if (!fields->deadlines) return;
+    ASSERT(sorted_count(fields->deadlines) > 0);
+    sorted_check(fields->deadlines);
+    struct sorted_iter iter = sorted_seek(fields->deadlines, 0);
+    for (const struct sorted_element *element; (element = sorted_next(&iter));)
+        ASSERT(fields_find(fields, sorted_member(element)) && element->score > 0);
 }

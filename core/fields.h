@@ -6,6 +6,11 @@
  * its share of the table (core/hashtable.h, about 14 bytes) and what its size is rounded up by. Everything that the
  * table promises holds here too: it grows without a pause and is scanned by cursors that survive it.
  *
+ * Deadlines few hashes have fields that end by themselves, so those are kept apart: a sorted set (core/sorted.h) of
+ * their
+ *           names by deadline, which costs its bytes per such field, and one pointer where there is none. Who puts or
+ *           removes a field takes its deadline away; that fields are due is the owner's business.
+ *
  * Ownership it owns its fields; their memory is the store's. Names and values are copied in and do not point into it. A
  *           pointer to a field is valid until the next change.
  * Thread    the shard's owner.
@@ -44,6 +49,15 @@ const struct field *fields_find(struct fields *fields, struct slice name); /* NU
 /* Creates or overwrites; true when it is new. Lengths are below 2^32. */
 bool fields_put(const struct store *store, struct fields *fields, struct slice name, struct slice value);
 bool fields_remove(const struct store *store, struct fields *fields, struct slice name); /* false: absent */
+
+/* --- deadlines: unix time in milliseconds, below 2^53; 0 is none --- */
+uint64_t fields_timed(const struct fields *fields); /* how many have one */
+uint64_t fields_deadline(const struct fields *fields, struct slice name);
+void fields_set_deadline(const struct store *store, struct fields *fields, struct slice name,
+                         uint64_t deadline_ms);                                    /* of a present field */
+uint64_t fields_first_deadline(const struct fields *fields);                       /* the earliest; UINT64_MAX: none */
+bool fields_due(const struct fields *fields, uint64_t now_ms, struct slice *name); /* the first, if its time is over */
+void fields_remove_first_due(const struct store *store, struct fields *fields);    /* the field it names */
 
 typedef void (*fields_visit)(void *ctx, const struct field *field);
 /* Visits some fields and returns the next cursor, as hashtable_scan does; the visitor changes nothing. */

@@ -280,7 +280,7 @@ static bool overwrite(const struct store *store, struct entry *entry, const void
     if (deadline_ms) memcpy(entry->rest, &deadline_ms, 8);
     entry->encoding = encoding & 0xF;
     entry->type = TYPE_STRING;
-    entry->flags &= (uint8_t)~ENTRY_RAW;
+    entry->flags &= (uint8_t)~ENTRY_OF_VALUE;
     char *at = payload(entry);
     entry->value_len = (uint16_t)len;
     slice_copy(at, bytes, len);
@@ -315,7 +315,7 @@ static struct entry *rebuild(const struct store *store, struct entry *take, stru
     struct entry *fresh = new_entry(store, key, take->value_len, deadline_ms, take->encoding);
     fresh->type = take->type;
     fresh->access = take->access;
-    fresh->flags |= take->flags & ENTRY_SHOWN;
+    fresh->flags |= take->flags & ENTRY_OF_VALUE;
     memcpy(payload(fresh), entry_payload(take), take->value_len);
     delete_shell(store, take);
     return fresh;
@@ -407,7 +407,7 @@ struct entry *entry_edit_packed(const struct store *store, struct entry *take, s
     struct entry *entry = entry_new_packed(store, entry_key(take), take->type, run.count + (uint32_t)edit.added, len,
                                            entry_deadline_ms(take), &begin);
     entry->access = take->access;
-    entry->flags |= take->flags & ENTRY_SHOWN;
+    entry->flags |= take->flags & ENTRY_OF_VALUE;
     memcpy(begin, run.begin, edit.at);
     memcpy(begin + edit.at + edit.insert, run.begin + edit.at + edit.remove, behind);
     delete_shell(store, take);
@@ -519,6 +519,6 @@ struct entry *entry_copy(const struct store *store, const struct entry *entry, s
     }
     fresh->type = entry->type;
     fresh->access = entry->access;
-    fresh->flags |= entry->flags & ENTRY_SHOWN;
+    fresh->flags |= entry->flags & ENTRY_OF_VALUE;
     return fresh;
 }

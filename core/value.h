@@ -36,6 +36,9 @@ const char *value_type_name(enum value_type type); /* as TYPE answers it */
 #define ENTRY_RAW      4u /* was edited in place (APPEND, SETRANGE): OBJECT ENCODING says raw, as Redis's would be */
 #define ENTRY_LARGE    4u /* a collection: OBJECT ENCODING says what Redis, by its limits, has made of it, run or not */
 #define ENTRY_SHOWN    4u /* either of them: says how the value is shown, and goes where the value goes */
+#define ENTRY_FIELDS_TIMED                                                                                             \
+    8u /* a hash whose object has deadlines of fields (core/fields.h); goes where the value goes, too */
+#define ENTRY_OF_VALUE (ENTRY_SHOWN | ENTRY_FIELDS_TIMED)
 
 #define ENTRY_EMBED_MAX  4000                  /* bytes of string kept in the entry; longer ones are external */
 #define ENTRY_PACKED_MAX (ENTRY_EMBED_MAX - 2) /* bytes of packed run, likewise */

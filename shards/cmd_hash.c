@@ -35,10 +35,14 @@ static void cmd_hmset(struct exec *x) {
     if (set_pairs(x, &created)) reply_ok(x);
 }
 
-static void set_one(struct exec *x, struct key_ref *ref, struct slice field, struct slice value) {
+/* Its deadline stays, and is returned; 0: none. */
+static uint64_t set_one(struct exec *x, struct key_ref *ref, struct slice field, struct slice value) {
     struct slice pair[2] = {field, value};
+    uint64_t deadline = ref->entry ? hash_deadline(ref->entry, field) : 0;
     hash_set(x->keys, ref, pair, 1);
+    if (UNLIKELY(deadline)) hash_set_deadline(x->keys, ref, field, deadline);
     exec_changed(x, x->argv[1], 1);
+    return deadline;
 }
 
 static void cmd_hsetnx(struct exec *x) {
@@ -150,8 +154,9 @@ static void cmd_hincrbyfloat(struct exec *x) {
         return;
     }
     struct slice text = slice_of(digits, num_format_long_double_human(digits, value));
-    set_one(x, &ref, x->argv[2], text);
+    uint64_t deadline = set_one(x, &ref, x->argv[2], text);
     effect_add(x, x->db, (struct slice[]){SLICE("HSET"), x->argv[1], x->argv[2], text}, 4);
+    if (deadline) effect_field_deadline(x, x->argv[1], x->argv[2], deadline);
     reply_bulk(x, text);
 }
 

@@ -16,6 +16,7 @@ extern const struct command set_random_commands[];  /* cmd_set_random.c: SRANDME
 extern const struct command set_algebra_commands[]; /* cmd_set_algebra.c: from several sets to one */
 extern const struct command hash_commands[];        /* cmd_hash.c: field by field */
 extern const struct command hash_visit_commands[];  /* cmd_hash_visit.c: all fields, some at random, HSCAN */
+extern const struct command hash_expire_commands[]; /* cmd_hash_expire.c: fields that end by themselves */
 extern const struct command zset_commands[];        /* cmd_zset.c: members and scores */
 extern const struct command zset_range_commands[];  /* cmd_zset_range.c: what lies between two places */
 extern const struct command zset_pop_commands[];    /* cmd_zset_pop.c: the ends, also waiting */
@@ -44,5 +45,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
     part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
-    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands
+    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands
 /* clang-format on */

@@ -109,7 +109,9 @@ unsigned dump_type_of(const struct entry *entry) {
     case TYPE_STRING: return RDB_STRING;
     case TYPE_LIST: return RDB_LIST_QUICKLIST_2;
     case TYPE_SET: return set_is_intset(entry) ? RDB_SET_INTSET : RDB_SET;
-    case TYPE_HASH: return entry->flags & ENTRY_LARGE ? RDB_HASH : RDB_HASH_LISTPACK;
+    case TYPE_HASH:
+        if (entry->flags & ENTRY_FIELDS_TIMED) return RDB_HASH_TIMED;
+        return entry->flags & ENTRY_LARGE ? RDB_HASH : RDB_HASH_LISTPACK;
     case TYPE_ZSET:
     case TYPE_STREAM:
     case TYPE_COUNT: break;
@@ -286,6 +288,10 @@ struct entry *dump_read_object(unsigned type, struct slice *rest, const struct d
         {RDB_SET, dump_read_set},
         {RDB_SET_INTSET, dump_read_set_intset},
         {RDB_SET_LISTPACK, dump_read_set_listpack},
+        {RDB_HASH_TIMED_OLD, dump_read_hash_timed_old},
+        {RDB_HASH_LISTPACK_TIMED_OLD, dump_read_hash_listpack_timed_old},
+        {RDB_HASH_TIMED, dump_read_hash_timed},
+        {RDB_HASH_LISTPACK_TIMED, dump_read_hash_listpack_timed},
     };
     for (size_t i = 0; i < ARRAY_LEN(readers); i++)
         if (readers[i].type == type) return readers[i].read(rest, target);

@@ -25,6 +25,10 @@ static void write_pair(void *ctx, const struct packed_value *field, const struct
 }
 
 void dump_write_hash(struct buf *out, const struct entry *entry, bool compress) {
+    if (entry->flags & ENTRY_FIELDS_TIMED) {
+        dump_write_hash_timed(out, entry, compress);
+        return;
+    }
     if (!(entry->flags & ENTRY_LARGE)) {
         struct packed run = entry_packed(entry);
         dump_write_listpack(out, &run, compress);

@@ -13,6 +13,7 @@
 #include <endian.h>
 
 bool dump_is_large(const struct entry *entry) {
+    if (entry->flags & ENTRY_FIELDS_TIMED && entry->type == TYPE_HASH) return false; /* time may change it meanwhile */
     return entry->encoding >= ENC_EXTERNAL && entry_bytes(entry) > DUMP_LARGE_MIN;
 }
 

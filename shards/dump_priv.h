@@ -20,6 +20,10 @@ enum rdb_type {
     RDB_ZSET_LISTPACK = 17,    /* the same as a listpack */
     RDB_LIST_QUICKLIST_2 = 18, /* length, container and string: a listpack, or an element */
     RDB_SET_LISTPACK = 20,     /* one string that is a listpack; Redis 7.2 */
+    RDB_HASH_TIMED_OLD = 22,   /* length, strings in threes: deadline as a length, field, value; candidates of 7.4 */
+    RDB_HASH_LISTPACK_TIMED_OLD = 23, /* one string that is a listpack of fields, values and deadlines; the same */
+    RDB_HASH_TIMED = 24,              /* earliest deadline; the same, deadlines as one more than the way from it */
+    RDB_HASH_LISTPACK_TIMED = 25,     /* earliest deadline; one string that is a listpack in threes */
 };
 
 #define DUMP_STRING_MAX (512u * 1024 * 1024) /* as proto-max-bulk-len */
@@ -29,6 +33,7 @@ void dump_put_byte(struct buf *out, unsigned byte);
 void dump_write_list(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_set(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_hash(struct buf *out, const struct entry *entry, bool compress);
+void dump_write_hash_timed(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_zset(struct buf *out, const struct entry *entry, bool compress);
 /* One node of a list; the head of one that is a single element, whose string follows. */
 void dump_write_list_node(struct buf *out, const struct packed *run, bool compress);
@@ -57,6 +62,10 @@ struct entry *dump_read_hash(struct slice *rest, const struct dump_target *targe
 struct entry *dump_read_hash_zipmap(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_hash_ziplist(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_hash_listpack(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_timed(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_timed_old(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_listpack_timed(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_hash_listpack_timed_old(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_zset(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_zset_2(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_zset_ziplist(struct slice *rest, const struct dump_target *target);

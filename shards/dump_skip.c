@@ -22,10 +22,6 @@ enum {
     STREAM = 15,
     STREAM_2 = 19,
     STREAM_3 = 21,
-    HASH_TIMED_OLD = 22, /* of release candidates of Redis 7.4 */
-    HASH_LISTPACK_TIMED_OLD = 23,
-    HASH_TIMED = 24, /* earliest deadline, pairs, each behind its own */
-    HASH_LISTPACK_TIMED = 25,
 };
 
 static const struct layout {
@@ -54,10 +50,10 @@ static const struct layout {
     [STREAM_2] = {"stream", "(ss)llllllll(slll(w8l)(s8(w)))"},
     [RDB_SET_LISTPACK] = {"set", "s"},
     [STREAM_3] = {"stream", "(ss)llllllll(slll(w8l)(s88(w)))"}, /* and when a consumer was last active */
-    [HASH_TIMED_OLD] = {"hash with deadlines of fields", "(lss)"},
-    [HASH_LISTPACK_TIMED_OLD] = {"hash with deadlines of fields", "s"},
-    [HASH_TIMED] = {"hash with deadlines of fields", "8(lss)"},
-    [HASH_LISTPACK_TIMED] = {"hash with deadlines of fields", "8s"},
+    [RDB_HASH_TIMED_OLD] = {"hash with deadlines of fields", "(lss)"},
+    [RDB_HASH_LISTPACK_TIMED_OLD] = {"hash with deadlines of fields", "s"},
+    [RDB_HASH_TIMED] = {"hash with deadlines of fields", "8(lss)"},
+    [RDB_HASH_LISTPACK_TIMED] = {"hash with deadlines of fields", "8s"},
 };
 
 const char *dump_type_name(unsigned type) {
@@ -74,11 +70,7 @@ bool dump_type_is_built(unsigned type) {
     case MODULE:
     case STREAM:
     case STREAM_2:
-    case STREAM_3:
-    case HASH_TIMED_OLD:
-    case HASH_LISTPACK_TIMED_OLD:
-    case HASH_TIMED:
-    case HASH_LISTPACK_TIMED: return false;
+    case STREAM_3: return false;
     default: return dump_type_name(type) != NULL;
     }
 }

@@ -103,6 +103,12 @@ void effects_add_removed(struct effects *effects, uint32_t db, struct slice key)
     effects_close(effects);
 }
 
+void effects_add_field_removed(struct effects *effects, uint32_t db, struct slice key, struct slice field) {
+    effects_open(effects, 0, 0);
+    resp_command(next_effect(effects, db), (struct slice[]){SLICE("HDEL"), key, field}, 3);
+    effects_close(effects);
+}
+
 /* --- kept groups --- */
 
 struct effect_group *effect_group_new(struct heap *heap) {

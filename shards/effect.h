@@ -61,6 +61,7 @@ void effects_add(struct effects *effects, uint32_t db, const struct slice *argv,
 /* The same, its arguments as RESP writes them already. */
 void effects_add_resp(struct effects *effects, uint32_t db, struct slice arguments, uint32_t argc);
 /* The DEL of a key that no command removed: its time was over, or its memory was needed. */
+void effects_add_field_removed(struct effects *effects, uint32_t db, struct slice key, struct slice field);
 void effects_add_removed(struct effects *effects, uint32_t db, struct slice key);
 
 /* Effects go to `group` from here on, or (NULL) where they belong. */

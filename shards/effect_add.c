@@ -56,6 +56,20 @@ void effect_deadline(struct exec *x, struct slice key, uint64_t deadline_ms) {
         effect_add(x, x->db, (struct slice[]){SLICE("PERSIST"), key}, 2);
 }
 
+static void field_deadline_in(struct exec *x, uint32_t db, struct slice key, struct slice field, uint64_t deadline_ms) {
+    char digits[NUM_U64_MAX];
+    struct slice at = slice_of(digits, num_format_u64(digits, deadline_ms));
+    effect_add(x, db, (struct slice[]){SLICE("HPEXPIREAT"), key, at, SLICE("FIELDS"), SLICE("1"), field}, 6);
+}
+
+void effect_field_deadline(struct exec *x, struct slice key, struct slice field, uint64_t deadline_ms) {
+    if (!is_on(x)) return;
+    if (deadline_ms)
+        field_deadline_in(x, x->db, key, field, deadline_ms);
+    else
+        effect_add(x, x->db, (struct slice[]){SLICE("HPERSIST"), key, SLICE("FIELDS"), SLICE("1"), field}, 5);
+}
+
 void effect_pop(struct exec *x, const char *name, struct slice key, uint64_t count) {
     char digits[NUM_U64_MAX];
     if (!is_on(x)) return;
@@ -142,6 +156,21 @@ static void add_scores(struct effect_run *run, const struct entry *entry) {
         effect_run_add(run, (struct slice[]){slice_of(digits, num_format_double(digits, pair.score)), pair.member}, 2);
 }
 
+struct timed_hash {
+    struct exec *x;
+    uint32_t db;
+    const struct entry *entry;
+};
+
+static void add_deadline(void *ctx, const struct packed_value *field, const struct packed_value *value) {
+    const struct timed_hash *timed = ctx;
+    char scratch[PACKED_SCRATCH];
+    struct slice name = packed_text(field, scratch);
+    uint64_t deadline = hash_deadline(timed->entry, name);
+    (void)value;
+    if (deadline) field_deadline_in(timed->x, timed->db, entry_key(timed->entry), name, deadline);
+}
+
 /* From nothing, element by element. */
 static void put_together(struct exec *x, uint32_t db, const struct entry *entry) {
     static const char *const names[TYPE_COUNT] = {
@@ -157,6 +186,8 @@ static void put_together(struct exec *x, uint32_t db, const struct entry *entry)
     default: ASSERT(false);
     }
     effect_run_end(&run);
+    if (entry->flags & ENTRY_FIELDS_TIMED && entry->type == TYPE_HASH)
+        hash_each(entry, add_deadline, &(struct timed_hash){x, db, entry});
     if (entry_deadline_ms(entry)) deadline_in(x, db, entry_key(entry), entry_deadline_ms(entry));
 }
 

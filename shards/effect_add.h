@@ -12,6 +12,7 @@ void effect_add(struct exec *x, uint32_t db, const struct slice *argv, uint32_t 
 void effect_del(struct exec *x, uint32_t db, struct slice key);
 void effect_set(struct exec *x, struct slice key, struct slice value, uint64_t deadline_ms); /* a string; 0: for ever */
 void effect_deadline(struct exec *x, struct slice key, uint64_t deadline_ms);                /* 0: none any more */
+void effect_field_deadline(struct exec *x, struct slice key, struct slice field, uint64_t deadline_ms); /* of a hash */
 /* count elements were taken from an end: the command is LPOP or the like. */
 void effect_pop(struct exec *x, const char *name, struct slice key, uint64_t count);
 

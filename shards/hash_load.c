@@ -82,13 +82,25 @@ bool hash_load(struct hash_loading *loading, const struct packed_value *field, c
     return load(loading, &own_field, &own_value, judged);
 }
 
+void hash_load_timed(struct hash_loading *loading) {
+    ASSERT(loading->pairs == 0);
+    loading->timed = loading->large = loading->only_table = true;
+}
+
+void hash_load_deadline(struct hash_loading *loading, const struct packed_value *field, uint64_t deadline_ms) {
+    char scratch[PACKED_SCRATCH];
+    ASSERT(loading->timed && loading->pairs > 0);
+    fields_set_deadline(loading->store, loading->fields, packed_text(field, scratch), deadline_ms);
+}
+
 struct entry *hash_load_end(struct hash_loading *loading, struct slice key, uint64_t deadline_ms) {
     struct entry *entry = NULL;
     char *at;
     struct packed run = run_of(loading);
     size_t len = loading->run.len;
-    if (loading->only_table) {
+    if (loading->only_table && loading->pairs > 0) {
         entry = entry_new_object(loading->store, key, TYPE_HASH, loading->fields, deadline_ms);
+        if (fields_timed(loading->fields) > 0) entry->flags |= ENTRY_FIELDS_TIMED;
         loading->fields = NULL;
     } else if (loading->pairs > 0) {
         entry = entry_new_packed(loading->store, key, TYPE_HASH, run.count, len, deadline_ms, &at);

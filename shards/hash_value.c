@@ -211,6 +211,7 @@ uint32_t hash_set(struct keyspace *keys, struct key_ref *ref, const struct slice
     else if (large)
         show_large(keys, ref);
     for (; done < count; done++) created += put(keys, ref, pairs + 2 * (size_t)done);
+    if (UNLIKELY(ref->entry->flags & ENTRY_FIELDS_TIMED)) keyspace_fields_changed(keys, ref);
     return created;
 }
 
@@ -231,8 +232,25 @@ bool hash_remove(struct keyspace *keys, struct key_ref *ref, struct slice field)
     bool gone = entry_is_packed(ref->entry)
                     ? remove_from_run(keys, ref, field)
                     : fields_remove(&keyspace_shared_of(keys)->store, entry_object(ref->entry), field);
-    if (gone && hash_len(ref->entry) == 0) keyspace_remove(keys, ref);
+    if (gone && hash_len(ref->entry) == 0)
+        keyspace_remove(keys, ref);
+    else if (UNLIKELY(ref->entry->flags & ENTRY_FIELDS_TIMED))
+        keyspace_fields_changed(keys, ref);
     return gone;
+}
+
+/* --- deadlines --- */
+
+uint64_t hash_deadline(const struct entry *entry, struct slice field) {
+    return entry->flags & ENTRY_FIELDS_TIMED ? fields_deadline(entry_object(entry), field) : 0;
+}
+
+void hash_set_deadline(struct keyspace *keys, struct key_ref *ref, struct slice field, uint64_t deadline_ms) {
+    const struct store *store = &keyspace_shared_of(keys)->store;
+    if (!deadline_ms && !(ref->entry->flags & ENTRY_FIELDS_TIMED)) return;
+    if (entry_is_packed(ref->entry)) make_table(keys, ref);
+    fields_set_deadline(store, entry_object(ref->entry), field, deadline_ms);
+    keyspace_fields_changed(keys, ref);
 }
 
 void hash_check(const struct entry *entry) {
@@ -241,6 +259,7 @@ void hash_check(const struct entry *entry) {
     if (!entry_is_packed(entry)) {
         ASSERT(entry->flags & ENTRY_LARGE);
         fields_check(entry_object(entry));
+        ASSERT((fields_timed(entry_object(entry)) > 0) == ((entry->flags & ENTRY_FIELDS_TIMED) != 0));
         return;
     }
     struct packed run = entry_packed(entry);

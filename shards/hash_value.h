@@ -8,6 +8,8 @@
  * of it) holds here, so one that is shown as such is a run, however long. One that is shown as a hashtable is a table,
  * unless it is so small that a run takes less time and a fraction of the memory: a few fields of which one is long.
  *
+ * A hash with deadlines of fields is a table, and shown as one.
+ *
  * A hash is never empty: what takes out the last field removes the key, and ref->entry is NULL then.
  *
  * Thread    the shard's owner. Refs as in shards/keyspace.h. What is read is valid until the hash changes; texts that
@@ -36,6 +38,11 @@ void hash_random(const struct entry *entry, struct prng *prng, struct packed_val
 uint32_t hash_set(struct keyspace *keys, struct key_ref *ref, const struct slice *pairs, uint32_t count);
 bool hash_remove(struct keyspace *keys, struct key_ref *ref, struct slice field); /* false: absent */
 
+/* --- deadlines of fields: unix time in milliseconds, 0: none. A field that is set has none --- */
+uint64_t hash_deadline(const struct entry *entry, struct slice field); /* 0 also when it is absent */
+void hash_set_deadline(struct keyspace *keys, struct key_ref *ref, struct slice field,
+                       uint64_t deadline_ms); /* present */
+
 /* --- loading: fields one by one, into whichever form suits them (hash_load.c) --- */
 struct hash_loading {
     const struct store *store;
@@ -44,7 +51,7 @@ struct hash_loading {
     struct buf run;        /* the fields so far, while it may be what they become */
     struct fields *fields; /* likewise; NULL while there are few */
     uint64_t pairs, expected;
-    bool large, only_table;
+    bool large, only_table, timed;
 };
 void hash_load_begin(struct hash_loading *loading, const struct store *store, const struct packed_rule *rule,
                      const struct hash_seed *seed);
@@ -52,6 +59,9 @@ void hash_load_expect(struct hash_loading *loading, uint64_t pairs); /* a hint, 
 /* False: the field is there already. Lengths of texts count if `judged` (Redis takes runs as they are). */
 NODISCARD bool hash_load(struct hash_loading *loading, const struct packed_value *field,
                          const struct packed_value *value, bool judged);
+/* Said before the first field: fields have deadlines, which hash_load_deadline tells of the one that came last. */
+void hash_load_timed(struct hash_loading *loading);
+void hash_load_deadline(struct hash_loading *loading, const struct packed_value *field, uint64_t deadline_ms);
 /* The entry; NULL when nothing was loaded. Either of these ends it. */
 struct entry *hash_load_end(struct hash_loading *loading, struct slice key, uint64_t deadline_ms);
 void hash_load_drop(struct hash_loading *loading);

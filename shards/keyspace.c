@@ -5,18 +5,21 @@
 #include "shards/keyspace.h"
 #include "core/assert.h"
 #include "core/config.h"
+#include "core/fields.h"
 #include "core/hashtable_inline.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
 
 #define EXPIRE_GROUPS      64 /* group summaries looked at per call of keyspace_expire_some */
+#define EXPIRE_FIELDS      64 /* fields of one hash per call */
 #define TTL_SAMPLE_KEYS    20 /* as many as Redis looks at per database and cycle */
 #define TTL_SAMPLE_BUCKETS 64 /* and no more buckets than this to find them */
 
 struct keyspace {
     struct keyspace_shared *shared;
     struct hashtable *table;
-    uint64_t timed;
+    uint64_t timed;        /* keys with a deadline */
+    uint64_t fields_timed; /* hashes with deadlines of fields */
     uint64_t expire_cursor;
     uint32_t number; /* of the database */
 };
@@ -31,9 +34,15 @@ static uint32_t seconds_of(uint64_t deadline_ms) {
     return (uint32_t)MIN(deadline_ms / 1000 + (deadline_ms % 1000 != 0), (uint64_t)UINT32_MAX - 1);
 }
 
-static uint32_t entry_deadline_s(void *ctx, const void *entry) {
+#define TIMES (ENTRY_TIMED | ENTRY_FIELDS_TIMED) /* flags of what time alone changes; its slot has HT_TIMED */
+
+/* Of the key, or of the first of its fields. */
+static uint32_t entry_deadline_s(void *ctx, const void *at) {
+    const struct entry *entry = at;
     (void)ctx;
-    return seconds_of(entry_deadline_ms(entry));
+    uint64_t key_ms = entry->flags & ENTRY_TIMED ? entry_deadline_ms(entry) : UINT64_MAX;
+    uint64_t field_ms = entry->flags & ENTRY_FIELDS_TIMED ? fields_first_deadline(entry_object(entry)) : UINT64_MAX;
+    return seconds_of(MIN(key_ms, field_ms));
 }
 
 static const struct hashtable_type table_type = {.rehash = rehash_entry, .deadline_s = entry_deadline_s};
@@ -93,10 +102,41 @@ static bool is_expired(const struct keyspace *keyspace, const struct entry *entr
     return entry->flags & ENTRY_TIMED && entry_deadline_ms(entry) <= keyspace->shared->now_ms;
 }
 
+static void count_times(struct keyspace *keyspace, uint8_t was, uint8_t is) {
+    keyspace->timed += (uint64_t)((is & ENTRY_TIMED) != 0) - (uint64_t)((was & ENTRY_TIMED) != 0);
+    keyspace->fields_timed += (uint64_t)((is & ENTRY_FIELDS_TIMED) != 0) - (uint64_t)((was & ENTRY_FIELDS_TIMED) != 0);
+}
+
 static COLD void expire_now(struct keyspace *keyspace, struct key_ref *ref) {
     if (keyspace->shared->shard) shard_key_expired(keyspace->shared->shard, keyspace->number, ref->key);
     keyspace_remove(keyspace, ref);
     keyspace->shared->expired++;
+}
+
+/* Takes out up to `max` fields whose time is over, and the key with the last of them. */
+static COLD void expire_fields(struct keyspace *keyspace, struct key_ref *ref, uint64_t max) {
+    struct keyspace_shared *shared = keyspace->shared;
+    struct fields *fields = entry_object(ref->entry);
+    struct slice name;
+    for (; max > 0 && fields_due(fields, shared->now_ms, &name); max--) {
+        if (shared->shard) shard_field_expired(shared->shard, keyspace->number, ref->key, name);
+        fields_remove_first_due(&shared->store, fields);
+        shared->expired_fields++;
+    }
+    if (fields_count(fields) == 0)
+        keyspace_remove(keyspace, ref);
+    else
+        keyspace_fields_changed(keyspace, ref);
+}
+
+/* What time has done to the entry of ref, which has a deadline or fields that do. */
+static void catch_up(struct keyspace *keyspace, struct key_ref *ref, uint64_t max) {
+    const struct entry *entry = ref->entry;
+    if (is_expired(keyspace, entry))
+        expire_now(keyspace, ref);
+    else if (UNLIKELY(entry->flags & ENTRY_FIELDS_TIMED) &&
+             fields_first_deadline(entry_object(entry)) <= keyspace->shared->now_ms)
+        expire_fields(keyspace, ref, max);
 }
 
 struct entry *keyspace_open(struct keyspace *keyspace, struct slice key, uint64_t hash, struct key_ref *ref) {
@@ -104,7 +144,7 @@ struct entry *keyspace_open(struct keyspace *keyspace, struct slice key, uint64_
     ref->hash = hash;
     ref->slot = ht_find(keyspace->table, hash, key_matches, &key);
     ref->entry = ref->slot ? ht_entry(*ref->slot) : NULL;
-    if (UNLIKELY(ref->entry && is_expired(keyspace, ref->entry))) expire_now(keyspace, ref);
+    if (UNLIKELY(ref->entry && ref->entry->flags & TIMES)) catch_up(keyspace, ref, UINT64_MAX);
     return ref->entry;
 }
 
@@ -153,16 +193,16 @@ static uint32_t first_access(const struct keyspace_shared *shared, const struct 
 }
 
 /* Puts the entry into the table, or in place of ref's present one (whose memory is somebody else's business), and
- * keeps count and deadline summary right. was_timed is what the present one had. */
-static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, bool was_timed) {
-    bool timed = entry->flags & ENTRY_TIMED;
+ * keeps counts and deadline summary right. was: the flags that the present one had. */
+static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, uint8_t was) {
+    bool timed = entry->flags & TIMES;
     if (ref->slot)
         ht_replace(ref->slot, entry, timed ? HT_TIMED : 0);
     else
         ref->slot = hashtable_insert(keyspace->table, ref->hash, entry, timed ? HT_TIMED : 0);
     ref->entry = entry;
-    keyspace->timed += (uint64_t)timed - (uint64_t)was_timed;
-    if (timed) hashtable_note_deadline(keyspace->table, ref->hash, seconds_of(entry_deadline_ms(entry)));
+    count_times(keyspace, was, entry->flags);
+    if (timed) hashtable_note_deadline(keyspace->table, ref->hash, entry_deadline_s(NULL, entry));
 }
 
 void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct slice value, uint64_t deadline_ms,
@@ -170,16 +210,16 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
     const struct store *store = &keyspace->shared->store;
     struct entry *old = ref->entry;
     if (LIKELY(old != NULL)) {
-        bool was_timed = old->flags & ENTRY_TIMED;
+        uint8_t was = old->flags;
         uint32_t access = first_access(keyspace->shared, old);
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
         entry->access = access & 0xFFFFFF;
-        if (entry != old || was_timed || deadline_ms) install(keyspace, ref, entry, was_timed);
+        if (entry != old || was & TIMES || deadline_ms) install(keyspace, ref, entry, was);
         return;
     }
     struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
     entry->access = first_access(keyspace->shared, NULL) & 0xFFFFFF;
-    install(keyspace, ref, entry, false);
+    install(keyspace, ref, entry, 0);
 }
 
 void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t value) {
@@ -188,63 +228,70 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
     if (!old) {
         struct entry *entry = entry_new_int(store, ref->key, value, 0);
         entry->access = first_access(keyspace->shared, NULL) & 0xFFFFFF;
-        install(keyspace, ref, entry, false);
+        install(keyspace, ref, entry, 0);
         return;
     }
-    bool was_timed = old->flags & ENTRY_TIMED;
+    uint8_t was = old->flags;
     struct entry *entry = entry_set_int(store, old, value);
-    if (entry != old) install(keyspace, ref, entry, was_timed);
+    if (entry != old) install(keyspace, ref, entry, was);
 }
 
 char *keyspace_edit_string(struct keyspace *keyspace, struct key_ref *ref, size_t new_len) {
     ASSERT(ref->entry && ref->entry->type == TYPE_STRING);
     struct entry *old = ref->entry;
-    bool was_timed = old->flags & ENTRY_TIMED;
+    uint8_t was = old->flags;
     char *bytes;
     struct entry *entry = entry_edit_string(&keyspace->shared->store, old, new_len, &bytes);
     if (!entry) return NULL;
-    if (entry != old) install(keyspace, ref, entry, was_timed);
+    if (entry != old) install(keyspace, ref, entry, was);
     return bytes;
 }
 
 void keyspace_set_deadline(struct keyspace *keyspace, struct key_ref *ref, uint64_t deadline_ms) {
     ASSERT(ref->entry);
-    bool was_timed = ref->entry->flags & ENTRY_TIMED;
+    uint8_t was = ref->entry->flags;
     struct entry *entry = entry_set_deadline(&keyspace->shared->store, ref->entry, deadline_ms);
-    install(keyspace, ref, entry, was_timed);
+    install(keyspace, ref, entry, was);
 }
 
 char *keyspace_edit_packed(struct keyspace *keyspace, struct key_ref *ref, struct packed_edit edit) {
     ASSERT(ref->entry);
     struct entry *old = ref->entry;
-    bool was_timed = old->flags & ENTRY_TIMED;
+    uint8_t was = old->flags;
     char *gap;
     struct entry *entry = entry_edit_packed(&keyspace->shared->store, old, edit, &gap);
-    if (entry != old) install(keyspace, ref, entry, was_timed);
+    if (entry != old) install(keyspace, ref, entry, was);
     return gap;
 }
 
 char *keyspace_edit_intset(struct keyspace *keyspace, struct key_ref *ref, uint32_t index, bool add) {
     ASSERT(ref->entry);
     struct entry *old = ref->entry;
-    bool was_timed = old->flags & ENTRY_TIMED;
+    uint8_t was = old->flags;
     char *gap;
     struct entry *entry = entry_edit_intset(&keyspace->shared->store, old, index, add, &gap);
-    if (entry != old) install(keyspace, ref, entry, was_timed);
+    if (entry != old) install(keyspace, ref, entry, was);
     return gap;
+}
+
+void keyspace_fields_changed(struct keyspace *keyspace, struct key_ref *ref) {
+    ASSERT(ref->entry->type == TYPE_HASH && ref->entry->encoding == ENC_OBJECT);
+    uint8_t was = ref->entry->flags, none = was & (uint8_t)~ENTRY_FIELDS_TIMED;
+    ref->entry->flags = fields_timed(entry_object(ref->entry)) > 0 ? was | ENTRY_FIELDS_TIMED : none;
+    if ((was | ref->entry->flags) & ENTRY_FIELDS_TIMED) install(keyspace, ref, ref->entry, was);
 }
 
 void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *object) {
     ASSERT(ref->entry);
-    bool was_timed = ref->entry->flags & ENTRY_TIMED;
-    install(keyspace, ref, entry_set_object(&keyspace->shared->store, ref->entry, object), was_timed);
+    uint8_t was = ref->entry->flags;
+    install(keyspace, ref, entry_set_object(&keyspace->shared->store, ref->entry, object), was);
 }
 
 void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry) {
     struct entry *old = ref->entry;
     ASSERT_SLOW(slice_equal(entry_key(entry), ref->key));
     if (!entry->access) entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
-    install(keyspace, ref, entry, old && old->flags & ENTRY_TIMED);
+    install(keyspace, ref, entry, old ? old->flags : 0);
     if (old) entry_delete(&keyspace->shared->store, old);
     if (entry->type != TYPE_STRING && keyspace->shared->shard)
         shard_key_created(keyspace->shared->shard, keyspace->number, ref->key, ref->hash);
@@ -254,7 +301,7 @@ void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct e
 static struct entry *take_out(struct keyspace *keyspace, struct key_ref *ref) {
     struct entry *entry = ref->entry;
     ASSERT(entry);
-    keyspace->timed -= (entry->flags & ENTRY_TIMED) != 0;
+    count_times(keyspace, entry->flags, 0);
     hashtable_remove(keyspace->table, ref->hash, ref->slot);
     ref->slot = NULL;
     ref->entry = NULL;
@@ -302,7 +349,7 @@ struct ttl_sample {
 
 static void sample_ttl(void *ctx, void *entry, unsigned flags) {
     struct ttl_sample *sample = ctx;
-    if (!(flags & HT_TIMED)) return;
+    if (!(flags & HT_TIMED) || !(((struct entry *)entry)->flags & ENTRY_TIMED)) return;
     uint64_t deadline_ms = entry_deadline_ms(entry);
     sample->count++;
     if (deadline_ms > sample->now_ms) sample->sum_ms += (double)(deadline_ms - sample->now_ms);
@@ -331,7 +378,7 @@ size_t keyspace_index_bytes(const struct keyspace *keyspace) {
 void keyspace_clear(struct keyspace *keyspace) {
     reaper_take_table(keyspace->shared->reaper, keyspace->table);
     keyspace->table = table_new(keyspace);
-    keyspace->timed = 0;
+    keyspace->timed = keyspace->fields_timed = 0;
 }
 
 struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng) {
@@ -376,7 +423,11 @@ uint64_t keyspace_scan_all(struct keyspace *keyspace, uint64_t cursor, keyspace_
 
 size_t keyspace_sample(struct keyspace *keyspace, uint64_t *position, bool timed, size_t want, struct entry **out,
                        size_t max) {
-    return hashtable_sample(keyspace->table, position, timed, want, (void **)out, max);
+    size_t count = hashtable_sample(keyspace->table, position, timed, want, (void **)out, max), kept = 0;
+    if (!timed || keyspace->fields_timed == 0) return count;
+    for (size_t i = 0; i < count; i++) /* not those of which only fields have deadlines */
+        if (out[i]->flags & ENTRY_TIMED) out[kept++] = out[i];
+    return kept;
 }
 
 HOT_INLINE bool is_entry(const void *entry, const void *other) {
@@ -395,7 +446,7 @@ bool keyspace_find_entry(struct keyspace *keyspace, const struct entry *entry, u
 }
 
 bool keyspace_expire_some(struct keyspace *keyspace, unsigned max) {
-    if (keyspace->timed == 0) return false;
+    if (keyspace->timed + keyspace->fields_timed == 0) return false;
     void *due[64];
     bool more = false;
     uint32_t now_s = (uint32_t)(keyspace->shared->now_ms / 1000);
@@ -404,14 +455,17 @@ bool keyspace_expire_some(struct keyspace *keyspace, unsigned max) {
     for (size_t i = 0; i < count; i++) {
         struct key_ref ref;
         struct slice key = entry_key(due[i]);
-        keyspace_open(keyspace, key, key_hash(keyspace->shared, key), &ref); /* deletes it */
-        ASSERT(!ref.entry);
+        ref = (struct key_ref){.key = key, .hash = key_hash(keyspace->shared, key)};
+        ref.slot = ht_find(keyspace->table, ref.hash, key_matches, &key);
+        ref.entry = ht_entry(*ref.slot);
+        catch_up(keyspace, &ref, EXPIRE_FIELDS);
+        more |= ref.entry != NULL; /* a hash with many fields that are due, perhaps */
     }
     return more;
 }
 
 uint32_t keyspace_next_deadline_s(const struct keyspace *keyspace) {
-    return keyspace->timed ? hashtable_next_deadline(keyspace->table) : UINT32_MAX;
+    return keyspace->timed + keyspace->fields_timed ? hashtable_next_deadline(keyspace->table) : UINT32_MAX;
 }
 
 bool keyspace_resize_some(struct keyspace *keyspace, unsigned buckets) {
@@ -424,18 +478,21 @@ void keyspace_table_stats(const struct keyspace *keyspace, struct hashtable_stat
 
 static void check_entry(void *ctx, void *entry, unsigned flags) {
     uint64_t *timed = ctx;
-    ASSERT(((flags & HT_TIMED) != 0) == ((((struct entry *)entry)->flags & ENTRY_TIMED) != 0));
-    *timed += (flags & HT_TIMED) != 0;
+    uint8_t times = ((struct entry *)entry)->flags & TIMES;
+    ASSERT(((flags & HT_TIMED) != 0) == (times != 0));
+    ASSERT(!(times & ENTRY_FIELDS_TIMED) || fields_timed(entry_object(entry)) > 0);
+    timed[0] += (times & ENTRY_TIMED) != 0;
+    timed[1] += (times & ENTRY_FIELDS_TIMED) != 0;
 }
 
 void keyspace_check(const struct keyspace *keyspace) {
     hashtable_check(keyspace->table);
-    uint64_t timed = 0, cursor = 0;
+    uint64_t timed[2] = {0}, cursor = 0;
     if (hashtable_count(keyspace->table) == 0) return;
     struct hashtable_stats stats;
     hashtable_stats(keyspace->table, &stats);
     if (stats.resizing) return; /* a scan may see an entry twice then */
-    do cursor = hashtable_scan(keyspace->table, cursor, check_entry, &timed);
+    do cursor = hashtable_scan(keyspace->table, cursor, check_entry, timed);
     while (cursor);
-    ASSERT(timed == keyspace->timed);
+    ASSERT(timed[0] == keyspace->timed && timed[1] == keyspace->fields_timed);
 }

@@ -46,7 +46,8 @@ struct keyspace_shared {
     struct zset_rule zset_rule;
     struct prng *prng; /* chances of LFU */
     uint64_t expired;  /* keys deleted because their deadline passed */
-    uint64_t dirty;    /* changes since start: what Redis's rdb_changes_since_last_save counts */
+    uint64_t expired_fields;
+    uint64_t dirty; /* changes since start: what Redis's rdb_changes_since_last_save counts */
     uint64_t hits, misses;
     struct pin *pins; /* whose they are: persist/checkpoint_walk.c */
     uint32_t pin_count;
@@ -108,6 +109,11 @@ char *keyspace_edit_packed(struct keyspace *keyspace, struct key_ref *ref, struc
 /* The same for a small set of integers, see entry_edit_intset. */
 char *keyspace_edit_intset(struct keyspace *keyspace, struct key_ref *ref, uint32_t index, bool add);
 void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *take_object); /* it is no longer small */
+
+/* Deadlines of the hash's fields have changed, or fields that had one: to be called before ref is used otherwise. Every
+ * look-up takes out fields whose time is over, so nobody sees them (but for who is told of a pinned entry: hashes with
+ * such deadlines are never read over several turns). */
+void keyspace_fields_changed(struct keyspace *keyspace, struct key_ref *ref);
 
 /* --- other names --- */
 /* Puts a copy of `from` (an entry of any keyspace of this shard) under ref's key, replacing what is there. O(bytes). */

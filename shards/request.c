@@ -368,15 +368,26 @@ uint64_t request_run_step(struct exec *x, uint64_t stamp) {
     return commit_end_step(&shard->commit);
 }
 
-void request_key_expired(struct shard *shard, uint32_t db, struct slice key) {
-    struct effects *effects = &shard->effects;
-    struct effect_group *kept = effects->kept;
+/* Where the effect of what time does to the key goes; what to give back to effects_keep afterwards. */
+static struct effect_group *keep_with_holder(struct shard *shard, struct slice key) {
+    struct effect_group *kept = shard->effects.kept;
     if (!kept && !locks_idle(shard->locks)) {
         struct lock_request *holder = locks_holder(shard->locks, key_hash(&shard->shared, key));
-        if (holder) effects_keep(effects, ((struct request *)holder)->effects);
+        if (holder) effects_keep(&shard->effects, ((struct request *)holder)->effects);
     }
-    effects_add_removed(effects, db, key);
-    effects_keep(effects, kept);
+    return kept;
+}
+
+void request_key_expired(struct shard *shard, uint32_t db, struct slice key) {
+    struct effect_group *kept = keep_with_holder(shard, key);
+    effects_add_removed(&shard->effects, db, key);
+    effects_keep(&shard->effects, kept);
+}
+
+void request_field_expired(struct shard *shard, uint32_t db, struct slice key, struct slice field) {
+    struct effect_group *kept = keep_with_holder(shard, key);
+    effects_add_field_removed(&shard->effects, db, key, field);
+    effects_keep(&shard->effects, kept);
 }
 
 static bool is_clean(struct shard *shard, const struct request *request) {

@@ -65,6 +65,7 @@ void request_yield(struct shard *shard, uint64_t stamp);
 
 /* A key's time is over: its effect comes behind what a transaction that holds the key has done to it. */
 COLD void request_key_expired(struct shard *shard, uint32_t db, struct slice key);
+COLD void request_field_expired(struct shard *shard, uint32_t db, struct slice key, struct slice field); /* likewise */
 
 /* Runs and tells what became possible; to be called after whatever took a request out of line. Bounded: what is left is
  * done in the next turn (shard->settle_more). */

@@ -171,6 +171,11 @@ void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
     if (shard->effects.on) request_key_expired(shard, db, key);
 }
 
+void shard_field_expired(struct shard *shard, uint32_t db, struct slice key, struct slice field) {
+    if (shard->watchers) watch_touch(shard, db, key);
+    if (shard->effects.on) request_field_expired(shard, db, key, field);
+}
+
 void shard_key_evicted(struct shard *shard, uint32_t db, struct slice key) {
     shard->stats.evicted++;
     if (shard->watchers) watch_touch(shard, db, key);

@@ -1,8 +1,8 @@
 /* Fields: random puts, removals and look-ups against an array of values by number, over several sizes, with values from
  * nothing to what has a block of the heap; after each phase a scan finds every field once, a copy is equal, and memory
  * is what fields_bytes says. Then what the header promises: few bytes per element, and freeing in slices. */
-#include "core/fields.h"
 #include "core/assert.h"
+#include "core/fields.h"
 #include "core/num.h"
 #include "tests/support/seed.h"
 #include "tests/support/text_array.h"
@@ -33,6 +33,7 @@ struct model {
     struct prng prng;
     struct fields *fields;
     struct slice values[NAMES]; /* ptr NULL: absent */
+    uint64_t deadlines[NAMES];  /* 0: none */
     uint64_t count;
 };
 
@@ -44,6 +45,7 @@ static void put(struct model *model, unsigned number) {
     bool fresh = fields_put(&store, model->fields, name_of(number, name), value);
     assert_int_equal(fresh, twin->ptr == NULL);
     model->count += fresh;
+    model->deadlines[number] = 0;
     text_free(*twin);
     *twin = text_copy(value);
 }
@@ -54,8 +56,36 @@ static void take(struct model *model, unsigned number) {
     bool gone = fields_remove(&store, model->fields, name_of(number, name));
     assert_int_equal(gone, twin->ptr != NULL);
     model->count -= gone;
+    model->deadlines[number] = 0;
     text_free(*twin);
     *twin = slice_of(NULL, 0);
+}
+
+static void date(struct model *model, unsigned number) {
+    char name[TEXT_MAX];
+    if (!model->values[number].ptr) return;
+    model->deadlines[number] = prng_below(&model->prng, 4) ? 1 + prng_below(&model->prng, 1000) : 0;
+    fields_set_deadline(&store, model->fields, name_of(number, name), model->deadlines[number]);
+}
+
+/* All that are due by a time go, the earliest first. */
+static void expire(struct model *model, uint64_t now) {
+    struct slice name;
+    uint64_t last = 0;
+    while (fields_due(model->fields, now, &name)) {
+        unsigned number = 0;
+        for (size_t i = 0; i < name.len && name.ptr[i] != 'n'; i++)
+            number = 10 * number + (unsigned)(name.ptr[i] - '0');
+        uint64_t deadline = model->deadlines[number];
+        assert_true(deadline >= last && deadline <= now && deadline == fields_first_deadline(model->fields));
+        last = deadline;
+        fields_remove_first_due(&store, model->fields);
+        text_free(model->values[number]);
+        model->values[number] = slice_of(NULL, 0);
+        model->deadlines[number] = 0;
+        model->count--;
+    }
+    for (unsigned i = 0; i < NAMES; i++) assert_true(model->deadlines[i] == 0 || model->deadlines[i] > now);
 }
 
 static void look(struct fields *fields, const struct model *model, unsigned number) {
@@ -63,6 +93,7 @@ static void look(struct fields *fields, const struct model *model, unsigned numb
     const struct field *field = fields_find(fields, name_of(number, name));
     const struct slice *twin = &model->values[number];
     assert_int_equal(field != NULL, twin->ptr != NULL);
+    assert_int_equal(fields_deadline(fields, name_of(number, name)), model->deadlines[number]);
     if (!field) return;
     assert_true(slice_equal(field_value(field), *twin));
     assert_true(slice_equal(field_name(field), name_of(number, name)));
@@ -119,9 +150,11 @@ static void agrees_with_an_array(void **state) {
                 take(&model, number);
             else
                 put(&model, number);
+            if (phase % 3 == 0) date(&model, (unsigned)prng_below(&model.prng, names));
             look(model.fields, &model, (unsigned)prng_below(&model.prng, NAMES));
         }
         assert_same(&model);
+        if (phase % 6 == 3) expire(&model, prng_below(&model.prng, 1100));
         const struct field *any = fields_random(model.fields, &model.prng);
         assert_int_equal(any != NULL, model.count > 0);
     }

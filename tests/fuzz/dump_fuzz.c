@@ -75,6 +75,7 @@ static void find_in_other(void *ctx, const struct packed_value *field, const str
 static void assert_same_hash(const struct entry *a, struct entry *b) {
     hash_check(a);
     ASSERT(hash_len(a) == hash_len(b));
+    ASSERT((a->flags & ENTRY_FIELDS_TIMED) == (b->flags & ENTRY_FIELDS_TIMED));
     hash_each(a, find_in_other, b);
 }
 
@@ -230,6 +231,10 @@ static size_t good_hash(struct prng *prng, struct fuzz *fuzz, char *out) {
         SLICE_INIT("\x0d\x1b\x1b\x00\x00\x00\x13\x00\x00\x00\x04\x00\x00\x01\x61\x03\xf2\x02\xc0\x80\x00\x04\x05hello"
                    "\xff"),
         SLICE_INIT("\x10\x19\x19\x00\x00\x00\x04\x00\x81\x61\x02\x81\x31\x02\x83\x31\x32\x38\x04\x85hello\x06\xff"),
+        /* fields with deadlines */
+        SLICE_INIT("\x16\x02\x00\x01\x61\xc0\x01\x43\xe8\x01\x62\xc0\x02"),
+        SLICE_INIT("\x17\x16\x16\x00\x00\x00\x06\x00\x81\x62\x02\x02\x01\xc3\xe8\x02\x81\x61\x02\x01\x01\x00\x01\xff"),
+        SLICE_INIT("\x18\xe8\x03\0\0\0\0\0\0\x02\x00\x01\x61\xc0\x01\x01\x01\x62\xc0\x02"),
     };
     uint64_t which = prng_below(prng, 2 * ARRAY_LEN(old_forms));
     if (which < ARRAY_LEN(old_forms)) {
@@ -321,7 +326,7 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
 static void play_round(struct prng *prng) {
     char bytes[INPUT_MAX];
     static size_t (*const makers[])(struct prng *, struct fuzz *, char *) = {good_string, good_list, good_set,
-                                                                             good_hash,   good_zset};
+                                                                             good_hash, good_zset};
     size_t good = makers[prng_below(prng, ARRAY_LEN(makers))](prng, fuzz_get(), bytes);
     size_t len = mutate(prng, bytes, good);
     bool with_footer = prng_below(prng, 2);

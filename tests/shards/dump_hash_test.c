@@ -75,7 +75,7 @@ static void writes_what_redis_writes(void **state) {
     } known[] = {
         {few, ARRAY_LEN(few),
          SLICE_INIT("\x10\x16\x16\x00\x00\x00\x04\x00\x81\x61\x02\x01\x01\xc0\x80\x02\x85hello\x06\xff\x0a\x00VtQ`\xd2"
-                     "\x1c#\xf2")},
+                    "\x1c#\xf2")},
         {with_long, ARRAY_LEN(with_long),
          SLICE_INIT("\x04\x01\x01\x61\xc3\x0a@C\x02\x61\x62x\xe0\x35\x00\x01xx\x0a\x00(\xc1\xd9\x9b\xa7\xb4Y\x98")},
     };
@@ -131,6 +131,69 @@ static void reads_every_form(void **state) {
 }
 
 /* By Redis's limits at the time of loading: the number of fields always, lengths where texts come one by one. */
+/* --- deadlines of fields --- */
+
+/* a 1 without, b 2 at 1000, c 3 at 2500. */
+static const struct slice timed_bodies[] = {
+    SLICE_INIT("\x16\x03\x00\x01\x61\xc0\x01\x43\xe8\x01\x62\xc0\x02\x49\xc4\x01\x63\xc0\x03"),
+    SLICE_INIT("\x17\x1e\x1e\x00\x00\x00\x09\x00\x81\x62\x02\x02\x01\xc3\xe8\x02\x81\x63\x02\x03\x01\xc9\xc4\x02\x81"
+               "\x61\x02\x01\x01\x00\x01\xff"),
+    SLICE_INIT("\x18\xe8\x03\0\0\0\0\0\0\x03\x00\x01\x61\xc0\x01\x01\x01\x62\xc0\x02\x45\xdd\x01\x63\xc0\x03"),
+    SLICE_INIT("\x19\xe8\x03\0\0\0\0\0\0\x1e\x1e\x00\x00\x00\x09\x00\x81\x62\x02\x02\x01\xc3\xe8\x02\x81\x63\x02\x03"
+               "\x01\xc9\xc4\x02\x81\x61\x02\x01\x01\x00\x01\xff"),
+};
+
+static void reads_deadlines_of_fields(void **state) {
+    (void)state;
+    static const struct slice texts[] = {SLICE_INIT("a"), SLICE_INIT("1"), SLICE_INIT("b"),
+                                         SLICE_INIT("2"), SLICE_INIT("c"), SLICE_INIT("3")};
+    for (size_t i = 0; i < ARRAY_LEN(timed_bodies); i++) {
+        for (int again = 0; again < 2; again++) {
+            struct buf out;
+            buf_init(&out, heap, MEM_STATS);
+            struct slice body = timed_bodies[i];
+            struct entry *entry = read_entry(&body);
+            assert_non_null(entry);
+            if (again) { /* what was read is written, and read once more */
+                dump_write_body(&out, entry, true);
+                assert_int_equal(out.data[0], 24);
+                entry_delete(&store, entry);
+                body = buf_slice(&out);
+                entry = read_entry(&body);
+            }
+            assert_int_equal(body.len, 0);
+            assert_has(entry, texts, ARRAY_LEN(texts), true);
+            assert_int_equal(hash_deadline(entry, SLICE("a")), 0);
+            assert_int_equal(hash_deadline(entry, SLICE("b")), 1000);
+            assert_int_equal(hash_deadline(entry, SLICE("c")), 2500);
+            hash_check(entry);
+            entry_delete(&store, entry);
+            buf_deinit(&out);
+        }
+    }
+}
+
+static void refuses_broken_deadlines(void **state) {
+    (void)state;
+    static const struct slice broken[] = {SLICE_INIT("\x16\x00"), SLICE_INIT("\x18\0\0\0\0\0\0\0\0\x00"),
+                                          SLICE_INIT("\x18\0\0\0"),
+                                          /* the same field twice; beyond all time; threes that are not */
+                                          SLICE_INIT("\x16\x02\x01\x01\x61\xc0\x01\x02\x01\x61\xc0\x02"),
+                                          SLICE_INIT("\x16\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01\x61\xc0\x01"),
+                                          SLICE_INIT("\x18\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01\x01\x61\xc0\x01"),
+                                          SLICE_INIT("\x17\x0d\x0d\x00\x00\x00\x02\x00\x81\x61\x02\x01\x01\xff")};
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        struct slice body = broken[i];
+        assert_null(read_entry(&body));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(timed_bodies); i++) {
+        for (size_t len = 0; len < timed_bodies[i].len; len++) {
+            struct slice cut = slice_of(timed_bodies[i].ptr, len);
+            assert_null(read_entry(&cut));
+        }
+    }
+}
+
 static void follows_the_limits(void **state) {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
@@ -269,6 +332,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(writes_what_redis_writes),
         TEST(reads_every_form),
+        TEST(reads_deadlines_of_fields),
+        TEST(refuses_broken_deadlines),
         TEST(follows_the_limits),
         TEST(round_trips),
         TEST(survives_every_cut),

@@ -27,6 +27,18 @@ static void has_field(void *ctx, const struct packed_value *field, const struct 
     assert_true(same_text(value, &other));
 }
 
+struct two {
+    const struct entry *a, *b;
+};
+
+static void has_deadline(void *ctx, const struct packed_value *field, const struct packed_value *value) {
+    const struct two *two = ctx;
+    char scratch[PACKED_SCRATCH];
+    struct slice name = packed_text(field, scratch);
+    (void)value;
+    assert_int_equal(hash_deadline(two->a, name), hash_deadline(two->b, name));
+}
+
 static void compare_lists(const struct entry *a, const struct entry *b) {
     struct packed_value x, y;
     struct quicklist_iter i = list_seek(a, 0), j = list_seek(b, 0);
@@ -67,6 +79,7 @@ static void compare_entries(struct entry *a, struct entry *b) {
     case TYPE_HASH:
         assert_int_equal(hash_len(a), hash_len(b));
         hash_each(a, has_field, b);
+        if ((a->flags | b->flags) & ENTRY_FIELDS_TIMED) hash_each(a, has_deadline, &(struct two){a, b});
         break;
     default: fail();
     }

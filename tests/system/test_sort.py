@@ -54,21 +54,21 @@ class Together:
 
 
 class OneThread(Together, BesideCase):
-    args = ("--threads", "1")
+    threads = 1
 
 
 class TwoThreads(Together, BesideCase):
-    args = ("--threads", "2")
+    threads = 2
 
 
 class SevenThreads(Together, BesideCase):
-    args = ("--threads", "7")
+    threads = 7
 
 
 class Many(ServerCase):
     """Numbers whose weights turn their order around."""
 
-    args = ("--threads", "2")
+    threads = 2
     COUNT = 100_000
 
     def fill(self, client):
