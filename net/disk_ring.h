@@ -15,8 +15,9 @@
 
 struct disk_ring;
 
+/* dir: where the files will be, or near it, on the same filesystem. */
 NODISCARD enum status disk_ring_new(struct disk_ring **out, struct ring *ring, struct heap *heap,
-                                    struct disk_worker *worker, struct error *error);
+                                    struct disk_worker *worker, const char *dir, struct error *error);
 void disk_ring_delete(struct disk_ring *disk); /* before its ring and its heap */
 struct disk disk_ring_port(struct disk_ring *disk);
 bool disk_ring_idle(const struct disk_ring *disk); /* no operation and no job is under way */

@@ -182,10 +182,11 @@ void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note) {
 /* A direct write is started by the submission and completes by itself. A durable one through the page cache may not be
  * started like that: some filesystems (XFS) take the bytes at once and then wait for the disk right there, in our
  * system call. It goes to one of the kernel's worker threads. */
-void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable,
+void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable, bool aside,
                 void *owner) {
     struct io_uring_sqe *sqe = entry(ring, RING_WRITE, owner);
     io_uring_prep_write(sqe, fd, bytes, len, offset);
+    if (aside) sqe->flags |= IOSQE_ASYNC;
     if (durable) {
         sqe->rw_flags = RWF_DSYNC;
         if (!(fcntl(fd, F_GETFL) & O_DIRECT)) sqe->flags |= IOSQE_ASYNC;

@@ -54,11 +54,15 @@ void ring_poll(struct ring *ring, int fd, enum ring_kind kind, void *owner); /* 
 void ring_wake(struct ring *ring, int target);                               /* RING_WAKE there */
 /* RING_ADOPT there, or RING_HANDED with the note (below 2^56) here. */
 void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note);
-/* To a file. Durable: on the disk when it completes (RWF_DSYNC); costs a system call more when fd is not O_DIRECT. */
-void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable, void *owner);
+/* To a file. Durable: on the disk when it completes (RWF_DSYNC); costs a system call more when fd is not O_DIRECT.
+ * Aside: on a thread of the kernel's from the start, as the filesystem may wait for its disk while a write is handed to
+ * it. */
+void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable, bool aside,
+                void *owner);
 void ring_sync(struct ring *ring, int fd, void *owner); /* fdatasync */
 
-/* Submits what is queued and waits until there is an event or the time is over (0: just looks; UINT64_MAX: no limit). */
+/* Submits what is queued and waits until there is an event or the time is over (0: just looks; UINT64_MAX: no limit).
+ * */
 void ring_wait(struct ring *ring, uint64_t timeout_ns);
 /* Has ring_wait brought an event that ring_next has not given yet? */
 bool ring_has_event(const struct ring *ring);

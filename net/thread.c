@@ -106,7 +106,8 @@ static struct shard *make_shard(struct thread *thread) {
 
 static enum status join_disk(struct thread *thread, struct error *error) {
     struct shard *shard = thread->shard;
-    enum status status = disk_ring_new(&thread->disk, thread->ring, shard->heap, thread->server->disk_worker, error);
+    enum status status = disk_ring_new(&thread->disk, thread->ring, shard->heap, thread->server->disk_worker,
+                                       thread->config.dir, error);
     if (status != ST_OK) return status;
     return persist_join(&thread->persist, thread->server->persist, shard, disk_ring_port(thread->disk), error);
 }

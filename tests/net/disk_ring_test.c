@@ -51,7 +51,7 @@ static void bench_open(struct bench *bench, struct disk_worker *worker) {
     struct error error = {0};
     assert_int_equal(ring_open(&bench->ring, 64, 8, &error), ST_OK);
     bench->heap = heap_new();
-    assert_int_equal(disk_ring_new(&bench->disk, bench->ring, bench->heap, worker, &error), ST_OK);
+    assert_int_equal(disk_ring_new(&bench->disk, bench->ring, bench->heap, worker, "/tmp", &error), ST_OK);
     bench->port = disk_ring_port(bench->disk);
 }
 
