@@ -10,9 +10,14 @@
 #define CAP_MIN             ((uint64_t)1 << 16)
 #define WRITTEN_BACK_ONE_IN 8 /* of the dirty sectors that are written again: the system had been quicker */
 
+struct shortening {
+    uint64_t to;
+    uint32_t at;
+};
+
 struct snapshot {
-    uint32_t now, cut_at;
-    uint64_t size, cut_to;
+    uint32_t now;
+    uint64_t size;
     uint64_t count;
     uint32_t *sectors, *written;
     char *bytes;
@@ -42,10 +47,11 @@ static void reserve(struct image *image, uint64_t size) {
 }
 
 void image_init(struct image *image) {
-    *image = (struct image){.cut_to = UINT64_MAX};
+    *image = (struct image){0};
 }
 
 void image_deinit(struct image *image) {
+    free(image->shortenings);
     if (!image->cap) return;
     munmap(image->seen, image->cap);
     munmap(image->durable, image->cap);
@@ -60,7 +66,7 @@ static bool is_dirty(const struct image *image, uint64_t sector) {
 }
 
 static bool is_shortened(const struct image *image) {
-    return image->cut_at > image->durable_cut_at;
+    return image->shortening_durable < image->shortening_count;
 }
 
 static void keep(struct image *image, uint64_t sector) {
@@ -98,14 +104,21 @@ void image_write(struct image *image, const char *bytes, size_t len, uint64_t of
     set_size(image, MAX(image->size, offset + len));
 }
 
+static void note_shortening(struct image *image, uint64_t to, uint32_t at) {
+    if (image->shortening_count == image->shortening_cap) {
+        image->shortening_cap = image->shortening_cap ? 2 * image->shortening_cap : 4;
+        image->shortenings = must(realloc(image->shortenings, image->shortening_cap * sizeof *image->shortenings));
+    }
+    image->shortenings[image->shortening_count++] = (struct shortening){to, at};
+}
+
 void image_resize(struct image *image, uint64_t size) {
     uint32_t now = next_number(image);
     reserve(image, size);
     if (size < image->size) {
         memset(image->seen + size, 0, image->size - size);
         if (size % SECTOR) image->written[size / SECTOR] = now;
-        image->cut_to = MIN(image->cut_to, size);
-        image->cut_at = now;
+        note_shortening(image, size, now);
     }
     set_size(image, size);
 }
@@ -114,7 +127,7 @@ void image_resize(struct image *image, uint64_t size) {
 
 struct snapshot *image_snapshot(const struct image *image, uint64_t from, uint64_t to, uint64_t size) {
     struct snapshot *snapshot = must(calloc(1, sizeof *snapshot));
-    *snapshot = (struct snapshot){.now = image->now, .size = size, .cut_to = image->cut_to, .cut_at = image->cut_at};
+    *snapshot = (struct snapshot){.now = image->now, .size = size};
     uint64_t first = from / SECTOR, end = (to + SECTOR - 1) / SECTOR, count = 0;
     for (uint64_t sector = first; sector < end; sector++) count += is_dirty(image, sector);
     if (count == 0) return snapshot;
@@ -142,31 +155,48 @@ void snapshot_delete(struct snapshot *snapshot) {
     free(snapshot);
 }
 
-static void shorten(struct image *image, uint64_t cut_to, uint32_t cut_at) {
-    if (cut_at <= image->durable_cut_at) return;
-    for (uint64_t sector = cut_to / SECTOR; sector * SECTOR < image->longest; sector++) {
-        if (image->kept[sector] == 0 || image->kept[sector] >= cut_at) continue;
-        uint64_t from = MAX(cut_to, sector * SECTOR);
-        memset(image->durable + from, 0, (sector + 1) * SECTOR - from);
+/* What is durable behind the end is zeros from then on, and newer than what was written there before. */
+static void shorten(struct image *image, struct shortening by) {
+    for (uint64_t sector = by.to / SECTOR; sector * SECTOR < image->longest; sector++) {
+        if (image->kept[sector] >= by.at) continue;
+        uint64_t from = MAX(by.to, sector * SECTOR);
+        if (image->kept[sector]) memset(image->durable + from, 0, (sector + 1) * SECTOR - from);
+        if (from == sector * SECTOR) image->kept[sector] = by.at;
     }
-    image->durable_size = MIN(image->durable_size, cut_to);
-    image->durable_cut_to = cut_to;
-    image->durable_cut_at = cut_at;
-    if (image->cut_at == cut_at) image->cut_to = UINT64_MAX;
+    image->durable_size = MIN(image->durable_size, by.to);
+}
+
+/* Those that were before `now`. */
+static void shorten_until(struct image *image, uint32_t now) {
+    for (; is_shortened(image) && image->shortenings[image->shortening_durable].at <= now; image->shortening_durable++)
+        shorten(image, image->shortenings[image->shortening_durable]);
+}
+
+/* How far what was done then reaches now. */
+static uint64_t end_of(const struct image *image, uint32_t at, uint64_t end) {
+    for (uint32_t i = image->shortening_durable; i > 0 && image->shortenings[i - 1].at > at; i--)
+        end = MIN(end, image->shortenings[i - 1].to);
+    return end;
 }
 
 static bool is_outdated(const struct image *image, uint64_t sector, uint32_t written) {
-    if (image->kept[sector] >= written) return true;
-    return written < image->durable_cut_at && sector * SECTOR >= image->durable_cut_to;
+    return image->kept[sector] >= written;
+}
+
+static void keep_as_it_was(struct image *image, const struct snapshot *snapshot, uint64_t i) {
+    uint64_t begin = snapshot->sectors[i] * SECTOR, end = end_of(image, snapshot->written[i], begin + SECTOR);
+    ASSERT(end >= begin); /* else it is outdated */
+    memcpy(image->durable + begin, snapshot->bytes + i * SECTOR, SECTOR);
+    memset(image->durable + end, 0, begin + SECTOR - end);
 }
 
 void image_commit(struct image *image, const struct snapshot *snapshot) {
-    shorten(image, snapshot->cut_to, snapshot->cut_at);
-    if (snapshot->now >= image->durable_cut_at) image->durable_size = MAX(image->durable_size, snapshot->size);
+    shorten_until(image, snapshot->now);
+    image->durable_size = MAX(image->durable_size, end_of(image, snapshot->now, snapshot->size));
     for (uint64_t i = 0; i < snapshot->count; i++) {
         uint64_t sector = snapshot->sectors[i];
         if (is_outdated(image, sector, snapshot->written[i])) continue;
-        memcpy(image->durable + sector * SECTOR, snapshot->bytes + i * SECTOR, SECTOR);
+        keep_as_it_was(image, snapshot, i);
         image->kept[sector] = snapshot->written[i];
     }
 }
@@ -175,7 +205,7 @@ void image_lose(struct image *image, const struct snapshot *snapshot, struct prn
     for (uint64_t i = 0; i < snapshot->count; i++) {
         uint64_t sector = snapshot->sectors[i];
         if (is_outdated(image, sector, snapshot->written[i])) continue;
-        if (prng_below(prng, 2)) memcpy(image->durable + sector * SECTOR, snapshot->bytes + i * SECTOR, SECTOR);
+        if (prng_below(prng, 2)) keep_as_it_was(image, snapshot, i);
         image->kept[sector] = snapshot->written[i];
     }
 }
@@ -225,14 +255,13 @@ static void begin_again(struct image *image) {
     memcpy(image->seen, image->durable, end);
     memcpy(image->written, image->kept, image->cap / SECTOR * sizeof *image->written);
     image->size = image->durable_size;
-    image->cut_to = UINT64_MAX;
-    image->cut_at = image->durable_cut_at;
+    image->shortening_count = image->shortening_durable = 0;
 }
 
 void image_cut(struct image *image, enum cut_kind kind, uint32_t grain, struct prng *prng, struct toll *toll) {
     uint64_t permille = permille_left(kind, prng);
-    if (is_shortened(image) && (kind == CUT_KEEP || prng_below(prng, 1000) < permille))
-        shorten(image, image->cut_to, image->cut_at);
+    while (is_shortened(image) && prng_below(prng, 1000) < permille)
+        shorten_until(image, image->shortenings[image->shortening_durable].at);
     if (is_shortened(image)) {
         keep_some(image, 0, grain, prng, toll);
     } else {

@@ -20,10 +20,8 @@ struct image {
     char *seen, *durable;
     uint32_t *written, *kept; /* per sector: when it was written last, and when that which is durable was */
     uint64_t size, durable_size, longest, cap; /* longest: it ever was */
-    uint64_t cut_to;                           /* the smallest size since shortening was durable, */
-    uint32_t cut_at;                           /* and when it was made shorter last */
-    uint64_t durable_cut_to;
-    uint32_t durable_cut_at;
+    struct shortening *shortenings; /* since the power came, in their order; the first ones are durable */
+    uint32_t shortening_count, shortening_durable, shortening_cap;
     uint32_t now; /* counts what is done to the file */
 };
 

@@ -449,7 +449,8 @@ struct program {
     struct fuse_session *session;
 };
 
-/* Its end is the end of the program: whoever still waits is told by the kernel. */
+/* Its end is the end of the program: whoever still waits is told by the kernel. Unmounting ends the loop of the other
+ * threads before it is done itself. */
 static void *listen_to_test(void *arg) {
     struct program *program = arg;
     char line[256], answer[CONTROL_ANSWER_MAX];
@@ -489,8 +490,7 @@ int main(int argc, char **argv) {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
     fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
-    int result = fuse_session_loop_mt(program.session, config);
-    fuse_loop_cfg_destroy(config);
-    fuse_session_unmount(program.session);
-    return result ? 1 : 0;
+    fuse_session_loop_mt(program.session, config);
+    pthread_join(listener, NULL);
+    return 0;
 }
