@@ -169,11 +169,12 @@ class Crowd:
         alive = peer._receive()
         if peer.in_flight is not None and len(peer.replies) >= len(peer.in_flight):
             peer.received_ns = time.monotonic_ns()
-            killed = peer.dying or self.refusable and self._is_refused(peer)
+            killed = peer.dying or self._is_refused(peer)
             if killed or not alive:
                 self._hang_up(peer)
             self._resume(peer, lost=killed)
         elif not alive:
+            self._is_refused(peer)
             self._hang_up(peer)
             if peer.in_flight is not None:
                 self.server_gone |= self.mortal and not peer.dying
@@ -182,9 +183,11 @@ class Crowd:
                 self._resume(peer, lost=True)
 
     def _is_refused(self, peer):
-        """Then what came from there on is no reply."""
+        """Then what came from there on is no reply. An orderly end turns new connections away."""
+        refusals = (b"MISCONF", b"EXECABORT") if self.refusable else ()
+        refusals += (b"ERR server is shutting down",) if self.mortal else ()
         for i, reply in enumerate(peer.replies):
-            if isinstance(reply, resp.Error) and reply.startswith((b"MISCONF", b"EXECABORT")):
+            if isinstance(reply, resp.Error) and reply.startswith(refusals):
                 del peer.replies[i:]
                 return True
         return False

@@ -92,9 +92,11 @@ class PowerDisk:
         """The mount goes with its program, also when somebody still has files open there."""
         if self.process.poll() is None:
             self.process.communicate()
-        if os.path.ismount(self.dir):
-            subprocess.run(["umount", "-l", self.dir], check=False)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        try:
+            os.rmdir(self.dir)
+        except OSError:  # it was killed
+            subprocess.run(["umount", "-l", self.dir], stderr=subprocess.DEVNULL, check=False)
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
         return self
