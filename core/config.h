@@ -143,7 +143,7 @@ struct config {
     bool latency_tracking;
     struct config_percentiles latency_tracking_info_percentiles;
     int64_t latency_monitor_threshold; /* milliseconds; 0: off */
-    unsigned notify_keyspace_events;   /* later; enum config_notify */
+    unsigned notify_keyspace_events;   /* enum config_notify */
 
     /* memory */
     uint64_t maxmemory; /* later; bytes, 0: no limit */

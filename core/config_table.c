@@ -178,8 +178,8 @@ const struct config_option config_options[] = {
      .unit = "milliseconds", LATER(ANY_TIME), NEEDS("LATENCY records no events yet"), .group = GROUP_OBSERVATION,
      .doc = "Events that took longer go to LATENCY; 0 turns it off."},
     {.name = "notify-keyspace-events", .type = OPTION_EVENTS, PLACE(notify_keyspace_events), .preset = "",
-     .unit = "out of Ag$lshzxeKEtmdn", LATER(ANY_TIME), NEEDS("it publishes no keyspace events yet"),
-     .group = GROUP_OBSERVATION, .doc = "Which changes of keys are published to subscribers."},
+     .unit = "out of Ag$lshzxeKEtmdn", LIVE(ANY_TIME), .group = GROUP_OBSERVATION,
+     .doc = "Which changes of keys are published to subscribers."},
 
     /* --- memory, expiry and eviction --- */
     {.name = "maxmemory", FIELD(maxmemory), .preset = "0", RANGE(0, INT64_MAX), .unit = "bytes", LATER(ANY_TIME),

@@ -58,6 +58,7 @@ void info_stats(const struct info *info) {
     info_number(info, "pubsub_channels", sum->pubsub_channels);
     info_number(info, "pubsub_patterns", sum->pubsub_patterns);
     info_number(info, "pubsubshard_channels", sum->pubsub_shard_channels);
+    info_number(info, "keyspace_events_dropped", sum->events_dropped);
     zeros(info, features, ARRAY_LEN(features));
     info_number(info, "total_error_replies", sum->errors);
     info_number(info, "dump_payload_sanitizations", 0);

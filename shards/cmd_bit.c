@@ -70,6 +70,7 @@ static void cmd_setbit(struct exec *x) {
     if (grew || was != (unsigned)on) {
         *byte = (unsigned char)((*byte & ~(1u << shift)) | (unsigned)on << shift);
         exec_changed(x, ref.key, 1);
+        exec_event(x, NOTIFY_STRING, ref.key);
     }
     reply_int(x, was);
 }

@@ -173,7 +173,9 @@ static void run_all(struct exec *x, const struct plan *plan, struct key_ref *ref
         bool wrote = run_field(x, &field, bytes, len);
         changes += wrote || (grew && field.operation != FIELD_GET);
     }
-    if (changes) exec_changed(x, ref->key, changes);
+    if (!changes) return;
+    exec_changed(x, ref->key, changes);
+    exec_event_as(x, NOTIFY_STRING, "setbit", ref->key);
 }
 
 static void run_on_string(struct exec *x, const struct plan *plan) {

@@ -97,9 +97,11 @@ static void put_result(struct exec *x, uint32_t at, struct slice result) {
         }
         memcpy(bytes, result.ptr, result.len);
         effect_set(x, x->argv[at], result, 0);
+        exec_event_as(x, NOTIFY_STRING, "set", x->argv[at]);
     } else if (old) {
         keyspace_remove(x->keys, &ref);
         effect_del(x, x->db, x->argv[at]);
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[at]);
     }
     if (old || result.len > 0) exec_changed(x, x->argv[at], 1);
     reply_int(x, (int64_t)result.len);

@@ -85,15 +85,18 @@ static void restore(struct exec *x, struct key_ref *ref, struct entry *entry, co
         if (!ref->entry) return;
         keyspace_remove(x->keys, ref);
         exec_changed(x, x->argv[1], 1);
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[1]);
         effect_del(x, x->db, x->argv[1]);
         return;
     }
+    if (ref->entry) exec_event_as(x, NOTIFY_NEW, "new", x->argv[1]); /* the old one is deleted first */
     keyspace_put_entry(x->keys, ref, entry);
     say_restored(x, deadline_ms);
     bool lfu = access_is_lfu(x);
     if (lfu && options->freq >= 0) ref->entry->access = access_of_freq(x, (uint32_t)options->freq) & 0xFFFFFF;
     if (!lfu && options->idle_s >= 0) ref->entry->access = access_of_idle(x, (uint64_t)options->idle_s) & 0xFFFFFF;
     exec_changed(x, x->argv[1], 1);
+    exec_event(x, NOTIFY_GENERIC, x->argv[1]);
 }
 
 static void cmd_restore(struct exec *x) {

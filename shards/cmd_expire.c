@@ -75,9 +75,11 @@ static void expire_generic(struct exec *x, uint64_t base_ms, bool seconds) {
     if (when_ms <= (int64_t)x->shared->now_ms) {
         keyspace_remove(x->keys, &ref);
         effect_del(x, x->db, x->argv[1]);
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[1]);
     } else {
         keyspace_set_deadline(x->keys, &ref, (uint64_t)when_ms);
         effect_deadline(x, x->argv[1], (uint64_t)when_ms);
+        exec_event_as(x, NOTIFY_GENERIC, "expire", x->argv[1]);
     }
     exec_changed(x, x->argv[1], 1);
     reply_int(x, 1);
@@ -105,6 +107,7 @@ static void cmd_persist(struct exec *x) {
     }
     keyspace_set_deadline(x->keys, &ref, 0);
     exec_changed(x, x->argv[1], 1);
+    exec_event(x, NOTIFY_GENERIC, x->argv[1]);
     reply_int(x, 1);
 }
 

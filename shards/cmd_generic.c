@@ -11,7 +11,9 @@
 /* --- shared with the other files --- */
 
 struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref) {
-    return keyspace_read(x->keys, x->argv[at], exec_hash(x, at), true, ref);
+    struct entry *entry = keyspace_read(x->keys, x->argv[at], exec_hash(x, at), true, ref);
+    if (!entry && x->slot->parent == NULL) exec_event_missed(x, x->argv[at]); /* OBJECT does not say so */
+    return entry;
 }
 
 const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db) {
@@ -64,6 +66,7 @@ static void cmd_del(struct exec *x) {
         if (!exec_open_any(x, at, &ref)) continue;
         keyspace_remove(x->keys, &ref);
         exec_changed(x, x->argv[at], 1);
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[at]);
         effect_del(x, x->db, x->argv[at]);
         removed++;
     }

@@ -22,6 +22,7 @@ static bool set_pairs(struct exec *x, uint32_t *created) {
     uint32_t pairs = (x->argc - 2) / 2;
     *created = hash_set(x->keys, &ref, x->argv + 2, pairs);
     exec_changed(x, x->argv[1], pairs);
+    exec_event_as(x, NOTIFY_HASH, "hset", x->argv[1]);
     return true;
 }
 
@@ -42,6 +43,7 @@ static uint64_t set_one(struct exec *x, struct key_ref *ref, struct slice field,
     hash_set(x->keys, ref, pair, 1);
     if (UNLIKELY(deadline)) hash_set_deadline(x->keys, ref, field, deadline);
     exec_changed(x, x->argv[1], 1);
+    exec_event(x, NOTIFY_HASH, x->argv[1]);
     return deadline;
 }
 
@@ -59,7 +61,10 @@ static void cmd_hdel(struct exec *x) {
     int64_t gone = 0;
     if (!exec_open(x, 1, TYPE_HASH, &ref)) return;
     for (uint32_t at = 2; ref.entry && at < x->argc; at++) gone += hash_remove(x->keys, &ref, x->argv[at]);
-    if (gone) exec_changed(x, x->argv[1], (uint64_t)gone);
+    if (gone) {
+        exec_changed(x, x->argv[1], (uint64_t)gone);
+        exec_event_taken(x, NOTIFY_HASH, "hdel", &ref);
+    }
     reply_int(x, gone);
 }
 
@@ -194,6 +199,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_hsetnx,
+     .event = "hset",
      .replays = true,
      .group = "hash",
      .since = "2.0.0",

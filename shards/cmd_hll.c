@@ -59,6 +59,7 @@ static void add_dense(struct exec *x, struct key_ref *ref) {
     if (changes) {
         hll_forget_cached(value);
         exec_changed(x, ref->key, changes);
+        exec_event_as(x, NOTIFY_STRING, "pfadd", ref->key);
     }
     reply_int(x, changes > 0);
 }
@@ -91,6 +92,7 @@ static void add_sparse(struct exec *x, struct key_ref *ref, struct slice old) {
             hll_forget_cached(value.data);
             put(x, ref, buf_slice(&value));
             exec_changed(x, ref->key, changes);
+            exec_event_as(x, NOTIFY_STRING, "pfadd", ref->key);
         }
         reply_int(x, changes > 0);
     }
@@ -118,6 +120,7 @@ static uint32_t join_keys(struct exec *x, uint8_t registers[HLL_REGISTERS], bool
         struct key_ref ref;
         struct slice value;
         char scratch[ENTRY_SCRATCH];
+        (void)exec_read_any(x, at, &ref); /* counts */
         if (!open_hll(x, at, &ref, &value, scratch)) return at;
         if (!ref.entry) continue;
         *dense |= hll_is_dense(value);
@@ -135,6 +138,7 @@ static void count_one(struct exec *x) {
     char scratch[ENTRY_SCRATCH];
     uint64_t count;
     uint8_t registers[HLL_REGISTERS] = {0};
+    (void)exec_read_any(x, 1, &ref); /* counts */
     if (!open_hll(x, 1, &ref, &value, scratch)) return;
     if (!ref.entry) {
         reply_int(x, 0);
@@ -184,6 +188,7 @@ static void store(struct exec *x, uint32_t at, const uint8_t registers[HLL_REGIS
         hll_forget_cached(value.data);
         put(x, &ref, buf_slice(&value));
         exec_changed(x, x->argv[at], 1);
+        exec_event_as(x, NOTIFY_STRING, "pfadd", x->argv[at]);
         effect_set(x, x->argv[at], buf_slice(&value), entry_deadline_ms(ref.entry));
         reply_ok(x);
     }

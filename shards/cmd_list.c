@@ -27,12 +27,17 @@ static const char *pop_name(enum list_end end) {
     return end == LIST_HEAD ? "LPOP" : "RPOP";
 }
 
+void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end end) {
+    exec_event_taken(x, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop", ref);
+}
+
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count) {
     uint64_t len = list_len(ref->entry), popped = MIN(count, len);
     struct quicklist_iter iter = list_seek(ref->entry, end == LIST_HEAD ? 0 : len);
     reply_elements(x, &iter, end, popped);
     list_drop(x->keys, ref, end, popped);
     exec_changed(x, ref->key, popped);
+    list_event_popped(x, ref, end);
     effect_pop(x, pop_name(end), ref->key, popped);
 }
 
@@ -47,6 +52,7 @@ static void push(struct exec *x, enum list_end end, bool only_if_there) {
     }
     list_push(x->keys, &ref, end, x->argv + 2, x->argc - 2);
     exec_changed(x, x->argv[1], x->argc - 2);
+    exec_event_as(x, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush", x->argv[1]);
     reply_int(x, (int64_t)list_len(ref.entry));
 }
 
@@ -69,6 +75,7 @@ void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end) {
     reply_packed(x, &value);
     list_drop(x->keys, ref, end, 1);
     exec_changed(x, ref->key, 1);
+    list_event_popped(x, ref, end);
     effect_pop(x, pop_name(end), ref->key, 1);
 }
 
@@ -236,6 +243,7 @@ static void cmd_lset(struct exec *x) {
     }
     list_replace(x->keys, &ref, (uint64_t)index, x->argv[3]);
     exec_changed(x, x->argv[1], 1);
+    exec_event(x, NOTIFY_LIST, x->argv[1]);
     reply_ok(x);
 }
 
@@ -264,6 +272,7 @@ static void cmd_linsert(struct exec *x) {
     } else {
         list_insert(x->keys, &ref, index + after, x->argv[4]);
         exec_changed(x, x->argv[1], 1);
+        exec_event(x, NOTIFY_LIST, x->argv[1]);
         reply_int(x, (int64_t)list_len(ref.entry));
     }
 }
@@ -278,7 +287,10 @@ static void cmd_lrem(struct exec *x) {
     }
     uint64_t most = count > 0 ? (uint64_t)count : count < 0 ? -(uint64_t)count : UINT64_MAX;
     uint64_t gone = list_purge(x->keys, &ref, count < 0 ? LIST_TAIL : LIST_HEAD, x->argv[3], most);
-    if (gone > 0) exec_changed(x, x->argv[1], gone);
+    if (gone > 0) {
+        exec_changed(x, x->argv[1], gone);
+        exec_event_taken(x, NOTIFY_LIST, "lrem", &ref);
+    }
     reply_int(x, (int64_t)gone);
 }
 
@@ -293,6 +305,7 @@ static void cmd_ltrim(struct exec *x) {
         list_drop(x->keys, &ref, LIST_HEAD, first);
         if (ref.entry) list_drop(x->keys, &ref, LIST_TAIL, len - first - count);
         exec_changed(x, x->argv[1], len - count);
+        exec_event_taken(x, NOTIFY_LIST, "ltrim", &ref);
     }
     reply_ok(x);
 }

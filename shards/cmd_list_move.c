@@ -45,6 +45,8 @@ bool list_try_move(struct exec *x, struct list_move move) {
     effect_pop(x, move.from == LIST_HEAD ? "LPOP" : "RPOP", x->argv[1], 1);
     exec_changed(x, x->argv[2], 0);
     exec_changed(x, x->argv[1], 1); /* Redis counts one change for both */
+    exec_event_as(x, NOTIFY_LIST, move.to == LIST_HEAD ? "lpush" : "rpush", x->argv[2]);
+    list_event_popped(x, &source, move.from);
     return true;
 }
 

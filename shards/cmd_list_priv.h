@@ -8,6 +8,8 @@
 /* LEFT or RIGHT at argv[at]; false: a syntax error was replied. */
 NODISCARD bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end);
 /* Replies an array of up to count elements from one end, and takes them out. ref names a list. */
+/* Elements of an end were taken: the keyspace event. */
+void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end end);
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
 /* Replies one element from that end and takes it out. ref names a list. */
 void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end);

@@ -5,8 +5,8 @@
  *
  *      source's shard           home                 destination's shard
  *      sherd.fetch key     <--- step 0
- *      [body deadline form] --> step 1 ----------->  sherd.put key body deadline form nx|replace
- *      sherd.drop key      <--- step 2 <-----------  :1 put, :0 the name is taken
+ *      [body deadline form] --> step 1 ----------->  sherd.put key body deadline form nx|replace event
+ *      sherd.drop key event <-- step 2 <-----------  :1 put, :0 the name is taken
  *      :1                  ---> step 3, RENAME only
  *
  * A body is an RDB object without compression (shards/dump.h); form keeps what it does not say, how a string was
@@ -45,11 +45,14 @@ static void rename_generic(struct exec *x, bool only_if_free) {
         return;
     }
     if (!same) {
+        if (target.entry) exec_event_as(x, NOTIFY_NEW, "new", x->argv[2]); /* the old one is deleted first */
         keyspace_move(x->keys, &source, x->keys, &target);
         effect_value(x, x->db, target.entry);
         effect_del(x, x->db, x->argv[1]);
         exec_changed(x, x->argv[1], 0); /* Redis counts one change for both keys */
         exec_changed(x, x->argv[2], 1);
+        exec_event_as(x, NOTIFY_GENERIC, "rename_from", x->argv[1]);
+        exec_event_as(x, NOTIFY_GENERIC, "rename_to", x->argv[2]);
     }
     if (only_if_free)
         reply_int(x, 1);
@@ -94,13 +97,16 @@ static void cmd_copy(struct exec *x) {
     }
     struct key_ref source, target;
     struct keyspace *dst = shard_db(x->shard, options.db);
+    (void)exec_read_any(x, 1, &source); /* counts */
     if (!open_pair(x, &source, dst, 2, &target) || (target.entry && !options.replace)) {
         reply_int(x, 0);
         return;
     }
+    if (target.entry) exec_event_in(x, options.db, NOTIFY_NEW, "new", x->argv[2]);
     keyspace_put_copy(dst, &target, source.entry, entry_deadline_ms(source.entry));
     effect_value(x, options.db, target.entry);
     exec_changed_in(x, options.db, x->argv[2], 1);
+    exec_event_in(x, options.db, NOTIFY_GENERIC, "copy_to", x->argv[2]);
     reply_int(x, 1);
 }
 
@@ -124,6 +130,8 @@ static void cmd_move(struct exec *x) {
     effect_del(x, x->db, x->argv[1]);
     exec_changed(x, x->argv[1], 1);
     exec_changed_in(x, db, x->argv[1], 0);
+    exec_event_as(x, NOTIFY_GENERIC, "move_from", x->argv[1]);
+    exec_event_in(x, db, NOTIFY_GENERIC, "move_to", x->argv[1]);
     reply_int(x, 1);
 }
 
@@ -131,9 +139,10 @@ static void cmd_move(struct exec *x) {
 
 enum form { FORM_TEXT, FORM_INT, FORM_RAW };
 
+/* sherd.fetch key [read] */
 static void cmd_fetch(struct exec *x) {
     struct key_ref ref;
-    const struct entry *entry = exec_open_any(x, 1, &ref);
+    const struct entry *entry = x->argc > 2 ? exec_read_any(x, 1, &ref) : exec_open_any(x, 1, &ref);
     if (!entry) {
         reply_null_array(x);
         return;
@@ -147,6 +156,15 @@ static void cmd_fetch(struct exec *x) {
     resp_bulk_int(x->out, (int64_t)entry_deadline_ms(entry));
     bool is_int = entry->type == TYPE_SET ? set_is_intset(entry) : entry->encoding == ENC_INT;
     resp_bulk_int(x->out, is_int ? FORM_INT : entry->flags & ENTRY_SHOWN ? FORM_RAW : FORM_TEXT);
+}
+
+/* The keyspace event of the whole, as its home says: a letter for its class, g or z, and its name. */
+#define EVENT_GENERIC 'g'
+
+static void event_told(struct exec *x, struct slice event) {
+    unsigned class = event.ptr[0] == EVENT_GENERIC ? NOTIFY_GENERIC : NOTIFY_ZSET;
+    if (UNLIKELY(x->shared->notify & class))
+        notify_event(x->shard, x->db, slice_of(event.ptr + 1, event.len - 1), x->argv[1]);
 }
 
 static void cmd_put(struct exec *x) {
@@ -177,10 +195,13 @@ static void cmd_put(struct exec *x) {
                                                                        .as_it_was = true});
     ASSERT(entry); /* another of our threads wrote it */
     if (form == FORM_RAW) entry->flags |= ENTRY_SHOWN;
+    bool deletes_old = x->argv[6].ptr[0] == EVENT_GENERIC;
+    if (ref.entry && deletes_old) exec_event_as(x, NOTIFY_NEW, "new", x->argv[1]);
     keyspace_put_entry(x->keys, &ref, entry);
     effect_value(x, x->db, entry);
     buf_deinit(&scratch);
     exec_changed(x, x->argv[1], 1);
+    event_told(x, x->argv[6]);
     reply_int(x, 1);
 }
 
@@ -190,6 +211,7 @@ static void cmd_drop(struct exec *x) {
     if (present) {
         keyspace_remove(x->keys, &ref);
         exec_changed(x, x->argv[1], 0); /* counted where it was put */
+        event_told(x, x->argv[2]);
         effect_del(x, x->db, x->argv[1]);
     }
     reply_int(x, present);
@@ -197,13 +219,14 @@ static void cmd_drop(struct exec *x) {
 
 /* --- across shards --- */
 
-static void fetch_source(struct gather *g) {
-    gather_send(g, gather_owner(g, 1), "sherd.fetch", &g->argv[1], 1);
+static void fetch_source(struct gather *g, bool reads) {
+    struct slice args[2] = {g->argv[1], SLICE("read")};
+    gather_send(g, gather_owner(g, 1), "sherd.fetch", args, reads ? 2 : 1);
 }
 
 /* What fetch answered goes to argv[2]'s owner. False: there is no source. */
-static bool put_at_target(struct gather *g, uint16_t db, bool replace) {
-    struct slice rest, args[5];
+static bool put_at_target(struct gather *g, uint16_t db, bool replace, struct slice event) {
+    struct slice rest, args[6];
     if (gather_reply_array(gather_reply(g, 0), &rest) != 3) return false;
     args[0] = g->argv[2];
     for (int i = 1; i <= 3; i++) {
@@ -211,7 +234,8 @@ static bool put_at_target(struct gather *g, uint16_t db, bool replace) {
         ASSERT(is_bulk);
     }
     args[4] = replace ? SLICE("replace") : SLICE("nx");
-    gather_send_db(g, gather_owner(g, 2), db, "sherd.put", args, 5);
+    args[5] = event;
+    gather_send_db(g, gather_owner(g, 2), db, "sherd.put", args, ARRAY_LEN(args));
     return true;
 }
 
@@ -225,18 +249,18 @@ static void forward_reply(struct gather *g) {
 static void rename_across(struct gather *g, bool only_if_free) {
     int64_t was_put;
     switch (g->step) {
-    case 0: fetch_source(g); return;
+    case 0: fetch_source(g, false); return;
     case 1:
         if (gather_reply_is_error(gather_reply(g, 0)))
             forward_reply(g);
-        else if (!put_at_target(g, g->db, !only_if_free))
+        else if (!put_at_target(g, g->db, !only_if_free, SLICE("grename_to")))
             gather_error(g, NO_SUCH_KEY);
         return;
     case 2:
         if (!gather_reply_int(gather_reply(g, 0), &was_put) || !was_put)
             forward_reply(g);
         else
-            gather_send(g, gather_owner(g, 1), "sherd.drop", &g->argv[1], 1);
+            gather_send(g, gather_owner(g, 1), "sherd.drop", (struct slice[]){g->argv[1], SLICE("grename_from")}, 2);
         return;
     default:
         if (only_if_free)
@@ -261,12 +285,12 @@ static void copy_gather(struct gather *g) {
         if (error)
             gather_error(g, error);
         else
-            fetch_source(g);
+            fetch_source(g, true);
         return;
     case 1:
         if (gather_reply_is_error(gather_reply(g, 0)))
             forward_reply(g);
-        else if (!put_at_target(g, options.db, options.replace))
+        else if (!put_at_target(g, options.db, options.replace, SLICE("gcopy_to")))
             resp_int(gather_out(g), 0);
         return;
     default: forward_reply(g);
@@ -326,7 +350,7 @@ const struct command rename_commands[] = {
      .args = "key db",
      .doc = "Moves a key to another database unless it is there already."},
     {.name = "sherd.fetch",
-     .arity = 2,
+     .arity = -2,
      .flags = CMD_READ | CMD_INTERNAL,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
@@ -334,10 +358,10 @@ const struct command rename_commands[] = {
      .group = "generic",
      .since = "0.1.0",
      .cost = "O(N), N = length of the value",
-     .args = "key",
+     .args = "key [READ]",
      .doc = "Answers body, deadline and form of a value, or null."},
     {.name = "sherd.put",
-     .arity = 6,
+     .arity = 7,
      .flags = CMD_WRITE | CMD_INTERNAL,
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
      .where = ON_OWNER,
@@ -345,10 +369,10 @@ const struct command rename_commands[] = {
      .group = "generic",
      .since = "0.1.0",
      .cost = "O(N), N = length of the value",
-     .args = "key body deadline form <NX | REPLACE>",
+     .args = "key body deadline form <NX | REPLACE> event",
      .doc = "Stores what sherd.fetch answered under another key."},
     {.name = "sherd.drop",
-     .arity = 2,
+     .arity = 3,
      .flags = CMD_WRITE | CMD_INTERNAL,
      .keys = {KEYS_ONE(1, KEY_RM | KEY_DELETE)},
      .where = ON_OWNER,
@@ -356,7 +380,7 @@ const struct command rename_commands[] = {
      .group = "generic",
      .since = "0.1.0",
      .cost = "O(1)",
-     .args = "key",
+     .args = "key event",
      .doc = "Deletes the old name of a value that was put elsewhere."},
     {0},
 };

@@ -30,7 +30,10 @@ static void cmd_sadd(struct exec *x) {
     if (!exec_open(x, 1, TYPE_SET, &ref)) return;
     uint64_t added = 0;
     for (uint32_t at = 2; at < x->argc; at++) added += set_add(x->keys, &ref, x->argv[at]);
-    if (added) exec_changed(x, x->argv[1], added);
+    if (added) {
+        exec_changed(x, x->argv[1], added);
+        exec_event(x, NOTIFY_SET, x->argv[1]);
+    }
     reply_int(x, (int64_t)added);
 }
 
@@ -39,7 +42,10 @@ static void cmd_srem(struct exec *x) {
     if (!exec_open(x, 1, TYPE_SET, &ref)) return;
     uint64_t removed = 0;
     for (uint32_t at = 2; at < x->argc && ref.entry; at++) removed += set_remove(x->keys, &ref, x->argv[at]);
-    if (removed) exec_changed(x, x->argv[1], removed);
+    if (removed) {
+        exec_changed(x, x->argv[1], removed);
+        exec_event_taken(x, NOTIFY_SET, "srem", &ref);
+    }
     reply_int(x, (int64_t)removed);
 }
 
@@ -126,10 +132,12 @@ static void cmd_smove(struct exec *x) {
         return;
     }
     exec_changed(x, x->argv[1], 1);
+    exec_event_taken(x, NOTIFY_SET, "srem", &source);
     effect_add(x, x->db, (struct slice[]){SLICE("SREM"), x->argv[1], member}, 3);
     exec_open_any(x, 2, &target);
     if (set_add(x->keys, &target, member)) {
         exec_changed(x, x->argv[2], 1);
+        exec_event_as(x, NOTIFY_SET, "sadd", x->argv[2]);
         effect_add(x, x->db, (struct slice[]){SLICE("SADD"), x->argv[2], member}, 3);
     }
     reply_int(x, 1);

@@ -152,7 +152,7 @@ static bool difference_leaves_table(bool first_is_table, uint64_t first_count, u
 
 /* --- the result under a key --- */
 
-static void put_result(struct exec *x, uint32_t at, struct collector *result, bool allow_intset) {
+static void put_result(struct exec *x, uint32_t at, struct collector *result, bool allow_intset, struct slice event) {
     struct key_ref ref;
     const struct entry *old = exec_open_any(x, at, &ref);
     if (result->count > 0) {
@@ -166,6 +166,10 @@ static void put_result(struct exec *x, uint32_t at, struct collector *result, bo
         if (old) effect_del(x, x->db, x->argv[at]);
     }
     if (old || result->count > 0) exec_changed(x, x->argv[at], 1);
+    if (result->count > 0 && UNLIKELY(x->shared->notify & NOTIFY_SET))
+        notify_event(x->shard, x->db, event, x->argv[at]);
+    else if (result->count == 0 && old)
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[at]);
     reply_int(x, (int64_t)result->count);
 }
 
@@ -197,7 +201,7 @@ static void store_result(struct exec *x, enum operation operation) {
     struct collector result = collector_of_members(x);
     compute(operation, &sources, &result);
     sources_close(x, &sources);
-    put_result(x, 1, &result, !as_table);
+    put_result(x, 1, &result, !as_table, slice_of_cstr(x->slot->row->name));
 }
 
 static void cmd_sinter(struct exec *x) {
@@ -286,11 +290,11 @@ static void each_element(struct slice elements, set_visit visit, void *ctx) {
     }
 }
 
-/* sherd.set-store key intset|table members: members as they stand in a reply. */
+/* sherd.set-store key intset|table members event: members as they stand in a reply. */
 static void cmd_set_store(struct exec *x) {
     struct collector result = collector_of_members(x);
     each_element(x->argv[3], collect, &result);
-    put_result(x, 1, &result, arg_is(x, 2, "intset"));
+    put_result(x, 1, &result, arg_is(x, 2, "intset"), x->argv[4]);
 }
 
 /* --- across shards --- */
@@ -393,9 +397,9 @@ static void send_store(struct gather *g, const struct across *across, const stru
     struct collector into;
     buf_init(&elements, g->home->heap, MEM_MESSAGE);
     join(g, across, answers, &elements, &into);
-    struct slice args[3] = {g->argv[across->target], answers->as_table ? SLICE("table") : SLICE("intset"),
-                            buf_slice(&elements)};
-    gather_send(g, gather_owner(g, across->target), "sherd.set-store", args, 3);
+    struct slice args[4] = {g->argv[across->target], answers->as_table ? SLICE("table") : SLICE("intset"),
+                            buf_slice(&elements), slice_of_cstr(g->slot->row->name)};
+    gather_send(g, gather_owner(g, across->target), "sherd.set-store", args, 4);
     buf_deinit(&elements);
 }
 
@@ -564,7 +568,7 @@ const struct command set_algebra_commands[] = {
      .args = "operation key [key ...]",
      .doc = "Answers sizes and the result of an operation on sets of one shard."},
     {.name = "sherd.set-store",
-     .arity = 4,
+     .arity = 5,
      .flags = CMD_WRITE | CMD_INTERNAL,
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
      .where = ON_OWNER,

@@ -127,6 +127,7 @@ static void pop_many(struct exec *x, struct key_ref *ref, uint64_t count) {
         if (left * KEEP_PART <= count) set_reform(x->keys, ref);
     }
     exec_changed(x, x->argv[1], all - left);
+    exec_event_taken(x, NOTIFY_SET, "spop", ref);
 }
 
 static void cmd_spop(struct exec *x) {
@@ -149,6 +150,7 @@ static void cmd_spop(struct exec *x) {
         pop_one(x, &ref, &popped);
         effect_run_end(&popped);
         exec_changed(x, x->argv[1], 1);
+        exec_event_taken(x, NOTIFY_SET, "spop", &ref);
     } else {
         reply_null(x);
     }

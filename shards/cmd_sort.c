@@ -169,6 +169,10 @@ static void cmd_push(struct exec *x) {
         effect_run_end(&run);
     }
     if (count || deleted) exec_changed(x, x->argv[1], MAX(count, 1u));
+    if (count && replaces)
+        exec_event_as(x, NOTIFY_LIST, "sortstore", x->argv[1]);
+    else if (deleted)
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[1]);
     reply_ok(x);
 }
 

@@ -113,6 +113,7 @@ static void reply_value(struct exec *x, const struct entry *entry) {
 static void put(struct exec *x, struct key_ref *ref, uint32_t value_at, uint64_t deadline_ms) {
     keyspace_put_string(x->keys, ref, x->argv[value_at], deadline_ms, true);
     exec_changed(x, ref->key, 1);
+    exec_event_as(x, NOTIFY_STRING, "set", ref->key);
 }
 
 /* --- SET --- */
@@ -147,6 +148,7 @@ static void set_with_options(struct exec *x) {
     }
     if ((options.set & OPT_KEEPTTL) && ref.entry) deadline_ms = entry_deadline_ms(ref.entry);
     put(x, &ref, 2, deadline_ms);
+    if (options.deadline_at) exec_event_as(x, NOTIFY_GENERIC, "expire", x->argv[1]);
     /* What counts from now would count from later; IFEQ is not Redis's. */
     if (options.set & (OPT_EX | OPT_PX | OPT_IFEQ)) effect_set(x, x->argv[1], x->argv[2], deadline_ms);
     if (!(options.set & OPT_GET)) reply_ok(x);
@@ -179,6 +181,7 @@ static void set_for(struct exec *x, unsigned unit) {
     struct key_ref ref;
     exec_open_any(x, 1, &ref);
     put(x, &ref, 3, deadline_ms);
+    exec_event_as(x, NOTIFY_GENERIC, "expire", x->argv[1]);
     effect_set(x, x->argv[1], x->argv[3], deadline_ms);
     reply_ok(x);
 }
@@ -208,6 +211,7 @@ static void cmd_getset(struct exec *x) {
 static void remove_key(struct exec *x, struct key_ref *ref) {
     keyspace_remove(x->keys, ref);
     exec_changed(x, ref->key, 1);
+    exec_event_as(x, NOTIFY_GENERIC, "del", ref->key);
     effect_del(x, x->db, ref->key);
 }
 
@@ -237,6 +241,7 @@ static void cmd_getex(struct exec *x) {
     } else if (deadline_ms || ((options.set & OPT_PERSIST) && entry_deadline_ms(ref.entry))) {
         keyspace_set_deadline(x->keys, &ref, deadline_ms);
         exec_changed(x, ref.key, 1);
+        exec_event_as(x, NOTIFY_GENERIC, deadline_ms ? "expire" : "persist", ref.key);
         effect_deadline(x, ref.key, deadline_ms);
     }
 }

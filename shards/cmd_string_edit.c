@@ -11,6 +11,7 @@
 
 static void changed(struct exec *x, const struct key_ref *ref) {
     exec_changed(x, ref->key, 1);
+    exec_event(x, NOTIFY_STRING, ref->key);
 }
 
 /* --- parts --- */
@@ -250,6 +251,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_incr,
+     .event = "incrby",
      .replays = true,
      .group = "string",
      .since = "1.0.0",
@@ -263,6 +265,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_decr,
+     .event = "incrby",
      .replays = true,
      .group = "string",
      .since = "1.0.0",
@@ -289,6 +292,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_decrby,
+     .event = "incrby",
      .replays = true,
      .group = "string",
      .since = "1.0.0",

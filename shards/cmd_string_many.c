@@ -39,6 +39,7 @@ static void cmd_mget(struct exec *x) {
         for (uint32_t i = 0; i < count; i++, at++) {
             struct key_ref ref;
             struct entry *entry = keyspace_read(x->keys, x->argv[at], hashes[i], no_touch, &ref);
+            if (!entry) exec_event_missed(x, x->argv[at]);
             if (entry && entry->type == TYPE_STRING)
                 reply_entry(x, entry);
             else
@@ -56,6 +57,7 @@ static void set_pairs(struct exec *x) {
             keyspace_open(x->keys, x->argv[at], hashes[i], &ref);
             keyspace_put_string(x->keys, &ref, x->argv[at + 1], 0, true);
             exec_changed(x, ref.key, 1);
+            exec_event_as(x, NOTIFY_STRING, "set", ref.key);
             effect_set(x, ref.key, x->argv[at + 1], 0);
         }
     }

@@ -48,6 +48,10 @@ void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
         effect_del(x, x->db, x->argv[at]);
     }
     if (changes) exec_changed(x, x->argv[at], 1);
+    if (count > 0)
+        exec_event(x, NOTIFY_ZSET, x->argv[at]);
+    else if (changes)
+        exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[at]);
     reply_int(x, (int64_t)count);
 }
 
@@ -106,14 +110,20 @@ enum zset_outcome zset_add_one(struct exec *x, struct key_ref *ref, struct zset_
 
 void zset_add_end(struct exec *x, const struct zset_add *add) {
     uint64_t both = add->added + add->changed;
-    if (both > 0) exec_changed(x, x->argv[1], both);
+    if (both > 0) {
+        exec_changed(x, x->argv[1], both);
+        exec_event_as(x, NOTIFY_ZSET, "zadd", x->argv[1]);
+    }
     reply_int(x, (int64_t)(add->count_changes ? both : add->added));
 }
 
 /* ZADD with INCR, and ZINCRBY: replies the new score. */
 static void increment(struct exec *x, struct key_ref *ref, struct zset_add *add, struct slice member, double score) {
     enum zset_outcome outcome = zset_add_one(x, ref, add, member, &score);
-    if (outcome == ZSET_CHANGED || outcome == ZSET_ADDED) exec_changed(x, x->argv[1], 1);
+    if (outcome == ZSET_CHANGED || outcome == ZSET_ADDED) {
+        exec_changed(x, x->argv[1], 1);
+        exec_event_as(x, NOTIFY_ZSET, "zincr", x->argv[1]);
+    }
     if (outcome == ZSET_NOT_A_NUMBER)
         reply_error(x, "ERR resulting score is not a number (NaN)");
     else if (outcome == ZSET_NOTHING)
@@ -214,7 +224,10 @@ static void cmd_zrem(struct exec *x) {
     uint64_t gone = 0;
     if (!exec_open(x, 1, TYPE_ZSET, &ref)) return;
     for (uint32_t at = 2; at < x->argc && ref.entry; at++) gone += zset_remove(x->keys, &ref, x->argv[at]);
-    if (gone > 0) exec_changed(x, x->argv[1], gone);
+    if (gone > 0) {
+        exec_changed(x, x->argv[1], gone);
+        exec_event_taken(x, NOTIFY_ZSET, "zrem", &ref);
+    }
     reply_int(x, (int64_t)gone);
 }
 

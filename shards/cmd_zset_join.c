@@ -377,7 +377,7 @@ static bool fetch(struct gather *g, const struct join *join, struct fetched *fet
     }
     for (unsigned i = 0; i < FETCH_MAX && asked < join->keys; i++, asked++) {
         uint32_t at = join->first + (uint32_t)asked;
-        gather_send(g, gather_owner(g, at), "sherd.fetch", &g->argv[at], 1);
+        gather_send(g, gather_owner(g, at), "sherd.fetch", (struct slice[]){g->argv[at], SLICE("read")}, 2);
     }
     bool all = asked == g->memo[MEMO_ASKED];
     g->memo[MEMO_ASKED] = asked;
@@ -390,15 +390,14 @@ static void store_across(struct gather *g, struct sorted *set) {
     g->memo[MEMO_STORED] = 1;
     struct entry *entry = zset_new_result(&g->home->shared, SLICE(""), set);
     if (!entry) {
-        gather_send(g, gather_owner(g, 1), "sherd.drop", &g->argv[1], 1);
+        gather_send(g, gather_owner(g, 1), "sherd.drop", (struct slice[]){g->argv[1], SLICE("gdel")}, 2);
         return;
     }
     struct buf body;
     buf_init(&body, g->home->heap, MEM_MESSAGE);
     dump_write_body(&body, entry, false);
     entry_delete(&g->home->shared.store, entry);
-    gather_send(g, gather_owner(g, 1), "sherd.put",
-                (struct slice[]){g->argv[1], buf_slice(&body), SLICE("0"), SLICE("0"), SLICE("replace")}, 5);
+    zset_send_put(g, 1, buf_slice(&body));
     buf_deinit(&body);
 }
 

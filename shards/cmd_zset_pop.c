@@ -23,6 +23,7 @@ static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint
     }
     zset_remove_ranks(x->keys, ref, from, from + count);
     exec_changed(x, ref->key, count);
+    exec_event_taken(x, NOTIFY_ZSET, end == MIN_END ? "zpopmin" : "zpopmax", ref);
     effect_pop(x, end == MIN_END ? "ZPOPMIN" : "ZPOPMAX", ref->key, count);
 }
 

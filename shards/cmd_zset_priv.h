@@ -20,6 +20,7 @@ struct entry *zset_new_result(const struct keyspace_shared *shared, struct slice
  * step puts it to argv[at] or takes that away, and whose last step replies its length. An error becomes the reply. */
 void zset_reply_result(struct exec *x, struct sorted *take);
 void zset_put_result(struct gather *g, uint32_t at);
+void zset_send_put(struct gather *g, uint32_t at, struct slice body); /* the value that body dumps */
 void zset_end_result(struct gather *g);
 
 /* Adding members, for ZADD and GEOADD: the options, and what came of it so far. */

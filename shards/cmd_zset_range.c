@@ -18,6 +18,7 @@
 #include "shards/gather.h"
 #include "shards/shard.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- places --- */
@@ -259,6 +260,13 @@ static void cmd_internal_range(struct exec *x) {
 
 enum { MEMO_COUNT }; /* words of gather->memo */
 
+void zset_send_put(struct gather *g, uint32_t at, struct slice body) {
+    char event[32];
+    int len = snprintf(event, sizeof event, "z%s", command_event(g->slot->row));
+    struct slice args[6] = {g->argv[at], body, SLICE("0"), SLICE("0"), SLICE("replace"), slice_of(event, (size_t)len)};
+    gather_send(g, gather_owner(g, at), "sherd.put", args, ARRAY_LEN(args));
+}
+
 void zset_put_result(struct gather *g, uint32_t at) {
     struct slice reply = gather_reply(g, 0), rest, body;
     int64_t count;
@@ -266,14 +274,13 @@ void zset_put_result(struct gather *g, uint32_t at) {
         g->failed = true;
         buf_append_slice(gather_out(g), reply);
     } else if (gather_reply_int(reply, &count)) {
-        gather_send(g, gather_owner(g, at), "sherd.drop", &g->argv[at], 1);
+        gather_send(g, gather_owner(g, at), "sherd.drop", (struct slice[]){g->argv[at], SLICE("gdel")}, 2);
     } else {
         bool readable = gather_reply_array(reply, &rest) == 2 && gather_reply_bulk(gather_next_element(&rest), &body) &&
                         gather_reply_int(gather_next_element(&rest), &count);
         ASSERT(readable); /* one of us wrote it */
         g->memo[MEMO_COUNT] = (uint64_t)count;
-        gather_send(g, gather_owner(g, at), "sherd.put",
-                    (struct slice[]){g->argv[at], body, SLICE("0"), SLICE("0"), SLICE("replace")}, 5);
+        zset_send_put(g, at, body);
     }
 }
 
@@ -328,6 +335,7 @@ static void remove_range(struct exec *x, enum by by) {
     if (ranks.to > ranks.from) {
         zset_remove_ranks(x->keys, &ref, ranks.from, ranks.to);
         exec_changed(x, x->argv[1], ranks.to - ranks.from);
+        exec_event_taken(x, NOTIFY_ZSET, x->slot->row->name, &ref);
         if (by == BY_MEMBER) say_removed(x, ranks);
     }
     reply_int(x, (int64_t)(ranks.to - ranks.from));

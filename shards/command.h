@@ -154,12 +154,17 @@ struct command {
     bool
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
                    * It has one key. Else the handler says what it did. */
+    const char *event;          /* the keyspace event of what it does, where that is not its own name */
     const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
     const char *group;          /* string, generic, connection, server ... */
     const char *since, *cost, *doc;
     const char *args; /* syntax, e.g. "key value [NX | XX] [GET] [EX seconds | PX milliseconds]" */
     const char *tips; /* COMMAND INFO's tips, space separated; NULL for none */
 };
+
+HOT_INLINE const char *command_event(const struct command *row) {
+    return row->event ? row->event : row->name;
+}
 
 /* --- registry --- */
 struct command_registry;

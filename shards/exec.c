@@ -27,7 +27,9 @@ struct entry *exec_open_any(struct exec *x, uint32_t at, struct key_ref *ref) {
 }
 
 struct entry *exec_read_any(struct exec *x, uint32_t at, struct key_ref *ref) {
-    return keyspace_read(x->keys, x->argv[at], exec_hash(x, at), x->flags & CLIENT_NO_TOUCH, ref);
+    struct entry *entry = keyspace_read(x->keys, x->argv[at], exec_hash(x, at), x->flags & CLIENT_NO_TOUCH, ref);
+    if (!entry) exec_event_missed(x, x->argv[at]);
+    return entry;
 }
 
 void exec_changed(struct exec *x, struct slice key, uint64_t n) {

@@ -2,7 +2,8 @@
  * gather_lock.c.
  *
  * One block holds the gather, its copy of argv and two arrays of parts: the step under way and the step before, whose
- * replies the across function reads while it sends the next. One that is made of parts has one step, so one array does. */
+ * replies the across function reads while it sends the next. One that is made of parts has one step, so one array does.
+ * */
 #include "shards/gather.h"
 #include "core/assert.h"
 #include "shards/blocked.h"
@@ -257,6 +258,7 @@ static struct exec exec_of_part(const struct gather *gather, const struct comman
     struct shard *home = gather->home;
     uint32_t first = (uint32_t)slot->row->keys[0].first;
     uint32_t hash_at = first > 0 && first < argc ? first : 0;
+    bool step = slot != gather->slot && gather->slot->row->flags & CMD_WRITE && !(slot->row->flags & CMD_INTERNAL);
     return (struct exec){.shard = home,
                          .shared = &home->shared,
                          .slot = slot,
@@ -264,7 +266,7 @@ static struct exec exec_of_part(const struct gather *gather, const struct comman
                          .argc = argc,
                          .db = db,
                          .resp = gather->resp,
-                         .flags = gather->flags,
+                         .flags = gather->flags | (step ? (uint32_t)CLIENT_STEP : 0),
                          .hash_at = hash_at,
                          .part = true,
                          .client_id = gather->client ? gather->client->id : 0};

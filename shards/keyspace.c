@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/fields.h"
 #include "core/hashtable_inline.h"
+#include "shards/notify.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
 
@@ -107,8 +108,15 @@ static void count_times(struct keyspace *keyspace, uint8_t was, uint8_t is) {
     keyspace->fields_timed += (uint64_t)((is & ENTRY_FIELDS_TIMED) != 0) - (uint64_t)((was & ENTRY_FIELDS_TIMED) != 0);
 }
 
+static COLD void tell(const struct keyspace *keyspace, const char *event, struct slice key) {
+    struct shard *shard = keyspace->shared->shard;
+    if (shard) notify_event(shard, keyspace->number, slice_of_cstr(event), key);
+}
+
 static COLD void expire_now(struct keyspace *keyspace, struct key_ref *ref) {
-    if (keyspace->shared->shard) shard_key_expired(keyspace->shared->shard, keyspace->number, ref->key);
+    struct slice key = ref->key;
+    if (keyspace->shared->shard) shard_key_expired(keyspace->shared->shard, keyspace->number, key);
+    if (UNLIKELY(keyspace->shared->notify & NOTIFY_EXPIRED)) tell(keyspace, "expired", key);
     keyspace_remove(keyspace, ref);
     keyspace->shared->expired++;
 }
@@ -171,6 +179,8 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
     shared->zset_rule =
         (struct zset_rule){(uint64_t)config->zset_max_listpack_entries, (uint64_t)config->zset_max_listpack_value};
     shared->prng = prng;
+    unsigned notify = config->notify_keyspace_events;
+    shared->notify = notify & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) ? notify : 0;
 }
 
 static COLD void touch_lfu(const struct keyspace_shared *shared, struct entry *entry) {
@@ -192,6 +202,11 @@ static uint32_t first_access(const struct keyspace_shared *shared, const struct 
     return old ? old->access : lfu_field(keyspace_minutes(shared), LFU_START);
 }
 
+static ht_slot *add(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, unsigned flags) {
+    if (UNLIKELY(keyspace->shared->notify & NOTIFY_NEW)) tell(keyspace, "new", ref->key);
+    return hashtable_insert(keyspace->table, ref->hash, entry, flags);
+}
+
 /* Puts the entry into the table, or in place of ref's present one (whose memory is somebody else's business), and
  * keeps counts and deadline summary right. was: the flags that the present one had. */
 static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, uint8_t was) {
@@ -199,7 +214,7 @@ static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry
     if (ref->slot)
         ht_replace(ref->slot, entry, timed ? HT_TIMED : 0);
     else
-        ref->slot = hashtable_insert(keyspace->table, ref->hash, entry, timed ? HT_TIMED : 0);
+        ref->slot = add(keyspace, ref, entry, timed ? HT_TIMED : 0);
     ref->entry = entry;
     count_times(keyspace, was, entry->flags);
     if (timed) hashtable_note_deadline(keyspace->table, ref->hash, entry_deadline_s(NULL, entry));

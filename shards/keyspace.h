@@ -38,6 +38,7 @@ struct keyspace_shared {
     struct shard *shard; /* told of keys that expire */
     uint64_t now_ms;     /* set at the start of each turn */
     uint32_t access;     /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
+    unsigned notify;     /* enum config_notify: which events somebody may want; 0 when they have nowhere to go */
     bool use_lfu;        /* an LFU policy is chosen: access fields are those of core/lfu.h */
     struct lfu_rule lfu;
     struct quicklist_rule list_rule;

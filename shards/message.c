@@ -45,6 +45,7 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
     message->to = (uint8_t)to;
     message->alone = message->slow = message->held = false;
     message->count = 0;
+    message->event_bytes = 0;
     message->uses = 1;
     message->next = NULL;
     return message;

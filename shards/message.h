@@ -68,7 +68,8 @@ struct message {
     bool slow;  /* has an item that is slow */
     bool held;  /* has an item that is held */
     uint32_t count;
-    uint32_t uses; /* at home: who still reads the reply bytes */
+    uint32_t event_bytes; /* of items that nobody waits for (pubsub_send) */
+    uint32_t uses;        /* at home: who still reads the reply bytes */
     struct buf request, reply;
     struct buf notes;      /* struct message_note per item; home only */
     struct chain elements; /* MEM_CLIENT_OUT; home takes them before it releases the message */

@@ -461,6 +461,7 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     }
     client->queued--;
     client->commands++;
+    shard->pubsub.running = client;
     if (q->slot) client->last_command = q->slot;
     if (LIKELY(q->fate <= FATE_REJECT))
         run_local(shard, q);
@@ -489,6 +490,7 @@ void pipeline_run(struct shard *shard) {
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     for (uint32_t i = 0; i < p->count; i++)
         if (LIKELY(p->batch[i].client != NULL)) run_one(shard, p, i);
+    shard->pubsub.running = NULL;
     p->count = 0;
     p->args_used = 0;
     p->running = false;

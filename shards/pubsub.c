@@ -29,6 +29,7 @@ void pubsub_init(struct shard *shard) {
     for (int kind = 0; kind < (int)ARRAY_LEN(pubsub->elsewhere); kind++)
         idmap_init(&pubsub->elsewhere[kind], shard->heap, MEM_PUBSUB);
     buf_init(&pubsub->frame, shard->heap, MEM_PUBSUB);
+    buf_init(&pubsub->channel, shard->heap, MEM_PUBSUB);
     buf_init(&pubsub->later, shard->heap, MEM_PUBSUB);
 }
 
@@ -56,6 +57,7 @@ void pubsub_deinit(struct shard *shard) {
     for (int kind = 0; kind < TOPIC_KINDS; kind++) drop_local(&pubsub->local[kind]);
     drop_elsewhere(pubsub);
     buf_deinit(&pubsub->frame);
+    buf_deinit(&pubsub->channel);
     buf_deinit(&pubsub->later);
 }
 
@@ -140,21 +142,23 @@ static struct topic *hold(struct shard *shard, enum topic_kind kind, struct slic
     return topic;
 }
 
-/* Nobody answers, and nobody waits. */
+/* One way: the answer is dropped, and nobody waits for it. */
+static struct message_item *send_one_way(struct shard *shard, struct message *message, const struct slice *argv,
+                                         uint32_t argc) {
+    struct message_item *item = message_add(message, (struct message_note){0}, argv, argc);
+    item->how = ITEM_UNDER; /* it touches no keys */
+    item->number = (uint16_t)command_find(shard->registry, argv[0])->number;
+    item->silent = item->part = true;
+    return item;
+}
+
 static void tell_not_wanted(struct shard *shard, const struct topic *topic) {
     struct topics_head head = {'-', topic->kind, (uint8_t)shard->id};
     struct slice hash = slice_of((const char *)&topic->hash, sizeof topic->hash);
     struct slice argv[3] = {SLICE("sherd.topics"), slice_of((const char *)&head, sizeof head),
                             topic->kind == TOPIC_PATTERN ? topic_text(topic) : hash};
-    uint32_t number = command_find(shard->registry, argv[0])->number;
-    for (uint32_t i = 0; i < shard->count; i++) {
-        if (i == shard->id) continue;
-        struct message *message = pipeline_outgoing(shard, i, false);
-        struct message_item *item = message_add(message, (struct message_note){0}, argv, 3);
-        item->how = ITEM_UNDER; /* it touches no keys */
-        item->number = (uint16_t)number;
-        item->silent = item->part = true;
-    }
+    for (uint32_t i = 0; i < shard->count; i++)
+        if (i != shard->id) send_one_way(shard, pipeline_outgoing(shard, i, false), argv, 3);
 }
 
 static void let_go(struct shard *shard, struct topic *topic) {
@@ -295,6 +299,7 @@ bool pubsub_forget_some(struct shard *shard) {
 void pubsub_client_gone(struct client *client) {
     struct shard *shard = client->home;
     struct pubsub *pubsub = &shard->pubsub;
+    if (pubsub->running == client) pubsub->running = NULL;
     if (UNLIKELY(pubsub->later_for == client)) {
         pubsub->later_for = NULL;
         pubsub->later.len = 0;
@@ -392,6 +397,27 @@ uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice 
         sent += send_frame(shard, each, running);
     }
     return sent;
+}
+
+/* --- events --- */
+
+void pubsub_send(struct shard *shard, uint32_t home, struct slice channel, struct slice payload) {
+    struct pubsub *pubsub = &shard->pubsub;
+    if (UNLIKELY(pubsub->behind[home] >= NOTIFY_BEHIND_MAX)) {
+        pubsub->events_dropped++;
+        return;
+    }
+    struct slice argv[4] = {SLICE("sherd.deliver"), SLICE("c"), channel, payload};
+    struct message *message = pipeline_outgoing(shard, home, false);
+    uint32_t size = send_one_way(shard, message, argv, 4)->size;
+    message->event_bytes += size;
+    pubsub->behind[home] += size;
+}
+
+void pubsub_arrived(struct shard *shard, const struct message *message) {
+    uint64_t *behind = &shard->pubsub.behind[message->to];
+    ASSERT(*behind >= message->event_bytes);
+    *behind -= message->event_bytes;
 }
 
 /* --- invariants --- */

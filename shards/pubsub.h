@@ -6,10 +6,10 @@
  *                  delivers to its own clients and answers how many they were; the sum is the reply.
  *      UNSUBSCRIBE takes effect at home at once. When it was the last one there, the others are told, some time.
  *
- * Promises  Whoever publishes after an acknowledgement reaches the subscriber. The reply counts exactly the clients that
- *           were reached. What one client publishes, to whatever channels, arrives at each subscriber in that order,
- *           because it takes one way: from mailbox to mailbox. Messages of two publishers may arrive in different
- *           orders at subscribers of different threads.
+ * Promises  Whoever publishes after an acknowledgement reaches the subscriber. The reply counts exactly the clients
+ *           that were reached. What one client publishes, to whatever channels, arrives at each subscriber in that
+ *           order, because it takes one way: from mailbox to mailbox. Messages of two publishers may arrive in
+ *           different orders at subscribers of different threads.
  * Cost      With nobody subscribed anywhere PUBLISH is one look-up. A channel costs 16 to 32 bytes at every shard that
  *           has no subscriber of it (a hash and a set of shards), a pattern its text. A pattern is compared with each
  *           message, once at the publisher's and once at each home that has subscribers of some.
@@ -26,7 +26,7 @@
 
 struct shard;
 struct client;
-struct exec;
+struct message;
 
 struct pubsub {
     struct topics local[TOPIC_KINDS]; /* what clients of this home subscribe to, or are about to */
@@ -34,10 +34,14 @@ struct pubsub {
     struct idmap elsewhere[2];   /* TOPIC_CHANNEL, TOPIC_SHARD: from a hash to the shards that want it, a bit each */
     uint32_t joint[TOPIC_KINDS]; /* known here, of this home or others */
     struct buf frame;            /* one message as it is sent */
+    struct buf channel;          /* of a keyspace event */
+    struct client *running;      /* whose command runs, as one of this home's; else NULL */
     struct client *later_for;    /* has a command running, and may not be written to in the middle of it: */
     struct buf later;            /* what it gets afterwards */
     struct subscriber *gone;     /* subscriptions of clients that went away */
     uint32_t clients;            /* with subscriptions */
+    uint64_t behind[SHARDS_MAX]; /* bytes of events that are on their way to another shard */
+    uint64_t events_dropped;
 };
 
 void pubsub_init(struct shard *shard);
@@ -54,6 +58,9 @@ uint64_t pubsub_homes(const struct shard *shard, enum topic_kind kind, struct sl
  * a client that gets its own after the command that runs now; NULL: none does. */
 uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice channel, struct slice payload,
                         struct client *running);
+/* To the clients of another home, one way: nobody is told how many they were. */
+void pubsub_send(struct shard *shard, uint32_t home, struct slice channel, struct slice payload);
+void pubsub_arrived(struct shard *shard, const struct message *message); /* which came back */
 /* Bytes for a client that are no reply, behind all that it has been sent; or when its command is done. */
 void pubsub_push_later(struct shard *shard, struct client *client, struct slice bytes);
 void pubsub_flush_later(struct shard *shard); /* no command runs */

@@ -180,6 +180,7 @@ void shard_key_evicted(struct shard *shard, uint32_t db, struct slice key) {
     shard->stats.evicted++;
     if (shard->watchers) watch_touch(shard, db, key);
     if (shard->effects.on) effects_add_removed(&shard->effects, db, key);
+    if (UNLIKELY(shard->shared.notify & NOTIFY_EVICTED)) notify_event(shard, db, SLICE("evicted"), key);
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
@@ -369,6 +370,7 @@ static void deliver(struct shard *shard, struct message *message) {
         else
             expect_news(shard, message, i, len, reply);
     }
+    if (UNLIKELY(message->event_bytes)) pubsub_arrived(shard, message);
     message_release(&shard->messages, message);
 }
 
@@ -635,6 +637,7 @@ void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     out->hits = shard->shared.hits;
     out->misses = shard->shared.misses;
     out->dirty = shard->shared.dirty;
+    out->events_dropped = shard->pubsub.events_dropped;
     out->pubsub_clients = shard->pubsub.clients;
     const uint32_t *joint = shard->pubsub.joint;
     out->pubsub_channels = shard->id == 0 ? joint[TOPIC_CHANNEL] : 0;

@@ -72,8 +72,9 @@ struct shard_stats {
     uint64_t turns;
     uint64_t busy_ns, idle_ns; /* the thread's CPU time, and the rest; filled by who drives the shard */
     uint64_t input_buffer_max, output_buffer_max;
-    uint64_t pubsub_clients;
-    uint64_t pubsub_channels, pubsub_shard_channels, pubsub_patterns; /* of the whole server: shard 0 alone tells them */
+    uint64_t pubsub_clients, events_dropped;
+    uint64_t pubsub_channels, pubsub_shard_channels,
+        pubsub_patterns; /* of the whole server: shard 0 alone tells them */
     uint64_t reap_pending, reaped;
     uint64_t output_limit_closed; /* clients that did not read (shards/client_limits.h) */
     uint64_t memory[MEM_CLASSES];
