@@ -6,7 +6,7 @@
  *
  * Who says it  handlers, by exec_event and its like, where they have changed something: the names and their order are
  * Redis's.
- *           The keyspace itself says "expired", "new" and "keymiss", the shard "evicted".
+ *           The keyspace itself says "expired" and "new", the shard "evicted".
  * Order     what happened to one key is told by its owner, and arrives at each subscriber in that order.
  * Way       clients of this thread get it at once, or after the reply of the command that runs for them. To other
  *           threads it goes one way, and nobody waits for it. So that a thread that is behind cannot make others
