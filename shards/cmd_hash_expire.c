@@ -117,11 +117,17 @@ static bool is_met(enum condition condition, uint64_t old, uint64_t fresh) {
 
 enum { NO_FIELD = -2, NOT_MET = 0, IS_SET = 1, IS_GONE = 2, NO_DEADLINE = -1 };
 
+/* The keyspace events: fields got deadlines, and others that have passed. */
+static void tell_times(struct exec *x, const struct key_ref *ref, uint64_t set, uint64_t gone) {
+    if (set) exec_event_as(x, NOTIFY_HASH, "hexpire", x->argv[1]);
+    if (gone) exec_event_taken(x, NOTIFY_HASH, "hdel", ref);
+}
+
 static void expire(struct exec *x, struct unit unit) {
     struct key_ref ref;
     struct list list;
     int64_t deadline_ms;
-    uint64_t changed = 0;
+    uint64_t set = 0, gone = 0;
     if (!exec_open(x, 1, TYPE_HASH, &ref) || !parse_deadline(x, 2, unit, &deadline_ms)) return;
     enum condition condition = condition_of(x, 3);
     if (!parse_fields(x, condition == ALWAYS ? 3 : 4, "ERR Parameter `numFields` should be greater than 0", &list))
@@ -134,11 +140,14 @@ static void expire(struct exec *x, struct unit unit) {
         } else if (!is_met(condition, hash_deadline(ref.entry, field), (uint64_t)deadline_ms)) {
             reply_int(x, NOT_MET);
         } else {
-            reply_int(x, set_deadline(x, &ref, field, deadline_ms) ? IS_SET : IS_GONE);
-            changed++;
+            bool stays = set_deadline(x, &ref, field, deadline_ms);
+            reply_int(x, stays ? IS_SET : IS_GONE);
+            set += stays;
+            gone += !stays;
         }
     }
-    if (changed) exec_changed(x, x->argv[1], changed);
+    if (set + gone) exec_changed(x, x->argv[1], set + gone);
+    tell_times(x, &ref, set, gone);
 }
 
 static void cmd_hexpire(struct exec *x) {
@@ -195,7 +204,9 @@ static void cmd_hpersist(struct exec *x) {
         changed += timed;
         reply_int(x, !there ? NO_FIELD : timed ? IS_SET : NO_DEADLINE);
     }
-    if (changed) exec_changed(x, x->argv[1], changed);
+    if (!changed) return;
+    exec_changed(x, x->argv[1], changed);
+    exec_event(x, NOTIFY_HASH, x->argv[1]);
 }
 
 /* --- HGETDEL, HGETEX --- */
@@ -222,7 +233,9 @@ static void cmd_hgetdel(struct exec *x) {
         take_out(x, &ref, x->argv[at]);
         changed++;
     }
-    if (changed) exec_changed(x, x->argv[1], changed);
+    if (!changed) return;
+    exec_changed(x, x->argv[1], changed);
+    exec_event_taken(x, NOTIFY_HASH, "hdel", &ref);
 }
 
 /* False: there was none. */
@@ -238,7 +251,7 @@ static void cmd_hgetex(struct exec *x) {
     struct list list;
     struct unit unit;
     int64_t deadline_ms = 0;
-    uint64_t changed = 0;
+    uint64_t set = 0, gone = 0, persisted = 0;
     if (!exec_open(x, 1, TYPE_HASH, &ref)) return;
     bool sets = is_unit(x, 2, &unit), persists = arg_is(x, 2, "persist");
     if (sets && !parse_deadline(x, 3, unit, &deadline_ms)) return;
@@ -247,10 +260,14 @@ static void cmd_hgetex(struct exec *x) {
     for (uint32_t at = list.first; at < x->argc; at++) {
         struct slice field = x->argv[at];
         if (!reply_value(x, &ref, field)) continue;
-        if (sets) (void)set_deadline(x, &ref, field, deadline_ms);
-        changed += sets || (persists && persist(x, &ref, field));
+        bool stays = sets && set_deadline(x, &ref, field, deadline_ms);
+        set += stays;
+        gone += sets && !stays;
+        persisted += persists && persist(x, &ref, field);
     }
-    if (changed) exec_changed(x, x->argv[1], changed);
+    if (set + gone + persisted) exec_changed(x, x->argv[1], set + gone + persisted);
+    tell_times(x, &ref, set, gone);
+    if (persisted) exec_event_as(x, NOTIFY_HASH, "hpersist", x->argv[1]);
 }
 
 /* --- HSETEX --- */
@@ -351,6 +368,8 @@ static void cmd_hsetex(struct exec *x) {
             effect_add(x, x->db, (struct slice[]){SLICE("HDEL"), x->argv[1], pair[0]}, 3); /* it came and went */
     }
     exec_changed(x, x->argv[1], setting.pairs);
+    if (!over) exec_event_as(x, NOTIFY_HASH, "hset", x->argv[1]);
+    tell_times(x, &ref, setting.sets && !over, over);
     reply_int(x, 1);
 }
 

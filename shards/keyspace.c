@@ -131,7 +131,10 @@ static COLD void expire_fields(struct keyspace *keyspace, struct key_ref *ref, u
         fields_remove_first_due(&shared->store, fields);
         shared->expired_fields++;
     }
-    if (fields_count(fields) == 0)
+    bool last = fields_count(fields) == 0;
+    if (UNLIKELY(shared->notify & NOTIFY_HASH)) tell(keyspace, "hexpired", ref->key);
+    if (UNLIKELY(shared->notify & NOTIFY_GENERIC) && last) tell(keyspace, "del", ref->key);
+    if (last)
         keyspace_remove(keyspace, ref);
     else
         keyspace_fields_changed(keyspace, ref);

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from support import resp  # noqa: E402
 from support.beside import BesideCase, commands_of  # noqa: E402
-from support.case import SLOW, info_field, main, spread_keys, wait_until  # noqa: E402
+from support.case import SLOW, main, sherd_only, spread_keys, wait_until  # noqa: E402
 
 KEYS = spread_keys(7)
 A, B, C = KEYS[0], KEYS[3], KEYS[6]
@@ -207,6 +207,25 @@ class Events:
             self.observers[0].must("SET", key, "1", "PX", "1")
         got = {side.read_one()[2] for _ in KEYS}
         self.assertEqual(got, {key.encode() for key in KEYS})
+
+    @sherd_only
+    def test_fields_that_end(self):
+        """Not in Redis 7.0: from its documentation."""
+        side, client = self.server.client(proto=3), self.client()
+        self.addCleanup(side.close)
+        side.pushes_in_line = True
+        side.must("SUBSCRIBE", "__keyspace@0__:" + A)
+        for line, events in (
+            ("HSET A f 1 g 2 h 3", "hset"), ("HEXPIRE A 100 FIELDS 2 f g", "hexpire"), ("HPERSIST A FIELDS 1 f", "hpersist"),
+            ("HPERSIST A FIELDS 1 f", ""), ("HGETEX A EX 100 FIELDS 1 f", "hexpire"), ("HGETEX A PERSIST FIELDS 1 f", "hpersist"),
+            ("HGETEX A FIELDS 1 f", ""), ("HSETEX A EX 100 FIELDS 1 i 1", "hset hexpire"), ("HSETEX A FIELDS 1 i 1", "hset"),
+            ("HGETDEL A FIELDS 1 i", "hdel"), ("HEXPIRE A 0 FIELDS 1 h", "hdel"), ("HGETDEL A FIELDS 2 f g", "hdel del"),
+            ("HSET A f 1", "hset"), ("HPEXPIRE A 1 FIELDS 1 f", "hexpire hexpired del"), ("HSET A f 1", "hset"),
+            ("HEXPIREAT A 1 FIELDS 1 f", "hdel del")):
+            for command in script(line):
+                client.must(*command)
+            for event in events.split():
+                self.assertEqual(side.read_one()[2], event.encode(), line)
 
     def test_blocked_clients(self):
         listener, a, b = Listener(self), self.pair(), self.pair()
