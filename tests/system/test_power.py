@@ -22,12 +22,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import contextlib  # noqa: E402
 import mmap  # noqa: E402
 import random  # noqa: E402
+import shutil  # noqa: E402
 import signal  # noqa: E402
 import time  # noqa: E402
 import unittest  # noqa: E402
 
 import test_crash  # noqa: E402
-from support.case import SLOW, Server, main  # noqa: E402
+from support.case import SLOW, Server, main, redis_binary  # noqa: E402
 from support.crowd import seed_of_run  # noqa: E402
 from support.ledger import pause  # noqa: E402
 from support.power import PowerDisk  # noqa: E402
@@ -127,6 +128,60 @@ class FailingDisk(PowerCut):
     def ended(self, orderly):
         self.disk.fail("all", "none")
         super().ended(orderly)
+
+
+class Import(unittest.TestCase):
+    """The power goes while Redis's files are taken over, several times: in the end all of it is there."""
+
+    KEYS = 20_000
+
+    def source(self, *options):
+        """The directory of a redis-server that has ended; every key was written twice."""
+        server = Server("--save", "", *options, kind="redis", defaults=False)
+        self.addCleanup(server.clean)
+        with server.client() as client:
+            for value in ("old", "new"):
+                client.pipeline([("SET", "key:%d" % i, "%s:%d" % (value, i)) for i in range(self.KEYS)])
+            client.must("SAVE")
+        server.stop()
+        return server
+
+    def imports(self, name, *options):
+        if test_crash.KIND == "redis" or not redis_binary():
+            self.skipTest("from redis-server to sherd")
+        source, rng = self.source(*options), random.Random(seed_of_run())
+        disk = PowerDisk(rng.randrange(1 << 31))
+        self.addCleanup(disk.clean)
+        copy = shutil.copytree if os.path.isdir(os.path.join(source.dir, name)) else shutil.copy
+        copy(os.path.join(source.dir, name), os.path.join(disk.dir, name))
+        disk.cut(0, "keep")
+        server = Server("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", disk.dir, defaults=False, start=False)
+        self.addCleanup(server.clean)
+        for _ in range(2 * ROUNDS):
+            disk.off()
+            disk.on()
+            disk.delay("all", *rng.choice([(0, 0), (0, 2), (5, 5)]))
+            server.threads = rng.choice([1, 2, 5])
+            server.begin()
+            time.sleep(rng.uniform(0, 0.4) * SLOW)
+            disk.cut(rng.randrange(1 << 32), rng.choice(["drop", "torn", "torn", "keep"]))
+            server.process.kill()
+            disk.off()
+            server.kill()
+        disk.on()
+        disk.delay("all", 0)
+        server.start()
+        with server.client() as client:
+            self.assertEqual(client.must("DBSIZE"), self.KEYS)
+            values = client.must("MGET", *["key:%d" % i for i in range(self.KEYS)])
+        self.assertEqual([i for i, value in enumerate(values) if value != b"new:%d" % i], [])
+        server.stop()
+
+    def test_dump(self):
+        self.imports("dump.rdb")
+
+    def test_log(self):
+        self.imports("appendonlydir", "--appendonly", "yes")
 
 
 class Liar(unittest.TestCase):
