@@ -24,6 +24,7 @@ import mmap  # noqa: E402
 import random  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 import unittest  # noqa: E402
 
@@ -97,7 +98,7 @@ class PowerCut(test_crash.Crash):
 
 
 class FailingDisk(PowerCut):
-    """The same while writes and syncs fail now and then. A sync that fails has lost what it was to sync, as on Linux, so all
+    """The same while writes and syncs fail or hang now and then. A sync that fails has lost what it was to sync, as on Linux, so all
     of that has to be written again elsewhere. A client that is refused does not come back before the next round."""
 
     rounds = (ROUNDS + 1) // 2
@@ -105,6 +106,7 @@ class FailingDisk(PowerCut):
     test_many_segments = test_snapshots_alone = None
 
     def prepare(self, options):
+        self.harming, self.faulty = threading.Lock(), False
         super().prepare(options)
         for subject in self.subjects:
             subject.batch = 1  # or the next step could be taken where this one was refused
@@ -113,20 +115,36 @@ class FailingDisk(PowerCut):
         super().scenario(*options, lost_ns=5 * lost_ns, **expected)
 
     def saver(self, me):
-        self.faults = True
+        self.faulty = True
         while not me.crowd.over:
             yield [pause(self.rng.choice([0.02, 0.1, 0.3, 0.6]))]
-            if self.faults:
-                self.disk.fail(self.rng.choice(["write", "sync", "name"]), self.rng.choice(["EIO", "ENOSPC"]), 1000,
-                               self.rng.randrange(1, 4))
+            deed = self.rng.choice(["write", "sync", "name"])
+            if self.rng.random() < 0.3:
+                self.harm(lambda deed=deed: self.disk.stick(deed))
+                yield [pause(self.rng.choice([0.1, 0.5]))]
+                self.disk.free(deed)
+            else:
+                error = self.rng.choice(["EIO", "ENOSPC"])
+                self.harm(lambda deed=deed, error=error: self.disk.fail(deed, error, 1000, self.rng.randrange(1, 4)))
+
+    def harm(self, what):
+        """Unless it is healed already, by another thread."""
+        with self.harming:
+            if self.faulty:
+                what()
+
+    def heal(self):
+        with self.harming:
+            self.faulty = False
+            self.disk.fail("all", "none")
+            self.disk.free("all")
 
     def terminate(self, process):
-        self.faults = False
-        self.disk.fail("all", "none")
+        self.heal()
         super().terminate(process)
 
     def ended(self, orderly):
-        self.disk.fail("all", "none")
+        self.heal()
         super().ended(orderly)
 
 
