@@ -3,13 +3,12 @@
  * Written bytes are seen at once and durable when a snapshot that holds them is committed. In between a power cut may
  * leave of them any sectors of 512 bytes, new ones without older ones; so may the system by itself, which is why a
  * sector that is written again before it was synced may turn out to be durable in its older form. A file made longer
- * may have any length in between afterwards. One made shorter is so or is not: until that is durable, nothing behind it
- * is.
+ * may have any length in between afterwards. One made shorter is so or is not: until that is durable, nothing that was
+ * done later is.
  *
  * Ownership  the caller's memory; image_deinit frees the bytes. A snapshot is freed by whoever took it.
  * Threads    one at a time.
- * Costs      twice the bytes of the file, and eight more per sector; a snapshot of the whole file looks at all sectors.
- *            */
+ * Costs      twice the bytes of the file, and eight per sector; a snapshot of the whole file looks at all sectors. */
 #pragma once
 #include "core/prng.h"
 #include <stddef.h>
@@ -20,7 +19,7 @@ struct image {
     char *seen, *durable;
     uint32_t *written, *kept; /* per sector: when it was written last, and when that which is durable was */
     uint64_t size, durable_size, longest, cap; /* longest: it ever was */
-    struct shortening *shortenings; /* since the power came, in their order; the first ones are durable */
+    struct shortening *shortenings;            /* since the power came, in their order; the first ones are durable */
     uint32_t shortening_count, shortening_durable, shortening_cap;
     uint32_t now; /* counts what is done to the file */
 };
