@@ -5,6 +5,7 @@
 extern const struct command string_commands[];      /* cmd_string.c: whole values */
 extern const struct command string_edit_commands[]; /* cmd_string_edit.c: parts and numbers */
 extern const struct command string_many_commands[]; /* cmd_string_many.c: several keys */
+extern const struct command msetex_commands[];      /* cmd_msetex.c: several keys, with one deadline */
 extern const struct command bit_commands[];         /* cmd_bit.c: one bit, counting, finding */
 extern const struct command bitfield_commands[];    /* cmd_bitfield.c: integers inside of strings */
 extern const struct command bitop_commands[];       /* cmd_bitop.c: several strings, bit by bit */
@@ -45,5 +46,6 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
     part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
-    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands
+    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,      \
+    msetex_commands
 /* clang-format on */

@@ -36,7 +36,8 @@ void route_keys_free(const struct shard *shard, struct route_keys *keys) {
 
 static void route_several_keys(const struct shard *shard, struct queued *q) {
     const struct key_spec *spec = &q->slot->row->keys[0];
-    if (spec->step > 1 && (q->argc - (uint32_t)(uint16_t)spec->first) % (uint32_t)(uint16_t)spec->step) {
+    if (spec->step > 1 && !spec->count_at &&
+        (q->argc - (uint32_t)(uint16_t)spec->first) % (uint32_t)(uint16_t)spec->step) {
         q->fate = FATE_LOCAL; /* a key without its value (MSET): the handler words the error */
         return;
     }

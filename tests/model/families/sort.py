@@ -81,9 +81,9 @@ def sort(g):
         options.append([g.word(g.pick([b"ASC", b"DESC"]))])
     if stored:
         options.append([g.word(b"STORE"), g.pick(LISTS) if g.flip(0.8) else g.pick(SETS)])
-    if g.flip(0.02):
-        options.append(g.pick([[b"FOO"], [b""], [b"BY"], [b"GET"], [b"STORE"], [b"LIMIT", b"1"], [b"LIMIT"]]))
     g.rng.shuffle(options)
+    if g.flip(0.02):  # last, so that it takes no other word
+        options.append(g.pick([[b"FOO"], [b""], [b"BY"], [b"GET"], [b"STORE"], [b"LIMIT", b"1"], [b"LIMIT"]]))
     if not_told(key, alpha, by, stored):
         return one(b"LLEN", key) if stored else one(b"SORT", key, *[word for option in options for word in option], compare=as_many)
     command = Cmd(g.word(b"SORT" if stored or g.flip(0.7) else b"SORT_RO"), key, *[word for option in options for word in option])
