@@ -73,6 +73,8 @@ static void set_one(struct exec *x, uint32_t at, bool keeps, uint64_t deadline_m
     keyspace_put_string(x->keys, &ref, x->argv[at + 1], deadline_ms, true);
     exec_changed(x, ref.key, 1);
     effect_set(x, ref.key, x->argv[at + 1], deadline_ms);
+    exec_event_as(x, NOTIFY_STRING, "set", ref.key);
+    if (deadline_ms && !keeps) exec_event_as(x, NOTIFY_GENERIC, "expire", ref.key);
 }
 
 static bool is_met(const struct words *words, uint64_t there) {
