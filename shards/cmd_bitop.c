@@ -6,17 +6,28 @@
  *      sources' shards                       home                 destination's shard
  *      sherd.bit-part op key key ...    <--- step 0
  *      result                           ---> step 1 ----------->  sherd.bit-store key result
- *                                            step 2 <-----------  :length                                          */
+ *                                            step 2 <-----------  :length
+ *
+ * The operations of Redis 8.2 come to a pair of strings, which can be joined just so, and their result is made of the
+ * pair at the end (sherd.bit-pair):
+ *
+ *      DIFF    in the first, in no other      first & ~rest          rest: in any but the first
+ *      DIFF1   in another, not in the first   rest & ~first
+ *      ANDOR   in the first and in another    first & rest
+ *      ONE     in exactly one                 any & ~twice           twice: in two or more                      */
 #include "core/assert.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
 
-enum bit_operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT };
+enum bit_operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT, BIT_DIFF, BIT_DIFF1, BIT_ANDOR, BIT_ONE };
+#define BIT_PAIRS BIT_DIFF /* from here on a pair is needed */
 
 static bool parse_operation(struct slice name, enum bit_operation *operation) {
-    static const char *const names[] = {[BIT_AND] = "and", [BIT_OR] = "or", [BIT_XOR] = "xor", [BIT_NOT] = "not"};
+    static const char *const names[] = {
+        [BIT_AND] = "and",   [BIT_OR] = "or",       [BIT_XOR] = "xor",     [BIT_NOT] = "not",
+        [BIT_DIFF] = "diff", [BIT_DIFF1] = "diff1", [BIT_ANDOR] = "andor", [BIT_ONE] = "one"};
     for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
         *operation = i;
         if (slice_equal_nocase(name, slice_of_cstr(names[i]))) return true;
@@ -28,6 +39,10 @@ static bool parse_operation(struct slice name, enum bit_operation *operation) {
 static const char *parse(const struct slice *argv, uint32_t argc, enum bit_operation *operation) {
     if (!parse_operation(argv[1], operation)) return "ERR syntax error";
     if (*operation == BIT_NOT && argc != 4) return "ERR BITOP NOT must be called with a single source key.";
+    if (argc >= 5) return NULL;
+    if (*operation == BIT_DIFF) return "ERR BITOP DIFF must be called with at least two source keys.";
+    if (*operation == BIT_DIFF1) return "ERR BITOP DIFF1 must be called with at least two source keys.";
+    if (*operation == BIT_ANDOR) return "ERR BITOP ANDOR must be called with at least two source keys.";
     return NULL;
 }
 
@@ -62,7 +77,69 @@ static void invert(struct buf *bytes) {
     for (size_t i = bytes->read; i < bytes->len; i++) bytes->data[i] = (char)~bytes->data[i];
 }
 
+/* --- pairs --- */
+
+/* As long as the longest source, both. */
+struct bit_pair {
+    struct buf a, b; /* first and rest, or any and twice */
+};
+
+static void pair_init(struct bit_pair *pair, struct heap *heap) {
+    buf_init(&pair->a, heap, MEM_MESSAGE);
+    buf_init(&pair->b, heap, MEM_MESSAGE);
+}
+
+static void pair_deinit(struct bit_pair *pair) {
+    buf_deinit(&pair->a);
+    buf_deinit(&pair->b);
+}
+
+static void lengthen(struct buf *bits, size_t len) {
+    if (len <= bits->len) return;
+    memset(buf_reserve(bits, len - bits->len), 0, len - bits->len);
+    bits->len = len;
+}
+
+static void or_into(struct buf *into, struct slice from) {
+    for (size_t i = 0; i < from.len; i++) into->data[i] |= from.ptr[i];
+}
+
+/* Joins what is in one pair or more with another, whose strings are equally long. */
+static void pair_join(struct bit_pair *pair, enum bit_operation operation, struct slice a, struct slice b) {
+    lengthen(&pair->a, MAX(a.len, b.len));
+    lengthen(&pair->b, MAX(a.len, b.len));
+    for (size_t i = 0; operation == BIT_ONE && i < a.len; i++) pair->b.data[i] |= pair->a.data[i] & a.ptr[i];
+    or_into(&pair->a, a);
+    or_into(&pair->b, b);
+}
+
+/* Another source. */
+static void pair_add(struct bit_pair *pair, enum bit_operation operation, struct slice source, bool first) {
+    bool to_a = first || operation == BIT_ONE;
+    pair_join(pair, operation, to_a ? source : SLICE(""), to_a ? SLICE("") : source);
+}
+
+/* The result takes the place of a. */
+static void pair_finish(struct bit_pair *pair, enum bit_operation operation) {
+    char *a = pair->a.data;
+    const char *b = pair->b.data;
+    for (size_t i = 0; i < pair->a.len; i++)
+        a[i] = (char)(operation == BIT_ANDOR ? a[i] & b[i] : operation == BIT_DIFF1 ? b[i] & ~a[i] : a[i] & ~b[i]);
+}
+
 /* --- on one shard --- */
+
+/* The same of keys, of which the first is the command's first one if that is said. */
+static bool pair_keys(struct exec *x, enum bit_operation operation, uint32_t first, bool has_first,
+                      struct bit_pair *pair) {
+    char scratch[ENTRY_SCRATCH];
+    for (uint32_t at = first; at < x->argc; at++) {
+        struct key_ref ref;
+        if (!exec_read(x, at, TYPE_STRING, &ref)) return false;
+        pair_add(pair, operation, ref.entry ? entry_string(ref.entry, scratch) : SLICE(""), has_first && at == first);
+    }
+    return true;
+}
 
 /* The keys argv[first] and those after it, combined. False: one is no string, and that was replied. */
 static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t first, struct buf *out) {
@@ -107,11 +184,25 @@ static void put_result(struct exec *x, uint32_t at, struct slice result) {
     reply_int(x, (int64_t)result.len);
 }
 
+static void bitop_pairs(struct exec *x, enum bit_operation operation) {
+    struct bit_pair pair;
+    pair_init(&pair, x->shard->heap);
+    if (pair_keys(x, operation, 3, true, &pair)) {
+        pair_finish(&pair, operation);
+        put_result(x, 2, buf_slice(&pair.a));
+    }
+    pair_deinit(&pair);
+}
+
 static void cmd_bitop(struct exec *x) {
     enum bit_operation operation;
     const char *error = parse(x->argv, x->argc, &operation);
     if (error) {
         reply_error(x, error);
+        return;
+    }
+    if (operation >= BIT_PAIRS) {
+        bitop_pairs(x, operation);
         return;
     }
     struct buf result;
@@ -134,6 +225,21 @@ static void cmd_bit_part(struct exec *x) {
     buf_deinit(&result);
 }
 
+/* sherd.bit-pair operation FIRST|REST key ... */
+static void cmd_bit_pair(struct exec *x) {
+    enum bit_operation operation;
+    struct bit_pair pair;
+    bool known = parse_operation(x->argv[1], &operation);
+    ASSERT(known);
+    pair_init(&pair, x->shard->heap);
+    if (pair_keys(x, operation, 3, arg_is(x, 2, "first"), &pair)) {
+        reply_array(x, 2);
+        reply_bulk(x, buf_slice(&pair.a));
+        reply_bulk(x, buf_slice(&pair.b));
+    }
+    pair_deinit(&pair);
+}
+
 /* sherd.bit-store key result */
 static void cmd_bit_store(struct exec *x) {
     put_result(x, 1, x->argv[2]);
@@ -141,17 +247,50 @@ static void cmd_bit_store(struct exec *x) {
 
 /* --- across shards --- */
 
-static void send_parts(struct gather *g) {
+static void send_parts(struct gather *g, bool pairs) {
     size_t bytes = g->argc * sizeof(struct slice);
     struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
     args[0] = g->argv[1];
     for (uint32_t shard = 0; shard < gather_shards(g); shard++) {
-        uint32_t count = 1;
+        uint32_t before = pairs ? 2 : 1, count = before;
+        if (pairs) args[1] = gather_owner(g, 3) == shard ? SLICE("first") : SLICE("rest");
         for (uint32_t at = 3; at < g->argc; at++)
             if (gather_owner(g, at) == shard) args[count++] = g->argv[at];
-        if (count > 1) gather_send(g, shard, "sherd.bit-part", args, count);
+        if (count > before) gather_send(g, shard, pairs ? "sherd.bit-pair" : "sherd.bit-part", args, count);
     }
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
+}
+
+static void send_result(struct gather *g, struct slice result) {
+    struct slice args[2] = {g->argv[2], result};
+    gather_send(g, gather_owner(g, 2), "sherd.bit-store", args, 2);
+}
+
+static void pass_error(struct gather *g, struct slice reply) {
+    g->failed = true;
+    buf_append_slice(gather_out(g), reply);
+}
+
+static bool join_pair(struct bit_pair *pair, enum bit_operation operation, struct slice reply) {
+    struct slice rest, a, b;
+    if (gather_reply_array(reply, &rest) != 2) return false;
+    bool readable =
+        gather_reply_bulk(gather_next_element(&rest), &a) && gather_reply_bulk(gather_next_element(&rest), &b);
+    if (readable) pair_join(pair, operation, a, b);
+    return readable;
+}
+
+static void join_pairs(struct gather *g, enum bit_operation operation) {
+    struct bit_pair pair;
+    uint32_t part = 0;
+    pair_init(&pair, g->home->heap);
+    while (part < g->parts && join_pair(&pair, operation, gather_reply(g, part))) part++;
+    pair_finish(&pair, operation);
+    if (part < g->parts)
+        pass_error(g, gather_reply(g, part));
+    else
+        send_result(g, buf_slice(&pair.a));
+    pair_deinit(&pair);
 }
 
 static void join_parts(struct gather *g, enum bit_operation operation) {
@@ -160,15 +299,13 @@ static void join_parts(struct gather *g, enum bit_operation operation) {
     for (uint32_t part = 0; part < g->parts; part++) {
         struct slice reply = gather_reply(g, part);
         if (gather_reply_bulk(reply, &sources[part])) continue;
-        g->failed = true;
-        buf_append_slice(gather_out(g), reply);
+        pass_error(g, reply);
         return;
     }
     buf_init(&result, g->home->heap, MEM_MESSAGE);
     combine(operation, sources, g->parts, &result);
     if (operation == BIT_NOT) invert(&result);
-    struct slice args[2] = {g->argv[2], buf_slice(&result)};
-    gather_send(g, gather_owner(g, 2), "sherd.bit-store", args, 2);
+    send_result(g, buf_slice(&result));
     buf_deinit(&result);
 }
 
@@ -178,7 +315,9 @@ static void bitop_gather(struct gather *g) {
     if (error)
         gather_error(g, error);
     else if (g->step == 0)
-        send_parts(g);
+        send_parts(g, operation >= BIT_PAIRS);
+    else if (g->step == 1 && operation >= BIT_PAIRS)
+        join_pairs(g, operation);
     else if (g->step == 1)
         join_parts(g, operation);
     else
@@ -197,7 +336,7 @@ const struct command bitop_commands[] = {
      .group = "bitmap",
      .since = "2.6.0",
      .cost = "O(N), N = bytes of all strings",
-     .args = "<AND | OR | XOR | NOT> destkey key [key ...]",
+     .args = "<AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
      .doc = "Combines strings bit by bit and stores the result."},
     {.name = "sherd.bit-part",
      .arity = -3,
@@ -210,6 +349,17 @@ const struct command bitop_commands[] = {
      .cost = "O(N), N = bytes of all strings",
      .args = "operation key [key ...]",
      .doc = "Combines the strings that are here."},
+    {.name = "sherd.bit-pair",
+     .arity = -4,
+     .flags = CMD_INTERNAL | CMD_READ,
+     .keys = {KEYS_RANGE(3, -1, 1, KEY_RO | KEY_ACCESS)},
+     .where = ON_OWNER,
+     .run = cmd_bit_pair,
+     .group = "bitmap",
+     .since = "0.4.0",
+     .cost = "O(N), N = bytes of all strings",
+     .args = "operation <FIRST | REST> key [key ...]",
+     .doc = "Combines the strings that are here to a pair."},
     {.name = "sherd.bit-store",
      .arity = 3,
      .flags = CMD_INTERNAL | CMD_WRITE | CMD_DENYOOM,
