@@ -130,6 +130,87 @@ static void send_all(struct gather *gather, const char *name, const struct slice
     for (uint32_t i = 0; i < gather_shards(gather); i++) gather_send(gather, i, name, argument, 1);
 }
 
+/* A map of numbers to whether they are one; an array or a set of the numbers. */
+static void write_numbers(struct buf *out, int resp, bool booleans) {
+    for (int i = 0; i < 3; i++) {
+        resp_int(out, i);
+        if (booleans) resp_bool(out, resp, i == 1);
+    }
+}
+
+static void write_aggregate(struct buf *out, int resp, struct slice name) {
+    bool map = slice_is(name, "map");
+    if (map)
+        resp_map(out, resp, 3);
+    else if (slice_is(name, "set"))
+        resp_set(out, resp, 3);
+    else
+        resp_array(out, 3);
+    write_numbers(out, resp, map);
+}
+
+/* What comes in front of a reply, and the reply. */
+static void write_attribute(struct buf *out, int resp) {
+    if (resp > 2) {
+        buf_append_literal(out, "|1\r\n");
+        resp_bulk(out, SLICE("key-popularity"));
+        resp_array(out, 2);
+        resp_bulk(out, SLICE("key:123"));
+        resp_int(out, 90);
+    }
+    resp_bulk(out, SLICE("Some real reply following the attribute"));
+}
+
+static void write_push(struct buf *out, int resp) {
+    resp_push(out, resp, 2);
+    resp_bulk(out, SLICE("server-cpu-usage"));
+    resp_int(out, 42);
+    resp_bulk(out, SLICE("Some real reply following the push reply"));
+}
+
+static void write_big_number(struct buf *out, int resp) {
+    static const struct slice digits = SLICE_INIT("1234567999999999999999999999999999999");
+    if (resp == 2) {
+        resp_bulk(out, digits);
+        return;
+    }
+    buf_append_literal(out, "(");
+    buf_append_slice(out, digits);
+    buf_append_literal(out, "\r\n");
+}
+
+/* One of each kind of reply, for who tests a client. */
+static void debug_protocol(struct gather *gather) {
+    struct buf *out = gather_out(gather);
+    struct slice name = gather->argv[2];
+    int resp = gather->resp;
+    if (slice_is(name, "string"))
+        resp_bulk(out, SLICE("Hello World"));
+    else if (slice_is(name, "integer"))
+        resp_int(out, 12345);
+    else if (slice_is(name, "double"))
+        resp_double(out, resp, 3.141);
+    else if (slice_is(name, "null"))
+        resp_null(out, resp);
+    else if (slice_is(name, "array") || slice_is(name, "set") || slice_is(name, "map"))
+        write_aggregate(out, resp, name);
+    else if (slice_is(name, "attrib"))
+        write_attribute(out, resp);
+    else if (slice_is(name, "push") && resp > 2)
+        write_push(out, resp);
+    else if (slice_is(name, "push"))
+        gather_error(gather, "ERR RESP2 is not supported by this command");
+    else if (slice_is(name, "verbatim"))
+        resp_verbatim(out, resp, "txt", SLICE("This is a verbatim\nstring"));
+    else if (slice_is(name, "true") || slice_is(name, "false"))
+        resp_bool(out, resp, slice_is(name, "true"));
+    else if (slice_is(name, "bignum"))
+        write_big_number(out, resp);
+    else
+        gather_error(gather, "ERR Wrong protocol type name. Please use one of the following: "
+                             "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
+}
+
 static void debug_sleep(struct gather *gather) {
     gather_send(gather, gather->home->id, "sherd.sleep", &gather->argv[2], 1);
 }
@@ -205,6 +286,9 @@ static const char *const help_lines[] = {
     "    Accepted; does nothing.",
     "RELOAD",
     "    Not possible yet.",
+    "PROTOCOL <type>",
+    "    Reply with one of the kind: string, integer, double, bignum, null, array, set,",
+    "    map, attrib, push, verbatim, true, false.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Setting it to 0 disables expiring keys in background when they are not",
     "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the",
@@ -244,6 +328,7 @@ static const struct {
     {"quicklist-packed-threshold", 3, debug_packed_threshold},
     {"set-disable-deny-scripts", 3, debug_ok},
     {"error", 3, debug_error},
+    {"protocol", 3, debug_protocol},
     {"log", 3, debug_log},
     {"reload", 0, debug_reload},
     {"help", 2, debug_help},

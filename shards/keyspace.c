@@ -140,8 +140,13 @@ static COLD void expire_fields(struct keyspace *keyspace, struct key_ref *ref, u
         keyspace_fields_changed(keyspace, ref);
 }
 
+/* Has time changed the entry, perhaps? */
+HOT_INLINE bool may_be_late(const struct keyspace *keyspace, const struct entry *entry) {
+    return entry->flags & ENTRY_FIELDS_TIMED || is_expired(keyspace, entry);
+}
+
 /* What time has done to the entry of ref, which has a deadline or fields that do. */
-static void catch_up(struct keyspace *keyspace, struct key_ref *ref, uint64_t max) {
+static COLD void catch_up(struct keyspace *keyspace, struct key_ref *ref, uint64_t max) {
     const struct entry *entry = ref->entry;
     if (is_expired(keyspace, entry))
         expire_now(keyspace, ref);
@@ -155,7 +160,8 @@ struct entry *keyspace_open(struct keyspace *keyspace, struct slice key, uint64_
     ref->hash = hash;
     ref->slot = ht_find(keyspace->table, hash, key_matches, &key);
     ref->entry = ref->slot ? ht_entry(*ref->slot) : NULL;
-    if (UNLIKELY(ref->entry && ref->entry->flags & TIMES)) catch_up(keyspace, ref, UINT64_MAX);
+    if (UNLIKELY(ref->entry && ref->entry->flags & TIMES) && may_be_late(keyspace, ref->entry))
+        catch_up(keyspace, ref, UINT64_MAX);
     return ref->entry;
 }
 

@@ -163,7 +163,13 @@ def debug(_g):
     return one(b"DEBUG", b"SLEEP", b"0")
 
 
+def debug_protocol(g):
+    """One of each kind of reply, but for those that come with another."""
+    kinds = [b"string", b"integer", b"double", b"bignum", b"null", b"array", b"set", b"map", b"verbatim", b"true", b"FALSE", b"", b"foo"]
+    return one(b"DEBUG", g.word(b"PROTOCOL"), g.pick(kinds))
+
+
 PRODUCERS = [
     (3, ping), (3, echo), (6, select), (2, protocol), (3, hello_variants), (1, auth), (0.5, reset), (6, client), (2, client_reply),
-    (6, arity), (5, unknown), (3, subcommand), (1, time), (5, command), (4, config), (3, memory_usage), (1, slowlog), (1, latency), (0.3, debug),
+    (6, arity), (5, unknown), (3, subcommand), (1, time), (5, command), (4, config), (3, memory_usage), (1, slowlog), (1, latency), (0.3, debug), (1, debug_protocol),
 ]
