@@ -184,7 +184,11 @@ struct config {
     enum config_recovery_damage recovery_damage;
     char import[CONFIG_PATH_MAX]; /* "": none */
     char appendfilename[CONFIG_NAME_MAX], appenddirname[CONFIG_NAME_MAX];
-    bool no_appendfsync_on_rewrite, stop_writes_on_bgsave_error;
+    bool no_appendfsync_on_rewrite, stop_writes_on_bgsave_error, rdbcompression;
+    int64_t max_staleness;       /* milliseconds; 0: no limit */
+    uint64_t max_unsynced_bytes; /* 0: no limit */
+    int64_t persist_timeout;     /* milliseconds */
+    uint64_t disk_budget;        /* bytes; 0: what is free */
     int auto_aof_rewrite_percentage;
     uint64_t auto_aof_rewrite_min_size;
     bool aof_load_truncated, aof_use_rdb_preamble, aof_timestamp_enabled;

@@ -45,7 +45,7 @@ static PRINTF_LIKE(2, 3) void add(char line[static CONFIG_TEXT_MAX], const char 
 /* Limits that only say what the type can hold are not worth reading. */
 static void add_range(char *line, const struct config_option *option) {
     bool has_min = option->min != INT_MIN, has_max = option->max != INT_MAX && option->max != INT64_MAX;
-    add(line, "%s", option->type == OPTION_MEMORY ? "size" : "number");
+    add(line, "%s", option->type == OPTION_MEMORY ? "size" : option->type == OPTION_TIME ? "time" : "number");
     if (has_min && has_max)
         add(line, " %lld..%lld", (long long)option->min, (long long)option->max);
     else if (has_min)
@@ -61,6 +61,7 @@ static void add_type(char *line, const struct config_option *option) {
         break;
     case OPTION_INT:
     case OPTION_I64:
+    case OPTION_TIME:
     case OPTION_MEMORY: add_range(line, option); break;
     case OPTION_OCTAL:
         add(line, "number %llo..%llo", (unsigned long long)option->min, (unsigned long long)option->max);

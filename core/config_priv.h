@@ -7,6 +7,7 @@ enum option_type {
     OPTION_INT,
     OPTION_I64,
     OPTION_OCTAL,
+    OPTION_TIME, /* milliseconds; written as 500, 500ms, 2s or 5m */
     OPTION_MEMORY,
     OPTION_MEMORY_OR_PERCENT,
     OPTION_STRING,

@@ -3,7 +3,7 @@
  *
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
- *   threads, recovery-damage, import  sherd's own
+ *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout  sherd's own
  *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people
  * test port, bind              fixed while running, until the listeners can be moved loglevel
  * nothing        from Redis 7.2, as are set-max-listpack-* */
@@ -294,6 +294,19 @@ const struct config_option config_options[] = {
      .group = GROUP_PERSISTENCE, .doc = "A rewritten log starts with a snapshot."},
     {.name = "stop-writes-on-bgsave-error", FIELD(stop_writes_on_bgsave_error), .preset = "yes", LIVE(ANY_TIME),
      .group = GROUP_PERSISTENCE, .doc = "Refuses writes when the last snapshot failed and save has rules."},
+    {.name = "rdbcompression", FIELD(rdbcompression), .preset = "yes", LIVE(ANY_TIME), .group = GROUP_PERSISTENCE,
+     .doc = "Compresses values in snapshots, unless that is in vain."},
+    {.name = "max-staleness", .type = OPTION_TIME, PLACE(max_staleness), .preset = "2000", RANGE(0, 86400000),
+     .unit = "milliseconds, or with ms, s or m", LIVE(ANY_TIME), .group = GROUP_PERSISTENCE,
+     .doc = "With appendfsync everysec no write is acknowledged while an older one waits for the disk longer than "
+            "this: writes are slowed down as it comes near, then wait; 0 means no limit."},
+    {.name = "max-unsynced-bytes", FIELD(max_unsynced_bytes), .preset = "128mb", RANGE(0, INT64_MAX), .unit = "bytes",
+     LIVE(ANY_TIME), .group = GROUP_PERSISTENCE,
+     .doc = "Writes are slowed down, then wait, as so much of the log comes to wait for the disk; 0 means no limit."},
+    {.name = "persist-timeout", .type = OPTION_TIME, PLACE(persist_timeout), .preset = "10000", RANGE(100, 86400000),
+     .unit = "milliseconds, or with ms, s or m", LIVE(ANY_TIME), .group = GROUP_PERSISTENCE,
+     .doc = "A write that has waited for the disk for so long is answered with an error; while the disk stands still, "
+            "those that follow are at once."},
     {.name = "aof-timestamp-enabled", FIELD(aof_timestamp_enabled), .preset = "no", LATER(ANY_TIME),
      .group = GROUP_PERSISTENCE, .doc = "Writes the time into the log now and then."},
 

@@ -114,7 +114,6 @@ const struct config_option config_unused_options[] = {
     UNUSED("slot-migration-max-failover-repl-bytes", NULL, "0", ANY_TIME, NO_CLUSTER),
     UNUSED("availability-zone", NULL, "", ANY_TIME, NO_CLUSTER),
     /* --- snapshots and logs on disk --- */
-    UNUSED("rdbcompression", NULL, "yes", ANY_TIME, NO_PERSISTENCE),
     UNUSED("rdbchecksum", NULL, "yes", AT_START, NO_PERSISTENCE),
     UNUSED("rdb-del-sync-files", NULL, "no", ANY_TIME, NO_PERSISTENCE),
     UNUSED("rdb-save-incremental-fsync", NULL, "yes", ANY_TIME, NO_PERSISTENCE),

@@ -69,6 +69,25 @@ static bool parse_i64(const struct config_option *option, int64_t *value, struct
     return in_range(option, value, why);
 }
 
+/* A bare number is milliseconds. */
+static bool parse_time(const struct config_option *option, int64_t *field, struct slice word, char *why) {
+    static const struct {
+        struct slice name;
+        int64_t ms;
+    } units[] = {{SLICE_INIT(""), 1}, {SLICE_INIT("ms"), 1}, {SLICE_INIT("s"), 1000}, {SLICE_INIT("m"), 60000}};
+    size_t digits = 0;
+    while (digits < word.len && word.ptr[digits] >= '0' && word.ptr[digits] <= '9') digits++;
+    struct slice unit = slice_of(word.ptr + digits, word.len - digits);
+    for (size_t i = 0; i < ARRAY_LEN(units) && digits > 0; i++) {
+        int64_t value;
+        if (!slice_equal_nocase(unit, units[i].name) || !num_parse_i64(slice_of(word.ptr, digits), &value)) continue;
+        if (value > INT64_MAX / units[i].ms) break;
+        *field = value * units[i].ms;
+        return in_range(option, field, why);
+    }
+    return refuse(why, "argument must be a time: a number with ms, s or m");
+}
+
 static bool parse_octal(const struct config_option *option, int64_t *value, struct slice word, char *why) {
     *value = 0;
     bool ok = word.len > 0 && word.len <= 8;
@@ -310,6 +329,7 @@ static bool parse_word(const struct config_option *option, struct config *config
     switch (option->type) {
     case OPTION_BOOL: return parse_bool(field, word, why);
     case OPTION_I64: return parse_i64(option, field, word, why);
+    case OPTION_TIME: return parse_time(option, field, word, why);
     case OPTION_MEMORY: return parse_memory(option, field, word, why);
     case OPTION_MEMORY_OR_PERCENT: return parse_memory_or_percent(field, word, why);
     case OPTION_STRING: return parse_string(option, field, word, why);
@@ -391,7 +411,8 @@ size_t option_render(const struct config_option *option, const struct config *co
     switch (option->type) {
     case OPTION_BOOL: text_add(&text, "%s", *(const bool *)field ? "yes" : "no"); break;
     case OPTION_INT: text_add(&text, "%d", *(const int *)field); break;
-    case OPTION_I64: text_add(&text, "%lld", (long long)*(const int64_t *)field); break;
+    case OPTION_I64:
+    case OPTION_TIME: text_add(&text, "%lld", (long long)*(const int64_t *)field); break;
     case OPTION_OCTAL: text_add(&text, "%o", (unsigned)*(const int *)field); break;
     case OPTION_MEMORY: text_add(&text, "%llu", (unsigned long long)*(const uint64_t *)field); break;
     case OPTION_MEMORY_OR_PERCENT: render_memory_or_percent(*(const int64_t *)field, &text); break;

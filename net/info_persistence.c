@@ -2,6 +2,7 @@
  * Redis does with a process of its own (fork, copy-on-write) reads as zero. */
 #include "net/cmd_info_priv.h"
 #include "persist/checkpoints.h"
+#include "persist/guard.h"
 #include "persist/live_export.h"
 
 static const char *ok_text(bool ok) {
@@ -119,6 +120,30 @@ static void info_shard(const struct info *info, const struct persist_facts *fact
                (unsigned long long)checkpoint->keys_total, (unsigned long long)checkpoint->bytes);
 }
 
+/* How near the disk is to falling behind, and what is done about it. */
+static void info_guard(const struct info *info) {
+    static const char *const states[] = {"open", "braking", "stopped", "refusing"};
+    static_assert(ARRAY_LEN(states) == GUARD_REFUSING + 1, "one each");
+    struct guard_status status;
+    const struct shard_stats *sum = &info->totals->sum;
+    guard_read_status(net_guard(info->totals->home), &status);
+    info_text(info, "guard_state", states[status.state]);
+    buf_printf(info->out, "guard_level:%.3f\r\n", status.level);
+    info_number(info, "guard_staleness_ms", status.limits[GUARD_STALENESS].value);
+    info_number(info, "guard_staleness_max_ms", status.staleness_max_ns / 1000000);
+    info_number(info, "guard_unsynced_bytes", status.limits[GUARD_UNSYNCED].value);
+    info_number(info, "guard_window_bytes", status.window_bytes == UINT64_MAX ? 0 : status.window_bytes);
+    info_number(info, "guard_disk_bytes_per_sec", status.disk_rate);
+    info_number(info, "guard_allowed_bytes_per_sec", status.allowed_rate);
+    info_number(info, "guard_brakes", status.brakes);
+    info_number(info, "guard_stops", status.stops);
+    info_text(info, "guard_reason", status.reason);
+    info_number(info, "braked_clients", sum->clients_braked);
+    info_number(info, "braked_writes", sum->brake_waits);
+    info_number(info, "braked_writes_refused", sum->brake_refused);
+    info_number(info, "braked_ms", sum->brake_wait_ns / 1000000);
+}
+
 void info_persistence(const struct info *info) {
     struct checkpoints_status status;
     struct persist_facts facts = {0};
@@ -129,5 +154,6 @@ void info_persistence(const struct info *info) {
     info_aof(info, &facts, &status);
     info_export(info);
     info_loading_more(info, &facts);
+    info_guard(info);
     for (uint32_t i = 0; i < facts.shards && i < status.shards; i++) info_shard(info, &facts, &status, i);
 }

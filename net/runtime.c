@@ -39,7 +39,7 @@ enum status net_config_rewrite(struct exec *x, struct error *error) {
 void net_shutdown(struct exec *x, unsigned how) {
     struct server *server = thread_of(x->shard)->server;
     log_line(&server->log, LOG_LEVEL_WARNING, "User requested shutdown...");
-    if (x->client) x->client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+    thread_wait_for_end(thread_of(x->shard), x->client);
     /* One that is saving already is not to be hurried by the same wish once more. */
     if (persist_end_state(server->persist) == END_SAVING && !(how & SHUTDOWN_NOSAVE)) return;
     atomic_store(&server->end_how, how & SHUTDOWN_NOSAVE ? END_NOSAVE : how & SHUTDOWN_SAVE ? END_SAVE : END_DEFAULT);

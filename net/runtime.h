@@ -35,7 +35,8 @@ enum shutdown_how {
     SHUTDOWN_NOW = 1 << 2,
     SHUTDOWN_FORCE = 1 << 3,
 };
-/* Starts an orderly shutdown; returns at once and nothing is replied. x->client's carrier closes it. */
+/* Starts an orderly shutdown; returns at once and nothing is replied. x->client waits until the server closes it, or is
+ * told that its last save has failed. */
 void net_shutdown(struct exec *x, unsigned how); /* enum shutdown_how bits */
 /* SHUTDOWN ABORT: false when none is in progress. */
 bool net_shutdown_abort(struct exec *x);
@@ -76,8 +77,10 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out);
 
 /* --- persistence --- */
 struct checkpoints;
+struct guard;
 /* Behind SAVE and its like (persist/checkpoints.h); NULL: the server has no data directory and saves nothing. */
 struct checkpoints *net_checkpoints(const struct shard *shard);
+struct guard *net_guard(const struct shard *shard); /* persist/guard.h */
 struct live_export;
 struct live_export *net_live_export(const struct shard *shard); /* NULL as above */
 

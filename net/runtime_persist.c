@@ -15,6 +15,10 @@ struct live_export *net_live_export(const struct shard *shard) {
     return persist_live_export(persist_of(shard));
 }
 
+struct guard *net_guard(const struct shard *shard) {
+    return persist_guard(persist_of(shard));
+}
+
 static struct persist_shard_facts facts_of(const struct journal_status *journal, uint64_t now_ns) {
     uint64_t oldest_ns = journal->oldest_pending_ns;
     return (struct persist_shard_facts){.batch_written = journal->batch_written,

@@ -171,6 +171,7 @@ enum status server_may_stop(struct server *server) {
     ssize_t ignored = read(server->stop_fd, &ones, sizeof ones);
     (void)ignored;
     persist_end_cancel(server->persist);
+    atomic_fetch_add_explicit(&server->refusals, 1, memory_order_relaxed);
     return ST_IO;
 }
 

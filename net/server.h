@@ -67,6 +67,7 @@ struct server {
     _Atomic uint32_t left;         /* threads that run no more turns and so name no other thread's ring */
     _Atomic uint32_t heard;        /* threads that have read what the others posted before they left */
     _Atomic uint32_t emptied;      /* threads that hold nothing of another's heap any more and look at none */
+    _Atomic uint64_t refusals;     /* how often the end was called off, as the last save had failed */
     _Atomic int end_how;           /* enum persist_end_how: what SHUTDOWN asked for */
     struct error start_error;      /* of the first that failed, under config_lock */
 };

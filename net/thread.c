@@ -11,6 +11,7 @@
  *           so an idle server stays idle. With a CPU for each thread there is nobody to let run. */
 #include "net/thread.h"
 #include "core/assert.h"
+#include "core/resp_write.h"
 #include "net/listener.h"
 #include "persist/persist.h"
 #include "shards/mailbox.h"
@@ -97,6 +98,7 @@ static struct shard *make_shard(struct thread *thread) {
         .registry = server->registry,
         .config = &thread->config,
         .log = &server->log,
+        .brake = guard_brake(persist_guard(server->persist)),
         .outbox = out,
         .inbox = in,
         .pending = pending,
@@ -147,10 +149,35 @@ static bool start_together(struct thread *thread) {
 static void stop_begins(struct thread *thread) {
     if (thread->stop_by_ns) return;
     thread->stop_by_ns = thread->shard->now_ns + STOP_NS;
-    for (struct client *client = thread->shard->clients_first; client; client = client->next)
+    for (struct client *client = thread->shard->clients_first; client; client = client->next) {
         conn_of(client)->peer_done = true; /* nothing more is read; what was read is answered */
+        if (client->wait == WAIT_END) client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+    }
     for (struct client *client = thread->shard->clients_first; client; client = client->next)
         thread_attend(thread, conn_of(client));
+}
+
+void thread_wait_for_end(struct thread *thread, struct client *client) {
+    ASSERT(client->wait == WAIT_NOTHING);
+    client->wait = WAIT_END;
+    if (thread->asked_end) return;
+    thread->asked_end = true;
+    thread->refusals = atomic_load_explicit(&thread->server->refusals, memory_order_relaxed);
+}
+
+/* Word for those who asked: there is no end. */
+static void look_at_refusals(struct thread *thread) {
+    struct shard *shard = thread->shard;
+    if (atomic_load_explicit(&thread->server->refusals, memory_order_relaxed) == thread->refusals) return;
+    thread->asked_end = false;
+    for (struct client *client = shard->clients_first; client; client = client->next) {
+        if (client->wait != WAIT_END) continue;
+        client->wait = WAIT_NOTHING;
+        resp_errorf(&client->out, "ERR Errors trying to SHUTDOWN. Check logs.");
+        error_stats_count(&shard->errors, SLICE("ERR"));
+        shard_mark_dirty(shard, client);
+        thread_attend(thread, conn_of(client));
+    }
 }
 
 /* The server was asked to stop. Perhaps all is to be saved before; and when that fails all goes on. */
@@ -279,7 +306,7 @@ static bool may_leave(struct thread *thread) {
 static uint64_t sleep_time(struct thread *thread, bool more) {
     if (more || thread->attend || thread->shard->dirty) return 0;
     uint64_t wait_ns = MIN(shard_wait_ns(thread->shard), persist_wait_ns(thread->persist));
-    if (thread->stop_by_ns || thread->ending) wait_ns = MIN(wait_ns, 1000000ull);
+    if (thread->stop_by_ns || thread->ending || thread->asked_end) wait_ns = MIN(wait_ns, 1000000ull);
     return wait_ns;
 }
 
@@ -321,6 +348,7 @@ static void run(struct thread *thread) {
         more |= shard_turn(shard);
         more |= persist_turn(thread->persist, shard->stats.commands != commands);
         if (UNLIKELY(thread->ending)) look_at_end(thread);
+        if (UNLIKELY(thread->asked_end)) look_at_refusals(thread);
         close_idle(thread);
         publish(thread);
         flush_all(thread);

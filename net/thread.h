@@ -35,7 +35,9 @@ struct thread {
     uint64_t published_ns, published_ops, published_in, published_out;
     uint64_t stop_by_ns; /* stopping: 0 while running */
     struct persist_part *persist;
-    bool ending; /* the server is to stop, when persist/ lets it */
+    bool ending;       /* the server is to stop, when persist/ lets it */
+    bool asked_end;    /* some client has WAIT_END */
+    uint64_t refusals; /* of the server, by then */
     bool accepting, drained;
     bool crowded; /* there are more threads than CPUs */
     bool busy;    /* something came in since this thread last let the others run */
@@ -56,4 +58,6 @@ void *thread_main(void *arg);
 HOT_INLINE struct thread *thread_of(const struct shard *shard) {
     return shard->host.ctx;
 }
+/* The client waits (WAIT_END) until the server ends, or does not. */
+void thread_wait_for_end(struct thread *thread, struct client *client);
 void thread_attend(struct thread *thread, struct conn *conn);

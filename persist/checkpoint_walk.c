@@ -50,7 +50,7 @@ static struct rdb_style style_of(const struct shard *shard) {
     const struct keyspace_shared *shared = &shard->shared;
     enum config_maxmemory_policy policy = shard->config->maxmemory_policy;
     bool lru = policy == MAXMEMORY_VOLATILE_LRU || policy == MAXMEMORY_ALLKEYS_LRU;
-    return (struct rdb_style){.compress = true,
+    return (struct rdb_style){.compress = shard->config->rdbcompression,
                               .usage = shared->use_lfu ? RDB_USAGE_FREQ
                                        : lru           ? RDB_USAGE_IDLE
                                                        : RDB_USAGE_NONE,

@@ -87,6 +87,7 @@ struct checkpoints_member *checkpoints_join(struct checkpoints *all, const struc
     self->shard = shard;
     self->journal = options->journal;
     self->checkpoint = checkpoint_new(&options->file);
+    self->save_ok = true;
     shard->cutter = (struct shard_cutter){.ctx = self, .cut = on_cut};
     return self;
 }
@@ -164,6 +165,7 @@ static void look(struct checkpoints_member *self, const struct checkpoints_turn 
     self->seen_orders = atomic_load_explicit(&all->orders, memory_order_relaxed);
     self->seen_tidings = atomic_load_explicit(&all->tidings, memory_order_relaxed) + news;
     atomic_fetch_add_explicit(&all->tidings, news, memory_order_relaxed);
+    self->save_ok = all->save_ok;
     enum order order = all->number == self->number ? all->order : ORDER_NONE;
     pthread_mutex_unlock(&all->lock);
     self->look_ns = turn->now_ns + LOOK_NS;
@@ -419,6 +421,10 @@ bool checkpoints_turn(struct checkpoints_member *self, const struct checkpoints_
     look(self, turn);
     if (self->shard->id == 0) more |= lead(self);
     return more;
+}
+
+bool checkpoints_save_ok(const struct checkpoints_member *self) {
+    return self->save_ok;
 }
 
 uint64_t checkpoints_wait_ns(const struct checkpoints_member *self, uint64_t now_ns) {

@@ -80,6 +80,7 @@ struct checkpoints_turn {
 };
 /* At the end of the turn, after its batch was closed. True: there is more to do right now. */
 bool checkpoints_turn(struct checkpoints_member *member, const struct checkpoints_turn *turn);
+bool checkpoints_save_ok(const struct checkpoints_member *member); /* the last save went well, or there was none */
 uint64_t checkpoints_wait_ns(const struct checkpoints_member *member, uint64_t now_ns); /* when it wants a turn */
 /* The server stops: what is under way is given up. Turns go on until it is idle. */
 void checkpoints_stop(struct checkpoints_member *member);

@@ -77,6 +77,7 @@ struct checkpoints_member {
     struct checkpoint_journal journal;
     uint64_t number; /* it takes part in this one; 0: in none */
     bool closed, durable, broken, stopped;
+    bool save_ok; /* as of the last look */
     struct checkpoint_cut begin, end;
     uint64_t changes_at_cut;
     uint64_t well_ns; /* when its journal had no error last */

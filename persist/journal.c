@@ -77,6 +77,7 @@ static void append_batch(struct journal *journal, struct slice payload, uint32_t
     mark.end = (struct point){file->tail.end, journal->batch, journal->position};
     add_mark(file, &mark);
     journal->bytes_since_cut += sizeof line + payload.len;
+    journal->bytes_appended += sizeof line + payload.len;
 }
 
 static void close_batch(struct journal *journal) {
@@ -98,13 +99,22 @@ static void rotate(struct journal *journal) {
 }
 
 uint64_t journal_turn(struct journal *journal, uint64_t now_ns, enum config_appendfsync fsync) {
+    if (journal->was_busy) journal->busy_ns += now_ns - journal->now_ns;
     journal->now_ns = now_ns;
     journal->fsync = fsync;
     close_batch(journal);
     rotate(journal);
     journal_write_step(journal);
     journal_files_step(journal); /* last: seals and prepares what the others are done with or want */
+    journal->was_busy = journal->in_flight > 0 || journal->syncing;
     return journal->batch;
+}
+
+void journal_set_pace(struct journal *journal, uint64_t sync_every_ns, uint64_t chunk_bytes, bool spare) {
+    ASSERT(sync_every_ns > 0 && chunk_bytes > 0);
+    journal->sync_every_ns = sync_every_ns;
+    journal->chunk_bytes = chunk_bytes;
+    journal->fills_nothing = !spare;
 }
 
 uint64_t journal_cut(struct journal *journal) {
@@ -164,6 +174,9 @@ void journal_read_status(const struct journal *journal, struct journal_status *o
         .position_written = journal->position,
         .position_durable = journal->durable.position,
         .bytes_written = journal->bytes_written,
+        .bytes_appended = journal->bytes_appended,
+        .bytes_durable = journal->bytes_durable,
+        .busy_ns = journal->busy_ns,
         .segment = journal->active->number,
         .segment_bytes = journal->active->tail.end,
         .bytes_since_cut = journal->bytes_since_cut,

@@ -9,9 +9,9 @@
  *    everysec   gathered until there are 64 KiB or 10 ms have passed; synced once a second, sooner after 32 MiB
  *    no         gathered likewise; synced only after 32 MiB, at the end of a segment and when asked (journal_flush)
  *
- * The policy may change from turn to turn. Everything at the disk is asynchronous, so no call here blocks, but for
- * journal_close. What is not on the disk for good stays in memory (under `no`: what is not written). Memory is bounded
- * by whoever looks at `bytes_pending` and holds back writers; nothing is ever dropped.
+ * The policy may change from turn to turn, and so may how often it syncs (journal_set_pace). Everything at the disk is
+ * asynchronous, so no call here blocks, but for journal_close. What is not on the disk for good stays in memory. Memory
+ * is bounded by whoever looks at `bytes_pending` and holds back writers (persist/guard.h); nothing is ever dropped.
  *
  * Errors    whatever fails is tried again, after 100 ms and then twice as long up to 5 s, for as long as it takes; the
  *           status says what keeps it. Once the cause is gone the journal is complete. After a sync that failed, all
@@ -49,6 +49,8 @@ struct journal_status {
     uint64_t position_written, position_durable; /* the same as effects.position */
     uint64_t bytes_written;                      /* to the disk so far */
     uint64_t bytes_pending;                      /* not durable: kept in memory */
+    uint64_t bytes_appended, bytes_durable;      /* of batches, so far */
+    uint64_t busy_ns;                            /* so long something was under way at the disk, about */
     uint64_t segment, segment_bytes;             /* where the next batch goes, and how much is in it */
     uint64_t bytes_since_cut;                    /* of batches, since the last cut or the start */
     uint64_t oldest_pending_ns; /* when the oldest batch of bytes_pending was closed; 0: there is none */
@@ -64,6 +66,11 @@ NODISCARD enum status journal_open(struct journal **out, const struct journal_op
  * disk what appendfsync says, and goes on with what has completed since. Returns the number of the latest closed batch.
  * */
 uint64_t journal_turn(struct journal *journal, uint64_t now_ns, enum config_appendfsync fsync);
+/* From here on, instead of what everysec and no say above: so often it syncs (UINT64_MAX: not for the time), and so
+ * many bytes at once are to become durable (UINT64_MAX: as they come). A disk that is slower than the writers is given
+ * no more than twice as much before it has made a part of it durable: what a cache swallows at once takes long to sync,
+ * and meanwhile nothing becomes durable. spare: it has time for zeros that are written ahead. */
+void journal_set_pace(struct journal *journal, uint64_t sync_every_ns, uint64_t chunk_bytes, bool spare);
 /* Everything after this call goes to a new segment (or to the present one, if nothing is in it yet); returns its
  * number. Called between turns' batches, at a cut. After a failed sync that segment may also begin with batches from
  * before. */

@@ -8,8 +8,8 @@
  * Filled    a durable write that makes the file longer has to wait for the file system's journal; one over bytes that
  *           are there does not. So zeros are written ahead of the data: at least FILL_BYTES, as much again as there is,
  *           at most FILL_AHEAD_MAX; a server that writes little has small files. It also tells of a full disk before
- *           data meet it. Data never wait for zeros: when they catch up, they make the file longer themselves. A
- *           recycled file needs none.
+ *           data meet it. Data never wait for zeros: when they catch up, or the disk has no time to spare (journal_set_pace),
+ *           they make the file longer themselves. A recycled file needs none.
  * Sealed    cut at its end, so that Redis and its tools read it.
  * Spare     up to SPARES_MAX files that are not needed any more keep their blocks and get a new name later. A crash
  *           leaves them under their old names, which nothing refers to.
@@ -149,7 +149,7 @@ static uint64_t fill_target(const struct journal *journal) {
 }
 
 static bool fill_is_wanted(const struct journal *journal) {
-    return journal->head->frontier < fill_target(journal);
+    return !journal->fills_nothing && journal->head->frontier < fill_target(journal);
 }
 
 static void fill_some(struct journal *journal) {

@@ -111,6 +111,9 @@ struct journal {
     uint64_t now_ns;
     enum config_appendfsync fsync;
 
+    uint64_t sync_every_ns, chunk_bytes; /* journal_set_pace; 0: as the policy says */
+    bool fills_nothing;
+
     struct buf taken;
     uint64_t batch, position; /* the latest closed one */
     struct point durable;     /* of all segments; its offset says nothing */
@@ -142,7 +145,9 @@ struct journal {
     uint32_t spare_count;
     uint64_t drop_before;
 
-    uint64_t bytes_written, bytes_since_cut, writes, syncs, sync_ns_max; /* as in the status */
+    bool was_busy; /* at the end of the last turn */
+    uint64_t bytes_written, bytes_appended, bytes_durable, bytes_since_cut; /* as in the status */
+    uint64_t writes, syncs, sync_ns_max, busy_ns;
 };
 
 HOT_INLINE uint64_t page_down(uint64_t offset) {

@@ -42,6 +42,7 @@ static bool in_a_hurry(const struct journal *journal) {
 
 static void set_durable(struct journal *journal, const struct point *point) {
     if (point->offset <= journal->head->durable.offset) return;
+    journal->bytes_durable += point->offset - journal->head->durable.offset;
     journal->head->durable = *point;
     journal->durable = *point;
     trouble_over(journal, &journal->sync_trouble);
@@ -106,6 +107,10 @@ static const char *bounce_end(struct journal *journal, uint64_t from, uint64_t t
     return journal->bounce;
 }
 
+static uint64_t chunk_bytes(const struct journal *journal) {
+    return journal->chunk_bytes ? MIN(journal->chunk_bytes, SYNC_BYTES) : SYNC_BYTES;
+}
+
 /* False: it has to wait for one that is under way. */
 static bool issue_write(struct journal *journal) {
     struct journal_file *file = journal->head;
@@ -113,7 +118,7 @@ static bool issue_write(struct journal *journal) {
     bool last = to - from <= BOUNCE_BYTES;
     size_t together = 0;
     const char *bytes = last ? NULL : tail_at(&file->tail, from, &together);
-    if (!last) to = MIN(from + together, page_down(file->tail.end));
+    if (!last) to = MIN(from + MIN(together, page_up(chunk_bytes(journal))), page_down(file->tail.end));
     if (overlaps(journal, from, to)) return false;
     if (last) bytes = bounce_end(journal, from, to);
     struct write_slot *slot = next_slot(journal);
@@ -147,10 +152,20 @@ static uint64_t write_due_ns(const struct journal *journal) {
     return oldest_unissued_ns(file) + GATHER_NS;
 }
 
+/* Enough is on its way, and a sync is due for a part of it: its end goes on. (A batch may be longer than that, and is
+ * written to its end.) */
+static bool is_enough_for_now(const struct journal *journal) {
+    const struct journal_file *file = journal->head;
+    uint64_t chunk = chunk_bytes(journal);
+    return journal->chunk_bytes && file->issued - file->durable.offset >= 2 * chunk &&
+           (journal->in_flight > 0 || file->written.offset - file->durable.offset >= chunk);
+}
+
 static void issue_writes(struct journal *journal) {
     if (journal->head->state != FILE_READY || journal->rewind || journal->restage) return;
     if (resting(journal, &journal->write_trouble)) return;
-    while (journal->slots_count < WRITES_MAX && write_due_ns(journal) <= journal->now_ns && issue_write(journal))
+    while (journal->slots_count < WRITES_MAX && !is_enough_for_now(journal) &&
+           write_due_ns(journal) <= journal->now_ns && issue_write(journal))
         continue;
 }
 
@@ -177,8 +192,10 @@ static uint64_t sync_due_ns(const struct journal *journal) {
     if (journal->fsync == APPENDFSYNC_ALWAYS) return 0;
     if (in_a_hurry(journal) && file->written.seq >= journal->flush_batch) return 0;
     if (file != journal->active && file->written.offset == file->tail.end) return 0;
-    if (file->written.offset - file->durable.offset >= SYNC_BYTES) return 0;
-    return journal->fsync == APPENDFSYNC_EVERYSEC ? journal->sync_began_ns + SYNC_NS : UINT64_MAX;
+    if (file->written.offset - file->durable.offset >= chunk_bytes(journal)) return 0;
+    uint64_t every_ns = journal->fsync == APPENDFSYNC_EVERYSEC ? SYNC_NS : UINT64_MAX;
+    if (journal->sync_every_ns) every_ns = journal->sync_every_ns;
+    return every_ns == UINT64_MAX ? every_ns : journal->sync_began_ns + every_ns;
 }
 
 static void issue_sync(struct journal *journal) {
@@ -236,6 +253,7 @@ uint64_t journal_write_wait_ns(const struct journal *journal) {
     if (journal->head->state != FILE_READY) return UINT64_MAX; /* the job's end is the next event */
     uint64_t write = write_due_ns(journal), sync = sync_due_ns(journal);
     if (journal->restage) write = 0;
+    if (is_enough_for_now(journal)) write = UINT64_MAX;
     if (busy(journal) && write <= journal->now_ns) write = UINT64_MAX; /* so is a completion */
     if (journal->syncing || journal->restage) sync = UINT64_MAX;
     if (write != UINT64_MAX) write = MAX(write, journal->write_trouble.retry_ns);

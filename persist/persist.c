@@ -128,6 +128,8 @@ enum status persist_open(struct persist **out, const struct persist_options *opt
     persist->gated = config->appendonly && config->appendfsync == APPENDFSYNC_ALWAYS;
     persist->aof_truncated_ok = config->aof_load_truncated;
     persist->started_ms = clock_real_us(&persist->clock) / 1000;
+    persist->guard = guard_new(persist->shards, persist->log);
+    if (!persist->guard) return error_set(error, ST_NO_MEMORY, 0, "No memory to keep data on disk");
     bool writes = config->appendonly || config->save.count > 0;
     enum status status = open_dir(persist, config, writes, error);
     if (status != ST_OK || !persist->has_dir) return status;
@@ -146,6 +148,7 @@ enum status persist_open(struct persist **out, const struct persist_options *opt
 
 void persist_close(struct persist *persist) {
     if (persist->live_export) live_export_delete(persist->live_export);
+    if (persist->guard) guard_delete(persist->guard);
     if (persist->checkpoints) checkpoints_delete(persist->checkpoints);
     if (persist->recovery) recovery_close(persist->recovery);
     aof_files_free(&persist->aof);
@@ -181,7 +184,7 @@ void persist_leave(struct persist_part *part) {
     if (part->member) checkpoints_leave(part->member);
     if (part->journal) journal_close(part->journal);
     if (part->persist->recovery) recovery_leave(part->persist->recovery, shard->id);
-    shard->no_writes = NULL;
+    shard->no_writes = shard->braked.reason = shard->commit.excuse = NULL;
     heap_free(shard->heap, MEM_STATS, part, sizeof *part);
 }
 
@@ -210,6 +213,10 @@ enum persist_state persist_state(const struct persist *persist) {
 
 const struct error *persist_error(const struct persist *persist) {
     return &persist->error;
+}
+
+struct guard *persist_guard(struct persist *persist) {
+    return persist->guard;
 }
 
 struct checkpoints *persist_checkpoints(struct persist *persist) {

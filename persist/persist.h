@@ -11,8 +11,8 @@
  *           becomes sherd's by a checkpoint, and only then are clients served: until then nothing here says that it is
  *           there.
  * Running   at the end of each turn the journal takes what the turn has changed, replies that wait for the disk learn
- *           how far it is, and the checkpoint has its slice. When the journal cannot be written, writes are refused
- *           (-MISCONF) until it can again; what is in memory is served.
+ *           how far it is, and the checkpoint has its slice. When the disk does not keep up, writes are slowed down,
+ *           wait, and are refused in the end (persist/guard.h); what is in memory is served.
  * Ending    persist_end asks for the end. Where `save` has rules (or SHUTDOWN SAVE says so) writes are held back, all
  *           is saved once more, and only when that went well may the server stop.
  * Memory only  with `save ''` and `appendonly no` nothing is written unless asked for (BGSAVE), and a directory that
@@ -26,6 +26,7 @@
 #include "core/log.h"
 #include "persist/checkpoints.h"
 #include "persist/disk.h"
+#include "persist/guard.h"
 #include "persist/journal.h"
 #include "persist/recover.h"
 
@@ -74,6 +75,8 @@ void persist_end(struct persist *persist, enum persist_end_how how);
 enum persist_end_state persist_end_state(const struct persist *persist);
 void persist_end_cancel(struct persist *persist); /* REFUSED, or called back: NONE, and writes go on */
 
+/* The limits on what the disk may be behind, and how near they are. */
+struct guard *persist_guard(struct persist *persist);
 /* BGSAVE and its like; NULL: memory only, with the reason. */
 struct checkpoints *persist_checkpoints(struct persist *persist);
 struct live_export *persist_live_export(struct persist *persist); /* of the command EXPORT; NULL as above */

@@ -26,6 +26,7 @@ struct persist {
     struct recovery *recovery;
     struct checkpoints *checkpoints;
     struct live_export *live_export;
+    struct guard *guard;
     struct aof_files aof; /* to be imported; none: count is 0 */
 
     /* --- one after the other: the main thread, thread 0 between two meetings, thread 0 --- */
@@ -70,7 +71,7 @@ struct persist_part {
     uint64_t look_ns;              /* when to look at what changes seldom */
     bool exporting;                /* thread 0 */
     uint64_t ask_ns;               /* thread 0: not before, for an option that changed */
-    char refusal[512];             /* shard->no_writes */
+    struct guard_orders orders;    /* as this part follows them */
 
     /* the end */
     bool left_off; /* nothing is loaded any more */

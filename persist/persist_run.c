@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes that may wait for a disk that is slower than the writers, all shards together, before writes are refused. */
-#define PENDING_MAX  ((uint64_t)256 << 20)
 #define SLICE_US     200 /* of a checkpoint, in a turn that has commands to run */
 #define SLICE_BYTES  ((uint64_t)4 << 20)
 #define STRETCH_KEYS 32
@@ -141,31 +139,40 @@ enum status part_join_checkpoints(struct persist_part *part, struct error *error
 
 /* --- writes that cannot be kept --- */
 
-static void refuse(struct persist_part *part, const char *format, const char *what) {
-    snprintf(part->refusal, sizeof part->refusal, format, what);
-    part->shard->no_writes = part->refusal;
-}
+static const char save_refusal[] =
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    "may "
+    "modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    "error.";
 
 static bool save_failed(const struct persist_part *part) {
     const struct config *config = part->shard->config;
-    if (config->save.count == 0 || !config->stop_writes_on_bgsave_error) return false;
-    struct checkpoints_status status;
-    checkpoints_read_status(part->persist->checkpoints, part->shard->now_ms, &status);
-    return !status.last_save_ok;
+    if (!part->member || config->save.count == 0 || !config->stop_writes_on_bgsave_error) return false;
+    return !checkpoints_save_ok(part->member);
 }
 
 static void judge_writes(struct persist_part *part) {
-    part->shard->no_writes = NULL;
-    if (part->journal && part->shard->effects.on && part->status.error)
-        refuse(part, "MISCONF Errors writing to the AOF file: %s", strerror(part->status.error));
-    else if (part->status.bytes_pending > PENDING_MAX / part->persist->shards)
-        refuse(part, "MISCONF Errors writing to the AOF file: %s", "the disk is too slow, 256 MiB wait to be written");
-    else if (save_failed(part))
-        refuse(part, "%s",
-               "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
-               "Commands that may modify the data set are disabled, because this instance is configured to report "
-               "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the "
-               "Redis logs for details about the RDB error.");
+    const char *no_save = save_failed(part) ? save_refusal : NULL;
+    part->shard->no_writes = part->orders.refuse ? part->orders.refusal : no_save;
+}
+
+static void follow_orders(struct persist_part *part) {
+    struct shard *shard = part->shard;
+    guard_read_orders(part->persist->guard, &part->orders);
+    shard->braked.reason = part->orders.patience;
+    commit_set_excuse(shard, part->orders.excuse ? part->orders.late : NULL);
+    part->look_ns = 0; /* INFO says so, too */
+}
+
+/* Tells how far the disk is, and follows what that comes to for all shards. */
+static void follow_guard(struct persist_part *part) {
+    struct guard *guard = part->persist->guard;
+    const struct shard *shard = part->shard;
+    guard_turn(guard, shard->id, &part->status, part->journal && shard->effects.on, shard->now_ns, shard->config);
+    if (UNLIKELY(guard_version(guard) != part->orders.version)) follow_orders(part);
+    const struct guard_orders *orders = &part->orders;
+    if (part->journal) journal_set_pace(part->journal, orders->sync_every_ns, orders->chunk_bytes, orders->spare);
 }
 
 /* What changes seldom: ten times a second at most, and never in a thread that sleeps. */
@@ -272,7 +279,10 @@ static bool run_checkpoints(struct persist_part *part, bool busy) {
 
 static uint64_t wait_of(const struct persist_part *part) {
     uint64_t now_ns = part->shard->now_ns, wait_ns = UINT64_MAX;
-    if (part->journal) wait_ns = MIN(wait_ns, journal_wait_ns(part->journal, now_ns));
+    if (part->journal) {
+        wait_ns = MIN(wait_ns, journal_wait_ns(part->journal, now_ns));
+        wait_ns = MIN(wait_ns, guard_wait_ns(part->persist->guard, &part->status, part->shard->config, now_ns));
+    }
     if (part->member) wait_ns = MIN(wait_ns, checkpoints_wait_ns(part->member, now_ns));
     if (part->exporting) wait_ns = MIN(wait_ns, PERSIST_LOOK_NS);
     if (part->holding || part->stopping) wait_ns = MIN(wait_ns, ENDING_NS);
@@ -288,6 +298,7 @@ bool part_run(struct persist_part *part, bool busy) {
         commit_durable(shard, part->status.position_durable);
         if (UNLIKELY(part->closing)) close_journal(part);
     }
+    follow_guard(part);
     end(part);
     bool more = run_checkpoints(part, busy);
     look(part);

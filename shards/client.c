@@ -4,6 +4,7 @@
  * name, and ends with 7.2's lib-name and lib-ver. What has no meaning here (argv-mem) says 0. */
 #include "shards/client.h"
 #include "core/assert.h"
+#include "shards/brake.h"
 #include "shards/gather.h"
 #include "shards/multi.h"
 #include "shards/reaper.h"
@@ -62,6 +63,7 @@ void client_deinit(struct client *client) {
     ASSERT_ON_SHARD(home);
     ASSERT(client->queued == 0); /* their arguments point into input that goes away now */
     ASSERT(!client->blocked);
+    if (client->wait == WAIT_BRAKE) brake_leave(client);
     if (client->gather) gather_client_gone(client->gather);
     client->gather = NULL;
     multi_delete(client);
@@ -132,7 +134,7 @@ void client_reset_session(struct client *client) {
 /* --- description --- */
 
 static bool is_waiting(const struct client *client) {
-    return client->wait == WAIT_PAUSE || client->blocked;
+    return client->wait == WAIT_PAUSE || client->wait == WAIT_BRAKE || client->blocked;
 }
 
 /* Redis's letters in Redis's order. */

@@ -40,6 +40,8 @@ enum client_wait { /* why its next command may not start */
                    WAIT_REPLIES, /* a barrier waits for commands on other shards */
                    WAIT_GATHER,  /* its command over several shards is under way */
                    WAIT_PAUSE,   /* CLIENT PAUSE */
+                   WAIT_BRAKE,   /* its write waits until the disk takes more (shards/brake.h) */
+                   WAIT_END,     /* SHUTDOWN: for the end of the server, or word that there is none */
                    WAIT_READER,  /* it does not read its replies, or `rest` is still to be sent */
 };
 
@@ -53,12 +55,16 @@ struct client {
     uint8_t resp;    /* 2 or 3 */
     uint8_t wait;    /* enum client_wait */
     uint32_t queued; /* commands of this client in the batch being collected; their arguments point into its input */
-    uint32_t queued_remote;        /* of them, those that will leave for other shards */
-    uint32_t reply_size;           /* of its latest reply: how much an outstanding command may come to */
-    struct gather *gather;         /* WAIT_GATHER */
-    struct blocked *blocked;       /* waits for keys (shards/blocked.h); else NULL */
-    struct multi *multi;           /* what MULTI keeps and WATCH notes; NULL until one of them is used */
-    struct subscriber *subscriber; /* what it subscribes to; NULL: never did */
+    uint32_t queued_remote;                   /* of them, those that will leave for other shards */
+    uint32_t reply_size;                      /* of its latest reply: how much an outstanding command may come to */
+    struct gather *gather;                    /* WAIT_GATHER */
+    struct blocked *blocked;                  /* waits for keys (shards/blocked.h); else NULL */
+    struct multi *multi;                      /* what MULTI keeps and WATCH notes; NULL until one of them is used */
+    struct subscriber *subscriber;            /* what it subscribes to; NULL: never did */
+    uint64_t ticket;                          /* of its write that is braked, if it has one (shards/brake.h) */
+    uint64_t braked_ns;                       /* since when it waits; 0: it does not */
+    struct client *braked_next, *braked_prev; /* WAIT_BRAKE */
+    bool has_ticket;
 
     struct buf in; /* input not yet parsed (part of a command, or behind a barrier) */
     struct resp_parser parser;

@@ -241,6 +241,11 @@ void commit_durable(struct shard *shard, uint64_t position) {
     commit->due = true;
 }
 
+void commit_set_excuse(struct shard *shard, const char *text) {
+    shard->commit.excuse = text;
+    if (text && shard->commit.on) shard->commit.due = true;
+}
+
 static struct message_item *tell(struct shard *shard, uint32_t to, enum item_how how, uint64_t number) {
     struct message *message = request_news(shard, to);
     size_t at = message_news_open(message, how, number);

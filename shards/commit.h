@@ -101,6 +101,7 @@ struct commit {
     uint32_t fresh_count, fresh_cap;
     bool fresh_all;
     struct commit_cut *cut; /* shard 0 */
+    const char *excuse;     /* commit_set_excuse */
     struct shard *shard;
 };
 
@@ -120,6 +121,10 @@ void commit_stop(struct shard *shard);
 /* By whoever writes the journal: the disk has all groups up to this position, which grows. What may leave by that does
  * so in the next shard_turn. O(1). */
 void commit_durable(struct shard *shard, uint64_t position);
+
+/* The disk takes nothing, for too long: until this is called with NULL, replies that would wait for it are this error
+ * instead. text: with its code; stays where it is. What they stand for is done in memory. */
+void commit_set_excuse(struct shard *shard, const char *text);
 
 /* --- for whoever runs commands --- */
 /* What a command has shown or changed. */

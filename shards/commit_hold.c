@@ -1,6 +1,7 @@
 /* Replies that wait, at home: per shard a binary heap by position. It is not a queue, since a read waits for the
  * position of the key it shows, which may be long before that of the write that came just before it. */
 #include "core/assert.h"
+#include "core/resp_write.h"
 #include "shards/commit_priv.h"
 #include "shards/gather.h"
 #include "shards/pipeline.h"
@@ -63,6 +64,7 @@ static struct held_reply *keep(struct commit *commit, uint32_t owner, uint64_t p
     held->note = note;
     buf_init(&held->bytes, commit->shard->heap, MEM_CLIENT_OUT);
     push(commit, &commit->peers[owner], (struct held_wait){position, held});
+    if (UNLIKELY(commit->excuse != NULL)) commit->due = true;
     return held;
 }
 
@@ -98,6 +100,32 @@ static void let_go(struct commit *commit, struct held_reply *held) {
     held_free(commit, held);
 }
 
+/* An error that nobody has worded as one: in place of the reply. */
+static void replace_reply(struct commit *commit, struct held_reply *held) {
+    struct shard *shard = commit->shard;
+    if (held->note.gather)
+        gather_excuse(held->note.gather, commit->excuse);
+    else
+        buf_reset(&held->bytes, 0), resp_errorf(&held->bytes, "%s", commit->excuse);
+    error_stats_count(&shard->errors, SLICE("MISCONF"));
+    shard->stats.errors++;
+}
+
+/* True when some are left. */
+static bool release_excused(struct commit *commit) {
+    uint32_t budget = RELEASE_MAX;
+    for (uint32_t i = 0; i < commit->shard->count; i++) {
+        struct commit_peer *peer = &commit->peers[i];
+        for (; peer->count > 0; budget--) {
+            if (budget == 0) return true;
+            struct held_reply *held = pop(commit, peer);
+            replace_reply(commit, held);
+            let_go(commit, held);
+        }
+    }
+    return false;
+}
+
 bool commit_release(struct commit *commit) {
     for (uint32_t budget = RELEASE_MAX; commit->ready; commit->ready &= commit->ready - 1) {
         struct commit_peer *peer = &commit->peers[(uint32_t)__builtin_ctzll(commit->ready)];
@@ -106,7 +134,7 @@ bool commit_release(struct commit *commit) {
             let_go(commit, pop(commit, peer));
         }
     }
-    return false;
+    return commit->excuse && release_excused(commit);
 }
 
 static void drop(struct commit *commit, struct held_reply *held) {

@@ -128,6 +128,12 @@ static void tell_parent(struct gather *gather) {
     gather_part_done_own(parent, part, &out);
 }
 
+void gather_excuse(struct gather *gather, const char *text) {
+    buf_reset(&gather->out, 0);
+    reaper_take_chain(gather->home->shared.reaper, &gather->rest);
+    resp_errorf(&gather->out, "%s", text);
+}
+
 void gather_confirmed(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;

@@ -143,6 +143,8 @@ void gather_part_done_own(struct gather *gather, uint32_t part, struct buf *take
 void gather_client_gone(struct gather *gather);
 /* All replies are there, or the locks for the first step: goes on with the next step. */
 void gather_go_on(struct gather *gather);
+/* Its reply, which is complete, becomes this error. */
+void gather_excuse(struct gather *gather, const char *text);
 /* The disk has what its reply tells: it leaves. */
 void gather_confirmed(struct gather *gather);
 void gather_abandon(struct gather *gather); /* or its client is gone, and the server ends */

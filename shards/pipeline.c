@@ -196,6 +196,7 @@ static COLD void reply_reject(struct shard *shard, const struct queued *q, struc
     case REJECT_LOADING: reply_error(x, "LOADING Redis is loading the dataset in memory"); break;
     case REJECT_NO_WRITES: reply_error(x, shard->no_writes); break;
     case REJECT_PUBSUB: reply_only_pubsub(x); break;
+    case REJECT_TOO_LATE: reply_error(x, shard->braked.reason); break;
     case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
     }
 }
@@ -526,11 +527,12 @@ static bool too_many_outstanding(const struct client *client) {
 }
 
 /* Why the command just parsed may not join the batch; WAIT_NOTHING: it may. */
-HOT_INLINE enum client_wait obstacle(struct shard *shard, const struct client *client, const struct queued *q) {
+HOT_INLINE enum client_wait obstacle(struct shard *shard, struct client *client, struct queued *q) {
     if (UNLIKELY(!reply_queue_empty(&client->replies) || client->queued_remote)) {
         if (q->barrier || too_many_outstanding(client)) return WAIT_REPLIES;
     }
-    return UNLIKELY(must_pause(shard, q)) ? WAIT_PAUSE : WAIT_NOTHING;
+    if (UNLIKELY(must_pause(shard, q))) return WAIT_PAUSE;
+    return UNLIKELY(shard->braked.closed) && !brake_lets_pass(shard, client, q) ? WAIT_BRAKE : WAIT_NOTHING;
 }
 
 static bool may_parse(const struct client *client) {
@@ -603,7 +605,10 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     enum client_wait wait = obstacle(shard, client, q);
     if (UNLIKELY(wait != WAIT_NOTHING)) {
         if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */
-        client->wait = (uint8_t)wait;
+        if (wait == WAIT_BRAKE)
+            brake_wait(shard, client);
+        else
+            client->wait = (uint8_t)wait;
         return TAKE_STOP;
     }
     if (UNLIKELY(client->multi || q->fate == FATE_MULTI)) multi_look_ahead(client, q);

@@ -54,6 +54,7 @@ enum reject {
     REJECT_NO_MULTI,
     REJECT_LOADING,
     REJECT_NO_WRITES,
+    REJECT_TOO_LATE,
 };
 
 /* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in

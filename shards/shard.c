@@ -47,6 +47,7 @@ struct shard *shard_new(const struct shard_options *options) {
     shard->registry = options->registry;
     shard->config = options->config;
     shard->log = options->log;
+    shard->braked.brake = options->brake;
     shard->db_count = options->db_count;
     shard->db = heap_alloc_zero(heap, MEM_INDEX, shard->db_count * sizeof *shard->db);
     prng_init(&shard->prng, options->random_seed);
@@ -191,6 +192,7 @@ void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
     shard->shared.access = (uint32_t)(now_ms / 1000) & 0xFFFFFF;
     if (!shard->started_ms) shard->started_ms = now_ms;
     shard->stats.turns++;
+    brake_look(shard);
 }
 
 /* --- clients with something to send --- */
@@ -596,6 +598,7 @@ static bool background(struct shard *shard) {
 }
 
 bool shard_turn(struct shard *shard) {
+    if (UNLIKELY(shard->braked.first != NULL)) brake_turn_slow(shard);
     bool more = drain_mailboxes(shard);
     if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
@@ -614,7 +617,7 @@ static bool has_deadlines(const struct shard *shard) {
 }
 
 static uint64_t wait_for_timers(const struct shard *shard) {
-    if (shard->pause_until_ms || shard->to_send) return 1000000;
+    if (shard->pause_until_ms || shard->to_send || shard->braked.first) return 1000000;
     if (has_deadlines(shard)) return CRON_NS;
     return 1000000000;
 }
@@ -633,6 +636,10 @@ void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     *out = shard->stats;
     out->clients = shard->client_count;
     out->clients_blocked = shard->blocked.count;
+    out->clients_braked = shard->braked.count;
+    out->brake_waits = shard->braked.waits;
+    out->brake_refused = shard->braked.refused;
+    out->brake_wait_ns = shard->braked.wait_ns;
     out->expired = shard->shared.expired;
     out->hits = shard->shared.hits;
     out->misses = shard->shared.misses;
@@ -656,6 +663,7 @@ void shard_check(const struct shard *shard) {
     for (const struct client *client = shard->clients_first; client; client = client->next) clients++;
     ASSERT(clients == shard->client_count);
     pubsub_check(shard);
+    brake_check(shard);
     shard_check_transactions(shard);
 }
 

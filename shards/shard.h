@@ -19,6 +19,7 @@
 #include "core/idmap.h"
 #include "core/log.h"
 #include "shards/blocked.h"
+#include "shards/brake.h"
 #include "shards/client.h"
 #include "shards/command.h"
 #include "shards/commit.h"
@@ -69,6 +70,7 @@ struct shard_stats {
     uint64_t bytes_in, bytes_out, reads, writes, errors, expired, evicted, hits, misses, dirty;
     uint64_t hops_sent, hop_messages_sent, hops_served, hop_messages_served, queue_depth_max;
     uint64_t parked; /* commands that had to stand in line for a key */
+    uint64_t clients_braked, brake_waits, brake_refused, brake_wait_ns; /* writes that waited for the disk */
     uint64_t turns;
     uint64_t busy_ns, idle_ns; /* the thread's CPU time, and the rest; filled by who drives the shard */
     uint64_t input_buffer_max, output_buffer_max;
@@ -121,6 +123,7 @@ struct shard {
     uint64_t output_limit;   /* bytes of output from which on a client is looked at; UINT64_MAX: none has a limit */
     uint64_t next_limits_ns; /* of client_limits_turn */
     bool over_soft;          /* some client may be over its soft limit */
+    struct braked braked;    /* writes that wait for the disk */
 
     /* other shards */
     struct mailbox *outbox[SHARDS_MAX], *inbox[SHARDS_MAX]; /* NULL at its own place */
@@ -182,6 +185,7 @@ struct shard_options {
     const struct command_registry *registry;
     const struct config *config;
     struct log *log;
+    struct brake *brake; /* of the whole server; NULL: none */
     struct mailbox *const *outbox, *const *inbox; /* arrays of count */
     _Atomic uint64_t *const *pending;             /* array of count */
 };

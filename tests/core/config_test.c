@@ -147,7 +147,8 @@ static void every_bool_and_number_takes_its_limits(void **state) {
     for (unsigned i = 0; i < config_options_count; i++) {
         const struct config_option *option = &config_options[i];
         char value[32], out[CONFIG_VALUE_MAX], why[CONFIG_TEXT_MAX];
-        bool number = option->type == OPTION_INT || option->type == OPTION_I64 || option->type == OPTION_MEMORY;
+        bool number = option->type == OPTION_INT || option->type == OPTION_I64 || option->type == OPTION_MEMORY ||
+                      option->type == OPTION_TIME;
         if (!number) continue;
         for (int high = 0; high < 2; high++) {
             snprintf(value, sizeof(value), "%lld", (long long)(high ? option->max : option->min));
@@ -160,6 +161,25 @@ static void every_bool_and_number_takes_its_limits(void **state) {
         assert_false(option_parse(option, &config, &bad, 1, ORIGIN_SET, true, why));
         assert_false(option_parse(option, &config, &empty, 1, ORIGIN_SET, true, why));
     }
+}
+
+static void times_have_units(void **state) {
+    (void)state;
+    struct config config = fresh();
+    gets(&config, "max-staleness", "max-staleness=2000\n");
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } good[] = {{"0", 0}, {"500", 500}, {"500ms", 500}, {"3s", 3000}, {"2M", 120000}, {"86400s", 86400000}};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        set(&config, "max-staleness", good[i].text);
+        assert_int_equal(config.max_staleness, good[i].ms);
+    }
+    static const char *const bad[] = {
+        "", "s", "-1", "1h", "1.5s", "5 s", "99999999999999999999s", "9223372036854775807m"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        set_refuses("max-staleness", bad[i], "argument must be a time: a number with ms, s or m");
+    set_refuses("persist-timeout", "86401s", "argument must be between 100 and 86400000 inclusive");
 }
 
 /* --- CONFIG SET --- */
@@ -316,13 +336,13 @@ static void get_takes_globs_and_aliases(void **state) {
 static void unused_options_are_remembered(void **state) {
     (void)state;
     struct config config = fresh();
-    gets(&config, "rdbcompression", "rdbcompression=yes\n");
-    accepts(&config, "oom-score-adj-values 1 2 3\nmasterauth a\nrdbcompression no");
+    gets(&config, "rdbchecksum", "rdbchecksum=yes\n");
+    accepts(&config, "oom-score-adj-values 1 2 3\nmasterauth a\nrdbchecksum no");
     gets(&config, "oom-score-adj-values", "oom-score-adj-values=1 2 3\n");
     set(&config, "masterauth", "longer than before");
     gets(&config, "masterauth", "masterauth=longer than before\n");
     gets(&config, "primaryauth", "primaryauth=longer than before\n");
-    gets(&config, "rdbcompression", "rdbcompression=no\n");
+    gets(&config, "rdbchecksum", "rdbchecksum=no\n");
     for (int i = 0; i < 2000; i++) set(&config, "masterauth", i % 2 ? "short" : "a longer one again");
     config_check(&config);
 }
@@ -441,7 +461,7 @@ static void one_warning_per_idle_option(void **state) {
     assert_int_equal(count, 0);
     accepts(&config, "appendonly no\nsave \"\"\nmaxmemory 0\nappendfsync always\nport 1\nreplica-read-only yes\n"
                      "maxmemory-policy allkeys-lru\nmaxmemory-samples 10\nlazyfree-lazy-user-del yes\n"
-                     "set-proc-title no\nrdbcompression yes\noom-score-adj-values 0 200 800");
+                     "set-proc-title no\nrdbchecksum yes\noom-score-adj-values 0 200 800");
     warnings_of(&config, &count);
     assert_int_equal(count, 0);
     /* The default, said aloud. */
@@ -455,13 +475,13 @@ static void one_warning_per_idle_option(void **state) {
     }
     warnings_of(&config, &count);
     assert_int_equal(count, 0);
-    accepts(&config, "appendonly yes\nsave 900 1\nsave 60 1\nmaxmemory 1gb\ndaemonize yes\nrdbcompression yes\n"
-                     "rdbcompression no\nloadmodule a.so\nloadmodule b.so\nuser alice on\nuser bob off\n"
+    accepts(&config, "appendonly yes\nsave 900 1\nsave 60 1\nmaxmemory 1gb\ndaemonize yes\nrdbchecksum yes\n"
+                     "rdbchecksum no\nloadmodule a.so\nloadmodule b.so\nuser alice on\nuser bob off\n"
                      "rename-command FLUSHALL \"\"\ntls-port 6380\nreplicaof 1.2.3.4 6379");
     const char *text = warnings_of(&config, &count);
     assert_int_equal(count, 8);
     assert_non_null(strstr(text, "option 'daemonize' is set to 'yes' but has no effect in this version: "));
-    assert_non_null(strstr(text, "option 'rdbcompression' is accepted but not used: "));
+    assert_non_null(strstr(text, "option 'rdbchecksum' is accepted but not used: "));
     char warning[CONFIG_TEXT_MAX];
     assert_true(config_warning(&config, SLICE("slaveof"), warning));
     assert_false(config_warning(&config, SLICE("port"), warning));
@@ -627,6 +647,7 @@ static void rewrite_reads_back(void **state) {
         case OPTION_BOOL: value = strcmp(option->preset, "yes") == 0 ? "no" : "yes"; break;
         case OPTION_INT:
         case OPTION_I64:
+        case OPTION_TIME:
         case OPTION_MEMORY: value = number; break;
         case OPTION_OCTAL: value = "755"; break;
         case OPTION_MEMORY_OR_PERCENT: value = "7%"; break;
@@ -652,6 +673,7 @@ int main(void) {
         cmocka_unit_test(defaults_parse_and_print_back),
         cmocka_unit_test(defaults_are_redis_s),
         cmocka_unit_test(every_bool_and_number_takes_its_limits),
+        cmocka_unit_test(times_have_units),
         cmocka_unit_test(set_refuses_in_redis_s_words),
         cmocka_unit_test(set_knows_parameters_only),
         cmocka_unit_test(set_is_all_or_nothing),

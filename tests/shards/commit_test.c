@@ -428,9 +428,39 @@ static void waiting_begins_and_ends_at_an_instant(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static void excuse(struct scene *scene, const char *text) {
+    for (uint32_t i = 0; i < SHARDS; i++) commit_set_excuse(sim_shard(scene->sim, i), text);
+}
+
+/* The disk takes nothing for too long: what waits is answered with an error, of one key, of several, of a transaction,
+ * at home and elsewhere; so is what would begin to wait, but not what need not. Then all is as before. */
+static void waiting_has_an_end(void **state) {
+    struct scene *scene = *state;
+    say(scene, 0, "set %s 1\r\nping\r\n", scene->keys[0][0]);
+    say(scene, 1, "mset %s 1 %s 2 %s 3\r\n", scene->keys[0][1], scene->keys[1][0], scene->keys[2][0]);
+    say(scene, 2, "multi\r\nset %s 5\r\nset %s 6\r\nexec\r\n", scene->keys[0][0], scene->keys[1][1]);
+    assert_answer(scene, 0, "");
+    assert_answer(scene, 1, "");
+    assert_answer(scene, 2, "+OK\r\n+QUEUED\r\n+QUEUED\r\n");
+    excuse(scene, "MISCONF it hangs");
+    assert_answer(scene, 0, "-MISCONF it hangs\r\n+PONG\r\n");
+    assert_answer(scene, 1, "-MISCONF it hangs\r\n");
+    assert_answer(scene, 2, "-MISCONF it hangs\r\n");
+    say(scene, 1, "get %s\r\nget nothing\r\nset %s 9\r\n", scene->keys[0][0], scene->keys[2][1]);
+    assert_answer(scene, 1, "-MISCONF it hangs\r\n$-1\r\n-MISCONF it hangs\r\n");
+    excuse(scene, NULL);
+    say(scene, 1, "get %s\r\n", scene->keys[0][0]);
+    assert_answer(scene, 1, "");
+    stall(scene, 7, false);
+    assert_answer(scene, 1, "$1\r\n5\r\n");
+    say(scene, 0, "set %s 7\r\n", scene->keys[1][0]);
+    assert_answer(scene, 0, "+OK\r\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_write_waits),
+        TEST(waiting_has_an_end),
         TEST(a_key_that_is_not_safe_is_not_shown),
         TEST(reads_beside_a_write_do_not_wait),
         TEST(what_changed_nothing_does_not_wait),

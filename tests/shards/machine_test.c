@@ -1,13 +1,14 @@
-/* The machine of several shards: every client gets exactly the replies that a naive single-threaded server would give it.
+/* The machine of several shards: every client gets exactly the replies that a naive single-threaded server would give
+ * it.
  *
- * Proves   replies are complete and in order whatever the number of shards, the cutting of the input, the order of turns, full
- *          mailboxes, readers that stop, pauses and neighbours that vanish; that nothing hangs; and that nothing is
- *          left afterwards: no message, no reply place, no gather, no byte.
+ * Proves   replies are complete and in order whatever the number of shards, the cutting of the input, the order of
+ *          turns, full mailboxes, readers that stop, pauses and neighbours that vanish; that nothing hangs; and that
+ *          nothing is left afterwards: no message, no reply place, no gather, no byte.
  * How      each client works on keys of its own (in database 0 by prefix, in two databases by itself), so a twin of its
  *          own knows all its replies in advance. tests/support/machine.h plays everything around the shards.
  *
- * SHERD_SEED runs one seed only, SHERD_STEPS is the number of commands per client (default 400), SHERD_ROUNDS how many seeds;
- * a failure prints the seed. */
+ * SHERD_SEED runs one seed only, SHERD_STEPS is the number of commands per client (default 400), SHERD_ROUNDS how many
+ * seeds; a failure prints the seed. */
 #include "core/num.h"
 #include "shards/exec.h"
 #include "shards/pipeline.h"
@@ -507,6 +508,7 @@ struct round {
     bool stall;       /* readers stop for a while */
     bool vanish;      /* some clients disappear */
     bool gated;       /* replies wait for disks */
+    bool braked;      /* writes wait now and then */
 };
 
 static void twin_init(struct twin *twin, struct sim *sim, struct heap *heap, const struct round *round) {
@@ -547,15 +549,17 @@ static void disturb(struct sim *sim, const struct round *round, struct twin *twi
 }
 
 static void run_round(const struct round *round) {
-    fprintf(stderr, "seed %" PRIu64 ": %u shards, %u clients, %u commands each, mailboxes of %u, values to %zu%s%s%s\n",
+    fprintf(stderr,
+            "seed %" PRIu64 ": %u shards, %u clients, %u commands each, mailboxes of %u, values to %zu%s%s%s%s\n",
             round->seed, round->shards, round->clients, round->commands, round->mailbox, round->value_max,
             round->stall ? ", stalling readers" : "", round->vanish ? ", vanishing clients" : "",
-            round->gated ? ", disks" : "");
+            round->gated ? ", disks" : "", round->braked ? ", a brake" : "");
     struct sim_options options = {.shards = round->shards,
                                   .mailbox_capacity = round->mailbox,
                                   .db_count = 2 * round->clients + 3,
                                   .seed = round->seed,
                                   .gated = round->gated,
+                                  .braked = round->braked,
                                   .tables = test_tables};
     struct sim *sim = sim_new(&options);
     struct heap *heap = heap_new();
@@ -600,7 +604,8 @@ static struct round round_of(uint64_t seed) {
                           .value_max = values[prng_below(&prng, ARRAY_LEN(values))],
                           .stall = prng_below(&prng, 2),
                           .vanish = prng_below(&prng, 3) == 0,
-                          .gated = prng_below(&prng, 3) == 0};
+                          .gated = prng_below(&prng, 3) == 0,
+                          .braked = prng_below(&prng, 3) == 0};
 }
 
 static void replies_equal_those_of_a_naive_server(void **state) {
@@ -676,8 +681,8 @@ static void a_reader_that_stops_is_not_served(void **state) {
     }
 }
 
-/* A batch that holds commands from the kept input and behind them some from the carrier's bytes, and stops in the first part:
- * both parts go back (the second was lost once). */
+/* A batch that holds commands from the kept input and behind them some from the carrier's bytes, and stops in the first
+ * part: both parts go back (the second was lost once). */
 static void put_back_takes_kept_and_passed_commands(void **state) {
     (void)state;
     struct sim *sim = small_sim(1, 16);
@@ -816,6 +821,79 @@ static void a_pause_holds_back_its_own_pipeline(void **state) {
         }
         sim_delete(sim);
     }
+}
+
+/* Nothing is granted: writes wait, each with its client; reads of others and what MULTI keeps do not. Then as many pass
+ * as is granted, in the order in which they came, and in the end all. */
+static void writes_wait_at_the_brake(void **state) {
+    (void)state;
+    for (uint32_t shards = 1; shards <= 3; shards += 2) {
+        struct sim *sim = small_sim(shards, 16);
+        struct brake brake = {0};
+        struct peer *peers[4];
+        for (uint32_t i = 0; i < shards; i++) sim_shard(sim, i)->braked.brake = &brake;
+        for (uint32_t i = 0; i < ARRAY_LEN(peers); i++) peers[i] = sim_connect(sim, i % shards);
+        brake_close(&brake);
+        say_text(peers[0], "get a\r\nset a 1\r\nget a\r\n");
+        for (int i = 0; i < 200; i++) sim_step(sim);
+        assert_got(peers[0], "$-1\r\n");
+        say_text(peers[1], "multi\r\nappend a 2\r\nget b\r\nset b 3\r\nexec\r\n");
+        for (int i = 0; i < 200; i++) sim_step(sim);
+        assert_got(peers[1], "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
+        say_text(peers[2], "get a\r\nmulti\r\nget a\r\nexec\r\nappend a 4\r\n");
+        for (int i = 0; i < 200; i++) sim_step(sim);
+        assert_got(peers[2], "$-1\r\n+OK\r\n+QUEUED\r\n*1\r\n$-1\r\n");
+        say_text(peers[3], "append a 5\r\n");
+        for (int i = 0; i < 200; i++) sim_step(sim);
+        sim_check(sim);
+        sim_vanish(peers[3]); /* its place is lost */
+        brake_grant(&brake, 1, UINT32_MAX);
+        for (int i = 0; i < 500; i++) sim_step(sim);
+        assert_got(peers[0], "+OK\r\n$1\r\n1\r\n");
+        assert_got(peers[1], "");
+        brake_grant(&brake, 200, UINT32_MAX);
+        for (int i = 0; i < 500; i++) sim_step(sim);
+        assert_got(peers[1], "*3\r\n:2\r\n$-1\r\n+OK\r\n");
+        assert_got(peers[2], "");
+        brake_open(&brake);
+        assert_true(sim_settle(sim, 100000));
+        assert_got(peers[2], ":3\r\n");
+        sim_check_idle(sim);
+        sim_delete(sim);
+    }
+}
+
+/* Who has waited for too long is refused, and goes on with what it has sent; an EXEC takes its transaction with it. */
+static void patience_ends(void **state) {
+    (void)state;
+    struct sim *sim = small_sim(2, 16);
+    struct brake brake = {0};
+    struct peer *a = sim_connect(sim, 0), *b = sim_connect(sim, 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        sim_shard(sim, i)->braked.brake = &brake;
+        sim_shard(sim, i)->braked.reason = "MISCONF too slow";
+    }
+    brake_close(&brake);
+    say_text(a, "set a 1\r\nget a\r\n");
+    say_text(b, "multi\r\nset a 1\r\nexec\r\nget a\r\n");
+    sim_advance_ms(sim, 5000);
+    assert_got(a, "");
+    assert_got(b, "+OK\r\n+QUEUED\r\n");
+    sim_advance_ms(sim, 5100);
+    assert_got(a, "-MISCONF too slow\r\n$-1\r\n");
+    assert_got(b, "-EXECABORT Transaction discarded because of: MISCONF too slow\r\n$-1\r\n");
+    say_text(a, "set a 1\r\n");
+    say_text(b, "set b 1\r\n");
+    sim_advance_ms(sim, 5000);
+    sim_shard(sim, 0)->no_writes = "MISCONF stands still"; /* nobody waits any longer */
+    sim_advance_ms(sim, 10);
+    assert_got(a, "-MISCONF stands still\r\n");
+    assert_got(b, "");
+    brake_open(&brake);
+    assert_true(sim_settle(sim, 100000));
+    assert_got(b, "+OK\r\n");
+    sim_check_idle(sim);
+    sim_delete(sim);
 }
 
 /* A client that wants no replies gets none for its protocol error either. */
@@ -1047,8 +1125,8 @@ static void play_lines(uint32_t shards, const char *const *lines, size_t count, 
     sim_delete(sim);
 }
 
-/* Commands in a pipeline are routed by what MULTI and EXEC ahead of them will have done (shards/multi.h), also when some
- * are put back in between because the client has too many replies waiting. */
+/* Commands in a pipeline are routed by what MULTI and EXEC ahead of them will have done (shards/multi.h), also when
+ * some are put back in between because the client has too many replies waiting. */
 static void a_pipeline_of_transactions_is_like_one_by_one(void **state) {
     (void)state;
     static const char *const lines[] = {
@@ -1111,6 +1189,8 @@ int main(void) {
         cmocka_unit_test(put_back_before_a_half_parsed_command),
         cmocka_unit_test(a_remote_barrier_holds_back),
         cmocka_unit_test(a_pause_holds_back_its_own_pipeline),
+        cmocka_unit_test(writes_wait_at_the_brake),
+        cmocka_unit_test(patience_ends),
         cmocka_unit_test(silence_covers_protocol_errors),
         cmocka_unit_test(messages_beyond_a_turn_are_not_forgotten),
         cmocka_unit_test(held_replies_do_not_pile_up),

@@ -319,6 +319,7 @@ static struct clients *make_clients(const struct round *round, bool *gated) {
     options.mailbox = mailboxes[prng_below(&prng, ARRAY_LEN(mailboxes))];
     options.keys = 2 + (uint32_t)prng_below(&prng, MODEL_KEYS - 1);
     options.gated = prng_below(&prng, 3) == 0;
+    options.braked = prng_below(&prng, 3) == 0;
     *gated = options.gated;
     return clients_new(&options);
 }

@@ -12,7 +12,7 @@
 
 #define IN_PAUSE    (64 * 1024) /* as CONN_IN_PAUSE */
 #define PIECES_MAX  64
-#define TABLES_MAX 64
+#define TABLES_MAX  64
 #define REPLY_SLACK (4 * 1024 * 1024) /* one reply, and what was outstanding when the limit was reached */
 
 struct thread_sim {
@@ -39,7 +39,8 @@ struct sim {
     uint64_t lazy; /* shards that are slow */
     sim_turn_end turn_end;
     void *turn_end_ctx;
-    bool gated;
+    bool gated, braked;
+    struct brake brake;
     struct clock_manual clock;
     struct heap *heap; /* of the registry and the peers' own buffers */
     struct command_registry *registry;
@@ -112,6 +113,7 @@ static void make_shard(struct sim *sim, uint32_t id, const struct sim_options *o
         .registry = sim->registry,
         .config = &sim->config,
         .log = &sim->log,
+        .brake = sim->braked ? &sim->brake : NULL,
         .outbox = out,
         .inbox = in,
         .pending = pending,
@@ -138,6 +140,7 @@ struct sim *sim_new(const struct sim_options *options) {
     ASSERT(sim && options->shards > 0 && options->shards <= SIM_SHARDS_MAX);
     sim->count = options->shards;
     sim->gated = options->gated;
+    sim->braked = options->braked;
     sim->heap = heap_new();
     prng_init(&sim->prng, options->seed);
     clock_manual_init(&sim->clock, 1000000000, 1700000000ull * 1000000);
@@ -435,6 +438,18 @@ static bool disk_busy(const struct thread_sim *thread) {
     return thread->journal.synced < thread->journal.count && !thread->stalled;
 }
 
+/* Whoever knows the disk says what comes to its mind: most of the time little may pass. */
+static void play_brake(struct sim *sim) {
+    struct brake *brake = &sim->brake;
+    bool closed = atomic_load(&brake->closed);
+    if (!closed && prng_below(&sim->prng, 8) == 0)
+        brake_close(brake);
+    else if (closed && prng_below(&sim->prng, 30) == 0)
+        brake_open(brake);
+    else if (closed && prng_below(&sim->prng, 2))
+        brake_grant(brake, prng_below(&sim->prng, 2000), prng_below(&sim->prng, 1000));
+}
+
 /* --- the turn --- */
 
 static void attend_all(struct thread_sim *thread) {
@@ -484,6 +499,7 @@ static void turn(struct thread_sim *thread) {
     thread->awake = false;
     shard_turn_begin(shard, sim->clock.mono_ns, sim->clock.real_ns / 1000000);
     if (sim->gated) sync_some(thread);
+    if (sim->braked) play_brake(sim);
     reap(thread);
     pipeline_run(shard);
     if (thread->attend) attend_all(thread);

@@ -59,16 +59,14 @@ class FullDisk(unittest.TestCase):
             done.append(key)
         self.fail("%d MB were written into %d" % (len(done) * len(VALUE) // MB, (ROOM - BALLAST) // MB))
 
-    def goes_on(self, server, client, keys, reply):
+    def goes_on(self, server, client, keys):
         """Everything while it is full, and afterwards."""
         with server.client() as other:
             self.assertEqual(other.must("GET", keys[0]), VALUE)
-            self.assertEqual(info_field(other, "aof_last_write_status"), "err")
+            wait_until(lambda: info_field(other, "aof_last_write_status") == "err", timeout=30, what="aof_last_write_status:err")
             self.assertIn(REASON, server.log())
+            self.assertRegex(info_field(other, "guard_reason"), REASON)
             os.unlink(self.ballast)
-            if reply is None:  # it waited for the disk
-                client.timeout = 60 * SLOW
-                self.assertEqual(client.read_one(), resp.OK)
             names = spread_keys(2)
             wait_until(lambda: all(other.call("SET", name, "v") == resp.OK for name in names), timeout=30, what="writes to go on")
             wait_until(lambda: info_field(other, "aof_last_write_status") == "ok", timeout=30, what="aof_last_write_status:ok")
@@ -85,15 +83,15 @@ class FullDisk(unittest.TestCase):
         client = server.client()
         keys, reply = self.write_until_full(client, 60 * SLOW)
         self.assertRegex(bytes(reply or b"").decode(), "^MISCONF.*%s" % REASON)
-        self.goes_on(server, client, keys, reply)
+        self.goes_on(server, client, keys)
 
     def test_always(self):
-        """The write that does not fit waits for its reply, or is refused; it is never acknowledged too early."""
-        server = self.server("--appendonly", "yes", "--appendfsync", "always")
+        """The write that does not fit waits for persist-timeout, or is refused at once; it is never acknowledged too early."""
+        server = self.server("--appendonly", "yes", "--appendfsync", "always", "--persist-timeout", "1s")
         client = server.client()
-        keys, reply = self.write_until_full(client, 3 * SLOW)
-        self.assertTrue(reply is None or bytes(reply).startswith(b"MISCONF"), reply)
-        self.goes_on(server, client, keys, reply)
+        keys, reply = self.write_until_full(client, 60 * SLOW)
+        self.assertRegex(bytes(reply or b"").decode(), "^MISCONF.*%s" % REASON)
+        self.goes_on(server, client, keys)
 
     def test_save(self):
         server = self.server("--appendonly", "no")
@@ -105,6 +103,10 @@ class FullDisk(unittest.TestCase):
         self.assertIsInstance(client.call("SAVE"), resp.Error)
         self.assertEqual(info_field(client, "rdb_last_bgsave_status"), "err")
         self.assertIn(REASON, server.log())
+        with server.client() as other:  # no end without a save: who asked is told so
+            reply = other.call("SHUTDOWN", "SAVE")
+            self.assertEqual(bytes(reply).decode(), "ERR Errors trying to SHUTDOWN. Check logs.")
+            self.assertEqual(other.must("ECHO", "there"), b"there")
         server.kill()
         server.start()
         client = server.client()

@@ -155,12 +155,12 @@ class Start(unittest.TestCase):
 
     @sherd_only
     def test_foreign_directives_are_accepted_with_a_warning(self):
-        config = "hash-max-listpack-entries 512\nlua-time-limit 5000\nrdbcompression no\nhz 20\nmaxmemory-policy allkeys-lru\n"
+        config = "hash-max-listpack-entries 512\nlua-time-limit 5000\nrdbchecksum no\nhz 20\nmaxmemory-policy allkeys-lru\n"
         with Server("--maxmemory", "100mb", config=config) as server:
             server.client().must("PING")
             warned = [line for line in server.log().splitlines() if "has no effect" in line or "not used" in line]
             self.assertEqual(len(warned), 3, warned)  # defaults are passed over
-            for name in ("rdbcompression", "hz", "maxmemory"):
+            for name in ("rdbchecksum", "hz", "maxmemory"):
                 self.assertTrue(any("'%s'" % name in line for line in warned), warned)
 
     def test_unix_socket_and_ipv6(self):

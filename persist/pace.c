@@ -1,0 +1,112 @@
+/* The arithmetic of the header. Everything old is forgotten at a rate of its own: the disk's speed after so much of its
+ * working time or so many bytes, whichever comes first. Time alone would keep the figures of an hour of tiny writes,
+ * which say little of what it can do, through the first second of a rush. */
+#include "persist/pace.h"
+#include "core/assert.h"
+#include <math.h>
+
+#define BRAKE_ON      0.6
+#define BRAKE_OFF     0.5
+#define RATE_MAX      2.0           /* times the disk's, while it brakes */
+#define FILL_SECONDS  0.05          /* in which the level may rise to BRAKE_ON from below: the estimate may be low */
+#define CALM_NS       1000000000ull /* below BRAKE_OFF, until it no longer does */
+#define SLOPE         5.0           /* rate / disk rate: 2 where it begins, 1 at 0.8, 0 at 1 */
+#define HURRY         0.25          /* of the window */
+#define DISK_SECONDS  0.3
+#define DISK_BYTES    (4.0 * 1024 * 1024)
+#define CHUNK_SECONDS 16.0 /* a part of the limit on age */
+#define CHUNK_MIN     (64.0 * 1024)
+#define WINDOW_SHARE  0.6             /* of the limit on age: the rest is for a disk that gets slower */
+#define WINDOW_MIN    (1024.0 * 1024) /* less is no disk, or nothing was learnt about it yet */
+#define WINDOW_MAX    (1024.0 * 1024 * 1024)
+#define RATE_MIN      (64.0 * 1024) /* as long as the limit is not reached */
+#define RATIO_SECONDS 1.0
+#define RATIO_MAX     8.0
+
+static void learn_disk(struct pace *pace, double bytes, double seconds) {
+    double keep = exp(-(seconds / DISK_SECONDS + bytes / DISK_BYTES));
+    pace->bytes = pace->bytes * keep + bytes;
+    pace->seconds = pace->seconds * keep + seconds;
+}
+
+/* At best all that waits becomes durable now. */
+static double disk_rate(const struct pace *pace, double pending) {
+    if (pace->seconds <= 0) return 0;
+    double known = pace->bytes / pace->seconds;
+    double now = (pace->bytes + pending) / (pace->seconds + pace->open_seconds);
+    return MIN(known, now);
+}
+
+static void learn_ratio(struct pace *pace, const struct pace_input *input, double seconds) {
+    double keep = exp(-seconds / RATIO_SECONDS);
+    pace->grown = pace->grown * keep + (double)(input->appended - pace->appended);
+    pace->let_in = pace->let_in * keep + (double)(input->passed - pace->passed);
+}
+
+/* Bytes of the journal for each byte of a write. */
+static double ratio(const struct pace *pace) {
+    if (pace->let_in < WINDOW_MIN / 16) return 1;
+    return MAX(1 / RATIO_MAX, MIN(pace->grown / pace->let_in, RATIO_MAX));
+}
+
+static void learn(struct pace *pace, const struct pace_input *input) {
+    double seconds = (double)(input->now_ns - pace->now_ns) / 1e9;
+    double busy = MIN(seconds, (double)(input->busy_ns - pace->busy_ns) / 1e9);
+    pace->open_seconds += busy;
+    if (input->durable != pace->durable) {
+        learn_disk(pace, (double)(input->durable - pace->durable), pace->open_seconds);
+        pace->open_seconds = 0;
+    } else if (input->pending == 0) {
+        pace->open_seconds = 0;
+    }
+    if (pace->brake) learn_ratio(pace, input, seconds);
+}
+
+static double window_of(const struct pace_input *input, double rate) {
+    double unsynced = input->unsynced == PACE_NONE ? INFINITY : (double)input->unsynced;
+    if (input->staleness_ns == PACE_NONE) return unsynced;
+    return MIN(unsynced, MAX(WINDOW_MIN, WINDOW_SHARE * rate * (double)input->staleness_ns / 1e9));
+}
+
+static uint64_t chunk_of(const struct pace_input *input, double rate) {
+    if (input->staleness_ns == PACE_NONE) return PACE_NONE;
+    return (uint64_t)MAX(CHUNK_MIN, rate * (double)input->staleness_ns / 1e9 / CHUNK_SECONDS);
+}
+
+static double allowed_rate(const struct pace *pace, double level, double disk, double window) {
+    double follows = disk * MIN(RATE_MAX, SLOPE * (1 - level));
+    double fills = level < BRAKE_ON ? (BRAKE_ON - level) * MIN(window, WINDOW_MAX) / FILL_SECONDS : 0;
+    return MAX(RATE_MIN, MAX(follows, fills) / ratio(pace));
+}
+
+/* What becomes durable does so in lumps, and the level falls with each: that is not the end of it. */
+static void follow(struct pace *pace, double level) {
+    if (level >= BRAKE_OFF) pace->pressed_ns = pace->now_ns;
+    pace->brake = level >= BRAKE_ON || (pace->brake && pace->now_ns - pace->pressed_ns < CALM_NS);
+}
+
+void pace_step(struct pace *pace, const struct pace_input *input, struct pace_output *out) {
+    ASSERT(input->now_ns >= pace->now_ns && input->durable >= pace->durable && input->appended >= pace->appended);
+    if (pace->now_ns) learn(pace, input);
+    pace->now_ns = input->now_ns;
+    pace->appended = input->appended;
+    pace->durable = input->durable;
+    pace->busy_ns = input->busy_ns;
+    pace->passed = input->passed;
+
+    double rate = disk_rate(pace, (double)input->pending), window = window_of(input, rate);
+    uint64_t age_ns = input->oldest_ns && input->now_ns > input->oldest_ns ? input->now_ns - input->oldest_ns : 0;
+    double by_age = input->staleness_ns == PACE_NONE ? 0 : (double)age_ns / (double)input->staleness_ns;
+    double by_bytes = (double)input->pending / window;
+    double level = MAX(by_age, by_bytes);
+    follow(pace, level);
+    double allowed = level >= 1 ? 0 : allowed_rate(pace, level, rate, window);
+    *out = (struct pace_output){.level = level,
+                                .brake = pace->brake,
+                                .rate = (uint64_t)allowed,
+                                .hurry = by_bytes >= HURRY || pace->brake,
+                                .disk_rate = (uint64_t)rate,
+                                .chunk = chunk_of(input, rate),
+                                .window = isinf(window) ? PACE_NONE : (uint64_t)window,
+                                .age_ns = age_ns};
+}
