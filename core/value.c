@@ -6,6 +6,7 @@
 #include "core/num.h"
 #include "core/quicklist.h"
 #include "core/sorted.h"
+#include "core/stream.h"
 
 #define LONG_KEY_MARK 255u
 
@@ -80,11 +81,23 @@ static void *zset_copy(const struct store *store, const void *object) {
     return sorted_copy(store, object);
 }
 
+static const char *stream_encoding_name(const struct entry *entry) {
+    (void)entry;
+    return "stream";
+}
+static size_t stream_object_bytes(const void *object) {
+    return stream_bytes(object);
+}
+static void *stream_object_copy(const struct store *store, const void *object) {
+    return stream_copy(store, object);
+}
+
 static const struct collection collections[TYPE_COUNT] = {
     [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy},
     [TYPE_SET] = {set_encoding_name, members_free_some, set_bytes, set_copy},
     [TYPE_HASH] = {hash_encoding_name, fields_free_some, hash_object_bytes, hash_copy},
     [TYPE_ZSET] = {zset_encoding_name, sorted_free_some, zset_bytes, zset_copy},
+    [TYPE_STREAM] = {stream_encoding_name, stream_free_some, stream_object_bytes, stream_object_copy},
 };
 
 static const struct collection *collection_of(const struct entry *entry) {

@@ -11,7 +11,8 @@
  *    ENC_EMBEDDED   its bytes                           | count 2 | packed run |, while it is small (core/packed.h)
  *    ENC_INT        8 bytes of integer                  | width 1 | integers |, a small set of them (core/intset.h)
  *    ENC_EXTERNAL   pointer to a block: struct bigstr   the same: | count 4 | packed run | is too long for the entry
- *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist, sorted
+ *    ENC_OBJECT     -                                   pointer to the structure of its type: struct quicklist, sorted;
+ *                                                         a stream always
  *
  * What differs between types of collections is one row each in value.c (how to name, measure, copy and free one); all
  * that entries do with collections goes through these rows. When a run becomes an object is up to its type; that a long
