@@ -167,8 +167,8 @@ struct config {
     int64_t zset_max_listpack_entries;
     uint64_t zset_max_listpack_value;
     uint64_t hll_sparse_max_bytes;
-    uint64_t stream_node_max_bytes;  /* later */
-    int64_t stream_node_max_entries; /* later */
+    uint64_t stream_node_max_bytes;
+    int64_t stream_node_max_entries;
 
     /* scripts, replication, cluster: later */
     int64_t busy_reply_threshold; /* milliseconds; lua-time-limit */

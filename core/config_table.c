@@ -253,10 +253,10 @@ const struct config_option config_options[] = {
      .unit = "bytes", LIVE(ANY_TIME), .group = GROUP_ENCODING,
      .doc = "A larger HyperLogLog becomes dense."},
     {.name = "stream-node-max-bytes", FIELD(stream_node_max_bytes), .preset = "4096", RANGE(0, INT64_MAX),
-     .unit = "bytes", LATER(ANY_TIME), NEEDS("there are no streams yet"),
+     .unit = "bytes", LIVE(ANY_TIME),
      .group = GROUP_ENCODING, .doc = "Size of a node of a stream; 0 means no limit."},
     {.name = "stream-node-max-entries", FIELD(stream_node_max_entries), .preset = "100", RANGE(0, INT64_MAX),
-     .unit = "entries", LATER(ANY_TIME), NEEDS("there are no streams yet"), .group = GROUP_ENCODING,
+     .unit = "entries", LIVE(ANY_TIME), .group = GROUP_ENCODING,
      .doc = "Entries in a node of a stream; 0 means no limit."},
 
     /* --- persistence --- */

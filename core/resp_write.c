@@ -142,13 +142,21 @@ size_t resp_array_open(const struct buf *out) {
     return out->len;
 }
 
-void resp_array_close(struct buf *out, size_t mark, uint64_t count) {
+static void close_with(struct buf *out, size_t mark, char type, uint64_t count) {
     char header[RESP_HEADER_MAX];
-    size_t head = resp_header(header, '*', (int64_t)count);
+    size_t head = resp_header(header, type, (int64_t)count);
     (void)buf_reserve(out, head);
     memmove(out->data + mark + head, out->data + mark, out->len - mark);
     memcpy(out->data + mark, header, head);
     out->len += head;
+}
+
+void resp_array_close(struct buf *out, size_t mark, uint64_t count) {
+    close_with(out, mark, '*', count);
+}
+
+void resp_map_close(struct buf *out, size_t mark, uint64_t pairs) {
+    close_with(out, mark, '%', pairs);
 }
 
 /* Parses the integer line that starts at `at`; returns the position after CR LF or 0. */

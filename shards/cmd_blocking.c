@@ -122,36 +122,38 @@ static void tell_waiting(struct gather *g, uint64_t shards) {
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
 }
 
-static bool is_null(struct slice reply) {
+bool gather_reply_is_null(struct slice reply) {
     return slice_equal(reply, SLICE("*-1\r\n")) || slice_equal(reply, SLICE("$-1\r\n")) ||
            slice_equal(reply, SLICE("_\r\n"));
 }
 
-enum { MEMO_ASKED, MEMO_MAY_WAIT, MEMO_TOLD }; /* words of gather->memo */
+void gather_may_wait(struct gather *g) {
+    if (g->step > 0) return;
+    g->memo[WAIT_MEMO_MAY] = !(g->flags & CLIENT_NO_BLOCK);
+    g->flags |= CLIENT_NO_BLOCK; /* of what is sent to the shards */
+}
 
 /* The first step of all: may it wait, and how long. NULL, or what is wrong with the timeout. */
 static const char *begin(struct gather *g, uint32_t timeout_at) {
     if (g->step > 0) return NULL;
-    g->memo[MEMO_MAY_WAIT] = !(g->flags & CLIENT_NO_BLOCK);
-    g->flags |= CLIENT_NO_BLOCK; /* of what is sent to the shards */
+    gather_may_wait(g);
     return parse_timeout(g->home, g->argv[timeout_at], &g->timeout_ms);
 }
 
-/* Nothing was found. The reply, which says so, is taken back if the client waits instead. */
-static void wait_instead(struct gather *g, uint64_t shards) {
-    if (!g->memo[MEMO_MAY_WAIT]) return;
+void gather_wait_instead(struct gather *g, uint64_t shards) {
+    if (!g->memo[WAIT_MEMO_MAY]) return;
     gather_out(g)->len = 0;
     if (g->again) {
         g->blocks = true;
         return;
     }
-    g->memo[MEMO_TOLD] = 1;
+    g->memo[WAIT_MEMO_TOLD] = 1;
     tell_waiting(g, shards);
 }
 
 /* Keys first .. last; the next one is asked for alone. */
 static void ask_next(struct gather *g, uint32_t first) {
-    uint32_t at = first + (uint32_t)g->memo[MEMO_ASKED]++;
+    uint32_t at = first + (uint32_t)g->memo[WAIT_MEMO_OWN]++;
     size_t bytes = g->argc * sizeof(struct slice);
     struct slice *argv = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
     uint32_t argc = command_with_one_key(g->slot->row, g->argv, g->argc, at, argv);
@@ -161,13 +163,13 @@ static void ask_next(struct gather *g, uint32_t first) {
 
 static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, uint32_t count) {
     begin(g, timeout_at); /* what is wrong with it the first owner says, unless it finds another mistake before */
-    if (g->memo[MEMO_TOLD]) {
+    if (g->memo[WAIT_MEMO_TOLD]) {
         g->blocks = true;
         return;
     }
     struct slice reply = g->step > 0 ? gather_reply(g, 0) : SLICE("_\r\n");
-    bool nothing = is_null(reply);
-    if (nothing && g->memo[MEMO_ASKED] < count) {
+    bool nothing = gather_reply_is_null(reply);
+    if (nothing && g->memo[WAIT_MEMO_OWN] < count) {
         ask_next(g, first);
         return;
     }
@@ -176,7 +178,7 @@ static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, ui
     if (!nothing) return;
     uint64_t shards = 0;
     for (uint32_t at = first; at < first + count; at++) shards |= 1ull << gather_owner(g, at);
-    wait_instead(g, shards);
+    gather_wait_instead(g, shards);
 }
 
 void bpop_gather(struct gather *g) {
@@ -196,12 +198,13 @@ static void move_across(struct gather *g, struct list_move move, uint32_t timeou
         gather_error(g, error);
         return;
     }
-    if (g->memo[MEMO_TOLD]) {
+    if (g->memo[WAIT_MEMO_TOLD]) {
         g->blocks = true;
         return;
     }
     list_move_across(g, move);
-    if (g->sent == 0 && is_null(buf_slice(gather_out(g)))) wait_instead(g, 1ull << gather_owner(g, 1));
+    if (g->sent == 0 && gather_reply_is_null(buf_slice(gather_out(g))))
+        gather_wait_instead(g, 1ull << gather_owner(g, 1));
 }
 
 static void blmove_gather(struct gather *g) {

@@ -8,6 +8,16 @@
 /* The timeout at argv[at]: seconds, a float; 0 is for ever. False: the error was replied. */
 NODISCARD bool exec_timeout(struct exec *x, uint32_t at, uint64_t *ms);
 
+/* --- in step functions of commands that wait. Their words of gather->memo; the first is each one's own. The timeout is
+ * in gather->timeout_ms --- */
+enum { WAIT_MEMO_OWN, WAIT_MEMO_MAY, WAIT_MEMO_TOLD };
+void gather_may_wait(struct gather *g); /* in the first step: notes whether it may */
+/* Nothing was found at these shards (a bit each). The reply, which says so, is taken back if the client waits instead.
+ * It is another step then, after which WAIT_MEMO_TOLD is set and the function sets gather->blocks. */
+void gather_wait_instead(struct gather *g, uint64_t shards);
+
+bool gather_reply_is_null(struct slice reply); /* in either protocol */
+
 void mpop_gather(struct gather *g);  /* name numkeys key ... (cmd_list_move.c) */
 void bpop_gather(struct gather *g);  /* name key ... timeout; waits (cmd_blocking.c) */
 void bmpop_gather(struct gather *g); /* name timeout numkeys key ...; waits */

@@ -123,7 +123,7 @@ static const struct command *command_behind(struct exec *x, const struct slice *
         return NULL;
     }
     const struct command *row = slot->row;
-    if (row->keys[0].first == 0 && row->keys[0].count_at == 0) {
+    if (!key_spec_is_used(&row->keys[0])) {
         reply_error(x, "ERR The command has no key arguments");
         return NULL;
     }

@@ -24,6 +24,11 @@ extern const struct command zset_pop_commands[];    /* cmd_zset_pop.c: the ends,
 extern const struct command zset_join_commands[];   /* cmd_zset_join.c: union, intersection, difference */
 extern const struct command geo_commands[];         /* cmd_geo.c: places of members */
 extern const struct command geo_search_commands[];  /* cmd_geo_search.c: members within a shape */
+extern const struct command stream_commands[];      /* cmd_stream.c: entries come and go */
+extern const struct command stream_read_commands[]; /* cmd_stream_read.c: XREAD, XREADGROUP, also waiting */
+extern const struct command stream_group_commands[];   /* cmd_stream_group.c: XGROUP, XACK */
+extern const struct command stream_pending_commands[]; /* cmd_stream_pending.c: XPENDING, XCLAIM, XAUTOCLAIM */
+extern const struct command stream_info_commands[];    /* cmd_stream_info.c: XINFO */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
 extern const struct command rename_commands[];      /* cmd_rename.c: other names, other databases */
@@ -46,6 +51,7 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     dump_commands, database_commands, command_commands, list_commands, list_move_commands, hash_commands,             \
     hash_visit_commands, set_commands, set_random_commands, set_algebra_commands, transaction_commands,               \
     part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
-    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,      \
-    msetex_commands
+    zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,    \
+    msetex_commands, stream_commands, stream_read_commands, stream_group_commands, stream_pending_commands,           \
+    stream_info_commands
 /* clang-format on */

@@ -128,13 +128,9 @@ static uint32_t acl_with_implied(const struct command *row) {
     return acl;
 }
 
-static bool spec_is_used(const struct key_spec *spec) {
-    return spec->first > 0 || spec->count_at > 0;
-}
-
 static bool has_many_keys(const struct command *row) {
     const struct key_spec *spec = &row->keys[0];
-    return spec_is_used(&row->keys[1]) || spec->count_at > 0 || spec->first != spec->last;
+    return key_spec_is_used(&row->keys[1]) || spec->count_at > 0 || spec->halves || spec->first != spec->last;
 }
 
 static bool is_barrier(const struct command *row) {
@@ -168,7 +164,7 @@ static void check_name(const struct command *row) {
 }
 
 static void check_keys(const struct command *row, const struct key_spec *spec) {
-    if (!spec_is_used(spec)) {
+    if (!key_spec_is_used(spec)) {
         insist(spec->last == 0 && spec->access == 0, row, "a key specification needs first or count_at");
         return;
     }
@@ -178,6 +174,10 @@ static void check_keys(const struct command *row, const struct key_spec *spec) {
         return;
     }
     insist((spec->access & (KEY_RO | KEY_RW | KEY_OW | KEY_RM | KEY_NOT_KEY)) != 0, row, "keys need their access");
+    if (spec->halves) {
+        insist(spec->keyword && row->arity < 0, row, "keys that are half of something follow a word");
+        return;
+    }
     if (spec->count_at > 0) {
         insist(spec->count_at < least_argc, row, "the arity must reach numkeys");
         insist(row->arity < 0, row, "numkeys keys need an open arity");
@@ -193,11 +193,11 @@ static void check_keys(const struct command *row, const struct key_spec *spec) {
 
 static void check_routing(const struct command *row) {
     bool internal = row->flags & CMD_INTERNAL;
-    bool keyed = spec_is_used(&row->keys[0]);
+    bool keyed = key_spec_is_used(&row->keys[0]);
     switch (row->where) {
     case ON_OWNER: insist(keyed || row->owner != NULL || internal, row, "ON_OWNER needs keys or .owner"); break;
     case SPLIT_BY_KEY:
-        insist(keyed && !spec_is_used(&row->keys[1]), row, "SPLIT_BY_KEY needs one key specification");
+        insist(keyed && !key_spec_is_used(&row->keys[1]), row, "SPLIT_BY_KEY needs one key specification");
         insist(row->merge != MERGE_NONE, row, "SPLIT_BY_KEY needs .merge");
         break;
     case ACROSS_OWNERS: insist(keyed && row->across != NULL, row, "ACROSS_OWNERS needs keys and .across"); break;
@@ -221,7 +221,7 @@ static void check_docs(const struct command *row, const struct command *parent) 
 
 static bool has_one_key_at_most(const struct command *row) {
     const struct key_spec *spec = &row->keys[0];
-    return spec->count_at == 0 && spec->first == spec->last && !spec_is_used(&row->keys[1]);
+    return spec->count_at == 0 && !spec->halves && spec->first == spec->last && !key_spec_is_used(&row->keys[1]);
 }
 
 static void check_row(const struct command *row, const struct command *parent) {
@@ -232,7 +232,7 @@ static void check_row(const struct command *row, const struct command *parent) {
            ".replays is for writes of one key");
     if (row->subs != NULL) { /* run may be set: it answers the bare container and unknown subcommands */
         insist(parent == NULL, row, "subcommands have no subcommands");
-        insist(!spec_is_used(&row->keys[0]), row, "a container has no keys");
+        insist(!key_spec_is_used(&row->keys[0]), row, "a container has no keys");
     } else {
         for (int i = 0; i < KEYS_MAX; i++) check_keys(row, &row->keys[i]);
         check_routing(row);
@@ -367,6 +367,10 @@ static bool spec_range(const struct key_spec *spec, const struct slice *argv, ui
         if (!num_parse_i64(argv[spec->count_at], &count) || count < 0 || count > INT32_MAX) return false;
         *first = spec->count_at + 1;
         *last = *first + (count - 1) * *step;
+    } else if (spec->halves) {
+        *first = spec->halves(argv, argc);
+        *last = *first + ((int64_t)argc - *first) / 2 - 1;
+        if (*first == 0 || ((int64_t)argc - *first) % 2 != 0) return false;
     } else {
         *first = spec->first;
         *last = spec->last < 0 ? (int64_t)argc + spec->last : spec->last;
@@ -376,7 +380,7 @@ static bool spec_range(const struct key_spec *spec, const struct slice *argv, ui
 
 int command_keys(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t *positions, int max) {
     int count = 0;
-    for (int i = 0; i < KEYS_MAX && spec_is_used(&row->keys[i]); i++) {
+    for (int i = 0; i < KEYS_MAX && key_spec_is_used(&row->keys[i]); i++) {
         int64_t first, last, step;
         if (!spec_range(&row->keys[i], argv, argc, &first, &last, &step)) return -1;
         for (int64_t at = first; at <= last; at += step) {
@@ -390,19 +394,19 @@ int command_keys(const struct command *row, const struct slice *argv, uint32_t a
 uint32_t command_with_one_key(const struct command *row, const struct slice *argv, uint32_t argc, uint32_t position,
                               struct slice *out) {
     int64_t first, last, step;
-    bool fits = spec_range(&row->keys[0], argv, argc, &first, &last, &step);
+    bool fits = !row->keys[0].halves && spec_range(&row->keys[0], argv, argc, &first, &last, &step);
     ASSERT(fits && position >= first && position <= last);
     uint32_t count = 0;
     for (int64_t i = 0; i < first; i++) out[count++] = argv[i];
     if (row->keys[0].count_at > 0) out[row->keys[0].count_at] = SLICE("1");
-    out[count++] = argv[position];
-    for (int64_t i = last + 1; i < argc; i++) out[count++] = argv[i];
+    for (int64_t i = 0; i < step; i++) out[count++] = argv[position + i]; /* with what belongs to it */
+    for (int64_t i = last + step; i < argc; i++) out[count++] = argv[i];
     return count;
 }
 
 void command_each_key(const struct command *row, const struct slice *argv, uint32_t argc, command_key_visit visit,
                       void *ctx) {
-    for (int i = 0; i < KEYS_MAX && spec_is_used(&row->keys[i]); i++) {
+    for (int i = 0; i < KEYS_MAX && key_spec_is_used(&row->keys[i]); i++) {
         int64_t first, last, step;
         if (!spec_range(&row->keys[i], argv, argc, &first, &last, &step)) return;
         bool writes = !(row->keys[i].access & KEY_RO);

@@ -14,6 +14,7 @@ struct gather;
 struct heap;
 struct queued;
 struct shard;
+struct waiting;
 
 /* Flags, Redis's names. Bits 0-23 are what COMMAND INFO shows. */
 enum command_flag {
@@ -95,7 +96,14 @@ struct key_spec {
      * from, behind the word `keyword`; NULL: COMMAND only says that there is one. */
     uint32_t (*find)(const struct slice *argv, uint32_t argc);
     const char *keyword;
+    /* Not NULL: where its keys begin, 0 for nowhere. They are the first half of what follows, and to each belongs an
+     * argument of the second half (XREAD's ids). COMMAND says that they are behind `keyword`, from halves_from on. */
+    uint32_t (*halves)(const struct slice *argv, uint32_t argc);
+    int16_t halves_from;
 };
+HOT_INLINE bool key_spec_is_used(const struct key_spec *spec) {
+    return spec->first > 0 || spec->count_at > 0 || spec->halves;
+}
 #define KEYS_ONE(at, what)                                                                                             \
     { .first = (at), .last = (at), .step = 1, .access = (what) }
 #define KEYS_RANGE(from, to, by, what)                                                                                 \
@@ -146,7 +154,12 @@ struct command {
      * by what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
-    bool wide;         /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
+    /* More exactly: is what the one key in x holds now, also nothing, something for this client? NULL: waits_for says
+     * it. */
+    bool (*wakes)(struct exec *x);
+    /* What is kept in place of it, for those of its keys that are here (shards/waiters.h); NULL: itself. */
+    void (*waits_as)(const struct exec *x, struct waiting *as);
+    bool wide; /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
     /* A part of a transaction: false when a watched key was changed since. NULL: it has none. */
     bool (*clean)(struct exec *x);
     /* What it touches, where key specifications do not say it all (commands inside of others; SORT's patterns). */

@@ -96,7 +96,7 @@ const struct command_slot *command_find_full(const struct command_registry *regi
 
 static uint32_t count_specs(const struct command *row) {
     uint32_t count = 0;
-    while (count < KEYS_MAX && (row->keys[count].first > 0 || row->keys[count].count_at > 0)) count++;
+    while (count < KEYS_MAX && key_spec_is_used(&row->keys[count])) count++;
     return count;
 }
 
@@ -127,7 +127,7 @@ static void write_legacy_range(struct buf *out, const struct command *row) {
     int first = 0, last = 0, step = 0;
     for (uint32_t i = 0; i < count_specs(row); i++) {
         const struct key_spec *spec = &row->keys[i];
-        if (spec->count_at > 0 || spec->find) continue;
+        if (spec->count_at > 0 || spec->find || spec->halves) continue;
         if (first == 0) {
             first = spec->first;
             last = spec->last;
@@ -160,7 +160,7 @@ static void write_begin_keyword(struct buf *out, int resp, const struct key_spec
     resp_map(out, resp, 2);
     write_text(out, "keyword");
     write_text(out, spec->keyword);
-    write_number(out, "startfrom", spec->first);
+    write_number(out, "startfrom", spec->halves ? spec->halves_from : spec->first);
 }
 
 /* A key of which only its command knows where it is. */
@@ -199,6 +199,10 @@ static void write_key_spec(struct buf *out, int resp, const struct key_spec *spe
         write_number(out, "keynumidx", 0);
         write_number(out, "firstkey", 1);
         write_number(out, "keystep", MAX(spec->step, 1));
+    } else if (spec->halves) { /* the first half of what follows */
+        write_number(out, "lastkey", -1);
+        write_number(out, "keystep", 1);
+        write_number(out, "limit", 2);
     } else { /* lastkey is relative to the first when it counts from the front */
         write_number(out, "lastkey", spec->last < 0 ? spec->last : spec->last - spec->first);
         write_number(out, "keystep", spec->step);
@@ -221,7 +225,8 @@ static void write_tips(struct buf *out, int resp, const char *tips) {
 static uint32_t flags_of(const struct command *row) {
     uint32_t flags = row->flags;
     for (uint32_t i = 0; i < count_specs(row); i++)
-        if (row->keys[i].count_at > 0 || row->keys[i].find || row->keys[i].access & KEY_INCOMPLETE)
+        if (row->keys[i].count_at > 0 || row->keys[i].find || row->keys[i].halves ||
+            row->keys[i].access & KEY_INCOMPLETE)
             flags |= CMD_MOVABLE_KEYS;
     return flags;
 }

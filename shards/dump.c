@@ -112,11 +112,11 @@ unsigned dump_type_of(const struct entry *entry) {
     case TYPE_HASH:
         if (entry->flags & ENTRY_FIELDS_TIMED) return RDB_HASH_TIMED;
         return entry->flags & ENTRY_LARGE ? RDB_HASH : RDB_HASH_LISTPACK;
+    case TYPE_STREAM: return RDB_STREAM_2;
     case TYPE_ZSET:
-    case TYPE_STREAM:
     case TYPE_COUNT: break;
     }
-    ASSERT(entry->type == TYPE_ZSET); /* there are no others yet */
+    ASSERT(entry->type == TYPE_ZSET);
     return zset_is_compact(entry) ? RDB_ZSET_LISTPACK : RDB_ZSET_2;
 }
 
@@ -126,7 +126,8 @@ void dump_write_object(struct buf *out, const struct entry *entry, bool compress
                                                [TYPE_LIST] = dump_write_list,
                                                [TYPE_SET] = dump_write_set,
                                                [TYPE_HASH] = dump_write_hash,
-                                               [TYPE_ZSET] = dump_write_zset};
+                                               [TYPE_ZSET] = dump_write_zset,
+                                               [TYPE_STREAM] = dump_write_stream};
     ASSERT(writers[entry->type]);
     writers[entry->type](out, entry, compress);
 }
@@ -292,6 +293,9 @@ struct entry *dump_read_object(unsigned type, struct slice *rest, const struct d
         {RDB_HASH_LISTPACK_TIMED_OLD, dump_read_hash_listpack_timed_old},
         {RDB_HASH_TIMED, dump_read_hash_timed},
         {RDB_HASH_LISTPACK_TIMED, dump_read_hash_listpack_timed},
+        {RDB_STREAM, dump_read_stream},
+        {RDB_STREAM_2, dump_read_stream_2},
+        {RDB_STREAM_3, dump_read_stream_3},
     };
     for (size_t i = 0; i < ARRAY_LEN(readers); i++)
         if (readers[i].type == type) return readers[i].read(rest, target);

@@ -3,7 +3,7 @@
  *      | type 1 | object, as in an RDB file | version 2 | crc64 8 |
  *
  * The object of a string is a length and its bytes, a small integer, or LZF-compressed bytes; collections are made of
- * strings (shards/dump_list.c, dump_set.c, dump_hash.c). The version and the checksum (both little-endian, the checksum
+ * strings (shards/dump_list.c, dump_set.c, dump_hash.c ...). The version and the checksum (both little-endian, the checksum
  * over all before it) are the footer; a body is what stands before it.
  *
  * What is too large to be written at once goes through shards/dump_pieces.h; what is only to be passed over, through

@@ -39,14 +39,24 @@ static bool is_framed(struct slice bytes, size_t head) {
 
 /* --- listpacks --- */
 
-static void append_listpack(struct buf *out, const struct packed *run) {
-    size_t len = (size_t)(run->end - run->begin);
+static void append_head(struct buf *out, size_t len, uint32_t elements) {
     uint32_t total = htole32((uint32_t)(LISTPACK_HEAD + len + 1));
-    uint16_t count = htole16((uint16_t)MIN(run->count, (uint32_t)COUNT_UNKNOWN));
+    uint16_t count = htole16((uint16_t)MIN(elements, (uint32_t)COUNT_UNKNOWN));
     buf_append(out, &total, sizeof total);
     buf_append(out, &count, sizeof count);
+}
+
+static void append_listpack(struct buf *out, const struct packed *run) {
+    size_t len = (size_t)(run->end - run->begin);
+    append_head(out, len, run->count);
     buf_append(out, run->begin, len);
     dump_put_byte(out, END);
+}
+
+void dump_write_listpack_head(struct buf *out, size_t run_len, uint32_t count) {
+    ASSERT(run_len <= UINT32_MAX - LISTPACK_HEAD - 1);
+    dump_write_length(out, LISTPACK_HEAD + run_len + 1);
+    append_head(out, run_len, count);
 }
 
 void dump_write_listpack(struct buf *out, const struct packed *run, bool compress) {

@@ -23,8 +23,8 @@ unsigned dump_pieces_type(const struct entry *entry) {
     case TYPE_SET: return RDB_SET;
     case TYPE_HASH: return RDB_HASH;
     case TYPE_ZSET: return RDB_ZSET_2;
+    case TYPE_STREAM: /* is written in pieces as it is at once */
     case TYPE_STRING:
-    case TYPE_STREAM:
     case TYPE_COUNT: break;
     }
     return dump_type_of(entry);
@@ -150,6 +150,16 @@ static bool step_zset(struct dump_pieces *pieces, struct buf *out) {
     return true;
 }
 
+/* --- streams --- */
+
+static bool step_stream(struct dump_pieces *pieces, struct buf *out) {
+    if (!dump_stream_next(&pieces->stream, out, pieces->compress)) return false;
+    pieces->rest = pieces->stream.rest;
+    pieces->tail[0] = (char)DUMP_NODE_END;
+    pieces->tail_len = pieces->rest.len > 0;
+    return true;
+}
+
 /* --- all of them --- */
 
 /* What stands in front: how many elements follow. */
@@ -184,6 +194,10 @@ void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bo
     ASSERT(dump_is_large(entry));
     *pieces = (struct dump_pieces){.entry = entry, .compress = compress, .step = step_count, .left = 1};
     if (entry->type == TYPE_STRING) pieces->step = step_string;
+    if (entry->type == TYPE_STREAM) {
+        dump_stream_begin(&pieces->stream, entry);
+        pieces->step = step_stream;
+    }
     buf_init(&pieces->texts, NULL, MEM_MESSAGE); /* the heap is that of out */
 }
 

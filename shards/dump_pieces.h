@@ -10,6 +10,7 @@
  * Thread    the shard's owner. Cost: a call O(bytes asked for), and up to DUMP_PIECE_MAX more. */
 #pragma once
 #include "shards/dump.h"
+#include "shards/dump_stream.h"
 #include "shards/zset.h"
 
 #define DUMP_LARGE_MIN    (64u * 1024)  /* bytes of memory: what takes less is written at once, in 0.1 to 0.5 ms */
@@ -31,6 +32,7 @@ struct dump_pieces { /* all private */
     const char *at;                    /* in a run */
     const struct quicklist_node *node; /* written last */
     struct zset_iter iter;
+    struct dump_stream stream;
     uint64_t cursor;
     struct buf texts; /* slices: what the last scan found */
     size_t next;      /* of them */

@@ -24,6 +24,9 @@ enum rdb_type {
     RDB_HASH_LISTPACK_TIMED_OLD = 23, /* one string that is a listpack of fields, values and deadlines; the same */
     RDB_HASH_TIMED = 24,              /* earliest deadline; the same, deadlines as one more than the way from it */
     RDB_HASH_LISTPACK_TIMED = 25,     /* earliest deadline; one string that is a listpack in threes */
+    RDB_STREAM = 15,           /* nodes, and what shards/dump_stream.c says; Redis 5 */
+    RDB_STREAM_2 = 19,         /* with counts of what was ever added and read; Redis 7.0 */
+    RDB_STREAM_3 = 21,         /* and when consumers were last active; Redis 7.2 */
 };
 
 #define DUMP_STRING_MAX (512u * 1024 * 1024) /* as proto-max-bulk-len */
@@ -35,11 +38,14 @@ void dump_write_set(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_hash(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_hash_timed(struct buf *out, const struct entry *entry, bool compress);
 void dump_write_zset(struct buf *out, const struct entry *entry, bool compress);
+void dump_write_stream(struct buf *out, const struct entry *entry, bool compress);
 /* One node of a list; the head of one that is a single element, whose string follows. */
 void dump_write_list_node(struct buf *out, const struct packed *run, bool compress);
 void dump_write_list_plain(struct buf *out);
 /* A run as the string that is a listpack. */
 void dump_write_listpack(struct buf *out, const struct packed *run, bool compress);
+/* The same without compression, up to where the run's bytes follow, and its end mark. */
+void dump_write_listpack_head(struct buf *out, size_t run_len, uint32_t count);
 
 /* --- reading --- */
 /* How many elements of at least `least` bytes each to make room for: what is said, as far as it can be true. */
@@ -70,6 +76,9 @@ struct entry *dump_read_zset(struct slice *rest, const struct dump_target *targe
 struct entry *dump_read_zset_2(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_zset_ziplist(struct slice *rest, const struct dump_target *target);
 struct entry *dump_read_zset_listpack(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_stream(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_stream_2(struct slice *rest, const struct dump_target *target);
+struct entry *dump_read_stream_3(struct slice *rest, const struct dump_target *target);
 
 /* Is this string a listpack? Then *run is what is in it. */
 bool dump_open_listpack(struct slice bytes, struct packed *run);

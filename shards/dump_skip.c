@@ -19,9 +19,6 @@ enum { MODULE_EOF, MODULE_SIGNED, MODULE_UNSIGNED, MODULE_FLOAT, MODULE_DOUBLE, 
 enum {
     MODULE_OLD = 6,
     MODULE = 7,
-    STREAM = 15,
-    STREAM_2 = 19,
-    STREAM_3 = 21,
 };
 
 static const struct layout {
@@ -42,14 +39,14 @@ static const struct layout {
     [RDB_HASH_ZIPLIST] = {"hash", "s"},
     [RDB_LIST_QUICKLIST] = {"list", "(s)"},
     /* Nodes; length, last id; groups: name, last id, pending entries, consumers with theirs. */
-    [STREAM] = {"stream", "(ss)lll(sll(w8l)(s8(w)))"},
+    [RDB_STREAM] = {"stream", "(ss)lll(sll(w8l)(s8(w)))"},
     [RDB_HASH_LISTPACK] = {"hash", "s"},
     [RDB_ZSET_LISTPACK] = {"sorted set", "s"},
     [RDB_LIST_QUICKLIST_2] = {"list", "(ls)"},
     /* Besides: first id, largest id deleted, entries ever added; entries read by each group. */
-    [STREAM_2] = {"stream", "(ss)llllllll(slll(w8l)(s8(w)))"},
+    [RDB_STREAM_2] = {"stream", "(ss)llllllll(slll(w8l)(s8(w)))"},
     [RDB_SET_LISTPACK] = {"set", "s"},
-    [STREAM_3] = {"stream", "(ss)llllllll(slll(w8l)(s88(w)))"}, /* and when a consumer was last active */
+    [RDB_STREAM_3] = {"stream", "(ss)llllllll(slll(w8l)(s88(w)))"}, /* and when a consumer was last active */
     [RDB_HASH_TIMED_OLD] = {"hash with deadlines of fields", "(lss)"},
     [RDB_HASH_LISTPACK_TIMED_OLD] = {"hash with deadlines of fields", "s"},
     [RDB_HASH_TIMED] = {"hash with deadlines of fields", "8(lss)"},
@@ -65,14 +62,7 @@ bool dump_type_is_counted(unsigned type) {
 }
 
 bool dump_type_is_built(unsigned type) {
-    switch (type) {
-    case MODULE_OLD:
-    case MODULE:
-    case STREAM:
-    case STREAM_2:
-    case STREAM_3: return false;
-    default: return dump_type_name(type) != NULL;
-    }
+    return type != MODULE_OLD && type != MODULE && dump_type_name(type) != NULL;
 }
 
 void dump_skip_program(struct dump_skip *skip, const char *program) {

@@ -1,6 +1,7 @@
 /* What handlers did, as commands. A value as a whole is RESTORE's payload while it is small: one effect, and it keeps
  * the form it has. A large one is deleted and put together again in pieces, so that no effect is as long as the value,
- * unless the value is one long string. */
+ * unless the value is one long string, or a stream: what is pending there may be about entries that are gone, which no
+ * command puts together. */
 #include "shards/effect_add.h"
 #include "core/num.h"
 #include "shards/dump.h"
@@ -196,7 +197,7 @@ void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
     if (!is_on(x)) return;
     if (entry->type == TYPE_STRING)
         set_in(x, db, entry_key(entry), entry_string(entry, scratch), entry_deadline_ms(entry));
-    else if (entry_bytes(entry) <= PAYLOAD_MAX)
+    else if (entry_bytes(entry) <= PAYLOAD_MAX || entry->type == TYPE_STREAM)
         restore(x, db, entry);
     else
         put_together(x, db, entry);

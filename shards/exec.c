@@ -135,6 +135,14 @@ void reply_unknown_sub(struct exec *x) {
     reply_errorf(x, "ERR unknown subcommand '%.*s'. Try %s HELP.", len, x->argv[1].ptr, name);
 }
 
+void reply_bad_sub(struct exec *x) {
+    char name[64];
+    upper_name(x->slot->parent, name);
+    int len = (int)MIN(x->argv[1].len, (size_t)128);
+    reply_errorf(x, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.", len, x->argv[1].ptr,
+                 name);
+}
+
 void reply_help(struct exec *x, const char *const *lines) {
     char name[64];
     upper_name(x->slot->parent ? x->slot->parent : x->slot->row, name);

@@ -126,6 +126,7 @@ void reply_unknown_command(struct exec *x); /* names the command and the beginni
 void reply_only_pubsub(struct exec *x);     /* "ERR Can't execute 'get': only ..." */
 /* A subcommand that does not exist, as Redis words it. */
 void reply_unknown_sub(struct exec *x);
+void reply_bad_sub(struct exec *x); /* one with options that it does not have */
 /* The HELP of a container: lines ended by NULL, framed as Redis frames them. */
 void reply_help(struct exec *x, const char *const *lines);
 

@@ -187,6 +187,7 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
         (struct packed_rule){(uint64_t)config->hash_max_listpack_entries, config->hash_max_listpack_value};
     shared->zset_rule =
         (struct zset_rule){(uint64_t)config->zset_max_listpack_entries, (uint64_t)config->zset_max_listpack_value};
+    shared->stream_rule = (struct stream_rule){config->stream_node_max_bytes, config->stream_node_max_entries};
     shared->prng = prng;
     unsigned notify = config->notify_keyspace_events;
     shared->notify = notify & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) ? notify : 0;
@@ -216,6 +217,12 @@ static ht_slot *add(struct keyspace *keyspace, struct key_ref *ref, struct entry
     return hashtable_insert(keyspace->table, ref->hash, entry, flags);
 }
 
+/* Who waits for news of a stream hears that it is gone. */
+HOT_INLINE void tell_gone(const struct keyspace *keyspace, const struct key_ref *ref, const struct entry *old) {
+    if (UNLIKELY(old->type == TYPE_STREAM) && keyspace->shared->shard)
+        shard_key_created(keyspace->shared->shard, keyspace->number, ref->key, ref->hash);
+}
+
 /* Puts the entry into the table, or in place of ref's present one (whose memory is somebody else's business), and
  * keeps counts and deadline summary right. was: the flags that the present one had. */
 static void install(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry, uint8_t was) {
@@ -236,6 +243,7 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
     if (LIKELY(old != NULL)) {
         uint8_t was = old->flags;
         uint32_t access = first_access(keyspace->shared, old);
+        tell_gone(keyspace, ref, old);
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
         entry->access = access & 0xFFFFFF;
         if (entry != old || was & TIMES || deadline_ms) install(keyspace, ref, entry, was);
@@ -256,6 +264,7 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
         return;
     }
     uint8_t was = old->flags;
+    tell_gone(keyspace, ref, old);
     struct entry *entry = entry_set_int(store, old, value);
     if (entry != old) install(keyspace, ref, entry, was);
 }
@@ -316,7 +325,10 @@ void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct e
     ASSERT_SLOW(slice_equal(entry_key(entry), ref->key));
     if (!entry->access) entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
     install(keyspace, ref, entry, old ? old->flags : 0);
-    if (old) entry_delete(&keyspace->shared->store, old);
+    if (old) {
+        tell_gone(keyspace, ref, old);
+        entry_delete(&keyspace->shared->store, old);
+    }
     if (entry->type != TYPE_STRING && keyspace->shared->shard)
         shard_key_created(keyspace->shared->shard, keyspace->number, ref->key, ref->hash);
 }
@@ -325,6 +337,7 @@ void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct e
 static struct entry *take_out(struct keyspace *keyspace, struct key_ref *ref) {
     struct entry *entry = ref->entry;
     ASSERT(entry);
+    tell_gone(keyspace, ref, entry);
     count_times(keyspace, entry->flags, 0);
     hashtable_remove(keyspace->table, ref->hash, ref->slot);
     ref->slot = NULL;
@@ -403,6 +416,7 @@ void keyspace_clear(struct keyspace *keyspace) {
     reaper_take_table(keyspace->shared->reaper, keyspace->table);
     keyspace->table = table_new(keyspace);
     keyspace->timed = keyspace->fields_timed = 0;
+    if (keyspace->shared->shard) shard_database_emptied(keyspace->shared->shard, keyspace->number);
 }
 
 struct entry *keyspace_random(struct keyspace *keyspace, struct prng *prng) {

@@ -16,6 +16,7 @@
 #include "core/members.h"
 #include "core/quicklist.h"
 #include "core/sorted.h"
+#include "core/stream.h"
 #include "core/value.h"
 
 struct config;
@@ -45,6 +46,7 @@ struct keyspace_shared {
     struct set_rule set_rule;
     struct packed_rule hash_rule;
     struct zset_rule zset_rule;
+    struct stream_rule stream_rule;
     struct prng *prng; /* chances of LFU */
     uint64_t expired;  /* keys deleted because their deadline passed */
     uint64_t expired_fields;

@@ -48,7 +48,7 @@ void request_each_lock(const struct exec *x, command_lock_visit visit, void *ctx
     const struct command *row = x->slot->row;
     if (row->locks) {
         row->locks(x, visit, ctx);
-    } else if (row->keys[0].first > 0 || row->keys[0].count_at > 0) {
+    } else if (key_spec_is_used(&row->keys[0])) {
         struct key_walk walk = {x, visit, ctx};
         command_each_key(row, x->argv, x->argc, visit_key, &walk);
     } else if (row->flags & (CMD_READ | CMD_WRITE)) { /* SCAN, FLUSHALL: no keys, but data */

@@ -167,6 +167,10 @@ void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint6
     if (shard->waiters.count) waiters_key_created(shard, db, key, hash);
 }
 
+void shard_database_emptied(struct shard *shard, uint32_t db) {
+    if (shard->waiters.count) waiters_databases_changed(shard, db, db);
+}
+
 void shard_key_expired(struct shard *shard, uint32_t db, struct slice key) {
     if (shard->watchers) watch_touch(shard, db, key);
     if (shard->effects.on) request_key_expired(shard, db, key);

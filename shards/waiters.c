@@ -17,6 +17,7 @@ struct waiter {
     bool told;                /* home knows of the request that stands in line */
     bool across;              /* the command has keys on other shards, too: home runs it */
     struct interest *serving; /* the key whose turn it may be; NULL while no request stands in line */
+    struct wait_link *link;   /* and which of its keys that is */
     uint32_t link_count;
     size_t bytes;
     struct message_item *item;
@@ -125,7 +126,7 @@ static struct command waited_for(const struct command *row) {
     return only;
 }
 
-void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
+static void keep(const struct exec *x, uint64_t stamp, uint32_t home) {
     struct shard *shard = x->shard;
     struct command only = waited_for(x->slot->row);
     struct key_count all = {.x = x}, waited = {.x = x};
@@ -145,6 +146,20 @@ void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
     waiter->item->resp = x->resp;
     waiter->item->client_id = x->client_id;
     idmap_put(&shard->waiters, waiter->stamp, waiter);
+}
+
+void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
+    const struct command *row = x->slot->row;
+    struct waiting as = {.x = *x};
+    if (!row->waits_as) {
+        keep(x, stamp, home);
+        return;
+    }
+    row->waits_as(x, &as);
+    as.x.hash_at = as.x.hash_count = 0;
+    as.x.hashes = NULL;
+    keep(&as.x, stamp, home);
+    heap_free(x->shard->heap, MEM_MESSAGE, as.memory, as.bytes);
 }
 
 static void unlink_key(struct shard *shard, struct wait_link *link) {
@@ -179,8 +194,50 @@ void waiters_drop(struct shard *shard) {
 
 /* --- serving --- */
 
-static bool fits(const struct shard *shard, const struct waiter *waiter, const struct entry *entry) {
-    return entry && command_at(shard->registry, waiter->item->number)->row->waits_for == entry->type;
+#define ARGS_FEW 16
+
+/* The waiter's command for this key alone. */
+struct alone {
+    struct exec x;
+    struct slice few[2 * ARGS_FEW];
+    struct slice *many;
+    size_t bytes;
+};
+
+static void alone_open(struct alone *alone, struct shard *shard, const struct wait_link *link) {
+    const struct message_item *item = link->waiter->item;
+    alone->bytes = item->argc > ARGS_FEW ? 2 * item->argc * sizeof(struct slice) : 0;
+    alone->many = alone->bytes ? heap_alloc(shard->heap, MEM_MESSAGE, alone->bytes) : alone->few;
+    struct slice *argv = alone->many, *one = argv + item->argc;
+    message_item_argv(item, argv);
+    const struct command_slot *slot = command_at(shard->registry, item->number);
+    uint32_t argc = command_with_one_key(slot->row, argv, item->argc, link->position, one);
+    alone->x = (struct exec){.shard = shard,
+                             .shared = &shard->shared,
+                             .keys = shard_db(shard, item->db),
+                             .slot = slot,
+                             .argv = one,
+                             .argc = argc,
+                             .db = item->db,
+                             .resp = item->resp,
+                             .flags = item->flags,
+                             .part = true,
+                             .client_id = item->client_id};
+}
+
+static void alone_close(struct alone *alone, struct shard *shard) {
+    if (alone->bytes) heap_free(shard->heap, MEM_MESSAGE, alone->many, alone->bytes);
+}
+
+/* entry: what the link's key holds, or NULL. */
+static bool fits(struct shard *shard, const struct wait_link *link, const struct entry *entry) {
+    const struct command *row = command_at(shard->registry, link->waiter->item->number)->row;
+    if (!row->wakes) return entry && row->waits_for == entry->type;
+    struct alone alone;
+    alone_open(&alone, shard, link);
+    bool wakes = row->wakes(&alone.x);
+    alone_close(&alone, shard);
+    return wakes;
 }
 
 static struct entry *entry_of(struct shard *shard, const struct interest *interest) {
@@ -192,29 +249,14 @@ static struct entry *entry_of(struct shard *shard, const struct interest *intere
 /* The waiter's command for this key alone stands in line, before all but other waiters. */
 static void line_up(struct shard *shard, struct wait_link *link) {
     struct waiter *waiter = link->waiter;
-    const struct message_item *item = waiter->item;
-    size_t bytes = item->argc * sizeof(struct slice);
-    struct slice *argv = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
-    struct slice *one = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
-    message_item_argv(item, argv);
-    const struct command_slot *slot = command_at(shard->registry, item->number);
-    uint32_t argc = command_with_one_key(slot->row, argv, item->argc, link->position, one);
-    struct exec x = {.shard = shard,
-                     .shared = &shard->shared,
-                     .slot = slot,
-                     .argv = one,
-                     .argc = argc,
-                     .db = item->db,
-                     .resp = item->resp,
-                     .flags = item->flags,
-                     .part = true,
-                     .client_id = item->client_id};
+    struct alone alone;
+    alone_open(&alone, shard, link);
     waiter->serving = link->interest;
+    waiter->link = link;
     waiter->told = false;
     link->interest->serving = true;
-    request_serve(&x, waiter->stamp, waiter->home);
-    heap_free(shard->heap, MEM_MESSAGE, one, bytes);
-    heap_free(shard->heap, MEM_MESSAGE, argv, bytes);
+    request_serve(&alone.x, waiter->stamp, waiter->home);
+    alone_close(&alone, shard);
 }
 
 /* Another key, ready before, may have something for this waiter, too: all that key can serve are served first. */
@@ -228,9 +270,8 @@ static bool may_be_served_elsewhere(const struct waiter *waiter) {
 static bool serve_key(struct shard *shard, struct interest *interest) {
     if (interest->serving || !interest->first) return true; /* who is served looks again at its end */
     const struct entry *entry = entry_of(shard, interest);
-    if (!entry) return true;
     struct wait_link *link = interest->first;
-    while (link && !fits(shard, link->waiter, entry)) link = link->next;
+    while (link && !fits(shard, link, entry)) link = link->next;
     if (!link) return true;
     if (may_be_served_elsewhere(link->waiter)) return false;
     line_up(shard, link);
@@ -282,7 +323,7 @@ void waiters_serve_slow(struct shard *shard) {
 bool waiter_granted(struct shard *shard, uint64_t stamp) {
     struct waiter *waiter = find(shard, stamp);
     ASSERT(waiter && waiter->serving);
-    if (!waiter->told && !fits(shard, waiter, entry_of(shard, waiter->serving))) return false;
+    if (!waiter->told && !fits(shard, waiter->link, entry_of(shard, waiter->serving))) return false;
     waiter->told = true;
     const struct message_item *args = waiter->across ? waiter->item : NULL;
     if (waiter->home == shard->id) {

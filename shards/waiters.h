@@ -14,6 +14,10 @@
  * When several keys have something for the same clients, the one that came first serves all it can; the others are
  * guarded meanwhile by a request of their own (REQUEST_GUARD), which gives way to waiters only.
  *
+ * A stream is not there or not there, like a list, but has something for each client that has not seen all of it; so
+ * those that wait for one are asked one by one whether there is something for them (command.wakes), and what is kept of
+ * their commands says exactly from where on they read (command.waits_as).
+ *
  * So an element is taken only when its client is there to have it, a client that waits at several shards is served by
  * the first whose news it accepts, and nobody who came later gets between a push and those who wait.
  *
@@ -34,13 +38,21 @@ struct wait_link {
     uint32_t position; /* of the key in the command */
 };
 
+/* A command in place of another: what command.waits_as writes. Memory is freed when it has been kept. */
+struct waiting {
+    struct exec x; /* slot, argv and argc are its own; its arguments may be in memory */
+    void *memory;
+    size_t bytes;
+};
+
 /* The command in x found nothing: keeps it for those of its keys that live here (its row's first key specification). */
 void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home);
 /* The client does not wait any more. Nothing when it was served meanwhile. participants: of the transaction that served
  * it under this stamp, as for request_leave; else 0. */
 void waiter_cancel(struct shard *shard, uint64_t stamp, uint64_t participants);
 
-/* A key that holds a collection came into being (keyspace_put_entry), or its database became another one. */
+/* A key that holds a collection came into being (keyspace_put_entry), or its database became another one; or a stream
+ * got entries, lost a group, or is gone. */
 void waiters_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash);
 void waiters_databases_changed(struct shard *shard, uint32_t a, uint32_t b); /* after SWAPDB */
 /* Puts waiters of ready keys in line. To be called after each command or transaction, before another one starts. */

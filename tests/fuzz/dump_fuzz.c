@@ -7,6 +7,7 @@
 #include "core/assert.h"
 #include "core/crc.h"
 #include "core/prng.h"
+#include "core/stream_group.h"
 #include "shards/dump.h"
 #include "shards/hash_value.h"
 #include "shards/list.h"
@@ -90,8 +91,23 @@ static void assert_same_zset(const struct entry *a, const struct entry *b) {
     }
 }
 
+static void assert_same_stream(struct fuzz *fuzz, const struct entry *a, const struct entry *b) {
+    struct buf bytes;
+    stream_check(entry_object(a));
+    buf_init(&bytes, fuzz->heap, MEM_MESSAGE);
+    dump_write_body(&bytes, a, false);
+    size_t len = bytes.len;
+    dump_write_body(&bytes, b, false);
+    ASSERT(bytes.len == 2 * len && memcmp(bytes.data, bytes.data + len, len) == 0);
+    buf_deinit(&bytes);
+}
+
 static void assert_same_value(const struct entry *a, struct entry *b) {
     ASSERT(a->type == b->type);
+    if (a->type == TYPE_STREAM) {
+        assert_same_stream(fuzz_get(), a, b);
+        return;
+    }
     if (a->type == TYPE_STRING) {
         char text[2][ENTRY_SCRATCH];
         ASSERT(slice_equal(entry_string(a, text[0]), entry_string(b, text[1])));
@@ -291,6 +307,36 @@ static size_t good_zset(struct prng *prng, struct fuzz *fuzz, char *out) {
     return fuzz->out.len;
 }
 
+/* A stream with a group, in one of the forms of RDB: the first lacks what stands in the second, the third has a time
+ * more. */
+static size_t good_stream(struct prng *prng, struct fuzz *fuzz, char *out) {
+    struct stream *stream = stream_new(&fuzz->store);
+    struct stream_id id = {0, 1};
+    for (uint64_t left = prng_below(prng, 30); left > 0; left--) {
+        struct slice pairs[] = {prng_below(prng, 4) ? SLICE("f") : SLICE("g"),
+                                prng_below(prng, 2) ? SLICE("12") : SLICE("text")};
+        id.ms += 1 + prng_below(prng, 300);
+        stream_append(&fuzz->store, stream, &(struct stream_rule){200, 10}, id, pairs, 1);
+        if (prng_below(prng, 5) == 0 && stream_remove(&fuzz->store, stream, id)) stream->max_deleted = id;
+    }
+    stream->first = stream_find_first(stream);
+    if (prng_below(prng, 3)) {
+        struct stream_group *group =
+            stream_group_add(&fuzz->store, stream, SLICE("group"), id, (int64_t)prng_below(prng, 3) - 1);
+        struct stream_consumer *consumer = stream_consumer_add(&fuzz->store, stream, group, SLICE("c"), 7);
+        for (uint64_t left = prng_below(prng, 9); left > 0; left--)
+            stream_pending_give(&fuzz->store, stream, group, (struct stream_id){left, 1}, consumer)->deliveries = left;
+    }
+    struct entry *entry = entry_new_object(&fuzz->store, SLICE("key"), TYPE_STREAM, stream, 0);
+    fuzz->out.len = 0;
+    dump_write_body(&fuzz->out, entry, prng_below(prng, 2));
+    entry_delete(&fuzz->store, entry);
+    ASSERT(fuzz->out.len <= INPUT_MAX);
+    memcpy(out, fuzz->out.data, fuzz->out.len);
+    if (prng_below(prng, 4) == 0) *out = prng_below(prng, 2) ? 15 : 21; /* says that it is another form */
+    return fuzz->out.len;
+}
+
 /* A string between one repeated byte and noise, or a number, in one of the forms of RDB. */
 static size_t good_string(struct prng *prng, struct fuzz *fuzz, char *out) {
     char text[INPUT_MAX / 4];
@@ -326,7 +372,7 @@ static size_t mutate(struct prng *prng, char *bytes, size_t len) {
 static void play_round(struct prng *prng) {
     char bytes[INPUT_MAX];
     static size_t (*const makers[])(struct prng *, struct fuzz *, char *) = {good_string, good_list, good_set,
-                                                                             good_hash, good_zset};
+                                                                             good_hash, good_zset, good_stream};
     size_t good = makers[prng_below(prng, ARRAY_LEN(makers))](prng, fuzz_get(), bytes);
     size_t len = mutate(prng, bytes, good);
     bool with_footer = prng_below(prng, 2);

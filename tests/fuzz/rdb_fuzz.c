@@ -127,7 +127,7 @@ static void put_random_thing(struct fuzz *fuzz, struct buf *out) {
 
 static void put_random_key(struct fuzz *fuzz, struct buf *out) {
     struct prng *prng = &fuzz->entries.prng;
-    enum value_type type = (enum value_type)prng_below(prng, TYPE_STREAM);
+    enum value_type type = (enum value_type)prng_below(prng, TYPE_COUNT);
     uint64_t deadline_ms = prng_below(prng, 2) ? prng_next(prng) >> 20 : 0;
     struct entry *entry =
         entries_make(&fuzz->entries, type, SLICE("some key"), 1 + prng_below(prng, 20), 50, deadline_ms);

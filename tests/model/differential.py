@@ -66,7 +66,29 @@ def in_any_order(command, value, ordered=False):
         return sorted(value)
     if command == b"HGETALL" and not ordered:
         return sorted(zip(value[::2], value[1::2]))
-    return value
+    return without_clocks(value) if command == b"XINFO" else value
+
+
+KEY = None  # in words that read a value: where the key stands, unless it is the second
+
+
+def read_words(read, key):
+    return tuple(key if word is KEY else word for word in read) if KEY in read else (read[0], key, *read[1:])
+
+
+def without_clocks(facts):
+    """What XINFO STREAM ... FULL says, but for when consumers were seen and were given something."""
+    facts = dict(zip(facts[::2], facts[1::2]))
+    for group in facts.pop(b"groups"):
+        group = dict(zip(group[::2], group[1::2]))
+        group[b"pending"] = [entry[:2] + entry[3:] for entry in group[b"pending"]]
+        consumers = [dict(zip(consumer[::2], consumer[1::2])) for consumer in group[b"consumers"]]
+        for consumer in consumers:
+            del consumer[b"seen-time"]
+            consumer[b"pending"] = [entry[:1] + entry[2:] for entry in consumer[b"pending"]]
+        group[b"consumers"] = consumers
+        facts[group[b"name"], b"group"] = group
+    return facts
 
 
 # --- what is played ---
@@ -214,7 +236,7 @@ class Session:
         read = self.READ.get(kind)
         if not read:
             return None
-        encoding, value = side.call("OBJECT", "ENCODING", key), side.call(read[0], key, *read[1:])
+        encoding, value = side.call("OBJECT", "ENCODING", key), side.call(*read_words(read, key))
         return kind, encoding, in_any_order(read[0], value, ordered and encoding == b"listpack")
 
     # --- playing ---
@@ -280,7 +302,7 @@ class Session:
 
     READ = {
         b"string": [b"GET"], b"list": [b"LRANGE", b"0", b"-1"], b"hash": [b"HGETALL"], b"set": [b"SMEMBERS"],
-        b"zset": [b"ZRANGE", b"0", b"-1", b"WITHSCORES"], b"stream": [b"XRANGE", b"-", b"+"],
+        b"zset": [b"ZRANGE", b"0", b"-1", b"WITHSCORES"], b"stream": [b"XINFO", b"STREAM", KEY, b"FULL", b"COUNT", b"0"],
     }
 
     def compare_state(self):
@@ -304,7 +326,7 @@ class Session:
                 if type_a != type_b:
                     return "database %d, key %s: type %r and %r" % (database, show(key), type_a, type_b)
                 read = self.READ.get(bytes(type_a), [b"DUMP"])
-                commands += [(read[0], key, *read[1:]), (b"OBJECT", b"ENCODING", key), (b"PEXPIRETIME", key), (b"EXISTS", key)]
+                commands += [read_words(read, key), (b"OBJECT", b"ENCODING", key), (b"PEXPIRETIME", key), (b"EXISTS", key)]
             ours, reference = self._both_sides(commands)
             for replies in (ours, reference):
                 for at in range(0, len(replies), 4):

@@ -175,7 +175,7 @@ static void what_is_no_log_is_refused(void **state) {
         const char *bytes, *says;
     } wrong[] = {{"*1\r\n$4\r\nPING\r\nhello\r\n", "offset 14"},
                  {"*x\r\n", "offset 0"},
-                 {"*2\r\n$4\r\nXADD\r\n$1\r\nk\r\n", "does not have"}};
+                 {"*2\r\n$4\r\nNONE\r\n$1\r\nk\r\n", "does not have"}};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         struct error error;
         struct sim *sim = machine(2);

@@ -46,7 +46,7 @@ static void write_key(uint32_t db, int number) {
     uint64_t count = 1 + prng_below(prng, number % 10 ? 150 : 5000);
     size_t text_max = number % 50 == 7 ? 3 << 20 : prng_below(prng, 4) ? 70 : 3000;
     if (text_max > 3000) count = 1 + count % 16;
-    struct entry *entry = entries_make(&entries, (enum value_type)prng_below(prng, TYPE_STREAM), slice_of_cstr(key),
+    struct entry *entry = entries_make(&entries, (enum value_type)prng_below(prng, TYPE_COUNT), slice_of_cstr(key),
                                        count, text_max, deadline_ms);
     expected.keys++;
     expected.timed += deadline_ms > 0;
@@ -160,8 +160,8 @@ static void redis_loads_and_we_load_what_it_saves(void **state) {
     }
 }
 
-/* Streams and functions, which sherd does not have yet: counted, passed over, and refused by name when wanted. */
-static void passes_over_streams_and_functions(void **state) {
+/* Functions, which sherd does not have yet, are passed over; a stream with what is pending in it is read. */
+static void reads_streams_and_passes_over_functions(void **state) {
     (void)state;
     skip_without("redis-server");
     (void)remove(rdb_files_path("theirs.rdb"));
@@ -185,15 +185,15 @@ static void passes_over_streams_and_functions(void **state) {
     assert_int_equal(content.skipped, 1);
     options.build = true;
     content = rdb_file_read(&entries, &options);
-    assert_int_equal(content.end, RDB_BROKEN);
-    assert_non_null(strstr(content.error.text, "key \"stream\": a stream"));
+    assert_int_equal(content.end, RDB_END);
+    assert_int_equal(content.keys, 2);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(redis_approves),
         cmocka_unit_test(redis_loads_and_we_load_what_it_saves),
-        cmocka_unit_test(passes_over_streams_and_functions),
+        cmocka_unit_test(reads_streams_and_passes_over_functions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

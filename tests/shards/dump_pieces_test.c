@@ -80,7 +80,7 @@ static void goes_there_and_back(void **state) {
     struct buf out;
     buf_init(&out, entries.heap, MEM_MESSAGE);
     for (int round = 0; round < 150; round++) {
-        enum value_type type = (enum value_type)prng_below(&entries.prng, TYPE_STREAM);
+        enum value_type type = (enum value_type)prng_below(&entries.prng, TYPE_COUNT);
         uint64_t count = 1 + prng_below(&entries.prng, round % 3 ? 100 : 5000);
         size_t text_max = prng_below(&entries.prng, round % 5 ? 100 : 3000);
         if (type == TYPE_STRING && round % 2) text_max = 300000;
@@ -98,7 +98,7 @@ static void cuts_long_texts(void **state) {
     entries_init(&entries, 5);
     struct buf out;
     buf_init(&out, entries.heap, MEM_MESSAGE);
-    for (enum value_type type = TYPE_STRING; type < TYPE_STREAM; type++)
+    for (enum value_type type = TYPE_STRING; type < TYPE_COUNT; type++)
         check_entry(entries_make(&entries, type, SLICE("key"), 30, 5 << 20, 0), &out);
     buf_deinit(&out);
     entries_deinit(&entries);

@@ -34,8 +34,9 @@ const struct command chatter_commands[] = {
     {.name = NULL},
 };
 /* Words of one letter stand for something: s l e z h y a key that usually holds a string, list, set, sorted set, hash,
- * HyperLogLog; k any key; V value, M member, I integer, F float, T milliseconds, A Unix seconds, Q Unix milliseconds, D
- * database, P payload, X index. "*M" many members, "*V" many values, "*S" many scores with members, "*P" many pairs. */
+ * HyperLogLog; x a stream, N an id of an entry or near one; k any key; V value, M member, I integer, F float, T
+ * milliseconds, A Unix seconds, Q Unix milliseconds, D database, P payload, X index. "*M" many members, "*V" many
+ * values, "*S" many scores with members, "*P" many pairs. */
 static const char *const templates[] = {"SET s V",
                                         "SET s V",
                                         "SET s I",
@@ -240,6 +241,52 @@ static const char *const templates[] = {"SET s V",
                                         "RANDOMKEY",
                                         "DBSIZE",
                                         "EXISTS k k",
+                                        "XADD x * f V",
+                                        "XADD x * f V g M",
+                                        "XADD x * f V",
+                                        "XADD x MAXLEN ~ X * f V g V",
+                                        "XADD x MAXLEN 5 * f V",
+                                        "XADD x MINID ~ N * f V",
+                                        "XADD x NOMKSTREAM MINID = N * f V",
+                                        "XADD x 1-* f V",
+                                        "XADD x MAXLEN ~ 3 LIMIT 0 * f V",
+                                        "XDEL x N N N",
+                                        "XTRIM x MAXLEN X",
+                                        "XTRIM x MAXLEN ~ X",
+                                        "XTRIM x MINID ~ N",
+                                        "XSETID x 9000-1 ENTRIESADDED 300 MAXDELETEDID 2",
+                                        "XSETID x 99999999999999-1",
+                                        "XGROUP CREATE x one 0 MKSTREAM",
+                                        "XGROUP CREATE x two $ ENTRIESREAD 3",
+                                        "XGROUP SETID x one N",
+                                        "XGROUP DESTROY x two",
+                                        "XGROUP CREATECONSUMER x one M",
+                                        "XGROUP CREATE x one 0 MKSTREAM",
+                                        "XGROUP CREATE x one 0 MKSTREAM",
+                                        "XGROUP DELCONSUMER x one M",
+                                        "XGROUP DELCONSUMER x one M",
+                                        "XREADGROUP GROUP one M COUNT X STREAMS x >",
+                                        "XREADGROUP GROUP one M STREAMS x 0",
+                                        "XREADGROUP GROUP one M NOACK COUNT 2 STREAMS x >",
+                                        "XREADGROUP GROUP one M COUNT 2 STREAMS x x > >",
+                                        "XREADGROUP GROUP one M BLOCK 100 COUNT 3 STREAMS x x > >",
+                                        "XREADGROUP GROUP two M BLOCK 200 STREAMS x >",
+                                        "XREAD COUNT 2 BLOCK 100 STREAMS x x $ N",
+                                        "XREAD STREAMS x x x 0 N N",
+                                        "XACK x one N N N",
+                                        "XCLAIM x one M 0 N N N",
+                                        "XCLAIM x one M T N N FORCE",
+                                        "XCLAIM x one M 0 N FORCE RETRYCOUNT X JUSTID LASTID N",
+                                        "XAUTOCLAIM x one M 0 0 COUNT 3",
+                                        "XAUTOCLAIM x one M T N JUSTID",
+                                        "XPENDING x one",
+                                        "XINFO STREAM x FULL",
+                                        "XRANGE x - +",
+                                        "XLEN x",
+                                        "RENAME x x",
+                                        "COPY x x REPLACE",
+                                        "MOVE x D",
+                                        "DEL x",
                                         "KEYS *"};
 static const char *const rare[] = {"FLUSHDB", "FLUSHDB ASYNC", "FLUSHALL", "SWAPDB 0 1", "SWAPDB D D", "SWAPDB 1 2"};
 
@@ -302,14 +349,14 @@ static void add_value(struct chatter *chatter, struct buf *args, uint32_t *count
 }
 
 static void add_word(struct chatter *chatter, struct buf *args, uint32_t *count, const char *word, size_t len) {
-    static const char families[] = "slezhy";
+    static const char families[] = "slezhyx";
     uint64_t now_ms = sim_now_ms(chatter->sim);
     if (len == 2 && word[0] == '*') {
         add_many(chatter, args, count, word[1]);
         return;
     }
     char what = len == 1 ? word[0] : 0;
-    if (what == 'k' || (what && strchr(families, what) && below(chatter, 30) == 0)) what = families[below(chatter, 6)];
+    if (what == 'k' || (what && strchr(families, what) && below(chatter, 30) == 0)) what = families[below(chatter, 7)];
     if (what && strchr(families, what)) {
         add_argf(args, count, "%c%" PRIu64, what, below(chatter, KEYS));
         return;
@@ -326,6 +373,10 @@ static void add_word(struct chatter *chatter, struct buf *args, uint32_t *count,
     case 'Q': add_argf(args, count, "%" PRIu64, now_ms + below(chatter, 400) - 50); break;
     case 'D': add_argf(args, count, "%" PRIu64, below(chatter, DBS)); break;
     case 'X': add_argf(args, count, "%" PRIu64, below(chatter, 8)); break;
+    case 'N':
+        add_argf(args, count, "%" PRIu64 "-%" PRIu64,
+                 below(chatter, 2) ? now_ms - below(chatter, MIN(now_ms, (uint64_t)3000) + 1) : 1, below(chatter, 6));
+        break;
     case 'P': add_payload(chatter, args, count); break;
     default: add_arg(args, count, slice_of(word, len)); break;
     }

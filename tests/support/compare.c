@@ -4,6 +4,7 @@
 #include "shards/list.h"
 #include "shards/set.h"
 #include "shards/zset.h"
+#include "tests/support/stream_digest.h"
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -80,6 +81,10 @@ static void compare_entries(struct entry *a, struct entry *b) {
         assert_int_equal(hash_len(a), hash_len(b));
         hash_each(a, has_field, b);
         if ((a->flags | b->flags) & ENTRY_FIELDS_TIMED) hash_each(a, has_deadline, &(struct two){a, b});
+        break;
+    case TYPE_STREAM:
+        stream_check(entry_object(b));
+        assert_true(stream_digest(entry_object(a), false) == stream_digest(entry_object(b), false));
         break;
     default: fail();
     }

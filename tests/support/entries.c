@@ -5,6 +5,7 @@
 #include "shards/list.h"
 #include "shards/set.h"
 #include "shards/zset.h"
+#include "tests/support/stream_digest.h"
 
 void entries_init(struct entries *entries, uint64_t seed) {
     *entries = (struct entries){.heap = heap_new(), .seed = {seed, 8}};
@@ -121,6 +122,41 @@ static struct entry *make_zset(struct entries *entries, struct slice key, uint64
     return zset_new_entry(&entries->store, key, set, deadline_ms);
 }
 
+/* A few groups have been given some of it. */
+static void add_groups(struct entries *entries, struct stream *stream) {
+    for (uint64_t i = 0, groups = prng_below(&entries->prng, 3); i < groups; i++) {
+        struct stream_group *group = stream_group_add(&entries->store, stream, i ? SLICE("workers") : SLICE("readers"),
+                                                      stream->last, (int64_t)prng_below(&entries->prng, 5) - 1);
+        for (uint64_t k = 0, consumers = prng_below(&entries->prng, 4); k < consumers; k++) {
+            static const struct slice names[] = {SLICE_INIT("one"), SLICE_INIT("two"), SLICE_INIT("")};
+            struct stream_consumer *consumer =
+                stream_consumer_add(&entries->store, stream, group, names[k], prng_below(&entries->prng, 1ull << 42));
+            for (uint64_t left = prng_below(&entries->prng, 1200); left > 0; left--) {
+                struct stream_id id = {prng_below(&entries->prng, stream->last.ms + 2), prng_below(&entries->prng, 2)};
+                struct pending *pending = stream_pending_give(&entries->store, stream, group, id, consumer);
+                pending->delivered_ms = prng_below(&entries->prng, 1ull << 42);
+                pending->deliveries = prng_below(&entries->prng, 1000);
+            }
+        }
+    }
+}
+
+static struct entry *make_stream(struct entries *entries, struct slice key, uint64_t count, size_t text_max,
+                                 uint64_t deadline_ms) {
+    static const struct stream_rule rule = {4096, 100};
+    struct stream *stream = stream_new(&entries->store);
+    struct stream_id id = {0, 0};
+    for (; count > 0; count--) {
+        id.ms += 1 + prng_below(&entries->prng, 3);
+        struct slice pairs[] = {SLICE("field"), random_text(entries, text_max)};
+        stream_append(&entries->store, stream, &rule, id, pairs, 1);
+        if (prng_below(&entries->prng, 9) == 0 && stream_remove(&entries->store, stream, id)) stream->max_deleted = id;
+    }
+    stream->first = stream_find_first(stream);
+    add_groups(entries, stream);
+    return entry_new_object(&entries->store, key, TYPE_STREAM, stream, deadline_ms);
+}
+
 struct entry *entries_make(struct entries *entries, enum value_type type, struct slice key, uint64_t count,
                            size_t text_max, uint64_t deadline_ms) {
     switch (type) {
@@ -128,6 +164,7 @@ struct entry *entries_make(struct entries *entries, enum value_type type, struct
     case TYPE_LIST: return make_list(entries, key, count, text_max, deadline_ms);
     case TYPE_SET: return make_set(entries, key, count, text_max, deadline_ms);
     case TYPE_HASH: return make_hash(entries, key, count, text_max, deadline_ms);
+    case TYPE_STREAM: return make_stream(entries, key, count, text_max, deadline_ms);
     default: return make_zset(entries, key, count, text_max, deadline_ms);
     }
 }
@@ -181,7 +218,7 @@ uint64_t entries_digest(const struct entry *entry) {
     case TYPE_SET: set_each(entry, add_member, &digest); break;
     case TYPE_HASH: hash_each(entry, add_field, &digest); break;
     case TYPE_ZSET: digest = zset_digest(entry); break;
-    case TYPE_STREAM:
+    case TYPE_STREAM: digest = stream_digest(entry_object(entry), true); break;
     case TYPE_COUNT: break;
     }
     return digest * TYPE_COUNT + entry->type;

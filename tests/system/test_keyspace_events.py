@@ -69,6 +69,14 @@ ZRANGESTORE C A 0 -1; ZRANGESTORE C A 5 9; ZRANGESTORE C A 5 9; ZREMRANGEBYRANK 
 GEOADD A 1 1 x 2 2 y; GEOADD A 1 1 x; GEOSEARCHSTORE B A FROMLONLAT 1 1 BYRADIUS 500 km; GEORADIUS A 1 1 500 km STORE C; GEORADIUSBYMEMBER A x 500 km STOREDIST C
 GEOSEARCHSTORE B A FROMLONLAT 50 50 BYRADIUS 1 m; GEOSEARCHSTORE B A FROMLONLAT 50 50 BYRADIUS 1 m; GEOSEARCH A FROMLONLAT 1 1 BYRADIUS 500 km; GEODIST A x y; GEOPOS nosuch x
 """
+STREAMS = """
+XADD A 1-1 a b; XADD A NOMKSTREAM 2-1 a b; XADD B NOMKSTREAM 2-1 a b; XADD A MAXLEN 1 3-1 a b; XADD A MAXLEN 9 4-1 a b; XADD A MAXLEN ~ 0 5-1 a b; XDEL A 9-9
+XADD A 6-1 a b; XADD A 7-1 a b; XDEL A 6-1 7-1; XADD A 8-1 a b; XADD A 9-1 a b; XTRIM A MAXLEN 1; XTRIM A MAXLEN 1; XTRIM A MINID 99; XSETID A 99-1
+XGROUP CREATE A g 0; XGROUP CREATE A g 0; XGROUP CREATE C g 0 MKSTREAM; XGROUP SETID A g 0; XGROUP CREATECONSUMER A g c; XGROUP CREATECONSUMER A g c
+XADD A 100-1 a b; XADD A 101-1 a b; XREADGROUP GROUP g c STREAMS A >; XGROUP CREATE A g 0; XGROUP CREATE C g 0 MKSTREAM
+XADD A 100-1 a b; XADD A 101-1 a b; XGROUP CREATE A g 0; XGROUP CREATE C g 0 MKSTREAM; XREADGROUP GROUP g d COUNT 1 STREAMS A C 0 >; XREADGROUP GROUP g c STREAMS A >; XACK A g 100-1; XACK A g 100-1; XCLAIM A g e 0 101-1; XDEL A 101-1; XCLAIM A g f 0 101-1; XREADGROUP GROUP g c STREAMS A 0; XAUTOCLAIM A g c 0 0; XPENDING A g; XREAD STREAMS A nosuch 0 0
+XGROUP DELCONSUMER A g c; XGROUP DELCONSUMER A g c; XGROUP DESTROY A g; XGROUP DESTROY A g; XLEN A; XRANGE nosuch - +; XINFO STREAM A; XLEN nosuch
+"""
 
 
 class Listener:
@@ -148,6 +156,9 @@ class Events:
 
     def test_sorted_sets(self):
         self.play(ZSETS)
+
+    def test_streams(self):
+        self.play(STREAMS)
 
     def test_restore(self):
         client = self.pair()
@@ -255,7 +266,7 @@ class Events:
         print("seed %d" % seed, file=sys.stderr)
         rng = random.Random(seed)
         listener, client = Listener(self), self.pair()
-        lines = [line for table in (STRINGS, GENERIC, LISTS, SETS, HASHES, ZSETS) for line in table.strip().splitlines()]
+        lines = [line for table in (STRINGS, GENERIC, LISTS, SETS, HASHES, ZSETS, STREAMS) for line in table.strip().splitlines()]
         pool = [command for line in lines for command in script(line) if command[0] not in ("SELECT", "SPOP", "RANDOMKEY", "SWAPDB") and command[0][0] != "B"]
         for _ in range(60 if SLOW == 1 else 20):
             batch = rng.choices(pool, k=25)

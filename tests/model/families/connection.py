@@ -9,6 +9,10 @@ MUTATE = False
 
 # Every command of the families here with one arity it cannot have.
 ARITIES = [
+    b"XADD k * f", b"XADD k * f v g", b"XLEN", b"XLEN k k", b"XRANGE k -", b"XREVRANGE k +", b"XDEL k", b"XTRIM k MAXLEN", b"XSETID k", b"XREAD STREAMS k",
+    b"XREADGROUP GROUP g c STREAMS k", b"XACK k g", b"XPENDING k", b"XCLAIM k g c 0", b"XAUTOCLAIM k g c 0", b"XGROUP", b"XGROUP CREATE k g", b"XGROUP SETID k g",
+    b"XGROUP DESTROY k", b"XGROUP DESTROY k g x", b"XGROUP CREATECONSUMER k g", b"XGROUP DELCONSUMER k g", b"XGROUP HELP x", b"XINFO", b"XINFO STREAM",
+    b"XINFO GROUPS k x", b"XINFO CONSUMERS k", b"XINFO HELP x",
     b"GET", b"SET k", b"SETNX k", b"SETEX k 1", b"PSETEX k 1", b"GETEX", b"GETDEL", b"GETDEL k k", b"GETSET k", b"GETRANGE k 1", b"SUBSTR k 1",
     b"SETRANGE k 1", b"APPEND k", b"STRLEN", b"STRLEN k k", b"INCR", b"INCR k 1", b"DECR", b"INCRBY k", b"DECRBY k", b"INCRBYFLOAT k", b"MGET",
     b"MSET", b"MSET k", b"MSETNX k", b"LCS k", b"DEL", b"UNLINK", b"EXISTS", b"TYPE", b"TYPE k k", b"TOUCH", b"EXPIRE k", b"PEXPIRE k",
