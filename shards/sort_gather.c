@@ -325,11 +325,14 @@ static void fetch(struct gather *g, struct run *run) {
 
 /* The next value of the answer goes to out, or it is an argument of sherd.sort.push. */
 static void put_value(struct gather *g, struct run *run, struct buf *stored, const struct slice *value) {
-    struct buf *out = gather_out(g);
-    if (run->answered++ >= LOOKS_MAX) out = chain_tail(&g->rest, g->home->heap, MEM_CLIENT_OUT);
-    if (run->words.store)
+    uint64_t before = run->answered++;
+    if (run->words.store) { /* there is no reply, and so no block of it that would be sent empty */
         add_text(stored, value ? *value : SLICE(""));
-    else if (value)
+        return;
+    }
+    struct buf *out = gather_out(g);
+    if (before >= LOOKS_MAX) out = chain_tail(&g->rest, g->home->heap, MEM_CLIENT_OUT);
+    if (value)
         resp_bulk(out, *value);
     else
         resp_null(out, g->resp);
