@@ -253,7 +253,7 @@ static void close_idle(struct thread *thread) {
     uint64_t limit_ms = (uint64_t)thread->config.timeout * 1000;
     for (struct client *client = shard->clients_first; client; client = client->next)
         if (shard->now_ms > client->active_ms + limit_ms && client->wait == WAIT_NOTHING &&
-            !(client->flags & CLIENT_PUBSUB))
+            !(client->flags & (CLIENT_PUBSUB | CLIENT_MONITOR)))
             conn_close(conn_of(client));
 }
 

@@ -140,6 +140,7 @@ static bool is_waiting(const struct client *client) {
 /* Redis's letters in Redis's order. */
 static const char *flag_letters(const struct client *client, char out[16]) {
     size_t n = 0;
+    if (client->flags & CLIENT_MONITOR) out[n++] = 'O';
     if (client->flags & CLIENT_PUBSUB) out[n++] = 'P';
     if (is_waiting(client)) out[n++] = 'b';
     if (multi_is_open(client)) out[n++] = 'x';

@@ -31,6 +31,7 @@ enum client_flag {
     CLIENT_LOADER = 1 << 11,      /* the server's own, which loads data */
     CLIENT_PUBSUB = 1 << 12,      /* has subscriptions: its output has the limits of the class pubsub */
     CLIENT_PUBSUB_ONLY = 1 << 13, /* and speaks RESP2, where only the commands about them are allowed (CMD_IN_PUBSUB) */
+    CLIENT_MONITOR = 1 << 15,     /* is shown all commands; has the limits of the class pubsub, too */
     CLIENT_STEP = 1 << 14,        /* of a command: a step of another one, which writes */
     CLIENT_DIRTY_OUT = 1 << 9,    /* is on the shard's list of clients with something to send */
 };

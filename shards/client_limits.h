@@ -14,9 +14,9 @@
 #pragma once
 #include "shards/shard.h"
 
-/* The class whose limits a client has: pubsub while it has CLIENT_PUBSUB. */
+/* The class whose limits a client has: pubsub while it subscribes or monitors. */
 HOT_INLINE enum config_client_class client_class(const struct client *client) {
-    return client->flags & CLIENT_PUBSUB ? CLIENT_CLASS_PUBSUB : CLIENT_CLASS_NORMAL;
+    return client->flags & (CLIENT_PUBSUB | CLIENT_MONITOR) ? CLIENT_CLASS_PUBSUB : CLIENT_CLASS_NORMAL;
 }
 
 /* Bytes that wait for it to read. */

@@ -70,18 +70,17 @@ static void subscribe_now(struct gather *g, enum topic_kind kind) {
     pubsub_flush_later(g->home);
 }
 
+bool pubsub_tell_others(struct gather *g, enum topic_kind kind, const struct slice *names, uint32_t count) {
+    struct buf ask;
+    buf_init(&ask, g->home->heap, MEM_MESSAGE);
+    bool tell = pubsub_prepare(g->home, kind, names, count, &ask);
+    if (tell) ask_others(g, kind, &ask);
+    buf_deinit(&ask);
+    return tell;
+}
+
 static void subscribe_step(struct gather *g, enum topic_kind kind) {
-    if (g->step == 0) {
-        struct buf ask;
-        buf_init(&ask, g->home->heap, MEM_MESSAGE);
-        bool tell = pubsub_prepare(g->home, kind, g->argv + 1, g->argc - 1, &ask);
-        if (tell) ask_others(g, kind, &ask);
-        buf_deinit(&ask);
-        if (tell) return;
-        subscribe_now(g, kind);
-    } else {
-        subscribe_now(g, kind);
-    }
+    if (g->step > 0 || !pubsub_tell_others(g, kind, g->argv + 1, g->argc - 1)) subscribe_now(g, kind);
 }
 
 static void subscribe_across(struct gather *g) {
@@ -96,7 +95,7 @@ static void psubscribe_across(struct gather *g) {
     subscribe_step(g, TOPIC_PATTERN);
 }
 
-static void route_subscribe(const struct shard *shard, const struct client *client, struct queued *q) {
+void pubsub_route_subscribe(const struct shard *shard, const struct client *client, struct queued *q) {
     (void)client;
     if (shard->count > 1) q->fate = FATE_ALL;
 }
@@ -195,14 +194,17 @@ static void cmd_spublish(struct exec *x) {
 }
 
 static void cmd_internal_deliver(struct exec *x) {
-    enum topic_kind kind = x->argv[1].ptr[0] == 's' ? TOPIC_SHARD : TOPIC_CHANNEL;
-    reply_int(x, pubsub_deliver(x->shard, kind, x->argv[2], x->argv[3], NULL));
+    enum topic_kind kind = (enum topic_kind)x->argv[1].ptr[0];
+    if (kind == TOPIC_MONITOR)
+        pubsub_deliver_line(x->shard, x->argv[3]);
+    else
+        reply_int(x, pubsub_deliver(x->shard, kind, x->argv[2], x->argv[3], NULL));
 }
 
 /* This shard first. memo counts who was reached here. */
 static void deliver_all(struct gather *g, enum topic_kind kind, struct slice channel, struct slice payload) {
     g->memo[0] = pubsub_deliver(g->home, kind, channel, payload, NULL);
-    struct slice args[3] = {kind == TOPIC_SHARD ? SLICE("s") : SLICE("c"), channel, payload};
+    struct slice args[3] = {slice_of(&(char){(char)kind}, 1), channel, payload};
     for (uint64_t left = pubsub_homes(g->home, kind, channel); left; left &= left - 1)
         gather_send(g, (uint32_t)__builtin_ctzll(left), "sherd.deliver", args, 3);
 }
@@ -427,7 +429,7 @@ const struct command pubsub_commands[] = {
      .flags = LISTENING | CMD_ROUTED,
      GROUP,
      .where = ON_CONN,
-     .route = route_subscribe,
+     .route = pubsub_route_subscribe,
      .across = subscribe_across,
      .run = cmd_subscribe,
      .args = "channel [channel ...]",
@@ -439,7 +441,7 @@ const struct command pubsub_commands[] = {
      .flags = LISTENING | CMD_ROUTED,
      GROUP,
      .where = ON_CONN,
-     .route = route_subscribe,
+     .route = pubsub_route_subscribe,
      .across = psubscribe_across,
      .run = cmd_psubscribe,
      .args = "pattern [pattern ...]",
@@ -452,7 +454,7 @@ const struct command pubsub_commands[] = {
      GROUP,
      .keys = {KEYS_RANGE(1, -1, 1, KEY_NOT_KEY)},
      .where = ON_CONN,
-     .route = route_subscribe,
+     .route = pubsub_route_subscribe,
      .across = ssubscribe_across,
      .run = cmd_ssubscribe,
      .args = "shardchannel [shardchannel ...]",

@@ -40,6 +40,7 @@ extern const struct command cut_commands[];         /* cmd_cut.c: one instant of
 extern const struct command blocking_commands[];    /* cmd_blocking.c: lists, waiting until there is something */
 extern const struct command transaction_commands[]; /* cmd_transaction.c: MULTI, EXEC, WATCH */
 extern const struct command pubsub_commands[];      /* cmd_pubsub.c: SUBSCRIBE, PUBLISH, PUBSUB */
+extern const struct command monitor_commands[];     /* monitor.c: MONITOR */
 extern const struct command part_commands[];        /* part.c: what transactions send to shards */
 extern const struct command command_commands[];     /* cmd_command.c: COMMAND and its views */
 
@@ -53,5 +54,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
     zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,    \
     msetex_commands, stream_commands, stream_read_commands, stream_group_commands, stream_pending_commands,           \
-    stream_info_commands
+    stream_info_commands, monitor_commands
 /* clang-format on */

@@ -130,6 +130,12 @@ enum command_merge {
     MERGE_CUSTOM, /* .merge_with */
 };
 
+enum command_secrets {
+    SECRETS_NONE,
+    SECRETS_ALL,     /* all arguments */
+    SECRETS_OF_AUTH, /* the two behind the word AUTH */
+};
+
 /* Told of each thing a command touches: the key at a position of x's arguments, or (wide) the whole shard. x may be a
  * command inside of another. */
 typedef void (*command_lock_visit)(void *ctx, const struct exec *x, uint32_t position, enum lock_mode mode, bool wide);
@@ -168,6 +174,7 @@ struct command {
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
                    * It has one key. Else the handler says what it did. */
     const char *event;          /* the keyspace event of what it does, where that is not its own name */
+    uint8_t secrets;            /* enum command_secrets: what MONITOR does not show */
     const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
     const char *group;          /* string, generic, connection, server ... */
     const char *since, *cost, *doc;

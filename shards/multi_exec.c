@@ -1,6 +1,7 @@
 /* EXEC: the four ways of shards/multi.h. */
 #include "core/assert.h"
 #include "shards/gather.h"
+#include "shards/monitor.h"
 #include "shards/multi_priv.h"
 #include "shards/part.h"
 #include "shards/pipeline.h"
@@ -135,6 +136,8 @@ static void run_all(struct exec *x, const struct multi *multi) {
                                     .hash_at = item->hash_at,
                                     .resp = client->resp};
         part_run_command(x->shard, &head, argv, client->id, client, x->out);
+        if (UNLIKELY(monitor_is_on(&x->shard->pubsub)))
+            monitor_show(client, command_at(x->shard->registry, head.number), argv, head.argc);
         if (heap_bytes) heap_free(x->shard->heap, MEM_MESSAGE, argv, heap_bytes);
     }
 }
@@ -436,10 +439,25 @@ static void exec_steps(struct exec *x, struct multi *multi) {
     txn_asked_all(gather);
 }
 
+/* Its commands, which will run elsewhere or step by step: before EXEC itself is shown. */
+static COLD void show_all(const struct exec *x, const struct multi *multi) {
+    size_t at = 0;
+    const struct kept *kept;
+    while ((kept = kept_next(&multi->queue, &at))) {
+        const struct message_item *item = kept_item(kept);
+        size_t bytes = item->argc * sizeof(struct slice);
+        struct slice *argv = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
+        message_item_argv(item, argv);
+        monitor_show(x->client, command_at(x->shard->registry, item->number), argv, item->argc);
+        heap_free(x->shard->heap, MEM_MESSAGE, argv, bytes);
+    }
+}
+
 void multi_exec(struct exec *x) {
     struct client *client = x->client;
     struct multi *multi = client->multi;
     uint64_t shards = places(x->shard, multi, &multi->now);
+    if (UNLIKELY(monitor_is_on(&x->shard->pubsub))) show_all(x, multi);
     multi->now.open = false; /* its commands are no longer kept but run */
     if (multi->now.mixed)
         exec_steps(x, multi);

@@ -11,7 +11,7 @@ static void publish(struct shard *shard, const char *kind, uint32_t db, struct s
     buf_append_slice(channel, about);
     pubsub_deliver(shard, TOPIC_CHANNEL, buf_slice(channel), payload, shard->pubsub.running);
     for (uint64_t left = pubsub_homes(shard, TOPIC_CHANNEL, buf_slice(channel)); left; left &= left - 1)
-        pubsub_send(shard, (uint32_t)__builtin_ctzll(left), buf_slice(channel), payload);
+        pubsub_send(shard, (uint32_t)__builtin_ctzll(left), TOPIC_CHANNEL, buf_slice(channel), payload);
 }
 
 void notify_event(struct shard *shard, uint32_t db, struct slice name, struct slice key) {

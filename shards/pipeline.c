@@ -8,6 +8,7 @@
 #include "shards/blocked.h"
 #include "shards/gather.h"
 #include "shards/message.h"
+#include "shards/monitor.h"
 #include "shards/multi.h"
 #include "shards/request.h"
 #include "shards/route.h"
@@ -195,6 +196,7 @@ static COLD void reply_reject(struct shard *shard, const struct queued *q, struc
     case REJECT_NOAUTH: reply_error(x, "NOAUTH Authentication required."); break;
     case REJECT_LOADING: reply_error(x, "LOADING Redis is loading the dataset in memory"); break;
     case REJECT_NO_WRITES: reply_error(x, shard->no_writes); break;
+    case REJECT_MONITOR: reply_error(x, "ERR Replica can't interact with the keyspace"); break;
     case REJECT_PUBSUB: reply_only_pubsub(x); break;
     case REJECT_TOO_LATE: reply_error(x, shard->braked.reason); break;
     case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
@@ -470,6 +472,8 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
         run_remote(shard, q);
     else
         run_gather(shard, q);
+    if (UNLIKELY(monitor_is_on(&shard->pubsub)) && q->fate != FATE_REJECT && q->fate != FATE_QUEUE)
+        monitor_show(client, q->slot, q->argv, q->argc);
     waiters_serve(shard);
     if (UNLIKELY(shard->pubsub.later_for != NULL)) pubsub_flush_later(shard);
     if (UNLIKELY(client->in.len > 0 && client->in.read == client->in.len && client->queued == 0))

@@ -185,11 +185,14 @@ bool pubsub_prepare(struct shard *shard, enum topic_kind kind, const struct slic
 /* --- clients --- */
 
 void pubsub_settle(struct client *client) {
-    uint32_t flags = client->subscriber && subscriber_total(client->subscriber) ? CLIENT_PUBSUB : 0;
-    if (flags && client->resp == 2) flags |= CLIENT_PUBSUB_ONLY;
+    bool listens =
+        pubsub_count(client, TOPIC_CHANNEL) || pubsub_count(client, TOPIC_SHARD) || pubsub_count(client, TOPIC_PATTERN);
+    uint32_t flags = listens ? CLIENT_PUBSUB : 0;
+    if (listens && client->resp == 2) flags |= CLIENT_PUBSUB_ONLY;
+    if (pubsub_count(client, TOPIC_MONITOR)) flags |= CLIENT_MONITOR;
     client->home->pubsub.clients += (flags & CLIENT_PUBSUB) && !(client->flags & CLIENT_PUBSUB);
     client->home->pubsub.clients -= !(flags & CLIENT_PUBSUB) && client->flags & CLIENT_PUBSUB;
-    client->flags = (client->flags & ~(uint32_t)(CLIENT_PUBSUB | CLIENT_PUBSUB_ONLY)) | flags;
+    client->flags = (client->flags & ~(uint32_t)(CLIENT_PUBSUB | CLIENT_PUBSUB_ONLY | CLIENT_MONITOR)) | flags;
 }
 
 uint32_t pubsub_count(const struct client *client, enum topic_kind kind) {
@@ -215,8 +218,13 @@ static struct subscriber *subscriber_of(struct client *client) {
  * are counted by themselves. */
 static void acknowledge(const struct client *client, enum topic_kind kind, bool on, const struct slice *name,
                         struct buf *acks) {
-    static const char *const verbs[TOPIC_KINDS][2] = {
-        {"unsubscribe", "subscribe"}, {"sunsubscribe", "ssubscribe"}, {"punsubscribe", "psubscribe"}};
+    static const char *const verbs[TOPIC_KINDS][2] = {[TOPIC_CHANNEL] = {"unsubscribe", "subscribe"},
+                                                      [TOPIC_SHARD] = {"sunsubscribe", "ssubscribe"},
+                                                      [TOPIC_PATTERN] = {"punsubscribe", "psubscribe"}};
+    if (kind == TOPIC_MONITOR) {
+        resp_simple(acks, SLICE("OK"));
+        return;
+    }
     uint32_t count = kind == TOPIC_SHARD ? pubsub_count(client, TOPIC_SHARD)
                                          : pubsub_count(client, TOPIC_CHANNEL) + pubsub_count(client, TOPIC_PATTERN);
     resp_push(acks, client->resp, 3);
@@ -282,9 +290,8 @@ bool pubsub_forget_some(struct shard *shard) {
     struct subscriber *who = shard->pubsub.gone;
     if (LIKELY(!who)) return false;
     for (unsigned budget = FORGET_SOME; budget; budget--) {
-        struct subscription *each = who->first[TOPIC_CHANNEL];
-        if (!each) each = who->first[TOPIC_SHARD];
-        if (!each) each = who->first[TOPIC_PATTERN];
+        struct subscription *each = NULL;
+        for (int kind = 0; kind < TOPIC_KINDS && !each; kind++) each = who->first[kind];
         if (!each) {
             shard->pubsub.gone = who->next_gone;
             subscriber_deinit(who);
@@ -399,15 +406,23 @@ uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice 
     return sent;
 }
 
+void pubsub_deliver_line(struct shard *shard, struct slice line) {
+    const struct topic *topic =
+        topics_find(&shard->pubsub.local[TOPIC_MONITOR], pubsub_hash(shard, MONITOR_TOPIC), MONITOR_TOPIC);
+    for (const struct subscription *each = topic ? topic->first : NULL; each; each = each->next_in_topic)
+        if (takes_messages(each->who->client) && !(each->who->client->flags & CLIENT_REPLY_OFF))
+            push(shard, each->who->client, line);
+}
+
 /* --- events --- */
 
-void pubsub_send(struct shard *shard, uint32_t home, struct slice channel, struct slice payload) {
+void pubsub_send(struct shard *shard, uint32_t home, enum topic_kind kind, struct slice channel, struct slice payload) {
     struct pubsub *pubsub = &shard->pubsub;
     if (UNLIKELY(pubsub->behind[home] >= NOTIFY_BEHIND_MAX)) {
         pubsub->events_dropped++;
         return;
     }
-    struct slice argv[4] = {SLICE("sherd.deliver"), SLICE("c"), channel, payload};
+    struct slice argv[4] = {SLICE("sherd.deliver"), slice_of(&(char){(char)kind}, 1), channel, payload};
     struct message *message = pipeline_outgoing(shard, home, false);
     uint32_t size = send_one_way(shard, message, argv, 4)->size;
     message->event_bytes += size;

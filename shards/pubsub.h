@@ -29,18 +29,18 @@ struct client;
 struct message;
 
 struct pubsub {
-    struct topics local[TOPIC_KINDS]; /* what clients of this home subscribe to, or are about to */
-    struct topics patterns_elsewhere; /* what those of others do; topic.homes says whose */
-    struct idmap elsewhere[2];   /* TOPIC_CHANNEL, TOPIC_SHARD: from a hash to the shards that want it, a bit each */
-    uint32_t joint[TOPIC_KINDS]; /* known here, of this home or others */
-    struct buf frame;            /* one message as it is sent */
-    struct buf channel;          /* of a keyspace event */
-    struct client *running;      /* whose command runs, as one of this home's; else NULL */
-    struct client *later_for;    /* has a command running, and may not be written to in the middle of it: */
-    struct buf later;            /* what it gets afterwards */
-    struct subscriber *gone;     /* subscriptions of clients that went away */
-    uint32_t clients;            /* with subscriptions */
-    uint64_t behind[SHARDS_MAX]; /* bytes of events that are on their way to another shard */
+    struct topics local[TOPIC_KINDS];      /* what clients of this home subscribe to, or are about to */
+    struct topics patterns_elsewhere;      /* what those of others do; topic.homes says whose */
+    struct idmap elsewhere[TOPIC_PATTERN]; /* of the other kinds: from a hash to the shards that want it, a bit each */
+    uint32_t joint[TOPIC_KINDS];           /* known here, of this home or others */
+    struct buf frame;                      /* one message as it is sent */
+    struct buf channel;                    /* of a keyspace event */
+    struct client *running;                /* whose command runs, as one of this home's; else NULL */
+    struct client *later_for;              /* has a command running, and may not be written to in the middle of it: */
+    struct buf later;                      /* what it gets afterwards */
+    struct subscriber *gone;               /* subscriptions of clients that went away */
+    uint32_t clients;                      /* with subscriptions */
+    uint64_t behind[SHARDS_MAX];           /* bytes of events that are on their way to another shard */
     uint64_t events_dropped;
 };
 
@@ -48,7 +48,7 @@ void pubsub_init(struct shard *shard);
 void pubsub_deinit(struct shard *shard); /* all clients are gone */
 
 /* --- publishing --- */
-/* Nobody subscribes to anything: neither here nor elsewhere. */
+/* Nobody subscribes to channels or patterns: neither here nor elsewhere. */
 HOT_INLINE bool pubsub_is_idle(const struct pubsub *pubsub) {
     return !(pubsub->joint[TOPIC_CHANNEL] | pubsub->joint[TOPIC_SHARD] | pubsub->joint[TOPIC_PATTERN]);
 }
@@ -59,7 +59,8 @@ uint64_t pubsub_homes(const struct shard *shard, enum topic_kind kind, struct sl
 uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice channel, struct slice payload,
                         struct client *running);
 /* To the clients of another home, one way: nobody is told how many they were. */
-void pubsub_send(struct shard *shard, uint32_t home, struct slice channel, struct slice payload);
+void pubsub_send(struct shard *shard, uint32_t home, enum topic_kind kind, struct slice channel, struct slice payload);
+void pubsub_deliver_line(struct shard *shard, struct slice line);        /* to those who monitor */
 void pubsub_arrived(struct shard *shard, const struct message *message); /* which came back */
 /* Bytes for a client that are no reply, behind all that it has been sent; or when its command is done. */
 void pubsub_push_later(struct shard *shard, struct client *client, struct slice bytes);

@@ -2,8 +2,16 @@
 #pragma once
 #include "shards/pubsub.h"
 
+struct gather;
+struct queued;
+
 /* A name as the tables know it; never 0. */
 uint64_t pubsub_hash(const struct shard *shard, struct slice text);
+#define MONITOR_TOPIC SLICE("monitor")
+
+/* The gather sends "sherd.topics" to all others, if it has to: true. The names are held. */
+bool pubsub_tell_others(struct gather *g, enum topic_kind kind, const struct slice *names, uint32_t count);
+void pubsub_route_subscribe(const struct shard *shard, const struct client *client, struct queued *q);
 /* First argument of "sherd.topics"; behind it hashes in one argument, or patterns. */
 struct topics_head {
     char sign; /* + or -: wanted, or not any more */

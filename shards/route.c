@@ -125,7 +125,7 @@ static COLD bool is_refused_now(const struct shard *shard, const struct client *
     return false;
 }
 
-/* By what the client is: not authenticated, or in RESP2 with subscriptions. */
+/* By what the client is: not authenticated, in RESP2 with subscriptions, or monitoring. */
 static COLD bool is_refused_to(const struct client *client, struct queued *q) {
     uint32_t flags = q->slot->row->flags;
     if (!(client->flags & CLIENT_AUTHENTICATED) && !(flags & CMD_NO_AUTH)) {
@@ -134,6 +134,10 @@ static COLD bool is_refused_to(const struct client *client, struct queued *q) {
     }
     if (client->flags & CLIENT_PUBSUB_ONLY && !(flags & CMD_IN_PUBSUB)) {
         reject(q, REJECT_PUBSUB);
+        return true;
+    }
+    if (client->flags & CLIENT_MONITOR && flags & (CMD_READ | CMD_WRITE | CMD_MAY_REPLICATE)) {
+        reject(q, REJECT_MONITOR);
         return true;
     }
     return false;
@@ -160,7 +164,8 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         reject(q, REJECT_UNKNOWN_SUB);
         return;
     }
-    if (UNLIKELY((client->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB_ONLY)) != CLIENT_AUTHENTICATED) &&
+    if (UNLIKELY((client->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB_ONLY | CLIENT_MONITOR)) !=
+                 CLIENT_AUTHENTICATED) &&
         is_refused_to(client, q))
         return;
     if (UNLIKELY(shard->loading || shard->no_writes) && is_refused_now(shard, client, q)) return;

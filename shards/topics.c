@@ -90,7 +90,9 @@ void subscriber_deinit(struct subscriber *who) {
 }
 
 uint32_t subscriber_total(const struct subscriber *who) {
-    return who->count[TOPIC_CHANNEL] + who->count[TOPIC_SHARD] + who->count[TOPIC_PATTERN];
+    uint32_t total = 0;
+    for (int kind = 0; kind < TOPIC_KINDS; kind++) total += who->count[kind];
+    return total;
 }
 
 static uint64_t id_of(const struct topic *topic) {

@@ -14,7 +14,13 @@
 #include "core/idmap.h"
 #include "core/slice.h"
 
-enum topic_kind { TOPIC_CHANNEL, TOPIC_SHARD, TOPIC_PATTERN, TOPIC_KINDS };
+enum topic_kind {
+    TOPIC_CHANNEL,
+    TOPIC_SHARD,   /* shard channels */
+    TOPIC_MONITOR, /* of MONITOR; one of them */
+    TOPIC_PATTERN,
+    TOPIC_KINDS
+};
 
 #define FEW_TOPICS 8 /* of one subscriber: looked through one by one */
 

@@ -80,6 +80,30 @@ async function main() {
     assert.strictEqual(await other.quit(), "OK");
   }
 
+  // pub/sub, also duplicated connections and binary messages; a subscriber comes back with its subscriptions
+  if (await has("subscribe")) {
+    const listener = redis.duplicate();
+    const heard = [];
+    const next = (count) => new Promise((resolve) => { const look = setInterval(() => heard.length >= count && (clearInterval(look), resolve()), 5); });
+    listener.on("message", (channel, text) => heard.push([channel, text]));
+    listener.on("pmessage", (pattern, channel, text) => heard.push([pattern, channel, text]));
+    assert.strictEqual(await listener.subscribe("news", "jobs"), 2);
+    assert.strictEqual(await listener.psubscribe("n*"), 3);
+    await assert.rejects(listener.get("k"), /subscriber mode|only \(P\|S\)SUBSCRIBE/);
+    assert.strictEqual(await redis.publish("news", "x"), 2);
+    await next(2);
+    assert.deepStrictEqual(heard, [["news", "x"], ["n*", "news", "x"]]);
+    const again = new Promise((resolve) => listener.once("close", () => listener.once("ready", resolve)));
+    await redis.client("KILL", "TYPE", "pubsub");
+    await again;
+    for (let got = 0; got < 2; ) got = await redis.publish("news", "y");
+    await next(4);
+    assert.strictEqual(await listener.unsubscribe("news", "jobs"), 1);
+    assert.strictEqual(await listener.punsubscribe(), 0);
+    assert.strictEqual(await listener.get("nosuch"), null);
+    await listener.quit();
+  }
+
   // reconnect after CLIENT KILL: offline queue, same database again
   const victim = new Redis({ port, db: 2, retryStrategy: () => 10 });
   const id = await victim.client("ID");

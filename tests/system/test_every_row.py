@@ -194,6 +194,8 @@ MEMORY HELP
 -READONLY
 -READWRITE
 -ASKING
+MONITOR
+-MONITOR x
 SUBSCRIBE c
 PSUBSCRIBE c*
 SSUBSCRIBE c
@@ -206,7 +208,7 @@ NEVER_FAIL = {"command|docs", "command|info", "unsubscribe", "punsubscribe", "su
 # What is the end of it all, of the counts, needs a configuration file, a latency event, or a cluster.
 NEVER_DONE = {"shutdown", "config|resetstat", "config|rewrite", "latency|graph", "readonly", "readwrite", "asking", "cluster|info", "cluster|nodes", "cluster|slots",
               "cluster|shards", "cluster|myid", "cluster|keyslot"}
-OWN_CONNECTION = ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "QUIT")
+OWN_CONNECTION = ("MONITOR", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "QUIT")
 
 
 def stats(client):

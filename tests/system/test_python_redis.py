@@ -57,6 +57,42 @@ class PythonRedis(ServerCase):
         r.set("l2", "mynewtext")
         self.assertEqual(r.execute_command("LCS", "l1", "l2"), b"mytext")
 
+    def test_pubsub(self):
+        r, listener = self.redis, self.redis.pubsub(ignore_subscribe_messages=True)
+        self.addCleanup(listener.close)
+        heard = []
+        listener.subscribe("news", **{"jobs": lambda message: heard.append(message["data"])})
+        listener.psubscribe("n*")
+        listener.get_message(timeout=10)  # the acknowledgements are ignored, but have come now
+        wait_until(lambda: r.pubsub_numsub("news", "jobs") == [(b"news", 1), (b"jobs", 1)] and r.pubsub_numpat() == 1, what="subscriptions")
+        self.assertEqual(r.publish("news", "x"), 2)
+        self.assertEqual(r.publish("jobs", "y"), 1)
+        got = []
+        wait_until(lambda: got.append(listener.get_message(timeout=1)) or len(heard) == 1, what="messages")
+        kinds = [(message["type"], message["channel"], message["data"]) for message in got if message]
+        self.assertEqual(sorted(kinds), [("message", b"news", b"x"), ("pmessage", b"news", b"x")])
+        self.assertEqual(sorted(r.pubsub_channels()), [b"jobs", b"news"])
+        listener.unsubscribe()
+        listener.punsubscribe()
+        wait_until(lambda: listener.get_message(timeout=1) is None and not listener.subscribed, what="the end of subscriptions")
+        self.assertEqual(r.publish("news", "x"), 0)
+
+    def test_keyspace_events_and_monitor(self):
+        r = self.redis
+        r.config_set("notify-keyspace-events", "Ex")
+        self.addCleanup(r.config_set, "notify-keyspace-events", "")
+        listener = r.pubsub(ignore_subscribe_messages=True)
+        self.addCleanup(listener.close)
+        listener.psubscribe("__keyevent@*__:expired")
+        wait_until(lambda: listener.get_message(timeout=1) or r.pubsub_numpat() == 1, what="the subscription")
+        r.set("short", "1", px=1)
+        got = []
+        wait_until(lambda: got.append(listener.get_message(timeout=1)) or got[-1], what="an event")
+        self.assertEqual((got[-1]["channel"], got[-1]["data"]), (b"__keyevent@0__:expired", b"short"))
+        with r.monitor() as monitor:
+            self.redis.get("watched by monitor")
+            self.assertEqual(monitor.next_command()["command"], "GET watched by monitor")
+
     def test_expiry(self):
         r = self.redis
         r.set("a", "1", ex=100)
