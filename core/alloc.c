@@ -41,6 +41,8 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
+#define DECOMMIT_DELAY_MS 25 /* mimalloc's default */
+
 /* Above this a request is refused before the allocator sees it: no machine has it, and sizes near 2^64 would wrap. */
 #define SIZE_LIMIT ((size_t)1 << 46)
 
@@ -158,6 +160,9 @@ void heap_delete(struct heap *heap) {
 void heap_purge(struct heap *heap) {
     (void)heap;
 }
+void heap_return_at_once(bool on) {
+    (void)on;
+}
 #else
 /* The heap's own description is its first block, and goes with it. */
 struct heap *heap_new(void) {
@@ -176,6 +181,9 @@ void heap_delete(struct heap *heap) {
 }
 void heap_purge(struct heap *heap) {
     mi_heap_collect(heap->blocks, true);
+}
+void heap_return_at_once(bool on) {
+    mi_option_set(mi_option_decommit_delay, on ? 0 : DECOMMIT_DELAY_MS);
 }
 #endif
 

@@ -38,6 +38,10 @@ HOT_INLINE void buf_set_heap(struct buf *buf, struct heap *heap) {
 HOT_INLINE size_t buf_readable(const struct buf *buf) {
     return buf->len - buf->read;
 }
+/* What the allocator has set aside for it. */
+HOT_INLINE size_t buf_held(const struct buf *buf) {
+    return buf->cap ? heap_block_size(buf->cap) : 0;
+}
 HOT_INLINE struct slice buf_slice(const struct buf *buf) {
     /* NULL + 0 is undefined before C2y, and clang's sanitizer says so. */
     return slice_of(buf->data ? buf->data + buf->read : NULL, buf->len - buf->read);

@@ -24,6 +24,13 @@ void chain_take_first(struct chain *chain, struct heap *heap, struct buf *out) {
     free_first(chain, heap);
 }
 
+size_t chain_held(const struct chain *chain) {
+    size_t bytes = 0;
+    for (const struct chain_block *block = chain->first; block; block = block->next)
+        bytes += heap_block_size(sizeof *block) + buf_held(&block->bytes);
+    return bytes;
+}
+
 void chain_deinit(struct chain *chain, struct heap *heap) {
     while (chain->first) {
         struct buf bytes = {0};

@@ -7,8 +7,8 @@
  * ever touches its last block, joins another in O(1), and is passed on block by block: the memory itself moves.
  *
  * Owner     whoever embeds it; all blocks are of one memory class, which the caller knows. Zero is an empty chain.
- * Blocks    CHAIN_BLOCK bytes, larger only for a single append that does not fit into one. The first grows by doubling, so
- *           that a short chain is small.
+ * Blocks    CHAIN_BLOCK bytes, larger only for a single append that does not fit into one. The first grows by doubling,
+ *           so that a short chain is small.
  * Threads   one at a time; a chain that travelled in a message is used through the receiver's heap. */
 #pragma once
 #include "core/buf.h"
@@ -33,7 +33,8 @@ HOT_INLINE bool chain_empty(const struct chain *chain) {
 HOT_INLINE size_t chain_len(const struct chain *chain) {
     return chain->last ? chain->sealed + buf_readable(&chain->last->bytes) : 0;
 }
-/* The buf to append to next; good until the next call. Ask again before every append: that is what keeps blocks small. */
+size_t chain_held(const struct chain *chain); /* what the allocator has set aside for it; O(blocks) */
+/* The buf to append to next; good until the next call. Ask again before every append, that keeps blocks small. */
 struct buf *chain_tail(struct chain *chain, struct heap *heap, enum mem_class owner);
 /* Moves all blocks of `take` behind those of chain. O(1). */
 void chain_join(struct chain *chain, struct chain *take);

@@ -71,6 +71,12 @@ static enum status set_failed(struct error *error, struct slice name, const char
                      (int)MIN(name.len, 64), name.ptr, why);
 }
 
+bool config_is_given(const struct config *config, struct slice name) {
+    unsigned index = 0;
+    ASSERT(option_find(name, &index));
+    return option_given(config, index);
+}
+
 static bool is_parameter(unsigned index) {
     return option_at(index)->type != OPTION_DIRECTIVE;
 }

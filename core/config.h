@@ -266,6 +266,9 @@ void config_rewrite_text(const struct config *config, struct slice old_text, con
 /* The known name nearest to a misspelt one, NULL when none is near. O(names * length^2). */
 const char *config_suggest(struct slice name);
 
+/* Did a file, the command line or CONFIG SET give this option a value, be it the default? name is in the table. */
+bool config_is_given(const struct config *config, struct slice name);
+
 /* Walks the invariants: the tables (names unique, defaults parse, in range) and this config. For
  * tests and start-up. */
 void config_check(const struct config *config);

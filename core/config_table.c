@@ -182,17 +182,19 @@ const struct config_option config_options[] = {
      .doc = "Which changes of keys are published to subscribers."},
 
     /* --- memory, expiry and eviction --- */
-    {.name = "maxmemory", FIELD(maxmemory), .preset = "0", RANGE(0, INT64_MAX), .unit = "bytes", LATER(ANY_TIME),
-     NEEDS("memory may grow beyond it, and no key is evicted"), .group = GROUP_MEMORY,
-     .doc = "Memory to stay within; 0 means no limit."},
+    {.name = "maxmemory", FIELD(maxmemory), .preset = "0", RANGE(0, INT64_MAX), .unit = "bytes", LIVE(ANY_TIME),
+     .group = GROUP_MEMORY,
+     .doc = "Memory that the whole process stays within. When nobody sets it, 80% of what the cgroup or the machine "
+            "has; 0, set, means no limit."},
     {.name = "maxmemory-policy", FIELD(maxmemory_policy), .preset = "noeviction", ENUM(policy_names),
      LATER(ANY_TIME), .group = GROUP_MEMORY,
      .doc = "Which keys go when memory is full: none yet. With an lfu policy keys count their uses for OBJECT FREQ."},
     {.name = "maxmemory-samples", FIELD(maxmemory_samples), .preset = "5", RANGE(1, INT_MAX), .unit = "keys",
      LATER(ANY_TIME), .group = GROUP_MEMORY, .doc = "Keys looked at to find one to evict."},
     {.name = "maxmemory-clients", .type = OPTION_MEMORY_OR_PERCENT, PLACE(maxmemory_clients), .preset = "0",
-     .unit = "bytes or %", LATER(ANY_TIME), NEEDS("client memory is not limited as a whole yet"),
-     .group = GROUP_MEMORY, .doc = "Memory of all clients together, or a share of maxmemory; 0 means no limit."},
+     .unit = "bytes or %", LIVE(ANY_TIME), .group = GROUP_MEMORY,
+     .doc = "Memory of all clients together, or a share of maxmemory: beyond it the fattest is closed. 0: a 32nd is "
+            "kept for them, and more is theirs while it is free."},
     {.name = "lazyfree-lazy-user-del", FIELD(lazyfree_lazy_user_del), .preset = "no", LATER(ANY_TIME),
      .group = GROUP_MEMORY, .doc = "DEL frees large values in the background, which sherd always does."},
     {.name = "lazyfree-lazy-user-flush", FIELD(lazyfree_lazy_user_flush), .preset = "no", LATER(ANY_TIME),

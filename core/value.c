@@ -497,6 +497,11 @@ static struct entry *edit_to_external(const struct store *store, struct entry *t
     return fresh;
 }
 
+size_t entry_edit_bytes(const struct entry *entry, size_t new_len) {
+    bool fits = entry && entry->encoding == ENC_EXTERNAL && new_len <= entry_bigstr(entry)->cap;
+    return fits ? 0 : sizeof(struct bigstr) + grown_cap(new_len);
+}
+
 struct entry *entry_edit_string(const struct store *store, struct entry *take, size_t new_len, char **bytes) {
     if (take->encoding == ENC_EXTERNAL) return edit_external(store, take, new_len, bytes);
     char scratch[ENTRY_SCRATCH];

@@ -122,7 +122,9 @@ HOT_INLINE struct intset entry_intset(const struct entry *entry) {
 struct slice entry_string(const struct entry *entry, char scratch[ENTRY_SCRATCH]);
 size_t entry_string_len(const struct entry *entry);
 const char *entry_encoding_name(const struct entry *entry); /* Redis's names: int, embstr, raw, ... */
-size_t entry_bytes(const struct entry *entry);              /* memory taken, with all it owns */
+/* What entry_edit_string would allocate for this length; NULL: of a new string. */
+size_t entry_edit_bytes(const struct entry *entry, size_t new_len);
+size_t entry_bytes(const struct entry *entry); /* memory taken, with all it owns */
 
 /* --- making; deadline_ms 0 is none --- */
 /* A string; becomes ENC_INT when the text is a canonical 64-bit integer and `allow_int`. */

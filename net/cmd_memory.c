@@ -101,7 +101,7 @@ static void write_stats(struct stats *s, const struct totals *totals, const stru
     stat_int(s, "clients.normal",
              (int64_t)(totals_memory(totals, MEM_CLIENT_IN) + totals_memory(totals, MEM_CLIENT_OUT)));
     stat_int(s, "cluster.links", 0);
-    stat_int(s, "aof.buffer", 0);
+    stat_int(s, "aof.buffer", (int64_t)totals_memory(totals, MEM_JOURNAL));
     stat_int(s, "lua.caches", 0);
     stat_int(s, "functions.caches", 0);
     stat_databases(s, totals);
@@ -111,6 +111,14 @@ static void write_stats(struct stats *s, const struct totals *totals, const stru
     stat_int(s, "dataset.bytes", (int64_t)data);
     stat_double(s, "dataset.percentage", ratio(data, used - base) * 100);
     stat_double(s, "peak.percentage", ratio(used, peak) * 100);
+    for (int m = 0; m < MEM_CLASSES; m++) {
+        char name[64];
+        snprintf(name, sizeof name, "class.%s", mem_class_name((enum mem_class)m));
+        stat_int(s, name, (int64_t)totals_memory(totals, (enum mem_class)m));
+    }
+    stat_int(s, "ceiling.bytes", (int64_t)facts->memory.ceiling);
+    stat_int(s, "ceiling.free", facts->memory.ceiling ? facts->memory.free : 0);
+    stat_int(s, "clients.share", (int64_t)facts->memory.client_share);
     stat_allocator(s, used, facts->rss);
 }
 
@@ -134,16 +142,47 @@ static void stats_across(struct gather *gather) {
 
 /* --- DOCTOR, MALLOC-STATS: texts --- */
 
+/* How near the ceiling is, and what is being done about it. */
+static void write_ceiling(struct buf *text, const struct ceiling_facts *memory) {
+    uint64_t left = ceiling_seconds_left(memory);
+    if (!memory->ceiling)
+        buf_append_literal(text,
+                           " * Ceiling: there is none (maxmemory 0); nothing keeps the process from being killed when "
+                           "memory runs out.\n");
+    else if (memory->braked)
+        buf_printf(
+            text,
+            " * Ceiling: %llu MiB are resident, more than the %llu MiB of maxmemory; writers are slowed down until "
+            "pages have emptied.\n",
+            (unsigned long long)memory->resident >> 20, (unsigned long long)memory->ceiling >> 20);
+    else if (memory->free < (int64_t)(memory->ceiling / 64))
+        buf_printf(
+            text,
+            " * Ceiling: maxmemory (%llu MiB) is reached; %llu commands were refused so far, %llu waited, and %llu "
+            "MiB of keys were evicted.\n",
+            (unsigned long long)memory->ceiling >> 20, (unsigned long long)memory->refused,
+            (unsigned long long)memory->waited, (unsigned long long)memory->evicted_bytes >> 20);
+    else if (left < 3600)
+        buf_printf(text, " * Ceiling: at the present rate maxmemory is reached in %llu seconds.\n",
+                   (unsigned long long)left);
+    if (memory->uncovered > 0)
+        buf_printf(text,
+                   " * Clients: they hold %llu KiB more than they may; the fattest are closed if that lasts "
+                   "(maxmemory-clients).\n",
+                   (unsigned long long)memory->uncovered / 1024);
+}
+
 /* Judges only what an operator can do something about; small instances have no story to tell. */
 static void write_diagnosis(struct buf *text, const struct totals *totals, const struct runtime_facts *facts) {
     uint64_t used = totals_used_memory(totals), peak = MAX(facts->used_peak, used);
     uint64_t replies = totals_memory(totals, MEM_CLIENT_OUT), clients = MAX(totals->sum.clients, (uint64_t)1);
     size_t start = text->len;
-    if (used < 5 * 1024 * 1024) {
+    write_ceiling(text, &facts->memory);
+    if (used < 5 * 1024 * 1024 && text->len == start) {
         buf_append_literal(text, "Hi Sam, there is hardly anything in memory, so there is nothing to judge yet.\n");
         return;
     }
-    if (peak > used + used / 2)
+    if (peak > used + used / 2 && peak > 5 * 1024 * 1024)
         buf_printf(text,
                    " * Peak: memory once was %llu%% of what it is now; the resident set may not have shrunk with "
                    "it. MEMORY PURGE returns free pages.\n",

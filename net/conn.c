@@ -186,12 +186,14 @@ static bool all_done(const struct conn *conn) {
            !client_has_output(client);
 }
 
-/* A blocked client is read on, up to client-query-buffer-limit: only so is it seen that its peer has hung up, and nothing
- * is taken for it. */
+/* A blocked client is read on, up to client-query-buffer-limit: only so is it seen that its peer has hung up, and
+ * nothing is taken for it. */
 static bool wants_input(const struct conn *conn) {
     const struct client *client = &conn->client;
     if (conn->peer_done || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY)) return false;
-    return client->wait == WAIT_NOTHING || client->blocked || buf_readable(&client->in) <= CONN_IN_PAUSE;
+    /* While clients together hold more than they may, who waits is not read from. */
+    size_t pause = client->home->account.uncovered > 0 || client->wait == WAIT_MEMORY ? 0 : CONN_IN_PAUSE;
+    return client->wait == WAIT_NOTHING || client->blocked || buf_readable(&client->in) <= pause;
 }
 
 static void conn_settle(struct conn *conn) {

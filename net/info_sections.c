@@ -88,6 +88,23 @@ static void info_fragmentation(const struct info *info, uint64_t used) {
                (long long)rss - (long long)used);
 }
 
+/* What is done about the ceiling (net/ceiling.h, shards/pressure.h). */
+static void info_ledger(const struct info *info) {
+    const struct ceiling_facts *memory = &info->facts->memory;
+    info_number(info, "memory_overhead_resident", (uint64_t)MAX(memory->overhead, (int64_t)0));
+    info_number(info, "memory_slack", memory->slack);
+    buf_printf(info->out, "memory_free_to_use:%lld\r\n", memory->ceiling ? (long long)memory->free : 0);
+    buf_printf(info->out, "memory_growth_per_sec:%lld\r\n", (long long)memory->per_second);
+    info_number(info, "memory_clients", memory->clients);
+    info_number(info, "memory_clients_share", memory->client_share);
+    info_number(info, "memory_clients_over", memory->uncovered);
+    info_number(info, "memory_commands_refused", memory->refused);
+    info_number(info, "memory_commands_waited", memory->waited);
+    info_number(info, "memory_evicted_bytes", memory->evicted_bytes);
+    info_number(info, "memory_braked", memory->braked);
+    info_number(info, "resident_peak_permille", memory->resident_peak_permille);
+}
+
 /* "used" is every byte that the heaps hold, by whatever owner; "dataset" is keys, values and nothing else. */
 void info_memory(const struct info *info) {
     const struct totals *totals = info->totals;
@@ -114,12 +131,12 @@ void info_memory(const struct info *info) {
     human(info, "total_system_memory_human", facts->total_system_memory);
     info_scripts_memory(info);
     option_text(info->config, "maxmemory-policy", policy, sizeof policy);
-    info_number(info, "maxmemory", info->config->maxmemory);
-    human(info, "maxmemory_human", info->config->maxmemory);
+    info_number(info, "maxmemory", facts->memory.ceiling);
+    human(info, "maxmemory_human", facts->memory.ceiling);
     info_text(info, "maxmemory_policy", policy);
     info_fragmentation(info, used);
+    info_number(info, "mem_not_counted_for_evict", MIN(facts->memory.clients, facts->memory.client_share));
     static const char *const none[] = {
-        "mem_not_counted_for_evict",
         "mem_replication_backlog",
         "mem_total_replication_buffers",
         "mem_clients_slaves",
@@ -128,11 +145,12 @@ void info_memory(const struct info *info) {
     info_number(info, "mem_clients_normal",
                 totals_memory(totals, MEM_CLIENT_IN) + totals_memory(totals, MEM_CLIENT_OUT));
     info_number(info, "mem_cluster_links", 0);
-    info_number(info, "mem_aof_buffer", 0);
+    info_number(info, "mem_aof_buffer", totals_memory(totals, MEM_JOURNAL));
     info_text(info, "mem_allocator", facts->allocator);
     info_number(info, "active_defrag_running", 0);
     info_number(info, "lazyfree_pending_objects", totals->sum.reap_pending);
     info_number(info, "lazyfreed_objects", totals->sum.reaped);
+    info_ledger(info);
     info_number(info, "used_memory_rss_peak", facts->rss_peak);
     info_number(info, "cgroup_memory_limit", facts->memory_limit);
     for (int i = 0; i < MEM_CLASSES; i++)

@@ -9,23 +9,15 @@ void info_stats(const struct info *info) {
     const struct shard_stats *sum = &info->totals->sum;
     const struct runtime_facts *facts = info->facts;
     static const char *const expiry[] = {"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"};
-    static const char *const eviction[] = {"evicted_clients", "total_eviction_exceeded_time",
-                                           "current_eviction_exceeded_time"};
+    static const char *const eviction[] = {"total_eviction_exceeded_time", "current_eviction_exceeded_time"};
     static const char *const features[] = {
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
-        "active_defrag_hits",
-        "active_defrag_misses",
-        "active_defrag_key_hits",
-        "active_defrag_key_misses",
-        "total_active_defrag_time",
-        "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
+        "latest_fork_usec",         "total_forks",
+        "migrate_cached_sockets",   "slave_expires_tracked_keys",
+        "active_defrag_hits",       "active_defrag_misses",
+        "active_defrag_key_hits",   "active_defrag_key_misses",
+        "total_active_defrag_time", "current_active_defrag_time",
+        "tracking_total_keys",      "tracking_total_items",
+        "tracking_total_prefixes",  "unexpected_error_replies",
     };
     static const char *const threads[] = {
         "io_threaded_reads_processed",
@@ -52,6 +44,7 @@ void info_stats(const struct info *info) {
     info_text(info, "expired_stale_perc", "0.00");
     zeros(info, expiry, ARRAY_LEN(expiry));
     info_number(info, "evicted_keys", sum->evicted);
+    info_number(info, "evicted_clients", facts->memory.dropped);
     zeros(info, eviction, ARRAY_LEN(eviction));
     info_number(info, "keyspace_hits", sum->hits);
     info_number(info, "keyspace_misses", sum->misses);

@@ -80,16 +80,22 @@ static void take_quota_v1(const char *path, uint32_t *cpus) {
     take_quota(cpus, both);
 }
 
-static void read_cgroups(struct machine *out) {
+uint64_t machine_memory_limit(void) {
     char path[1024];
-    out->memory_limit = UINT64_MAX;
+    uint64_t limit = UINT64_MAX;
     if (cgroup_path("", path, sizeof path)) {
-        walk_up("/sys/fs/cgroup", path, "memory.max", take_memory, &out->memory_limit);
-        walk_up("/sys/fs/cgroup", path, "memory.high", take_memory, &out->memory_limit);
-        walk_up("/sys/fs/cgroup", path, "cpu.max", take_quota, &out->cpu_quota);
+        walk_up("/sys/fs/cgroup", path, "memory.max", take_memory, &limit);
+        walk_up("/sys/fs/cgroup", path, "memory.high", take_memory, &limit);
     }
     if (cgroup_path("memory", path, sizeof path))
-        walk_up("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", take_memory, &out->memory_limit);
+        walk_up("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", take_memory, &limit);
+    return limit;
+}
+
+static void read_cgroups(struct machine *out) {
+    char path[1024];
+    out->memory_limit = machine_memory_limit();
+    if (cgroup_path("", path, sizeof path)) walk_up("/sys/fs/cgroup", path, "cpu.max", take_quota, &out->cpu_quota);
     if (cgroup_path("cpu", path, sizeof path)) take_quota_v1(path, &out->cpu_quota);
 }
 

@@ -18,6 +18,7 @@ struct machine {
 
 void machine_read(struct machine *out);
 uint32_t machine_default_threads(const struct machine *machine, uint32_t most);
+uint64_t machine_memory_limit(void); /* the cgroup's, now; UINT64_MAX: none */
 /* Resident set of this process; 0 when unknown. */
 uint64_t machine_resident_bytes(void);
 uint64_t machine_peak_resident_bytes(void);

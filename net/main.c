@@ -48,11 +48,11 @@ static void block_signals(sigset_t *set) {
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
-/* True: SIGTERM or SIGINT came within this time (0: for ever). SIGHUP opens the log file again (logrotate). */
+/* True: SIGTERM or SIGINT came within this time. SIGHUP opens the log file again (logrotate). */
 static bool stop_signal(struct server *server, const sigset_t *set, unsigned ms) {
     struct timespec wait = {.tv_nsec = (long)ms * 1000000};
     struct error error;
-    int number = ms ? sigtimedwait(set, NULL, &wait) : sigwaitinfo(set, NULL);
+    int number = sigtimedwait(set, NULL, &wait);
     if (number == SIGHUP && log_file_reopen(&server->log_file, &error) != ST_OK)
         log_line(&server->log, LOG_LEVEL_WARNING, "%s", error.text);
     if (number != SIGTERM && number != SIGINT) return false;
@@ -83,7 +83,10 @@ static void live(struct server *server, const struct config *config, const sigse
     bool asked = wait_for_data(server, set);
     if (server_loaded(server) == SERVER_LOADED) start_report_ready(server, config);
     do {
-        while (!asked && server_loaded(server) != SERVER_NOT_LOADED) asked = stop_signal(server, set, 0);
+        while (!asked && server_loaded(server) != SERVER_NOT_LOADED) {
+            asked = stop_signal(server, set, CEILING_WATCH_MS);
+            ceiling_watch(server);
+        }
         asked = false;
     } while (!stop(server, set));
 }

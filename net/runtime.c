@@ -77,9 +77,9 @@ static void fill_rates(const struct server *server, struct runtime_facts *out) {
 
 uint64_t server_used_bytes(const struct server *server) {
     int64_t used = 0;
+    if (!server->threads) return 0; /* the ceiling is chosen before they are there */
     for (uint32_t i = 0; i < server->thread_count; i++)
-        for (int class = 0; class < MEM_CLASSES; class ++)
-            used += heap_used(server->threads[i].shard->heap, (enum mem_class) class);
+        used += atomic_load_explicit(heap_total(server->threads[i].shard->heap), memory_order_relaxed);
     return (uint64_t)MAX(used, 0);
 }
 
@@ -108,6 +108,7 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out) {
     out->used_peak = MAX(used, peak);
     atomic_store_explicit(&server->used_peak, out->used_peak,
                           memory_order_relaxed); /* an estimate: races lose little */
+    ceiling_read(server, &out->memory);
     alloc_name(out->allocator);
     fill_cpu(out);
     fill_rates(server, out);

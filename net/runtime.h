@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/slice.h"
 #include "core/status.h"
+#include "net/ceiling.h"
 
 struct exec;
 struct gather;
@@ -62,6 +63,7 @@ struct runtime_facts {
     uint64_t used_startup;  /* sum over all heaps once everything had started */
     uint64_t total_system_memory;
     uint64_t memory_limit; /* of the cgroup; 0: none */
+    struct ceiling_facts memory;
 
     /* cpu, microseconds since the start */
     uint64_t cpu_user_us, cpu_system_us;               /* process */

@@ -114,6 +114,7 @@ enum status server_new(struct server **out, const struct config *config, const c
     log_init(&server->log, log_file_write, &server->log_file, clock_system(), config->loglevel, 'M');
     server->thread_count =
         config->threads ? (uint32_t)config->threads : machine_default_threads(&server->machine, SHARDS_MAX);
+    ceiling_open(server);
     server->tick_ns = measure_tick_ns();
     struct clock clock = clock_system();
     server->started_ms = clock_real_us(&clock) / 1000;
@@ -192,6 +193,7 @@ void server_delete(struct server *server) {
     if (server->start_heap) heap_delete(server->start_heap);
     if (server->stop_fd >= 0) close(server->stop_fd);
     log_file_close(&server->log_file);
+    ceiling_close(server);
     pthread_mutex_destroy(&server->config_lock);
     shared_free(server);
 }
@@ -204,6 +206,7 @@ enum status server_config_set(struct server *server, const struct config_pair *p
     enum status status = config_set_many(&server->config, pairs, count, client_is_local, error);
     if (status == ST_OK) {
         log_set_level(&server->log, server->config.loglevel);
+        ceiling_changed(server);
         /* Release: the options before the version; the lock orders the copy itself. Pairs with follow_config's look. */
         atomic_fetch_add_explicit(&server->config_version, 1, memory_order_release);
     }

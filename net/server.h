@@ -9,6 +9,7 @@
 #include "core/config.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "net/ceiling.h"
 #include "net/log_file.h"
 #include "net/machine.h"
 #include "shards/command.h"
@@ -50,6 +51,8 @@ struct server {
     double tick_ns;
     int stop_fd;  /* eventfd; readable when the server stops */
     char os[256]; /* uname: "Linux 6.18.44 x86_64" */
+
+    struct ceiling ceiling;
 
     /* --- options --- */
     pthread_mutex_t config_lock;

@@ -25,13 +25,22 @@ static void report_threads(struct server *server) {
 
 static void report_memory(struct server *server) {
     const struct machine *machine = &server->machine;
+    unsigned long long limit = machine->memory_limit, ram = machine->memory_bytes;
+    uint64_t ceiling = server->ceiling.bytes, most = MIN(machine->memory_limit, machine->memory_bytes);
+    char why[CEILING_WHY_MAX];
+    ceiling_explain(server, why);
     if (machine->memory_limit != UINT64_MAX)
-        log_line(&server->log, LOG_LEVEL_NOTICE,
-                 "Memory: the cgroup allows %llu MiB of %llu MiB RAM; no ceiling is enforced yet",
-                 (unsigned long long)machine->memory_limit >> 20, (unsigned long long)machine->memory_bytes >> 20);
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: the cgroup allows %llu MiB of %llu MiB RAM; %s", limit >> 20,
+                 ram >> 20, why);
     else
-        log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: %llu MiB RAM, no cgroup limit; no ceiling is enforced yet",
-                 (unsigned long long)machine->memory_bytes >> 20);
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: %llu MiB RAM, no cgroup limit; %s", ram >> 20, why);
+    if (ceiling == 0)
+        log_line(&server->log, LOG_LEVEL_WARNING,
+                 "maxmemory is 0: nothing keeps this process from being killed when memory runs out");
+    else if (ceiling > most)
+        log_line(&server->log, LOG_LEVEL_WARNING,
+                 "maxmemory is more than the %llu MiB that there are: this process will be killed before it is reached",
+                 (unsigned long long)most >> 20);
 }
 
 static void report_limits(struct server *server) {

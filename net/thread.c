@@ -102,6 +102,7 @@ static struct shard *make_shard(struct thread *thread) {
         .outbox = out,
         .inbox = in,
         .pending = pending,
+        .ledger = &server->ceiling.ledger,
     };
     return shard_new(&options);
 }

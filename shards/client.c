@@ -4,6 +4,7 @@
  * name, and ends with 7.2's lib-name and lib-ver. What has no meaning here (argv-mem) says 0. */
 #include "shards/client.h"
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/brake.h"
 #include "shards/gather.h"
 #include "shards/multi.h"
@@ -69,6 +70,7 @@ void client_deinit(struct client *client) {
     multi_delete(client);
     pubsub_client_gone(client);
     leave_dirty(client, home);
+    admit_forget(client);
     if (client->carrier) leave_list(client, home);
     client_set_text(client, &client->name, (struct slice){0});
     client_set_text(client, &client->lib_name, (struct slice){0});

@@ -3,6 +3,7 @@
  *
  * BITCOUNT and BITPOS look at eight bytes at a time; what of the first and the last byte lies outside of the range is
  * masked. */
+#include "shards/admit.h"
 #include "shards/cmd_bit_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/shard.h"
@@ -28,6 +29,7 @@ bool exec_bit_offset(struct exec *x, uint32_t at, unsigned width, uint64_t *offs
 
 unsigned char *exec_edit_bits(struct exec *x, struct key_ref *ref, size_t bytes, bool *grew) {
     if (!exec_open(x, 1, TYPE_STRING, ref)) return NULL;
+    if (!admit_edit(x, ref->entry, bytes)) return NULL;
     bool fresh = !ref->entry;
     size_t before = fresh ? 0 : entry_string_len(ref->entry);
     if (fresh) keyspace_put_string(x->keys, ref, SLICE(""), 0, false);
@@ -51,6 +53,15 @@ static void cmd_getbit(struct exec *x) {
     struct slice bytes = ref.entry ? entry_string(ref.entry, scratch) : SLICE("");
     unsigned byte = offset >> 3 < bytes.len ? (unsigned char)bytes.ptr[offset >> 3] : 0;
     reply_int(x, byte >> (7 - (offset & 7)) & 1);
+}
+
+uint64_t exec_bits_grow(const struct exec *x, uint64_t end) {
+    return admit_grown_string(x, 1, (end >> 3) + 1);
+}
+
+static uint64_t setbit_grows(const struct exec *x) {
+    int64_t offset;
+    return num_parse_i64(x->argv[2], &offset) && offset >= 0 ? exec_bits_grow(x, (uint64_t)offset) : 0;
 }
 
 static void cmd_setbit(struct exec *x) {
@@ -239,6 +250,7 @@ const struct command bit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_setbit,
+     .grows = setbit_grows,
      .replays = true,
      .group = "bitmap",
      .since = "2.2.0",

@@ -9,3 +9,5 @@ NODISCARD bool exec_bit_offset(struct exec *x, uint32_t at, unsigned width, uint
 /* The string at argv[1], made or lengthened with zeros to this many bytes at least, to be written to. NULL: it is none,
  * or there is no memory; that was replied. grew: it is longer than before. The caller calls exec_changed. */
 unsigned char *exec_edit_bits(struct exec *x, struct key_ref *ref, size_t bytes, bool *grew);
+/* For a row's .grows: argv[1] is written to up to this bit. */
+uint64_t exec_bits_grow(const struct exec *x, uint64_t end);

@@ -101,6 +101,22 @@ static bool parse_all(struct exec *x, struct plan *plan) {
     return true;
 }
 
+/* By the positions alone; what is wrong in the arguments is told when it runs. */
+static uint64_t bitfield_grows(const struct exec *x) {
+    uint64_t end = 0;
+    for (uint32_t at = 2; at + 3 < x->argc; at++) {
+        struct slice type = x->argv[at + 1], position = x->argv[at + 2];
+        int64_t offset, width = 1;
+        if ((!arg_is(x, at, "set") && !arg_is(x, at, "incrby")) || type.len < 2 || position.len == 0) continue;
+        bool counts = position.ptr[0] == '#';
+        if (counts) position = slice_of(position.ptr + 1, position.len - 1);
+        if (counts && !num_parse_i64(slice_of(type.ptr + 1, type.len - 1), &width)) continue;
+        if (!num_parse_i64(position, &offset) || offset < 0 || width < 0) continue;
+        if (!__builtin_mul_overflow(offset, width, &offset)) end = MAX(end, (uint64_t)offset + 64);
+    }
+    return exec_bits_grow(x, end);
+}
+
 /* --- fields --- */
 
 /* Sign-extended when the field is signed. Bits behind the end are zero. */
@@ -216,6 +232,7 @@ const struct command bitfield_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE | KEY_ACCESS | KEY_VARIABLE)},
      .where = ON_OWNER,
      .run = cmd_bitfield,
+     .grows = bitfield_grows,
      .replays = true,
      .group = "bitmap",
      .since = "3.2.0",

@@ -16,6 +16,7 @@
  *      ANDOR   in the first and in another    first & rest
  *      ONE     in exactly one                 any & ~twice           twice: in two or more                      */
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/gather.h"
@@ -214,6 +215,13 @@ static void cmd_bitop(struct exec *x) {
     buf_deinit(&result);
 }
 
+/* The longest of its sources, twice: the result and the value. */
+static uint64_t bitop_grows(const struct exec *x) {
+    uint64_t longest = 0;
+    for (uint32_t at = 3; at < x->argc; at++) longest = MAX(longest, admit_key_bytes(x, at));
+    return 2 * longest;
+}
+
 /* sherd.bit-part operation key ... */
 static void cmd_bit_part(struct exec *x) {
     enum bit_operation operation;
@@ -263,7 +271,10 @@ static void send_parts(struct gather *g, bool pairs) {
 
 static void send_result(struct gather *g, struct slice result) {
     struct slice args[2] = {g->argv[2], result};
-    gather_send(g, gather_owner(g, 2), "sherd.bit-store", args, 2);
+    if (admit_step(g->home, result.len))
+        gather_send(g, gather_owner(g, 2), "sherd.bit-store", args, 2);
+    else
+        gather_error(g, OOM_ERROR);
 }
 
 static void pass_error(struct gather *g, struct slice reply) {
@@ -332,6 +343,7 @@ const struct command bitop_commands[] = {
      .keys = {KEYS_ONE(2, KEY_OW | KEY_UPDATE), KEYS_RANGE(3, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_bitop,
+     .grows = bitop_grows,
      .across = bitop_gather,
      .group = "bitmap",
      .since = "2.6.0",

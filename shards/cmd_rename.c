@@ -12,6 +12,7 @@
  * A body is an RDB object without compression (shards/dump.h); form keeps what it does not say, how a string was
  * or a set of integers was encoded, because OBJECT ENCODING shows it. */
 #include "core/num.h"
+#include "shards/admit.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
@@ -108,6 +109,10 @@ static void cmd_copy(struct exec *x) {
     exec_changed_in(x, options.db, x->argv[2], 1);
     exec_event_in(x, options.db, NOTIFY_GENERIC, "copy_to", x->argv[2]);
     reply_int(x, 1);
+}
+
+static uint64_t copy_grows(const struct exec *x) {
+    return admit_key_bytes(x, 1);
 }
 
 /* The same key in another database has the same slot, so it stays on this shard. */
@@ -290,6 +295,8 @@ static void copy_gather(struct gather *g) {
     case 1:
         if (gather_reply_is_error(gather_reply(g, 0)))
             forward_reply(g);
+        else if (!admit_step(g->home, gather_reply(g, 0).len))
+            gather_error(g, OOM_ERROR);
         else if (!put_at_target(g, options.db, options.replace, SLICE("gcopy_to")))
             resp_int(gather_out(g), 0);
         return;
@@ -331,6 +338,7 @@ const struct command rename_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS), KEYS_ONE(2, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_copy,
+     .grows = copy_grows,
      .across = copy_gather,
      .group = "generic",
      .since = "6.2.0",

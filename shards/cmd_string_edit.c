@@ -3,6 +3,7 @@
  * Integers are stored as integers, so INCR is one look-up, one addition and one store of 8 bytes. Editing commands
  * keep the key's deadline. */
 #include "core/num.h"
+#include "shards/admit.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
@@ -60,6 +61,7 @@ static void cmd_getrange(struct exec *x) {
 static void write_at(struct exec *x, struct key_ref *ref, size_t before, size_t offset, struct slice bytes) {
     bool fresh = !ref->entry;
     size_t after = MAX(before, offset + bytes.len);
+    if (!admit_edit(x, ref->entry, after)) return;
     if (fresh) keyspace_put_string(x->keys, ref, SLICE(""), 0, false);
     char *string = keyspace_edit_string(x->keys, ref, after);
     if (UNLIKELY(!string)) {
@@ -89,6 +91,12 @@ static void cmd_setrange(struct exec *x) {
     }
     if (!length_allowed(x, (uint64_t)offset, bytes.len)) return;
     write_at(x, &ref, before, (size_t)offset, bytes);
+}
+
+static uint64_t setrange_grows(const struct exec *x) {
+    int64_t offset;
+    if (!num_parse_i64(x->argv[2], &offset) || offset < 0 || x->argv[3].len == 0) return 0;
+    return admit_grown_string(x, 1, (uint64_t)offset + x->argv[3].len);
 }
 
 static void cmd_append(struct exec *x) {
@@ -225,6 +233,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_setrange,
+     .grows = setrange_grows,
      .replays = true,
      .group = "string",
      .since = "2.2.0",

@@ -263,6 +263,7 @@ static void number_rows(struct command_registry *registry, const struct command 
             .barrier = is_barrier(row),
             .repeats = !parent && !row->subs,
             .gathers = is_gather(row),
+            .grows = row->grows != NULL,
         };
         if (row->subs) number_rows(registry, row->subs, slot);
     }

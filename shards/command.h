@@ -175,6 +175,9 @@ struct command {
                    * It has one key. Else the handler says what it did. */
     const char *event;          /* the keyspace event of what it does, where that is not its own name */
     uint8_t secrets;            /* enum command_secrets: what MONITOR does not show */
+    /* May need much more memory than its arguments have bytes: how much, at most. x has only arguments, db, hash and
+     * keys, and keys is NULL when they are elsewhere or not known yet. Called before each run: O(1). NULL: no. */
+    uint64_t (*grows)(const struct exec *x);
     const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
     const char *group;          /* string, generic, connection, server ... */
     const char *since, *cost, *doc;
@@ -198,6 +201,7 @@ struct command_slot {
     bool barrier; /* waits for earlier commands of its connection and holds back later ones */
     bool repeats; /* argv[0] alone names it: no subcommands */
     bool gathers; /* needs a gather even where there is only one shard */
+    bool grows;   /* has a row's .grows */
 };
 
 /* tables: NULL-ended list of row arrays, each ended by a row without name. Stops on a bad table (our bug). */

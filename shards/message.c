@@ -74,6 +74,24 @@ void message_release(struct message_pool *pool, struct message *message) {
     pool->free_count++;
 }
 
+/* kind says what travels for good: replies are the owner's work, news their receiver's own. */
+static void count_travelling(const struct message *message, struct heap *heap, int64_t sign) {
+    int64_t bytes = (int64_t)buf_held(&message->reply);
+    if (UNLIKELY(message->kind == MESSAGE_NEWS))
+        bytes += (int64_t)(buf_held(&message->request) + buf_held(&message->notes) + heap_block_size(sizeof *message));
+    heap_count(heap, MEM_MESSAGE, sign * bytes);
+    if (UNLIKELY(!chain_empty(&message->elements)))
+        heap_count(heap, MEM_CLIENT_OUT, sign * (int64_t)chain_held(&message->elements));
+}
+
+void message_leaves(const struct message *message, struct heap *sender) {
+    count_travelling(message, sender, -1);
+}
+
+void message_arrives(const struct message *message, struct heap *receiver) {
+    count_travelling(message, receiver, 1);
+}
+
 void message_adopt(struct message_pool *pool, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_NEWS && message->uses == 1);
     buf_set_heap(&message->request, pool->heap);

@@ -98,12 +98,13 @@ struct message_item {
     uint16_t db;
     uint8_t hash_at;
     uint8_t resp;
-    bool silent;     /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
-    bool part;       /* of a gather */
-    uint8_t how;     /* enum item_how */
-    bool writes : 1; /* ITEM_TRY: some part of the transaction may change keys */
-    bool held : 1;   /* the reply is not to leave before the owner has confirmed waits_for */
-    bool slow : 1;   /* the owner found it slow; home, which knows the client, puts it into its slow log */
+    bool silent;       /* CLIENT REPLY OFF or SKIP: the reply is dropped where it is made */
+    bool part;         /* of a gather */
+    uint8_t how;       /* enum item_how */
+    bool writes : 1;   /* ITEM_TRY: some part of the transaction may change keys */
+    bool held : 1;     /* the reply is not to leave before the owner has confirmed waits_for */
+    bool admitted : 1; /* home has granted the memory that it needs (shards/admit.h) */
+    bool slow : 1;     /* the owner found it slow; home, which knows the client, puts it into its slow log */
     uint16_t hash_count;
 };
 static_assert(sizeof(struct message_item) == 48, "small");
@@ -134,6 +135,10 @@ void message_pool_init(struct message_pool *pool, struct heap *heap, struct reap
 void message_pool_deinit(struct message_pool *pool);
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to);
 void message_release(struct message_pool *pool, struct message *take); /* one use less; recycles at none */
+/* What of the message's memory the receiver may free, or make larger, counts for it from now on, and no longer for the
+ * sender: so that each heap's count is what its shard really has. To be called around each post. */
+void message_leaves(const struct message *message, struct heap *sender);
+void message_arrives(const struct message *message, struct heap *receiver);
 /* News from another shard's pool belong to this one from now on. */
 void message_adopt(struct message_pool *pool, struct message *message);
 

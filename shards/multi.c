@@ -36,6 +36,10 @@ uint32_t multi_flags_ahead(const struct client *client) {
     return client->multi ? multi_ahead(client)->flags : 0;
 }
 
+uint64_t multi_grows_ahead(const struct client *client) {
+    return client->multi ? multi_ahead(client)->grows : 0;
+}
+
 size_t multi_memory(const struct client *client) {
     const struct multi *multi = client->multi;
     return multi ? sizeof *multi + multi->queue.cap + multi->watches.cap +
@@ -68,6 +72,10 @@ static void limit_kept(struct client *client) {
 static void note_command(struct multi_state *state, const struct shard *home, const struct queued *q) {
     const struct command *row = q->slot->row;
     state->flags |= row->flags;
+    if (UNLIKELY(q->slot->grows)) { /* by its arguments: what its keys hold when it runs is not known yet */
+        struct exec x = {.slot = q->slot, .argv = q->argv, .argc = q->argc};
+        state->grows += row->grows(&x);
+    }
     switch ((enum fate)q->fate_in_exec) {
     case FATE_LOCAL: /* what is about the connection needs it, even when EXEC has to stand in line */
         if (row->where == ON_CONN || (home->count > 1 && !q->hash_at)) state->mixed = true;

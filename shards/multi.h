@@ -10,9 +10,9 @@
  *
  * WATCH notes a version at each key's owner (shards/watch.h). EXEC compares it there, when the key is locked.
  *
- * Ahead     MULTI, its commands and EXEC are routed before the first of them runs, so that a pipeline of transactions is
- *           one batch, prefetched as a whole. So what they will have done by then is kept beside what is. It needs no
- *           undoing: commands that are put back are all of their client's, and without commands in the batch what is
+ * Ahead     MULTI, its commands and EXEC are routed before the first of them runs, so that a pipeline of transactions
+ *           is one batch, prefetched as a whole. So what they will have done by then is kept beside what is. It needs
+ *           no undoing: commands that are put back are all of their client's, and without commands in the batch what is
  *           counts. Whatever depends on more than the commands themselves (an EXEC with watched keys, DISCARD, RESET)
  *           is routed when the batch before it has run.
  * Owner     the client; lives on its home. Freed with it. What is kept counts as the client's memory and is limited
@@ -52,7 +52,9 @@ HOT_INLINE bool multi_is_open_ahead(const struct client *client) {
     return UNLIKELY(client->multi != NULL) && multi_is_open_ahead_slow(client);
 }
 uint32_t multi_flags_ahead(const struct client *client); /* enum command_flag of all commands kept by then */
-/* The command is about to join the batch. Every command of a client that has a multi, and what is routed (CMD_ROUTED). */
+uint64_t multi_grows_ahead(const struct client *client); /* what their rows say (command.grows), all together */
+/* The command is about to join the batch. Every command of a client that has a multi, and what is routed (CMD_ROUTED).
+ * */
 void multi_look_ahead(struct client *client, const struct queued *q);
 void multi_route_multi(const struct shard *shard, const struct client *client, struct queued *q);
 /* Fills what find_fate would. fate_in_exec is FATE_LOCAL when all is here. */

@@ -5,6 +5,7 @@
  * and collecting goes on. */
 #include "shards/pipeline.h"
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/blocked.h"
 #include "shards/gather.h"
 #include "shards/message.h"
@@ -24,6 +25,7 @@
 
 struct pipeline {
     uint32_t count, args_used;
+    uint64_t bytes; /* of the commands in the batch */
     bool running;
     struct queued batch[BATCH_MAX];
     struct slice args[ARGS_MAX];
@@ -133,6 +135,13 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
     if (LIKELY(!x->again && !x->part)) count_command(shard, x, end - start);
 }
 
+void pipeline_refuse(struct shard *shard, struct exec *x) {
+    x->shard = shard;
+    reply_error(x, OOM_ERROR);
+    shard->command_stats[x->slot->number].rejected++;
+    shard->stats.errors++;
+}
+
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
     struct exec x = {
         .slot = gather->slot, .argv = gather->argv, .argc = gather->argc, .client = gather->client, .failed = failed};
@@ -199,6 +208,7 @@ static COLD void reply_reject(struct shard *shard, const struct queued *q, struc
     case REJECT_MONITOR: reply_error(x, "ERR Replica can't interact with the keyspace"); break;
     case REJECT_PUBSUB: reply_only_pubsub(x); break;
     case REJECT_TOO_LATE: reply_error(x, shard->braked.reason); break;
+    case REJECT_OOM: reply_error(x, OOM_ERROR); break;
     case REJECT_NO_MULTI: reply_error(x, "ERR Command not allowed inside a transaction"); break;
     }
 }
@@ -343,6 +353,7 @@ static void run_remote(struct shard *shard, struct queued *q) {
     item->db = client->db;
     item->resp = client->resp;
     item->silent = is_silent(client);
+    item->admitted = admit_grants_whole(q);
     shard->stats.hops_sent++;
     client->queued_remote--;
     if (q->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
@@ -427,7 +438,10 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
         client->queued_remote -= q->leaves;
         q->client = NULL;
     }
-    client->wait = (uint8_t)why;
+    if (why == WAIT_MEMORY)
+        admit_wait(client);
+    else
+        client->wait = (uint8_t)why;
     client->need = 0;
     resp_parser_reset(&client->parser); /* its progress is of a command behind these */
     if (kept) {
@@ -440,10 +454,11 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
 }
 
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then
- * replies that it does not read; for a barrier, an earlier command that stands in line; or replies that pile up behind
- * one that is not there yet. */
-HOT_INLINE enum client_wait hindrance(const struct client *client, const struct queued *q) {
+ * replies for which there is no room; replies that it does not read; for a barrier, an earlier command that stands in
+ * line; or replies that pile up behind one that is not there yet. */
+HOT_INLINE enum client_wait hindrance(struct shard *shard, const struct client *client, const struct queued *q) {
     if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
+    if (UNLIKELY(account_trips(&shard->account, 0)) && !admit_reply(shard, client)) return WAIT_MEMORY;
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
     if (UNLIKELY(q->barrier) && !reply_queue_empty(&client->replies)) return WAIT_REPLIES;
     return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
@@ -457,7 +472,7 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
         client->queued_remote -= q->leaves;
         return;
     }
-    enum client_wait why = hindrance(client, q);
+    enum client_wait why = hindrance(shard, client, q);
     if (UNLIKELY(why != WAIT_NOTHING)) {
         put_back(shard, p, i, why);
         return;
@@ -498,6 +513,7 @@ void pipeline_run(struct shard *shard) {
     shard->pubsub.running = NULL;
     p->count = 0;
     p->args_used = 0;
+    p->bytes = 0;
     p->running = false;
 }
 
@@ -575,6 +591,22 @@ static bool needs_batch_done(const struct queued *q) {
     return is_about_multi(q) && (q->barrier || !(q->slot->row->flags & CMD_ROUTED));
 }
 
+/* Memory is short, or the command may need much. Those before it in the batch run first, unless it may just join them:
+ * they may free some. TAKE_OK: it joins, be it as one that is refused. */
+static COLD enum take take_if_admitted(struct shard *shard, struct client *client, struct queued *q) {
+    struct pipeline *p = shard->pipeline;
+    enum admission admission = admit_command(shard, client, q, p->bytes);
+    if (LIKELY(admission == ADMIT_GO)) return TAKE_OK;
+    if (p->count > 0) return TAKE_RETRY;
+    client->flags &= ~(uint32_t)CLIENT_NO_MEMORY;
+    if (admission == ADMIT_WAIT) {
+        admit_wait(client);
+        return TAKE_STOP;
+    }
+    route_refuse(q, REJECT_OOM);
+    return TAKE_OK;
+}
+
 /* One command of the client from bytes into the batch. */
 HOT_INLINE enum take take_command(struct shard *shard, struct client *client, struct slice bytes, size_t *size) {
     struct pipeline *p = shard->pipeline;
@@ -606,6 +638,10 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->raw_len = (uint32_t)command.size;
     route_command(shard, client, q, p->count ? q - 1 : NULL);
     if (UNLIKELY(client->queued > 0 && needs_batch_done(q))) return TAKE_RETRY;
+    if (UNLIKELY(account_trips(&shard->account, p->bytes + command.size) || (q->slot && q->slot->grows))) {
+        enum take admitted = take_if_admitted(shard, client, q);
+        if (admitted != TAKE_OK) return admitted;
+    }
     enum client_wait wait = obstacle(shard, client, q);
     if (UNLIKELY(wait != WAIT_NOTHING)) {
         if (client->queued > 0) return TAKE_RETRY; /* its earlier commands are not to wait with it */
@@ -617,6 +653,7 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     }
     if (UNLIKELY(client->multi || q->fate == FATE_MULTI)) multi_look_ahead(client, q);
     p->count++;
+    p->bytes += command.size;
     client->queued++;
     client->queued_remote += q->leaves;
     *size = command.size;
@@ -663,13 +700,43 @@ void pipeline_feed_kept(struct shard *shard, struct client *client) {
     client->need = 0;
 }
 
+/* A command that there is no room for: its beginning has not been kept, and what follows would not be understood. */
+static COLD void refuse_input(struct shard *shard, struct client *client) {
+    bool direct = reply_queue_empty(&client->replies);
+    struct buf *out = direct ? &client->out : &client->replies.held;
+    size_t mark = out->len;
+    resp_error(out, SLICE(OOM_ERROR));
+    error_stats_count(&shard->errors, SLICE(OOM_ERROR));
+    settle_reply(client, out, mark);
+    if (!direct) reply_queue_hold(&client->replies, mark);
+    client->flags |= CLIENT_CLOSE_AFTER_REPLY;
+    shard->stats.errors++;
+    shard_mark_dirty(shard, client);
+    shard->host.attend(shard->host.ctx, client);
+}
+
+/* What is there stays, and nothing more is read (its carrier looks at client.wait) until room was made for all. */
+static COLD bool hold_input(struct client *client, size_t extra) {
+    if (client->wait == WAIT_NOTHING) admit_wait(client);
+    return !client->blocked && buf_try_reserve(&client->in, extra); /* who is blocked is read from all the same */
+}
+
 /* Room for what is announced, but only when a good part of it has really arrived; else a quarter more, so that a long
- * command of many arguments, whose size is not announced, is not copied with every piece that arrives. */
-static bool reserve_input(struct client *client, size_t extra) {
+ * command of many arguments, whose size is not announced, is not copied with every piece that arrives. Before any of it
+ * is kept somebody must have granted all: what is announced, or half as much again as has come. */
+static bool reserve_input(struct shard *shard, struct client *client, size_t extra) {
     if (client->in.cap - client->in.len >= extra) return true;
     size_t have = buf_readable(&client->in);
-    size_t want = MAX(extra, have / 4);
+    size_t want = MAX(extra, have / 4), announced = MAX(client->need, have + extra + have / 2) - have;
     if (have >= KEEP_EXACT_MIN && client->need > have + extra) want = client->need - have;
+    if (UNLIKELY(account_trips(&shard->account, announced))) {
+        enum admission admission = admit_input(shard, client, announced);
+        if (admission == ADMIT_WAIT) return hold_input(client, extra);
+        if (admission == ADMIT_REFUSE) {
+            refuse_input(shard, client);
+            return true;
+        }
+    }
     return buf_try_reserve(&client->in, want) || buf_try_reserve(&client->in, extra);
 }
 
@@ -678,7 +745,7 @@ bool client_keep_input(struct shard *shard, struct client *client, struct slice 
     if (client->queued > 0 && client->in.len > 0) pipeline_run(shard); /* its arguments may point there */
     if (client->in.read > 0) buf_compact(&client->in);
     size_t total = buf_readable(&client->in) + bytes.len;
-    if (total > (size_t)shard->config->client_query_buffer_limit || !reserve_input(client, bytes.len)) {
+    if (total > (size_t)shard->config->client_query_buffer_limit || !reserve_input(shard, client, bytes.len)) {
         log_line(shard->log, LOG_LEVEL_WARNING,
                  "Closing client id=%llu: %zu bytes of unparsed input are over client-query-buffer-limit",
                  (unsigned long long)client->id, total);
@@ -687,6 +754,7 @@ bool client_keep_input(struct shard *shard, struct client *client, struct slice 
         return false;
     }
     shard->stats.input_buffer_max = MAX(shard->stats.input_buffer_max, (uint64_t)total);
+    if (UNLIKELY(client->flags & CLIENT_CLOSE_AFTER_REPLY)) return true;
     buf_append_slice(&client->in, bytes);
     return true;
 }

@@ -38,6 +38,8 @@ void pipeline_run(struct shard *shard);
 /* --- for shard and gather --- */
 /* Runs one command here and now; x is filled but for keys and shared. Counts and times it. */
 void pipeline_execute(struct shard *shard, struct exec *x);
+/* Replies -OOM to a command that came from another home, and counts it as refused. */
+COLD void pipeline_refuse(struct shard *shard, struct exec *x);
 /* Counts and times a command over several shards, once, when it is done. */
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed);
 /* Gives the reply of a command that ran here to whom its note names; takes out's memory. */

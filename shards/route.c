@@ -10,6 +10,11 @@ static COLD void reject(struct queued *q, enum reject why) {
     q->reject = (uint8_t)why;
 }
 
+void route_refuse(struct queued *q, enum reject why) {
+    reject(q, why);
+    q->barrier = q->leaves = false;
+}
+
 /* Where the keys of a several-key command live: the one owner, or -1 when there are several. 0 keys: here. */
 static int common_owner(const struct shard *shard, const struct queued *q, const uint32_t *positions, int count) {
     if (count <= 0) return (int)shard->id;

@@ -56,11 +56,15 @@ enum reject {
     REJECT_LOADING,
     REJECT_NO_WRITES,
     REJECT_TOO_LATE,
+    REJECT_OOM,
 };
 
 /* Fills slot, fate, owner, reject, hash and hash_at from client, argv and argc. before is the command ahead of it in
  * the batch, or NULL: a pipeline of one command is looked up once. */
 void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before);
+
+/* It was routed, and is refused all the same. */
+void route_refuse(struct queued *q, enum reject why);
 
 #define ROUTE_KEYS_ON_STACK 64 /* keys of a several-key command; more of them take memory from the heap */
 

@@ -2,6 +2,7 @@
  * reply, be it that there is none yet. */
 #include "shards/serve.h"
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/exec.h"
 #include "shards/pipeline.h"
 #include "shards/request.h"
@@ -44,7 +45,10 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     x->slow_us = &slow_us;
     uint64_t position;
     if (LIKELY(item->how == ITEM_RUN)) {
-        pipeline_execute(shard, x);
+        if (LIKELY(admit_here(x, item)))
+            pipeline_execute(shard, x);
+        else
+            pipeline_refuse(shard, x);
         position = commit_end(&shard->commit);
     } else {
         position = request_run_step(x, item->stamp);

@@ -11,6 +11,7 @@
 #include "shards/interest.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
+#include "shards/pressure.h"
 #include "shards/reaper.h"
 #include "shards/request.h"
 #include "shards/serve.h"
@@ -76,6 +77,7 @@ struct shard *shard_new(const struct shard_options *options) {
         heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
     slowlog_init(&shard->slowlog, heap);
     effects_init(&shard->effects, heap);
+    account_open(shard, options->ledger);
     commit_init(shard);
     pubsub_init(shard);
     shard_config_changed(shard);
@@ -137,6 +139,7 @@ void shard_config_changed(struct shard *shard) {
     evictor_config_changed(shard->evictor);
     int64_t micros = shard->config->slowlog_log_slower_than;
     client_limits_config_changed(shard);
+    if (shard->account.shared) shard->account.trip = -1; /* whoever comes next looks at what there is now */
     shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
 }
 
@@ -229,6 +232,7 @@ static void post_now(struct shard *shard, uint32_t to) {
 void shard_post(struct shard *shard, struct message *message) {
     uint32_t to = message->kind == MESSAGE_REPLIES ? message->from : message->to;
     if (message->kind == MESSAGE_COMMANDS) shard->stats.hop_messages_sent++;
+    message_leaves(message, shard->heap);
     if (!shard->unsent[to] && mailbox_post(shard->outbox[to], &message) == ST_OK) {
         shard->to_wake |= 1ull << to;
         return;
@@ -436,6 +440,7 @@ static void send_back(struct shard *shard, struct message *message) {
 }
 
 static void receive(struct shard *shard, struct message *message) {
+    message_arrives(message, shard->heap);
     if (message->kind == MESSAGE_REPLIES) {
         deliver(shard, message);
     } else if (message->kind == MESSAGE_NEWS) {
@@ -609,6 +614,7 @@ bool shard_turn(struct shard *shard) {
     if (UNLIKELY(blocked_next_deadline_ns(shard) <= shard->now_ns)) blocked_expire(shard);
     more |= background(shard);
     client_limits_turn(shard);
+    more |= pressure_turn(shard);
     commit_turn(&shard->commit);
     if (shard->to_send | shard->to_wake) send_all(shard);
     return more || shard->settle_more;
@@ -633,7 +639,7 @@ uint64_t shard_wait_ns(const struct shard *shard) {
         return 0;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
-    return MIN(wait_for_timers(shard), blocked_ns - shard->now_ns);
+    return MIN(MIN(wait_for_timers(shard), pressure_wait_ns(shard)), blocked_ns - shard->now_ns);
 }
 
 void shard_stats_read(struct shard *shard, struct shard_stats *out) {

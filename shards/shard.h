@@ -26,6 +26,7 @@
 #include "shards/effect.h"
 #include "shards/error_stats.h"
 #include "shards/keyspace.h"
+#include "shards/ledger.h"
 #include "shards/message.h"
 #include "shards/planted.h"
 #include "shards/pubsub.h"
@@ -86,6 +87,7 @@ struct shard {
     uint32_t id, count; /* this shard and how many there are */
     struct heap *heap;
     struct slab *slab;
+    struct account account; /* what of the memory of all it uses and may use */
     struct shard_host host;
     const struct command_registry *registry;
     const struct config *config; /* this thread's copy of the options */
@@ -186,6 +188,7 @@ struct shard_options {
     const struct config *config;
     struct log *log;
     struct brake *brake; /* of the whole server; NULL: none */
+    struct ledger *ledger;                        /* of all shards; NULL: memory is not bounded */
     struct mailbox *const *outbox, *const *inbox; /* arrays of count */
     _Atomic uint64_t *const *pending;             /* array of count */
 };

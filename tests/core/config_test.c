@@ -277,6 +277,8 @@ static void values_print_as_redis_prints_them(void **state) {
     set(&config, "maxmemory-clients", "5%");
     gets(&config, "maxmemory-clients", "maxmemory-clients=5%\n");
     assert_int_equal(config.maxmemory_clients, -5);
+    assert_true(config_is_given(&config, SLICE("maxmemory")));
+    assert_false(config_is_given(&config, SLICE("maxmemory-samples")));
     set(&config, "client-output-buffer-limit", "replica 1mb 10kb 20 normal 1 2 3");
     gets(&config, "client-output-buffer-limit",
          "client-output-buffer-limit=normal 1 2 3 slave 1048576 10240 20 pubsub 33554432 8388608 "
@@ -479,7 +481,7 @@ static void one_warning_per_idle_option(void **state) {
                      "rdbchecksum no\nloadmodule a.so\nloadmodule b.so\nuser alice on\nuser bob off\n"
                      "rename-command FLUSHALL \"\"\ntls-port 6380\nreplicaof 1.2.3.4 6379");
     const char *text = warnings_of(&config, &count);
-    assert_int_equal(count, 8);
+    assert_int_equal(count, 7);
     assert_non_null(strstr(text, "option 'daemonize' is set to 'yes' but has no effect in this version: "));
     assert_non_null(strstr(text, "option 'rdbchecksum' is accepted but not used: "));
     char warning[CONFIG_TEXT_MAX];

@@ -1,0 +1,253 @@
+/* The ceiling: what is chosen, what is measured, and the budget that follows.
+ *
+ *       0                                                    aim                      brim    ceiling
+ *       |---- what is resident ----|------ free to use -------|-- kept for clients -----|-margin-|
+ *
+ * With each sample the budget is what the data have now and what is free up to the aim. Beyond the aim nothing is free
+ * but what may be reused: entries that went have left room in pages that are resident anyway, how much nobody knows, so
+ * a little growth is allowed, less and less, and the next sample shows whether the resident set has grown. Beyond the
+ * brim the data have to shrink, a quarter of what is too much at a time, but not before heaps were asked for what they
+ * do not use; beyond the ceiling writers are braked, too.
+ *
+ * Why not simply "ceiling less what is resident and not counted"? Because evicting an entry makes it smaller in the
+ * count and not in the resident set, which would look like still more that is not counted, and more had to go: at a
+ * resident set a few pages above the limit all data would be evicted, slowly.
+ *
+ * Memory that is counted but was not touched yet (a table just made larger, a buffer for an announced argument) counts
+ * as if it were resident. */
+#include "net/ceiling.h"
+#include "core/assert.h"
+#include "net/thread.h"
+#include <stdio.h>
+
+#define DEFAULT_PERCENT 80
+#define SHARE_PART      32 /* of the ceiling is the clients' share, unless maxmemory-clients says more or less */
+#define SHARE_MIN       (512 * 1024) /* per shard */
+#define MARGIN_PART     256          /* of the ceiling lies between it and the brim: what happens between two samples */
+#define REUSE_PART      128          /* of the ceiling may be used per sample in the hope that it is reused, */
+#define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
+#define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
+#define PATIENCE        3            /* samples beyond the brim before data go: what heaps do not use goes first */
+#define PURGE_NS        1000000000ull
+#define PURGE_AGAIN_NS  5000000000ull
+#define SETTLE_NS       400000000ull
+#define SHORT_PART      64 /* memory is short when less than this part of the ceiling is free, */
+#define UNUSED_PART     32 /* and heaps hold much that they do not use when it is more than this part */
+#define LIMIT_NS        1000000000ull
+#define RATE_NS         2000000000ull
+#define QUANTUM_PART    256 /* of the ceiling, all shards together: what shards may hold without using it is twice that */
+#define QUANTUM_MIN     (64 * 1024)
+#define QUANTUM_MAX     (4 * 1024 * 1024)
+#define THREAD_OVERHEAD (5 * 1024 * 1024) /* receive buffers, stack, first pages: what a thread has beside its heap */
+
+/* Relaxed: single figures for people. */
+static void tell(_Atomic uint64_t *word, uint64_t value) {
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+static uint64_t told(const _Atomic uint64_t *word) {
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+static int64_t told_signed(const _Atomic int64_t *word) {
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+/* --- what is chosen --- */
+
+static uint64_t default_bytes(const struct server *server) {
+    uint64_t most = MIN(server->ceiling.limit, server->machine.memory_bytes);
+    return most / 100 * DEFAULT_PERCENT;
+}
+
+static uint64_t ceiling_bytes(const struct server *server) {
+    return server->ceiling.given ? server->ceiling.maxmemory : default_bytes(server);
+}
+
+/* 0: not bounded. */
+static uint64_t share_bytes(const struct server *server, uint64_t bytes) {
+    int64_t clients = server->ceiling.clients;
+    if (clients > 0) return (uint64_t)clients;
+    if (clients < 0) return bytes / 100 * (uint64_t)-clients;
+    return bytes ? MAX(bytes / SHARE_PART, (uint64_t)SHARE_MIN * server->thread_count) : 0;
+}
+
+/* --- the budget --- */
+
+/* All shards together. */
+struct sums {
+    int64_t used, resident; /* what heaps count; what is resident, or will be when it is touched */
+    int64_t charged;        /* on the side of the data */
+    int64_t in_share;       /* bytes of clients, as far as they are within their share */
+};
+
+static struct sums sum_up(const struct server *server, uint64_t resident) {
+    const struct ledger *ledger = &server->ceiling.ledger;
+    struct sums sums = {.used = (int64_t)server_used_bytes(server)};
+    int64_t share = told_signed(&ledger->client_share);
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        sums.charged += told_signed(&ledger->place[i].charged);
+        sums.in_share += MIN(told_signed(&ledger->place[i].clients), share);
+    }
+    sums.resident = MAX((int64_t)resident, sums.used + server->ceiling.overhead_least);
+    return sums;
+}
+
+/* What the data may have, as the drawing above says. */
+static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int64_t bytes, int64_t share) {
+    int64_t brim = bytes - bytes / MARGIN_PART, aim = brim - MAX(share - sums->in_share, (int64_t)0);
+    ceiling->beyond = sums->resident > brim ? ceiling->beyond + 1 : 0;
+    int64_t reuse = (aim + (brim - aim) / REUSE_UP_TO - sums->resident) / 2;
+    if (sums->resident <= brim)
+        return sums->charged + MAX(aim - sums->resident, (int64_t)0) + MAX(MIN(bytes / REUSE_PART, reuse), (int64_t)0);
+    return sums->charged - (ceiling->beyond > PATIENCE ? (sums->resident - brim) / DEBT_PART : 0);
+}
+
+/* Measures and tells the shards. Under the lock. */
+static void apply(struct server *server) {
+    struct ceiling *ceiling = &server->ceiling;
+    struct ledger *ledger = &ceiling->ledger;
+    uint64_t bytes = ceiling_bytes(server), share = share_bytes(server, bytes), shards = server->thread_count;
+    uint64_t resident = machine_resident_bytes(), some = bytes / QUANTUM_PART / shards;
+    struct sums sums = sum_up(server, resident);
+    int64_t quantum = bytes ? (int64_t)MAX(MIN(some, (uint64_t)QUANTUM_MAX), (uint64_t)QUANTUM_MIN) : QUANTUM_MAX;
+    int64_t limit = (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
+    int64_t budget = bytes ? budget_for(ceiling, &sums, limit, (int64_t)MIN(share, bytes / 2)) : LEDGER_UNBOUNDED;
+    atomic_store_explicit(&ledger->quantum, quantum, memory_order_relaxed);
+    atomic_store_explicit(&ledger->client_share, share ? (int64_t)(share / shards) : LEDGER_UNBOUNDED,
+                          memory_order_relaxed);
+    atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
+    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit, memory_order_relaxed);
+    ledger_add_budget(ledger, budget - ceiling->budget);
+    ceiling->budget = budget;
+    tell(&ceiling->bytes, bytes);
+    tell(&ceiling->share, share);
+    tell(&ceiling->resident, resident);
+    tell(&ceiling->used, (uint64_t)sums.used);
+    if (bytes)
+        tell(&ceiling->resident_peak_permille, MAX(told(&ceiling->resident_peak_permille), resident * 1000 / bytes));
+}
+
+static void take_options(struct ceiling *ceiling, const struct config *config) {
+    ceiling->maxmemory = config->maxmemory;
+    ceiling->given = config_is_given(config, SLICE("maxmemory"));
+    ceiling->clients = config->maxmemory_clients;
+}
+
+void ceiling_open(struct server *server) {
+    struct ceiling *ceiling = &server->ceiling;
+    pthread_mutex_init(&ceiling->lock, NULL);
+    ledger_init(&ceiling->ledger, server->thread_count);
+    ceiling->limit = server->machine.memory_limit;
+    ceiling->budget = LEDGER_UNBOUNDED;
+    ceiling->overhead_least = (int64_t)(machine_resident_bytes() + server->thread_count * (uint64_t)THREAD_OVERHEAD);
+    take_options(ceiling, &server->config);
+    apply(server);
+    ceiling->resident_peak_permille = 0;
+}
+
+void ceiling_close(struct server *server) {
+    pthread_mutex_destroy(&server->ceiling.lock);
+}
+
+void ceiling_changed(struct server *server) {
+    struct ceiling *ceiling = &server->ceiling;
+    pthread_mutex_lock(&ceiling->lock);
+    take_options(ceiling, &server->config);
+    apply(server);
+    pthread_mutex_unlock(&ceiling->lock);
+}
+
+/* --- what is measured --- */
+
+static void note_rate(struct ceiling *ceiling, uint64_t used, uint64_t now_ns) {
+    if (now_ns < ceiling->rated_ns + RATE_NS) return;
+    int64_t grown = (int64_t)(used - ceiling->rated_used), ms = (int64_t)((now_ns - ceiling->rated_ns) / 1000000);
+    if (ceiling->rated_ns) atomic_store_explicit(&ceiling->per_second, grown * 1000 / ms, memory_order_relaxed);
+    ceiling->rated_ns = now_ns;
+    ceiling->rated_used = used;
+}
+
+/* What heaps hold and do not use goes back first: when too much is resident, and when memory is short though heaps hold
+ * more than their blocks (a great deal was freed). Until that has shown in the resident set nobody is refused. */
+static void ask_for_purge(struct ceiling *ceiling, uint64_t now_ns) {
+    int64_t bytes = (int64_t)told(&ceiling->bytes), resident = (int64_t)told(&ceiling->resident);
+    int64_t unused = resident - (int64_t)told(&ceiling->used) - ceiling->overhead_least;
+    bool is_short = bytes && credit_pool_free(&ceiling->ledger.pool) < bytes / SHORT_PART;
+    bool is_due = (ceiling->beyond && now_ns >= ceiling->purged_ns + PURGE_NS) ||
+                  (is_short && unused > bytes / UNUSED_PART && now_ns >= ceiling->purged_ns + PURGE_AGAIN_NS);
+    if (is_due) {
+        ceiling->purged_ns = now_ns;
+        atomic_fetch_add_explicit(&ceiling->ledger.purges, 1, memory_order_relaxed);
+    }
+    bool at_once = ceiling->beyond || (is_short && unused > bytes / UNUSED_PART);
+    if (at_once != ceiling->at_once) heap_return_at_once(at_once);
+    ceiling->at_once = at_once;
+    bool settles = is_short && ceiling->purged_ns && now_ns < ceiling->purged_ns + SETTLE_NS;
+    atomic_store_explicit(&ceiling->ledger.settles, settles, memory_order_relaxed);
+}
+
+static void ask_cgroup(struct server *server, uint64_t now_ns) {
+    struct ceiling *ceiling = &server->ceiling;
+    if (now_ns < ceiling->looked_ns + LIMIT_NS) return;
+    ceiling->looked_ns = now_ns;
+    uint64_t before = ceiling->limit;
+    ceiling->limit = machine_memory_limit();
+    if (ceiling->limit == before || ceiling->given) return;
+    log_line(&server->log, LOG_LEVEL_NOTICE, "Memory: the cgroup's limit has changed, the ceiling is %llu MiB now",
+             (unsigned long long)ceiling_bytes(server) >> 20);
+}
+
+void ceiling_watch(struct server *server) {
+    struct ceiling *ceiling = &server->ceiling;
+    struct clock clock = clock_system();
+    uint64_t now_ns = clock_mono_ns(&clock);
+    pthread_mutex_lock(&ceiling->lock);
+    ask_cgroup(server, now_ns);
+    apply(server);
+    note_rate(ceiling, told(&ceiling->used), now_ns);
+    ask_for_purge(ceiling, now_ns);
+    pthread_mutex_unlock(&ceiling->lock);
+    atomic_store_explicit(&ceiling->ledger.wanted, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ceiling->ledger.samples, 1, memory_order_relaxed);
+}
+
+/* --- what is told --- */
+
+void ceiling_explain(const struct server *server, char out[CEILING_WHY_MAX]) {
+    const struct ceiling *ceiling = &server->ceiling;
+    unsigned long long bytes = told(&ceiling->bytes) >> 20;
+    if (ceiling->given && ceiling->maxmemory)
+        snprintf(out, CEILING_WHY_MAX, "the ceiling is %llu MiB, as asked for (option maxmemory)", bytes);
+    else if (ceiling->given)
+        snprintf(out, CEILING_WHY_MAX, "there is no ceiling, as asked for (option maxmemory)");
+    else
+        snprintf(out, CEILING_WHY_MAX, "the ceiling is %llu MiB, %d%% of %s (option maxmemory)", bytes, DEFAULT_PERCENT,
+                 ceiling->limit < server->machine.memory_bytes ? "what the cgroup allows" : "the machine's memory");
+}
+
+void ceiling_read(const struct server *server, struct ceiling_facts *out) {
+    const struct ceiling *ceiling = &server->ceiling;
+    *out = (struct ceiling_facts){.ceiling = told(&ceiling->bytes),
+                                  .used = told(&ceiling->used),
+                                  .resident = told(&ceiling->resident),
+                                  .client_share = told(&ceiling->share),
+                                  .free = credit_pool_free(&ceiling->ledger.pool),
+                                  .per_second = told_signed(&ceiling->per_second),
+                                  .resident_peak_permille = told(&ceiling->resident_peak_permille)};
+    out->overhead = (int64_t)(out->resident - out->used);
+    out->braked = atomic_load_explicit(&ceiling->ledger.braked, memory_order_relaxed);
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        const struct ledger_place *place = &ceiling->ledger.place[i];
+        out->clients += (uint64_t)MAX(told_signed(&place->clients), (int64_t)0);
+        out->uncovered += (uint64_t)MAX(told_signed(&place->uncovered), (int64_t)0);
+        out->slack += (uint64_t)MAX(told_signed(&place->slack), (int64_t)0);
+        out->refused += told(&place->refused);
+        out->waited += told(&place->waited);
+        out->dropped += told(&place->dropped);
+        out->evicted_bytes += told(&place->evicted_bytes);
+    }
+}
+
+uint64_t ceiling_seconds_left(const struct ceiling_facts *facts) {
+    if (!facts->ceiling || facts->per_second <= 0) return UINT64_MAX;
+    return facts->free > 0 ? (uint64_t)(facts->free / facts->per_second) : 0;
+}

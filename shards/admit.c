@@ -1,0 +1,252 @@
+/* Admission. The order of means: what is granted already, what is free, what the reaper and the slab have to give back,
+ * keys that the policy may evict. Only then somebody waits or is refused. */
+#include "shards/admit.h"
+#include "core/assert.h"
+#include "shards/client_limits.h"
+#include "shards/evict.h"
+#include "shards/exec.h"
+#include "shards/multi.h"
+#include "shards/reaper.h"
+#include "shards/route.h"
+
+#define AHEAD_BYTES  (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
+#define STRING_LIMIT (512ull << 20) /* no string is longer; who asks for more is told so when it runs */
+#define EVICT_KEYS   64             /* per round */
+#define EVICT_TRIES  4              /* rounds for one command */
+#define REAP_UNITS   4              /* before anybody is refused */
+#define SMALL_REPLY  (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
+
+/* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
+static uint64_t with_overhead(uint64_t bytes) {
+    return bytes + bytes / 8 + 64;
+}
+
+bool admit_grants_whole(const struct queued *q) {
+    return q->raw_len >= ADMIT_LARGE;
+}
+
+/* As much was evicted for it as it needs; but that was found to be no room for anything large, because pages have not
+ * emptied yet. It goes all the same: the budget is in debt then, and the brake is on while more is resident than
+ * should. */
+static bool take_saved(struct shard *shard, uint64_t bytes) {
+    struct account *account = &shard->account;
+    if (account->saved < (int64_t)bytes) return false;
+    account->saved -= (int64_t)bytes;
+    return true;
+}
+
+static bool somebody_evicts(const struct shard *shard) {
+    return shard->config->maxmemory_policy != MAXMEMORY_NOEVICTION && !account_all_spent(shard);
+}
+
+static bool settles(const struct shard *shard) {
+    return atomic_load_explicit(&shard->account.shared->settles, memory_order_relaxed);
+}
+
+/* Makes room for `bytes`, as far as this shard can. True: it is granted. *progress: room is being made. */
+static bool make_room(struct shard *shard, uint64_t bytes, bool *progress) {
+    *progress = false;
+    if (account_take(shard, bytes)) return true;
+    if (!reaper_idle(shard->shared.reaper)) {
+        reaper_step(shard->shared.reaper, REAP_UNITS);
+        *progress = true;
+        account_look(shard);
+        if (account_take(shard, bytes)) return true;
+    }
+    for (int tries = 0; tries < EVICT_TRIES; tries++) {
+        size_t freed = evict_some(shard, bytes + AHEAD_BYTES, EVICT_KEYS);
+        account_note_evicted(shard, freed);
+        if (freed == 0) break;
+        *progress = true;
+        account_look(shard);
+        if (account_take(shard, bytes)) {
+            shard->account.saved = MAX(shard->account.saved - (int64_t)bytes, (int64_t)0);
+            return true;
+        }
+    }
+    if (somebody_evicts(shard) || settles(shard)) *progress = true; /* another shard is asked when this one waits */
+    return take_saved(shard, bytes);
+}
+
+static enum admission refuse(struct shard *shard) {
+    shard->account.refused = true;
+    atomic_fetch_add_explicit(&shard->account.place->refused, 1, memory_order_relaxed);
+    return ADMIT_REFUSE;
+}
+
+/* While it is braked, only some bytes per sample go. */
+static bool passes(struct shard *shard, uint64_t bytes) {
+    struct account *account = &shard->account;
+    if (LIKELY(!atomic_load_explicit(&account->shared->braked, memory_order_relaxed))) return true;
+    if (account->pass <= 0) return false;
+    account->pass -= (int64_t)bytes;
+    return true;
+}
+
+static enum admission admit_growth(struct shard *shard, const struct client *client, uint64_t bytes) {
+    bool progress;
+    if (!account_trips(&shard->account, bytes)) return ADMIT_GO;
+    account_look(shard);
+    bool made = make_room(shard, bytes, &progress);
+    if (made && passes(shard, bytes)) return ADMIT_GO;
+    if (!(made || progress) || client->flags & CLIENT_NO_MEMORY) return refuse(shard);
+    if (!made) account_want(shard, bytes);
+    return ADMIT_WAIT;
+}
+
+/* What its row says, for one whose key may be here. */
+static uint64_t grows(struct shard *shard, const struct client *client, const struct queued *q) {
+    struct exec x = {.shard = shard,
+                     .shared = &shard->shared,
+                     .slot = q->slot,
+                     .argv = q->argv,
+                     .argc = q->argc,
+                     .db = client->db,
+                     .hash = q->hash,
+                     .hash_at = q->hash_at,
+                     .keys = q->fate == FATE_LOCAL ? shard_db(shard, client->db) : NULL};
+    return q->slot->row->grows(&x);
+}
+
+static uint64_t need_of(struct shard *shard, const struct client *client, const struct queued *q) {
+    uint64_t bytes = q->fate == FATE_EXEC ? multi_memory(client) + multi_grows_ahead(client) : q->raw_len;
+    if (q->slot->grows) bytes += grows(shard, client, q);
+    if (q->fate != FATE_LOCAL) bytes += q->raw_len; /* a message, or what is kept */
+    return with_overhead(bytes);
+}
+
+/* It adds to what clients hold too much of. */
+static bool is_heavy(const struct client *client) {
+    return client->reply_size > SMALL_REPLY || client_output_bytes(client) > 0;
+}
+
+static bool is_free_to_run(const struct client *client, const struct queued *q) {
+    return !q->slot || q->fate == FATE_REJECT || client->flags & CLIENT_LOADER || !client->carrier;
+}
+
+enum admission admit_command(struct shard *shard, const struct client *client, const struct queued *q, uint64_t ahead) {
+    struct account *account = &shard->account;
+    if (!account->shared || shard->loading || is_free_to_run(client, q)) return ADMIT_GO;
+    uint32_t flags = q->fate == FATE_EXEC ? multi_flags_ahead(client) : q->slot->row->flags;
+    if (q->slot->row->flags & CMD_ADMIN) return ADMIT_GO;
+    if (account->uncovered > 0 && is_heavy(client)) {
+        account_look(shard);
+        if (account->uncovered > 0 && !(client->flags & CLIENT_NO_MEMORY)) return ADMIT_WAIT;
+    }
+    if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
+    if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) return ADMIT_GO; /* its owner decides */
+    return admit_growth(shard, client, need_of(shard, client, q) + ahead);
+}
+
+bool admit_reply(struct shard *shard, const struct client *client) {
+    if (!client->carrier) return true;
+    account_look(shard);
+    return shard->account.uncovered <= 0 || client->flags & CLIENT_NO_MEMORY || !is_heavy(client);
+}
+
+enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes) {
+    if (!shard->account.shared || !client->carrier) return ADMIT_GO;
+    account_look(shard);
+    if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
+    bool vain = !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
+    if (vain || client->flags & CLIENT_NO_MEMORY) return refuse(shard);
+    account_want(shard, bytes);
+    return ADMIT_WAIT;
+}
+
+/* --- what grows without its arguments being large --- */
+
+uint64_t admit_key_bytes(const struct exec *x, uint32_t at) {
+    struct key_ref ref;
+    if (!x->keys || (x->shard->count > 1 && shard_of_key(x->shard, x->argv[at]) != x->shard->id)) return 0;
+    const struct entry *entry = keyspace_open(x->keys, x->argv[at], key_hash(x->shared, x->argv[at]), &ref);
+    return entry ? entry_bytes(entry) : 0;
+}
+
+uint64_t admit_grown_string(const struct exec *x, uint32_t at, uint64_t new_len) {
+    struct key_ref ref;
+    if (new_len < ADMIT_LARGE || new_len > STRING_LIMIT) return 0;
+    const struct entry *entry = NULL;
+    if (x->keys) entry = keyspace_open(x->keys, x->argv[at], key_hash(x->shared, x->argv[at]), &ref);
+    if (entry && (entry->type != TYPE_STRING || entry_string_len(entry) >= new_len)) return 0;
+    return entry_edit_bytes(entry, (size_t)new_len);
+}
+
+bool admit_edit_slow(struct exec *x, const struct entry *entry, size_t new_len) {
+    struct shard *shard = x->shard;
+    size_t bytes = entry_edit_bytes(entry, new_len);
+    if (!shard->account.shared || x->flags & CLIENT_LOADER || shard->loading || bytes == 0) return true;
+    if (!account_trips(&shard->account, bytes)) return true;
+    account_look(shard);
+    if (account_take(shard, bytes)) return true;
+    refuse(shard);
+    reply_error(x, OOM_ERROR);
+    return false;
+}
+
+bool admit_step(struct shard *home, uint64_t bytes) {
+    bool progress;
+    bytes = 2 * with_overhead(bytes); /* the message that carries it, too */
+    if (!account_trips(&home->account, bytes)) return true;
+    account_look(home);
+    if (make_room(home, bytes, &progress)) return true;
+    refuse(home);
+    return false;
+}
+
+/* --- waiting --- */
+
+void admit_wait(struct client *client) {
+    struct account *account = &client->home->account;
+    ASSERT(client->wait != WAIT_MEMORY);
+    client->wait = WAIT_MEMORY;
+    client->waits_since_ms = client->home->now_ms;
+    client->next_waiting = NULL;
+    if (account->waiting)
+        account->waiting_last->next_waiting = client;
+    else
+        account->waiting = client;
+    account->waiting_last = client;
+    account->waiting_count++;
+    atomic_fetch_add_explicit(&account->place->waited, 1, memory_order_relaxed);
+}
+
+/* O(clients that wait), for one that goes away meanwhile. */
+void admit_forget(struct client *client) {
+    struct account *account = &client->home->account;
+    if (client->wait != WAIT_MEMORY) return;
+    struct client **link = &account->waiting, *before = NULL;
+    while (*link != client) {
+        before = *link;
+        link = &before->next_waiting;
+    }
+    *link = client->next_waiting;
+    if (account->waiting_last == client) account->waiting_last = before;
+    account->waiting_count--;
+    client->wait = WAIT_NOTHING;
+}
+
+void admit_resume(struct shard *shard, unsigned count) {
+    struct account *account = &shard->account;
+    for (; count > 0 && account->waiting; count--) {
+        struct client *client = account->waiting;
+        admit_forget(client);
+        shard->host.attend(shard->host.ctx, client);
+    }
+}
+
+/* --- at the owner --- */
+
+bool admit_here_slow(struct exec *x, uint64_t bytes) {
+    struct shard *shard = x->shard;
+    bool progress;
+    if (!shard->account.shared || shard->loading || !(x->slot->row->flags & CMD_DENYOOM)) return true;
+    x->keys = shard_db(shard, x->db);
+    if (x->slot->grows) bytes += x->slot->row->grows(x);
+    account_look(shard);
+    if (make_room(shard, with_overhead(bytes), &progress)) return true;
+    /* Keys were evicted for it, but not enough: what is small may go into debt, which is paid back. */
+    if (progress && bytes < ADMIT_LARGE) return true;
+    refuse(shard);
+    return false;
+}

@@ -1,0 +1,67 @@
+/* Admit: may a command run, as far as memory goes? Asked before anything of it has happened.
+ *
+ *    ADMIT_GO      it fits: what it may need is granted to this shard, be it after some keys were evicted for it
+ *    ADMIT_WAIT    room is being made: its client has WAIT_MEMORY, and goes on when there is some
+ *    ADMIT_REFUSE  "-OOM command not allowed when used memory > 'maxmemory'."
+ *
+ * Only rows with CMD_DENYOOM are refused, and what is kept for EXEC. Everything else runs, whatever the memory; except
+ * that replies wait while clients together hold more than they may (shards/ledger.h).
+ *
+ * Where     Home asks when the command is parsed. What it grants counts for all shards, since the budget is one: a
+ *           command over several shards is admitted as a whole or not at all, and its parts are asked nothing. The
+ *           owner of one key elsewhere asks again, because only it can evict, and see how large a value is; it never
+ *           waits.
+ * Need      the bytes of the command with what allocators round up, and what its row says beyond (`grows`).
+ * Cost      admit_trips is a comparison per command. All else is off the hot path until memory is short. */
+#pragma once
+#include "shards/exec.h"
+#include "shards/message.h"
+#include "shards/shard.h"
+
+struct queued;
+
+#define OOM_ERROR "OOM command not allowed when used memory > 'maxmemory'."
+
+enum admission { ADMIT_GO, ADMIT_WAIT, ADMIT_REFUSE };
+
+/* --- at home --- */
+/* At the parsing of a command. ahead: bytes of the commands of the batch that have not run yet. With ADMIT_WAIT nobody
+ * waits yet: see admit_wait. */
+COLD enum admission admit_command(struct shard *shard, const struct client *client, const struct queued *q,
+                                  uint64_t ahead);
+/* Before a command runs: may its client be answered now? */
+COLD bool admit_reply(struct shard *shard, const struct client *client);
+/* Before so many bytes are set aside for the input of a client whose command is not complete. ADMIT_REFUSE: they will
+ * not come free. */
+enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes);
+
+/* --- what grows without its arguments being large --- */
+#define ADMIT_LARGE (64 * 1024) /* bytes; less than this is lost among what shards may go into debt for */
+
+/* For a row's .grows: a string at argv[at] that is written to up to new_len. 0 where that is not allowed. */
+uint64_t admit_grown_string(const struct exec *x, uint32_t at, uint64_t new_len);
+/* For a row's .grows: the bytes of the key at argv[at], 0 when it is not here. */
+uint64_t admit_key_bytes(const struct exec *x, uint32_t at);
+COLD bool admit_edit_slow(struct exec *x, const struct entry *entry, size_t new_len);
+/* A handler is about to lengthen a string, or make one (NULL). False: there is no room, -OOM was replied. Nothing is
+ * evicted here, since a key is open: that is what .grows is for. */
+HOT_INLINE bool admit_edit(struct exec *x, const struct entry *entry, size_t new_len) {
+    return LIKELY(new_len < ADMIT_LARGE) || admit_edit_slow(x, entry, new_len);
+}
+/* A step of a command over several shards is about to send so many bytes to be stored. False: it must not. */
+bool admit_step(struct shard *home, uint64_t bytes);
+
+/* --- waiting --- */
+void admit_wait(struct client *client);                 /* gives it WAIT_MEMORY and a place in line */
+void admit_forget(struct client *client);               /* it goes away */
+void admit_resume(struct shard *shard, unsigned count); /* that many of those who have waited longest go on */
+
+/* --- at the owner --- */
+COLD bool admit_here_slow(struct exec *x, uint64_t bytes);
+/* A command of another home is about to run. False: it is to be refused. */
+HOT_INLINE bool admit_here(struct exec *x, const struct message_item *item) {
+    if (LIKELY(!account_trips(&x->shard->account, item->size)) && LIKELY(!x->slot->grows)) return true;
+    return item->admitted || admit_here_slow(x, item->size);
+}
+/* Does home grant what a command that leaves for one owner needs, because it is large? */
+bool admit_grants_whole(const struct queued *q);

@@ -1,0 +1,128 @@
+/* The ledger: counting, and what follows from it. */
+#include "shards/ledger.h"
+#include "core/assert.h"
+#include "shards/shard.h"
+
+void ledger_init(struct ledger *ledger, uint32_t shards) {
+    ASSERT(shards > 0 && shards <= SHARDS_MAX);
+    ledger->shards = shards;
+    atomic_store(&ledger->pool.free, LEDGER_UNBOUNDED);
+    atomic_store(&ledger->quantum, 1 << 20);
+    atomic_store(&ledger->client_share, LEDGER_UNBOUNDED);
+}
+
+void account_open(struct shard *shard, struct ledger *ledger) {
+    struct account *account = &shard->account;
+    account->total = heap_total(shard->heap);
+    account->trip = INT64_MAX;
+    account->shared = ledger;
+    if (!ledger) return;
+    ASSERT(shard->count == ledger->shards);
+    account->place = &ledger->place[shard->id];
+    account->credit.pool = &ledger->pool;
+    account->trip = -1; /* the first command has it looked at */
+}
+
+/* Relaxed, here and below: see struct ledger_place. */
+static int64_t read_word(const _Atomic int64_t *word) {
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void tell(_Atomic int64_t *word, int64_t value) {
+    if (read_word(word) != value) atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static int64_t quantum(const struct account *account) {
+    return read_word(&account->shared->quantum);
+}
+
+static int64_t slack_of(const struct shard *shard) {
+    return (int64_t)(slab_held_bytes(shard->slab) - slab_used_bytes(shard->slab));
+}
+
+static bool is_hard(const struct account *account) {
+    return atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
+}
+
+/* What clients have beyond their share is granted as far as it is free. */
+static void cover_clients(struct account *account, int64_t share) {
+    int64_t excess = MAX(account->clients - share, (int64_t)0);
+    if (excess <= account->covered || is_hard(account))
+        account->covered = is_hard(account) ? 0 : excess;
+    else if (credit_take(&account->credit, account->data + account->covered, excess - account->covered,
+                         quantum(account)))
+        account->covered = excess;
+    account->uncovered = excess - account->covered;
+}
+
+/* Whoever uses up what is granted, nobody has to look before that. */
+static int64_t next_trip(const struct account *account, int64_t total, int64_t share) {
+    int64_t room = account->credit.granted - account->data - account->covered;
+    if (account->uncovered > 0) return -1;
+    if (is_hard(account)) room = MIN(room, share - account->clients);
+    return total + MAX(room, (int64_t)0);
+}
+
+void account_look(struct shard *shard) {
+    struct account *account = &shard->account;
+    if (!account->shared) return;
+    int64_t total = read_word(account->total), slack = slack_of(shard),
+            share = read_word(&account->shared->client_share);
+    account->clients = heap_used(shard->heap, MEM_CLIENT_IN) + heap_used(shard->heap, MEM_CLIENT_OUT) +
+                       heap_used(shard->heap, MEM_MESSAGE);
+    account->data = total - account->clients - slack;
+    cover_clients(account, share);
+    int64_t used = account->data + account->covered, some = quantum(account);
+    credit_settle(&account->credit, used, some);
+    /* In advance: who only reads would look again and again otherwise. */
+    if (account->credit.granted - used < some / 2) (void)!credit_take(&account->credit, used, some / 2, some);
+    account->trip = next_trip(account, total, share);
+    tell(&account->place->slack, slack);
+    tell(&account->place->charged, used);
+    tell(&account->place->clients, account->clients);
+    tell(&account->place->uncovered, account->uncovered);
+}
+
+static bool take(struct account *account, uint64_t bytes) {
+    if (bytes > (uint64_t)LEDGER_UNBOUNDED) return false;
+    return credit_take(&account->credit, account->data + account->covered, (int64_t)bytes, quantum(account));
+}
+
+bool account_take(struct shard *shard, uint64_t bytes) {
+    struct account *account = &shard->account;
+    if (!account->shared) return true;
+    if (!take(account, bytes)) return false;
+    account->trip = next_trip(account, read_word(account->total), read_word(&account->shared->client_share));
+    return true;
+}
+
+bool account_take_for_clients(struct shard *shard, uint64_t bytes) {
+    struct account *account = &shard->account;
+    if (!account->shared) return true;
+    int64_t room = read_word(&account->shared->client_share) + account->covered - account->clients;
+    if (room >= 0 && bytes <= (uint64_t)room) return true;
+    if (is_hard(account)) return false;
+    return take(account, bytes - (uint64_t)MAX(room, (int64_t)0));
+}
+
+void account_note_evicted(struct shard *shard, size_t bytes) {
+    struct account *account = &shard->account;
+    tell(&account->place->spent, bytes == 0);
+    if (bytes == 0) return;
+    account->saved += (int64_t)bytes;
+    atomic_fetch_add_explicit(&account->place->evicted_bytes, bytes, memory_order_relaxed);
+}
+
+bool account_all_spent(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    for (uint32_t i = 0; i < ledger->shards; i++)
+        if (!read_word(&ledger->place[i].spent)) return false;
+    return true;
+}
+
+void account_want(struct shard *shard, uint64_t bytes) {
+    struct ledger *ledger = shard->account.shared;
+    /* Relaxed and not exact: who waits says it again every turn. */
+    if (read_word(&ledger->wanted) < (int64_t)bytes)
+        atomic_store_explicit(&ledger->wanted, (int64_t)bytes, memory_order_relaxed);
+}

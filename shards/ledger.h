@@ -1,0 +1,102 @@
+/* Ledger: what all shards together may use of memory, and what this shard has used of it.
+ *
+ * The ceiling (net/ceiling.h) is a promise about the whole process. What the heaps do not count, code, stacks, receive
+ * buffers, pages that are not full, is measured now and then and taken off; the rest is a budget on two sides:
+ *
+ *      ceiling | not counted | clients' share |               budget of the data                    |
+ *                            | replies, input | keys, tables, journal ... and what clients have     |
+ *                            |  and messages  | beyond their share, as long as nobody else needs it |
+ *
+ * Clients never push data out: their share is kept free for them, and beyond it they get only what is free. What of
+ * their excess was not granted is `uncovered`: then replies wait and the fattest clients go (shards/pressure.h).
+ *
+ * Shards share the budget as credit (shards/credit.h). A shard keeps one number, `trip`: the total of its heap at which
+ * somebody has to look closer. So a command costs one comparison, and ledger_look, a few hundred instructions at most,
+ * is called once a turn and when it trips.
+ *
+ * Blocks that are free in pages of the slab are room for entries and do not count as used, although their pages are
+ * resident. So evicting small entries makes room at once, although no page has gone back.
+ *
+ * Threads   struct ledger is shared, its parts say by whom they are written; everything else belongs to the shard. */
+#pragma once
+#include "core/alloc.h"
+#include "shards/credit.h"
+
+struct client;
+struct shard;
+
+/* What a shard tells those who sum up. Relaxed: single figures, a turn old. */
+struct ledger_place {
+    _Alignas(CACHE_LINE) _Atomic int64_t slack; /* free blocks in the slab's resident pages */
+    _Atomic int64_t clients;                    /* bytes of replies, input and messages */
+    _Atomic int64_t uncovered;
+    _Atomic int64_t charged;                   /* to the budget: data, and what clients have beyond their share */
+    _Atomic int64_t spent;                     /* 1: it was asked to evict, and found nothing that it may */
+    _Atomic uint64_t refused, waited, dropped; /* since the start: commands with -OOM, that waited; clients closed */
+    _Atomic uint64_t evicted_bytes;
+};
+
+struct ledger {
+    struct credit_pool pool;
+    /* --- by whoever watches the process, rarely --- */
+    _Alignas(CACHE_LINE) _Atomic int64_t quantum;
+    _Atomic int64_t client_share; /* of each shard */
+    _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
+    _Atomic bool braked;          /* more is resident than the ceiling allows, whatever the counts say */
+    _Atomic bool settles;         /* heaps are giving back what they do not use: there may be room in a moment */
+    _Atomic uint64_t samples;     /* how often it has looked: about ten times a second */
+    _Atomic uint64_t purges;      /* what heaps hold unused is to go back: how often that was asked for */
+    uint32_t shards;
+    /* --- by shards --- */
+    _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
+    struct ledger_place place[SHARDS_MAX];
+};
+
+#define LEDGER_UNBOUNDED (INT64_MAX / 4) /* a budget or a share that is none */
+
+/* A shard's own. */
+struct account {
+    struct ledger *shared; /* NULL: nothing is bounded (tests, tools) */
+    struct ledger_place *place;
+    const _Atomic int64_t *total; /* of its heap */
+    int64_t trip;
+    struct credit credit;
+    int64_t data;               /* used on the side of the data, when it was looked last */
+    int64_t clients;            /* and by clients */
+    int64_t covered, uncovered; /* clients' excess over their share: granted, and not */
+    uint64_t samples, purges;   /* seen of the ledger's */
+    int64_t pass;               /* while it is braked: bytes that may still be written before the next sample */
+    int64_t saved;              /* evicted for commands that wait, and not used by one yet */
+    int64_t owed;               /* what this shard has still to evict of what the last sample found too much */
+    struct client *waiting, *waiting_last; /* clients with WAIT_MEMORY in order of arrival (shards/admit.h) */
+    uint32_t waiting_count;
+    uint32_t squeezed; /* samples in a row that found clients over what they may have */
+    bool refused;      /* a command was refused since the last sample */
+};
+
+void ledger_init(struct ledger *ledger, uint32_t shards); /* unbounded; before the threads start */
+void account_open(struct shard *shard, struct ledger *ledger);
+
+/* The budget of the data became larger or smaller by so much. Whoever watches. */
+HOT_INLINE void ledger_add_budget(struct ledger *ledger, int64_t bytes) {
+    credit_pool_add(&ledger->pool, bytes);
+}
+
+/* Has the shard come to the point where somebody must look before so many bytes more are used? */
+HOT_INLINE bool account_trips(const struct account *account, uint64_t bytes) {
+    int64_t total = atomic_load_explicit(account->total, memory_order_relaxed);
+    return UNLIKELY(total + (int64_t)bytes > account->trip);
+}
+
+/* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
+void account_look(struct shard *shard);
+/* May so many bytes more be used for data? After account_look. True: they are granted. */
+NODISCARD bool account_take(struct shard *shard, uint64_t bytes);
+/* The same for clients. */
+NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
+/* This shard was asked to evict and has done so, or found nothing. */
+void account_note_evicted(struct shard *shard, size_t bytes);
+/* Has no shard anything left to evict? */
+bool account_all_spent(const struct shard *shard);
+/* A command waits until so many bytes are free: all shards make room. */
+void account_want(struct shard *shard, uint64_t bytes);

@@ -1,0 +1,147 @@
+/* Pressure: the turn of a shard that is short of memory. */
+#include "shards/pressure.h"
+#include "core/assert.h"
+#include "shards/admit.h"
+#include "shards/evict.h"
+#include "shards/reaper.h"
+#include "shards/shard.h"
+
+#define TURN_EVICTS   128          /* keys per turn */
+#define TURN_REAPS    8            /* pieces per turn, instead of the usual few */
+#define TURN_RESUMES  16           /* clients that try again per turn */
+#define PASS_BYTES    (256 * 1024) /* that a shard may write per sample while writers are braked */
+#define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
+#define DROPS_MAX     8            /* clients per sample */
+#define NEAR_SHARE    16           /* memory is short when less than this share of what was granted is free */
+#define WAIT_MAX_MS   10000        /* a command that waited for so long is refused: no room can be made for it */
+
+/* --- clients --- */
+
+struct fat {
+    struct client *client;
+    size_t bytes;
+};
+
+static void keep_fattest(struct fat top[DROPS_MAX], struct client *client) {
+    struct fat one = {client, client_memory(client)};
+    for (int i = 0; i < DROPS_MAX; i++) {
+        if (top[i].bytes >= one.bytes) continue;
+        struct fat moved = top[i];
+        top[i] = one;
+        one = moved;
+    }
+}
+
+static void drop_client(struct shard *shard, const struct fat *fat) {
+    struct client *client = fat->client;
+    char address[128] = "";
+    client->carrier->address(client, false, address, sizeof address);
+    log_line(
+        shard->log, LOG_LEVEL_WARNING,
+        "Closing client id=%llu addr=%s: it holds %zu bytes, the most of all, and clients together hold %lld bytes "
+        "more than they may (maxmemory-clients, maxmemory)",
+        (unsigned long long)client->id, address, fat->bytes,
+        (long long)(shard->account.uncovered + shard->account.covered));
+    atomic_fetch_add_explicit(&shard->account.place->dropped, 1, memory_order_relaxed);
+    client->flags |= CLIENT_CLOSE_NOW;
+    shard->host.attend(shard->host.ctx, client);
+}
+
+/* Until about so many bytes are free. O(clients). */
+static void drop_fattest(struct shard *shard, int64_t bytes) {
+    struct fat top[DROPS_MAX] = {0};
+    for (struct client *client = shard->clients_first; client; client = client->next)
+        if (!(client->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW))) keep_fattest(top, client);
+    for (int i = 0; i < DROPS_MAX && top[i].client && bytes > 0; i++) {
+        bytes -= (int64_t)top[i].bytes;
+        drop_client(shard, &top[i]);
+    }
+}
+
+/* Clients have more than they may, or hold what writers are refused for. */
+static void squeeze_clients(struct shard *shard) {
+    struct account *account = &shard->account;
+    bool hard = atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
+    int64_t excess = account->uncovered + (account->refused ? account->covered : 0);
+    account->refused = false;
+    if (excess <= 0) {
+        account->squeezed = 0;
+        return;
+    }
+    if (++account->squeezed >= GRACE_SAMPLES || hard) drop_fattest(shard, excess);
+}
+
+/* --- who waits in vain --- */
+
+static void refuse_oldest(struct shard *shard) {
+    struct client *client;
+    while ((client = shard->account.waiting) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS) {
+        client->flags |= CLIENT_NO_MEMORY;
+        admit_resume(shard, 1);
+    }
+}
+
+/* --- the turn --- */
+
+static int64_t debt_of(const struct account *account) {
+    return -MIN(credit_pool_free(&account->shared->pool), (int64_t)0);
+}
+
+/* Somebody has looked at the whole process: what follows for this shard. */
+static void take_sample(struct shard *shard, uint64_t samples) {
+    struct account *account = &shard->account;
+    account->samples = samples;
+    account->owed = debt_of(account) / shard->count;
+    account->pass = MIN(account->pass + PASS_BYTES, (int64_t)PASS_BYTES); /* a large one has used up several */
+    if (!account->waiting) account->saved = 0;
+    squeeze_clients(shard);
+    refuse_oldest(shard);
+}
+
+/* This shard's part of what is missing. */
+static int64_t to_evict(const struct shard *shard) {
+    const struct account *account = &shard->account;
+    int64_t wanted = atomic_load_explicit(&account->shared->wanted, memory_order_relaxed);
+    int64_t missing = wanted > 0 ? wanted - credit_pool_free(&account->shared->pool) : 0;
+    return MAX(account->owed, MAX(missing, (int64_t)0) / shard->count);
+}
+
+/* True: it goes on at once. */
+static bool make_room(struct shard *shard) {
+    struct account *account = &shard->account;
+    int64_t bytes = to_evict(shard);
+    if (bytes <= 0) return false;
+    bool more = reaper_step(shard->shared.reaper, TURN_REAPS);
+    size_t freed = evict_some(shard, (size_t)bytes, TURN_EVICTS);
+    account_note_evicted(shard, freed);
+    if (freed == 0) account->owed = 0; /* nothing more to do about it before the next sample */
+    if (freed > 0) {
+        account->owed = MAX(account->owed - (int64_t)freed, (int64_t)0);
+        account_look(shard);
+    }
+    return more || freed > 0;
+}
+
+bool pressure_turn(struct shard *shard) {
+    struct account *account = &shard->account;
+    if (!account->shared) return false;
+    account_look(shard);
+    uint64_t samples = atomic_load_explicit(&account->shared->samples, memory_order_relaxed);
+    if (UNLIKELY(samples != account->samples)) take_sample(shard, samples);
+    uint64_t purges = atomic_load_explicit(&account->shared->purges, memory_order_relaxed);
+    if (UNLIKELY(purges != account->purges)) {
+        account->purges = purges;
+        heap_purge(shard->heap);
+    }
+    bool more = !shard->loading && make_room(shard);
+    if (UNLIKELY(account->waiting != NULL)) admit_resume(shard, TURN_RESUMES);
+    return more;
+}
+
+uint64_t pressure_wait_ns(const struct shard *shard) {
+    const struct account *account = &shard->account;
+    if (!account->shared) return UINT64_MAX;
+    if (account->waiting) return 1000000;
+    int64_t free = credit_pool_free(&account->shared->pool);
+    return free < account->credit.granted / NEAR_SHARE || account->uncovered > 0 ? 100000000 : UINT64_MAX;
+}

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""maxmemory is a ceiling for the whole process: growth is refused in Redis's words, keys are evicted for it or commands wait,
+one large command cannot jump over it, and reads, deletes and administration work whatever happens. In a memory cgroup of
+its own the server chooses its ceiling by itself and is never killed, under overwriting and growth of small and large values
+with a log and snapshots, slow readers of huge replies and many connections. Prints what it measures."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+import tempfile  # noqa: E402
+import unittest  # noqa: E402
+
+from support import cgroup, resp  # noqa: E402
+from support.case import SLOW, Server, ServerCase, info_field, main, sherd_only, spread_keys, wait_until  # noqa: E402
+from support.server import sherd_binary  # noqa: E402
+
+MIB = 1 << 20
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
+PRESET = "0"
+
+
+def memory(client):
+    """INFO memory as numbers, as far as they are."""
+    lines = bytes(client.must("INFO", "memory")).decode("latin-1").split("\r\n")
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return {name: int(value) for name, value in fields.items() if value.lstrip("-").isdigit()}
+
+
+class Refusals(ServerCase):
+    """Also true of redis-server."""
+
+    def setUp(self):
+        super().setUp()
+        self.admin = self.client()
+        self.addCleanup(self.admin.must, "CONFIG", "SET", "maxmemory", PRESET)
+
+    def fill(self):
+        """From here on there is no room."""
+        self.admin.must("CONFIG", "SET", "maxmemory", "1")
+
+    def test_growth_is_refused_and_nothing_else(self):
+        client = self.client()
+        keys = spread_keys(2)
+        for key in keys:
+            client.must("SET", key, "v")
+        client.must("RPUSH", "list", "a", "b")
+        self.fill()
+        for key in keys:
+            self.assertError(client.call("SET", key, "w"), OOM)
+            self.assertError(client.call("APPEND", key, "w"), OOM)
+            self.assertError(client.call("INCR", key), OOM)
+            self.assertEqual(client.call("GET", key), b"v")
+            self.assertEqual(client.call("EXPIRE", key, 1000), 1)
+        self.assertError(client.call("MSET", keys[0], "1", keys[1], "2"), OOM)
+        self.assertError(client.call("LPUSH", "list", "x"), OOM)
+        self.assertError(client.call("HSET", "h", "f", "v"), OOM)
+        self.assertEqual(client.call("LPOP", "list"), b"a")
+        self.assertEqual(client.call("LRANGE", "list", 0, -1), [b"b"])
+        self.assertEqual(client.call("MGET", *keys), [b"v", b"v"])
+        self.assertEqual(client.call("DEL", keys[0]), 1)
+        self.assertEqual(client.call("CLIENT", "SETNAME", "me"), resp.OK)
+        self.assertEqual(client.call("PING"), resp.Simple(b"PONG"))
+        self.assertEqual(client.call("FLUSHALL"), resp.OK)
+        self.admin.must("CONFIG", "SET", "maxmemory", "0")
+        self.assertEqual(client.call("SET", keys[0], "w"), resp.OK)
+
+    def test_transactions_are_refused_as_a_whole(self):
+        client = self.client()
+        keys = spread_keys(2)
+        client.must("SET", keys[0], "v")
+        client.must("MULTI")
+        self.fill()
+        self.assertError(client.call("SET", keys[0], "w"), OOM)
+        self.assertError(client.call("EXEC"), "EXECABORT Transaction discarded because of previous errors.")
+        client.must("MULTI")
+        self.assertError(client.call("GET", keys[0]), OOM)  # what is kept needs memory, too
+        self.assertEqual(client.call("DISCARD"), resp.OK)
+        self.admin.must("CONFIG", "SET", "maxmemory", "0")
+        client.must("MULTI")
+        for key in keys:
+            client.must("SET", key, "w")
+        self.fill()
+        self.assertError(client.call("EXEC"), "EXECABORT Transaction discarded because of: " + OOM)
+        self.assertEqual(client.call("MGET", *keys), [b"v", resp.NULL_BULK])
+        client.must("MULTI")
+        self.assertEqual(client.call("EXEC"), [])
+
+    def test_a_pipeline_goes_on_when_room_was_made(self):
+        client = self.client()
+        self.admin.must("CONFIG", "SET", "maxmemory", "200mb")
+        client.must("SET", "k", b"v" * 100)
+        replies = client.pipeline([("CONFIG", "SET", "maxmemory", "1"), ("SET", "k", "w"), ("GET", "k"), ("CONFIG", "SET", "maxmemory", "200mb"), ("SET", "k", "w"), ("GET", "k")])
+        self.assertError(replies[1], OOM)
+        self.assertEqual(replies[2], b"v" * 100)
+        self.assertEqual(replies[4:], [resp.OK, b"w"])
+
+
+measurable = unittest.skipIf(SLOW > 1, "what a sanitizer adds to the resident set is more than all else")
+
+
+@sherd_only
+@measurable
+class Ceiling(ServerCase):
+    """A server for each test: its largest resident set is what it is about."""
+
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        pass
+
+    def setUp(self):
+        self.server = Server("--maxmemory", "64mb", threads=self.threads)
+        self.addCleanup(self.server.clean)
+        self.admin = self.client()
+
+    def tearDown(self):
+        self.server.check_alive()
+        self.admin.close()
+        self.server.stop()
+
+    def test_one_large_command_cannot_jump_over_it(self):
+        client = self.client()
+        with self.assertRaises((resp.Closed, OSError)):  # -OOM, and the rest of the command is not even read
+            self.assertError(client.call("SET", "large", b"v" * (200 * MIB)), OOM)
+            client.call("PING")
+        self.assertLess(self.server.rss(), 64 * MIB)
+        self.assertEqual(self.admin.call("EXISTS", "large"), 0)
+        self.assertEqual(self.admin.call("SET", "fits", b"v" * (8 * MIB)), resp.OK)
+
+    def test_growth_without_arguments(self):
+        for command in (("SETRANGE", "k", 200 * MIB, "x"), ("SETBIT", "k", 1600 * MIB, 1), ("BITFIELD", "k", "SET", "u8", 1600 * MIB, 1)):
+            self.assertError(self.admin.call(*command), OOM)
+        self.admin.must("SET", "source", b"v" * (8 * MIB))
+        for number in range(10):
+            reply = self.admin.call("COPY", "source", "copy%d" % number)
+            if isinstance(reply, resp.Error):
+                break
+        self.assertError(reply, OOM)
+        self.assertError(self.admin.call("BITOP", "NOT", "bits", "source"), OOM)
+        self.admin.must("MULTI")
+        self.admin.must("SET", "small", "v")
+        self.assertError(self.admin.call("SETRANGE", "k", 200 * MIB, "x"), OOM)
+        self.assertError(self.admin.call("EXEC"), "EXECABORT Transaction discarded because of previous errors.")
+        self.assertEqual(self.admin.call("EXISTS", "small"), 0)
+
+    def test_eviction_keeps_below_it(self):
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+        client = self.client()
+        value = b"v" * 200
+        for start in range(0, 300000, 1000):
+            replies = client.pipeline([("SET", "k%d" % i, value) for i in range(start, start + 1000)])
+            self.assertEqual(replies.count(resp.OK), 1000)
+        facts = memory(self.admin)
+        print("overshoot: largest resident set %d permille of the ceiling; evicted %s" % (facts["resident_peak_permille"], info_field(self.admin, "evicted_keys")))
+        self.assertLessEqual(facts["resident_peak_permille"], 1010)
+        self.assertGreater(facts["used_memory_dataset"], 36 * MIB)
+
+    def test_large_values_evict_small_ones(self):
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        client = self.client()
+        for start in range(0, 130000, 1000):
+            client.pipeline([("SET", "k%d" % i, b"v" * 300) for i in range(start, start + 1000)])
+        for number in range(6):
+            self.assertEqual(client.call("SET", "large%d" % number, b"v" * MIB), resp.OK)
+        self.assertLessEqual(memory(self.admin)["resident_peak_permille"], 1010)
+
+    def test_clients_share(self):
+        """maxmemory-clients: the fattest goes, and the others do not notice."""
+        self.admin.must("SET", "large", b"v" * (12 * MIB))
+        self.admin.must("CONFIG", "SET", "maxmemory-clients", "8mb")
+        slow = self.client()
+        slow.must("CLIENT", "SETNAME", "slow")
+        slow.sock.sendall(resp.encode(("GET", "large")))
+        wait_until(lambda: b"name=slow" not in bytes(self.admin.must("CLIENT", "LIST")), what="the fattest client to be closed")
+        self.assertIn("the most of all", self.server.log())
+        self.assertGreaterEqual(int(info_field(self.admin, "evicted_clients")), 1)
+        self.assertEqual(self.admin.call("STRLEN", "large"), 12 * MIB)
+
+    def test_info(self):
+        facts = memory(self.admin)
+        self.assertEqual(facts["maxmemory"], 64 * MIB)
+        self.assertIn("the ceiling is 64 MiB, as asked for", self.server.log())
+        self.assertGreater(facts["used_memory_rss"], facts["used_memory"])
+        classes = sum(value for name, value in facts.items() if name.startswith("used_memory_class_"))
+        self.assertLess(abs(classes - facts["used_memory"]), MIB)
+
+
+@sherd_only
+@measurable
+class InACgroup(unittest.TestCase):
+    limit = 256 * MIB
+    threads = 2
+
+    def setUp(self):
+        self.group = cgroup.make(self.limit)
+        if not self.group:
+            self.skipTest("no memory cgroup can be made here")
+        self.addCleanup(self.group.remove)
+        self.folder = tempfile.TemporaryDirectory(prefix="sherd-test-")
+        self.addCleanup(self.folder.cleanup)
+        self.server = Server("--appendonly", "yes", "--enable-debug-command", "yes", binary=self.group.wrap(sherd_binary(), self.folder.name), threads=self.threads)
+        self.addCleanup(self.server.clean)
+        self.admin = self.server.client()
+        self.addCleanup(self.admin.close)
+
+    def check(self, what):
+        facts = memory(self.admin)
+        self.server.check_alive()
+        self.assertEqual(self.group.killed(), 0)
+        data = facts["used_memory_class_data"] + facts["used_memory_class_index"]
+        print("%s: data %.3f of the ceiling, largest resident set %.3f" % (what, data / facts["maxmemory"], facts["resident_peak_permille"] / 1000))
+        self.assertLessEqual(facts["resident_peak_permille"], 1010)
+        return facts, data / facts["maxmemory"]
+
+    def end(self):
+        self.admin.close()
+        self.server.stop()
+        self.assertEqual(self.group.killed(), 0)
+
+    def test_fill_then_follow_the_limit(self):
+        """Without eviction: filled until growth is refused. Then the cgroup gets more, and less."""
+        facts = memory(self.admin)
+        self.assertEqual(facts["maxmemory"], self.limit // 100 * 80)
+        self.assertIn("80% of what the cgroup allows", self.server.log())
+        client = self.server.client()
+        number, rounds = 0, 0
+        while rounds < 4:  # what waits for the disk takes room, too, while it is written: so once more when it is there
+            before, refused = number, 0
+            while not refused:
+                replies = client.pipeline([("SET", "key:%d" % i, b"v" * (i % 1000)) for i in range(number, number + 500)])
+                refused = replies.count(resp.Error(OOM.encode()))
+                number += 500
+            rounds = rounds + 1 if number - before < 10000 else 0
+            wait_until(lambda: memory(self.admin)["used_memory_class_journal"] < 2 * MIB, what="the journal to be written")
+        self.assertEqual(client.call("GET", "key:1"), b"v")
+        _, share = self.check("filled")
+        self.assertGreaterEqual(share, 0.8)
+        self.group.set_limit(self.limit * 2)
+        wait_until(lambda: memory(self.admin)["maxmemory"] == self.limit * 2 // 100 * 80, what="the ceiling to follow the cgroup")
+        self.assertEqual(client.call("SET", "key:0", b"v" * 2000), resp.OK)
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        client.close()
+        self.end()
+
+
+if __name__ == "__main__":
+    main()
