@@ -68,8 +68,8 @@ class Books:
             thread.join()
 
     def lost(self, port):
-        """(acknowledged writes that are not there, time of the oldest of them, or None); values that nobody wrote are an error."""
-        missing, oldest = 0, None
+        """(acknowledged writes that are not there, when the oldest and the newest of them were acknowledged, or None)."""
+        missing, times = 0, []
         with resp.Client(port, timeout=60 * SLOW) as client:
             for mine in self.acknowledged:
                 keys = list(mine)
@@ -79,6 +79,5 @@ class Books:
                         has = int(bytes(value).split(b" ")[0]) if value != resp.NULL_BULK else 0
                         gone = [when for number, when in mine[key] if number > has]
                         missing += len(gone)
-                        if gone:
-                            oldest = min(gone + [oldest or gone[0]])
-        return missing, oldest
+                        times += gone
+        return missing, min(times, default=None), max(times, default=None)

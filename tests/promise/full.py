@@ -115,11 +115,11 @@ def run(kind, threads, seed, seconds):
             lost_from = begun
             alive = start(server, facts)
             if alive:
-                facts["lost"], oldest = books.lost(server.port)
+                facts["lost"], oldest, _ = books.lost(server.port)
                 facts["lost, oldest s"] = round(lost_from - oldest, 2) if oldest else 0.0
         else:
             alive = True
-            facts["lost"], _ = books.lost(server.port)
+            facts["lost"], _, _ = books.lost(server.port)
         disk.free()
         if not alive:
             alive = start(server, {})
