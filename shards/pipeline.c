@@ -21,6 +21,7 @@
 #define BATCH_MAX        128
 #define ARGS_MAX         4096
 #define EXPECTED_OUT_MAX (1024 * 1024)
+#define LARGE_REPLY      (64 * 1024) /* from here on also a few outstanding commands are counted */
 #define KEEP_EXACT_MIN   (1024 * 1024)
 
 struct pipeline {
@@ -542,7 +543,7 @@ static bool must_pause(const struct shard *shard, const struct queued *q) {
 /* Outstanding commands, and what their replies may come to. */
 static bool too_many_outstanding(const struct client *client) {
     uint64_t outstanding = reply_queue_len(&client->replies) + client->queued_remote;
-    if (LIKELY(outstanding < 16)) return false;
+    if (LIKELY(outstanding < 16 && client->reply_size <= LARGE_REPLY)) return false;
     return outstanding + client->queued >= REPLY_QUEUE_MAX || outstanding * client->reply_size > EXPECTED_OUT_MAX;
 }
 
