@@ -569,6 +569,7 @@ static bool expire(struct shard *shard) {
         for (int call = 0; due && call < EXPIRE_CALLS; call++) due = keyspace_expire_some(shard->db[i], EXPIRE_BATCH);
         more |= due;
     }
+    waiters_serve(shard); /* a stream that has expired ends the waiting of those who read it in a group */
     return more;
 }
 
