@@ -48,8 +48,22 @@ def _zset(rng, key):
     return [("ZADD", key, *[part for _ in range(_size(rng)) for part in (score(), word(rng))])]
 
 
-def fill(client, seed, count, prefix="key"):
-    """`count` keys; some of them changed, renamed, given a deadline or deleted afterwards. What is there already is added to,
+OF_GROUPS = ("XGROUP", "XREADGROUP", "XAUTOCLAIM")
+
+
+def _stream(rng, key):
+    """Entries, some of which are gone, and a group that was given some, of which some are acknowledged and others passed on."""
+    group, size = "group:%d" % rng.randrange(1 << 40), _size(rng)
+    commands = [("XADD", key, "*", "field", word(rng), *(["other", word(rng, 60)] if rng.randrange(4) == 0 else [])) for _ in range(size)]
+    if rng.randrange(2):
+        commands += [("XGROUP", "CREATE", key, group, "0"), ("XREADGROUP", "GROUP", group, "a", "COUNT", 1 + size // 2, "STREAMS", key, ">"),
+                     ("XREADGROUP", "GROUP", group, "b", "COUNT", 2, "STREAMS", key, ">"), ("XAUTOCLAIM", key, group, "b", 0, "-", "COUNT", 2),
+                     ("XTRIM", key, "MAXLEN", "~", size // 3), ("XREADGROUP", "GROUP", group, "b", "STREAMS", key, "0")]
+    return commands + ([("XADD", key, "MAXLEN", size, "*", "field", word(rng))] if rng.randrange(2) else [])
+
+
+def fill(client, seed, count, prefix="key", groups=True):
+    """`count` keys; groups: streams have groups of consumers, of which Redis's own log does not tell everything; some of them changed, renamed, given a deadline or deleted afterwards. What is there already is added to,
     or refused as being of another type."""
     rng = random.Random(seed)
     commands = []
@@ -57,7 +71,8 @@ def fill(client, seed, count, prefix="key"):
         key = "%s:%d" % (prefix, number)
         if number % 50 == 0:
             commands.append(("SELECT", rng.choice(DATABASES)))
-        commands += rng.choice([_string, _list, _set, _hash, _zset])(rng, key)
+        make = rng.choice([_string, _list, _set, _hash, _zset, _stream])
+        commands += [command for command in make(rng, key) if groups or command[0] not in OF_GROUPS]
         after = rng.randrange(12)
         if after == 0:
             commands.append(("PEXPIRE", key, LONG_MS + rng.randrange(LONG_MS)))
@@ -76,6 +91,7 @@ def fill(client, seed, count, prefix="key"):
 READ = {
     b"string": lambda key: ("GET", key), b"list": lambda key: ("LRANGE", key, 0, -1), b"set": lambda key: ("SMEMBERS", key),
     b"hash": lambda key: ("HGETALL", key), b"zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+    b"stream": lambda key: ("XINFO", "STREAM", key, "FULL", "COUNT", 0),
 }
 
 
@@ -84,7 +100,17 @@ def _canonical(kind, value):
         return sorted(value)
     if kind == b"hash":
         return sorted(zip(value[::2], value[1::2]))
-    return value
+    return _without_visits(value) if kind == b"stream" else value
+
+
+def _without_visits(value):
+    """But for when consumers were last seen, which no log tells."""
+    facts = dict(zip(value[::2], value[1::2]))
+    for group in facts[b"groups"]:
+        consumers = group[group.index(b"consumers") + 1]
+        for consumer in consumers:
+            consumer[consumer.index(b"seen-time") + 1] = None
+    return facts
 
 
 def contents(client):
@@ -102,8 +128,8 @@ def contents(client):
 
 
 def dumps(client):
-    """{(database, key): (encoding, payload)} but for hash tables, whose order is nobody's business, and for long lists, whose
-    nodes may be filled anew."""
+    """{(database, key): (encoding, payload)} but for hash tables, whose order is nobody's business, for long lists, whose
+    nodes may be filled anew, and for streams, whose payloads say when consumers were seen."""
     found = {}
     for db in DATABASES:
         client.must("SELECT", db)
@@ -111,7 +137,7 @@ def dumps(client):
         encodings = client.pipeline([("OBJECT", "ENCODING", key) for key in keys])
         payloads = client.pipeline([("DUMP", key) for key in keys])
         for key, encoding, payload in zip(keys, encodings, payloads):
-            if encoding not in (b"hashtable", b"quicklist"):
+            if encoding not in (b"hashtable", b"quicklist", b"stream"):
                 found[db, key] = (encoding, payload)
     client.must("SELECT", 0)
     return found

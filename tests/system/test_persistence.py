@@ -592,7 +592,7 @@ class Import(PersistenceCase):
         redis = Server("--save", "", *options, kind="redis", defaults=False)
         self.addCleanup(redis.clean)
         client = redis.client()
-        fill(client, self.seed, COUNT)
+        fill(client, self.seed, COUNT, groups=False)
         before = contents(client)
         if "no" in options:
             client.must("SAVE")
@@ -619,7 +619,7 @@ class Import(PersistenceCase):
         redis = Server("--save", "", *LOG, kind="redis", defaults=False)
         self.addCleanup(redis.clean)
         client = redis.client()
-        fill(client, self.seed, COUNT)
+        fill(client, self.seed, COUNT, groups=False)
         before = contents(client)
         client.must("SAVE")
         redis.stop()
