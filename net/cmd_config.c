@@ -48,7 +48,7 @@ static void reset_counters(struct shard *shard) {
     struct shard_stats kept = *stats;
     *stats = (struct shard_stats){.clients = kept.clients, .clients_blocked = kept.clients_blocked};
     shard->errors = (struct error_stats){0};
-    shard->shared.expired = shard->shared.hits = shard->shared.misses = 0;
+    shard->shared.expired = shard->shared.expired_fields = shard->shared.hits = shard->shared.misses = 0;
     for (uint32_t i = 0; i < command_registry_count(shard->registry); i++) {
         struct command_stats *command = &shard->command_stats[i];
         if (command->histogram) memset(command->histogram, 0, HISTOGRAM_BUCKETS * sizeof *command->histogram);

@@ -41,6 +41,7 @@ void info_stats(const struct info *info) {
     info_number(info, "sync_partial_ok", 0);
     info_number(info, "sync_partial_err", 0);
     info_number(info, "expired_keys", sum->expired);
+    info_number(info, "expired_subkeys", sum->expired_fields); /* Redis 7.4 */
     info_text(info, "expired_stale_perc", "0.00");
     zeros(info, expiry, ARRAY_LEN(expiry));
     info_number(info, "evicted_keys", sum->evicted);

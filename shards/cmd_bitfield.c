@@ -224,12 +224,29 @@ static void cmd_bitfield(struct exec *x) {
     if (bytes) run_all(x, &plan, &ref, bytes, entry_string_len(ref.entry), grew);
 }
 
+/* Reads, if all it does is GET. */
+static uint32_t access_of_bitfield(const struct slice *argv, uint32_t argc) {
+    for (uint32_t at = 2; at < argc; at++) {
+        uint32_t behind = argc - at - 1;
+        bool get = slice_is(argv[at], "get") && behind >= 2;
+        bool writes = (slice_is(argv[at], "set") || slice_is(argv[at], "incrby")) && behind >= 3;
+        if (writes) return KEY_RW | KEY_ACCESS | KEY_UPDATE;
+        if (!get && !(slice_is(argv[at], "overflow") && behind >= 1)) return KEY_RW | KEY_ACCESS | KEY_UPDATE;
+        at += get ? 2 : 1;
+    }
+    return KEY_RO | KEY_ACCESS;
+}
+
 const struct command bitfield_commands[] = {
     {.name = "bitfield",
      .arity = -2,
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_BITMAP,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE | KEY_ACCESS | KEY_VARIABLE)},
+     .keys = {{.first = 1,
+               .last = 1,
+               .step = 1,
+               .access = KEY_RW | KEY_UPDATE | KEY_ACCESS | KEY_VARIABLE,
+               .access_in = access_of_bitfield}},
      .where = ON_OWNER,
      .run = cmd_bitfield,
      .grows = bitfield_grows,

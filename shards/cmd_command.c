@@ -141,10 +141,11 @@ static void reply_keys_of_spec(struct exec *x, const struct command *row, uint32
     memset(one.keys, 0, sizeof one.keys);
     one.keys[0] = row->keys[spec];
     int count = command_keys(&one, argv, argc, positions, (int)argc);
+    uint32_t access = one.keys[0].access_in ? one.keys[0].access_in(argv, argc) : one.keys[0].access;
     for (int i = 0; i < count; i++) {
         if (flags) reply_array(x, 2);
         reply_bulk(x, argv[positions[i]]);
-        if (flags) command_write_key_flags(x->out, x->resp, row->keys[spec].access);
+        if (flags) command_write_key_flags(x->out, x->resp, access);
     }
     *total += count > 0 ? (uint64_t)count : 0;
 }

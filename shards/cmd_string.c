@@ -257,12 +257,22 @@ static void cmd_delifeq(struct exec *x) {
     reply_int(x, 1);
 }
 
+static uint32_t access_of_set(const struct slice *argv, uint32_t argc) {
+    for (uint32_t at = 3; at < argc; at++)
+        if (slice_is(argv[at], "get")) return KEY_RW | KEY_ACCESS | KEY_UPDATE;
+    return KEY_OW | KEY_UPDATE;
+}
+
 const struct command string_commands[] = {
     {.name = "set",
      .arity = -3,
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE)},
+     .keys = {{.first = 1,
+               .last = 1,
+               .step = 1,
+               .access = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE,
+               .access_in = access_of_set}},
      .where = ON_OWNER,
      .run = cmd_set,
      .replays = true,

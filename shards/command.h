@@ -100,6 +100,8 @@ struct key_spec {
      * argument of the second half (XREAD's ids). COMMAND says that they are behind `keyword`, from halves_from on. */
     uint32_t (*halves)(const struct slice *argv, uint32_t argc);
     int16_t halves_from;
+    /* Of KEY_VARIABLE: its access with these arguments (SET reads only with GET). */
+    uint32_t (*access_in)(const struct slice *argv, uint32_t argc);
 };
 HOT_INLINE bool key_spec_is_used(const struct key_spec *spec) {
     return spec->first > 0 || spec->count_at > 0 || spec->halves;

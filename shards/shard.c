@@ -652,6 +652,7 @@ void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     out->brake_refused = shard->braked.refused;
     out->brake_wait_ns = shard->braked.wait_ns;
     out->expired = shard->shared.expired;
+    out->expired_fields = shard->shared.expired_fields;
     out->hits = shard->shared.hits;
     out->misses = shard->shared.misses;
     out->dirty = shard->shared.dirty;

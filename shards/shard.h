@@ -68,7 +68,7 @@ struct command_stats {
 /* Counters of one shard that INFO sums over all shards. All are uint64_t, so that they travel as one blob. */
 struct shard_stats {
     uint64_t commands, connections, clients, clients_blocked, rejected_connections;
-    uint64_t bytes_in, bytes_out, reads, writes, errors, expired, evicted, hits, misses, dirty;
+    uint64_t bytes_in, bytes_out, reads, writes, errors, expired, expired_fields, evicted, hits, misses, dirty;
     uint64_t hops_sent, hop_messages_sent, hops_served, hop_messages_served, queue_depth_max;
     uint64_t parked; /* commands that had to stand in line for a key */
     uint64_t clients_braked, brake_waits, brake_refused, brake_wait_ns; /* writes that waited for the disk */
@@ -187,7 +187,7 @@ struct shard_options {
     const struct command_registry *registry;
     const struct config *config;
     struct log *log;
-    struct brake *brake; /* of the whole server; NULL: none */
+    struct brake *brake;                          /* of the whole server; NULL: none */
     struct ledger *ledger;                        /* of all shards; NULL: memory is not bounded */
     struct mailbox *const *outbox, *const *inbox; /* arrays of count */
     _Atomic uint64_t *const *pending;             /* array of count */

@@ -146,6 +146,7 @@ class Rows(ServerCase):
         wait_until(lambda: client.must("HLEN", "large") == 1, what="fields to go")
         self.assertLess(int(client.must("MEMORY", "USAGE", "large")), full / 10)
         self.assertEqual(client.must("HGETALL", "large"), [b"stays", b"1"])
+        self.assertGreaterEqual(int(info_field(client, "expired_subkeys")), 10100)
 
     def test_watched(self):
         client, other = self.client(), self.client()

@@ -35,6 +35,9 @@ UNKNOWN = [b"FOO", b"foo bar", b"GETT k", b"foo  a b c", b"nosuch " + b"x" * 200
            b"foo 'quoted' \"x\"", b"foo \xff\x01", b"set2 a b", b"|", b"get|x"]
 SUBCOMMANDS = [b"CLIENT FOO", b"CLIENT foo a b", b"CONFIG FOO", b"CONFIG RESETSTATS", b"COMMAND FOO", b"OBJECT FOO k", b"MEMORY FOO", b"SLOWLOG FOO",
                b"LATENCY FOO", b"PUBSUB FOO", b"client getname2", b"COMMAND \xff"]
+FLAGS = [b"GET k", b"SET k v", b"SET k v GET", b"SET k get", b"SET k v EX 10 get", b"BITFIELD k", b"BITFIELD k GET u8 0", b"BITFIELD k GET u8 0 SET u8 0 1",
+         b"BITFIELD k OVERFLOW SAT INCRBY u8 0 1", b"BITFIELD k OVERFLOW SAT", b"BITFIELD k GET u8", b"BITFIELD k FOO", b"BITFIELD_RO k GET u8 0", b"MSET a 1 b 2", b"RENAME a b",
+         b"COPY a b", b"SORT k STORE d", b"GEORADIUS k 1 1 1 km STORE a", b"ZUNIONSTORE d 2 a b", b"LMOVE a b LEFT LEFT", b"PING", b"GET"]
 GETKEYS = [b"GET k", b"SET k v", b"SET k v EX 10", b"MGET a b c", b"MSET a 1 b 2", b"DEL a b", b"RENAME a b", b"COPY a b DB 1", b"OBJECT ENCODING k",
            b"EXPIRE k 10", b"LCS a b", b"INCR k", b"RESTORE k 0 x", b"DUMP k", b"MSETNX a 1", b"GETEX k", b"TOUCH a b",
            b"LPUSH k a b", b"LPOP k", b"LMOVE a b LEFT RIGHT", b"RPOPLPUSH a b", b"LMPOP 2 a b LEFT", b"LMPOP 1 a RIGHT COUNT 2", b"LMPOP 0 a LEFT",
@@ -137,6 +140,8 @@ def command(g):
         return one(b"COMMAND", b"COUNT", compare=same.same_type)
     if r < 0.4:
         return one(b"COMMAND", b"INFO", *[g.pick(INFO) for _ in range(g.between(1, 3))], compare=same.command_info)
+    if g.flip(0.3):
+        return one(b"COMMAND", g.word(b"GETKEYSANDFLAGS"), *words(g.pick(FLAGS)))
     return one(b"COMMAND", g.word(b"GETKEYS"), *words(g.pick(GETKEYS)))
 
 
