@@ -80,6 +80,20 @@ def board(rng):
                  [("ZRANGE", "board", 0, -1)], lambda n: [b"m%d" % i for i in range(max(n - 19, 1), n + 1)])
 
 
+NO_GROUP = resp.Error(b"NOGROUP No such key 'flow' or consumer group 'g'")
+
+
+def flow(rng):
+    """A stream that is trimmed, and a worker that has its latest entry in hand."""
+    work = ("XREADGROUP", "GROUP", "g", "w", "STREAMS", "flow", ">")
+    entry = lambda n: [b"%d-1" % n, [b"n", b"%d" % n]]  # noqa: E731
+    return Steps(rng, "flow",
+                 lambda n: transaction(*([("XGROUP", "CREATE", "flow", "g", 0, "MKSTREAM")] if n == 1 else [("XACK", "flow", "g", "%d-1" % (n - 1))]),
+                                       ("XADD", "flow", "MAXLEN", 20, "%d-1" % n, "n", n), work),
+                 transaction(("XRANGE", "flow", "-", "+"), ("XPENDING", "flow", "g")),
+                 lambda n: [[entry(i) for i in range(max(n - 19, 1), n + 1)], [1, b"%d-1" % n, b"%d-1" % n, [[b"w", b"1"]]]] if n else [[], NO_GROUP])
+
+
 def card(rng):
     fields = ["f%d" % i for i in range(20)]
     last = lambda n, i: n - (n - i) % 20  # noqa: E731
@@ -133,7 +147,7 @@ def subjects(rng, causal, weight):
     return [
         *[heavy(rng, key) for key in spread_keys(weight, "heavy")],
         *[register(rng, key) for key in spread_keys(3, "register")],
-        text(rng), row(rng), board(rng), card(rng), group(rng), multi(rng), mover(rng), databases(rng),
+        text(rng), row(rng), board(rng), flow(rng), card(rng), group(rng), multi(rng), mover(rng), databases(rng),
         Counter(rng, "INCR", ("INCR", "count"), ("GET", "count")),
         Counter(rng, "HINCRBY", ("HINCRBY", "counts", "f", 1), ("HGET", "counts", "f")),
         Counter(rng, "ZINCRBY", ("ZINCRBY", "scores", 1, "m"), ("ZSCORE", "scores", "m")),
