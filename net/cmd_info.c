@@ -29,6 +29,7 @@ static const struct section {
     {"latencystats", "Latencystats", false, TOTALS_COMMANDS | TOTALS_HISTOGRAMS, info_latencystats},
     {"cluster", "Cluster", true, 0, info_cluster},
     {"keyspace", "Keyspace", true, 0, info_keyspace},
+    {"guard", "Guard", true, 0, info_limits},
     {"shards", "Shards", true, 0, info_shards},
 };
 static_assert(ARRAY_LEN(sections) < 32, "a bit each");
@@ -160,6 +161,13 @@ const struct command info_commands[] = {
      .group = "server",
      .since = "4.0.0",
      .doc = "Holds the commands about memory."},
+    {.name = "guard",
+     .arity = -2,
+     .where = ON_CONN,
+     .subs = guard_subs,
+     .group = "server",
+     .since = "0.4.0",
+     .doc = "Holds the commands about the limits that the server keeps."},
     {.name = "sherd.totals",
      .arity = 2,
      .flags = CMD_INTERNAL | CMD_LOADING | CMD_STALE,

@@ -9,6 +9,7 @@
 
 extern const struct command latency_subs[];
 extern const struct command memory_subs[];
+extern const struct command guard_subs[];
 
 /* All that a section is written from. */
 struct info {
@@ -37,6 +38,8 @@ void info_cluster(const struct info *info);
 void info_keyspace(const struct info *info);
 /* info_persistence.c */
 void info_persistence(const struct info *info);
+/* cmd_guard.c */
+void info_limits(const struct info *info);
 /* info_traffic.c */
 void info_stats(const struct info *info);
 void info_commandstats(const struct info *info);

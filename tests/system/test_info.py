@@ -151,6 +151,36 @@ class Info(ServerCase):
         finally:
             client.must("CONFIG", "SET", "maxmemory-policy", "noeviction", "lfu-log-factor", "10")
 
+    def guard(self, client):
+        """GUARD STATUS: (state, {name: fields}); INFO guard agrees on what there is."""
+        def pairs(words):
+            return {bytes(name).decode(): value for name, value in zip(words[::2], words[1::2])}
+        status = pairs(client.must("GUARD", "STATUS"))
+        limits = {bytes(fields["name"]).decode(): fields for fields in map(pairs, status["limits"])}
+        fields = {name for name, value in info(client, "guard").items() if value.startswith("state=")}
+        self.assertEqual(fields, {"guard_" + name.replace("-", "_") for name in limits})
+        return bytes(status["state"]), limits
+
+    @sherd_only
+    def test_guard(self):
+        """How near each limit is: nothing is near an idle server's; at the ceiling it says what is done, and then that it is over."""
+        client = self.client()
+        ceiling = info(client, "memory")["maxmemory"]
+        state, limits = self.guard(client)
+        self.assertEqual(state, b"ok")
+        self.assertLessEqual({"memory", "connections"}, set(limits))
+        for fields in limits.values():
+            self.assertEqual((fields["state"], fields["reason"]), (b"ok", b""))
+            self.assertLess(fields["value"], fields["limit"])
+        client.must("CONFIG", "SET", "maxmemory", "1")
+        state, limits = self.guard(client)
+        self.assertEqual((state, limits["memory"]["state"], limits["memory"]["seconds-left"]), (b"refusing", b"refusing", 0))
+        self.assertIn(b"-OOM", limits["memory"]["reason"])
+        client.must("CONFIG", "SET", "maxmemory", ceiling)
+        wait_until(lambda: self.guard(client)[0] == b"ok", what="the guard to be content")
+        self.assertIn(b"STATUS", client.must("GUARD", "HELP")[1])
+        self.assertError(client.call("GUARD"), "ERR wrong number of arguments for 'guard' command")
+
     @sherd_only
     def test_debug_sleep_burns_nothing(self):
         client = self.client()
