@@ -14,5 +14,5 @@ stage() { # preset, ctest arguments...
 
 stage clang -L 'unit|house|smoke'
 stage tsan -L 'threads' -j 1
-stage asan -LE 'long|house' -j 2
+stage asan -LE 'long|house|promise' -j 2
 stage release -LE 'long' -j 1

@@ -4,6 +4,7 @@
     tests/promise/run.py                                    each once, half a minute, with 1 and 2 threads
     tests/promise/run.py memory --runs 20 --seconds 60      one of them, as often as the promise asks for
     tests/promise/run.py --kind redis                       the same done to redis-server
+    tests/promise/run.py --patient                          claims about how long something takes do not count
     tests/promise/run.py --json FILE                        keeps all figures
 
 memory   a memory cgroup of 512 MiB under everything that kills a server in it
@@ -33,7 +34,7 @@ def show(value):
     return "%.3g" % value if isinstance(value, float) else str(value)
 
 
-def play(name, kind, threads, seed, seconds):
+def play(name, kind, threads, seed, seconds, patient):
     """Prints what came of one run; (facts, broken claims), or None where it is impossible."""
     experiment = importlib.import_module("promise." + name)
     try:
@@ -41,7 +42,7 @@ def play(name, kind, threads, seed, seconds):
     except Impossible as reason:
         print("%s: left out: %s" % (name, reason), flush=True)
         return None
-    broken = experiment.broken(facts)
+    broken = [claim for claim in experiment.broken(facts) if not (patient and claim in getattr(experiment, "OF_TIME", ()))]
     print("%s  %s, %d threads, seed %d: %s" % (name, kind, threads, seed, "; ".join("%s %s" % (key, show(value)) for key, value in facts.items())))
     print("%s  %s" % (name, "BROKEN: " + "; ".join(broken) if broken else "holds"), flush=True)
     return facts, broken
@@ -55,6 +56,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
+    parser.add_argument("--patient", action="store_true", help="on a machine that is busy with other things")
     parser.add_argument("--json")
     args = parser.parse_args()
     rows, failed = [], 0
@@ -62,7 +64,7 @@ def main():
         for number in range(args.runs):
             for threads in map(int, args.threads.split(",")) if args.kind == "sherd" else (1,):
                 seed = args.seed + number
-                result = play(name, args.kind, threads, seed, args.seconds)
+                result = play(name, args.kind, threads, seed, args.seconds, args.patient)
                 if result is None:
                     continue
                 rows.append({"experiment": name, "kind": args.kind, "threads": threads, "seed": seed, "facts": result[0], "broken": result[1]})
