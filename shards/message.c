@@ -43,12 +43,18 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
     message->kind = MESSAGE_COMMANDS;
     message->from = (uint8_t)from;
     message->to = (uint8_t)to;
-    message->alone = message->slow = message->held = false;
+    message->alone = message->slow = message->held = message->rest = false;
     message->count = 0;
     message->event_bytes = 0;
     message->uses = 1;
     message->next = NULL;
     return message;
+}
+
+static void message_set_heap(struct message *message, struct heap *heap) {
+    buf_set_heap(&message->request, heap);
+    buf_set_heap(&message->reply, heap);
+    buf_set_heap(&message->notes, heap);
 }
 
 static void recycle(struct message_pool *pool, struct buf *buf) {
@@ -60,7 +66,7 @@ void message_release(struct message_pool *pool, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->uses > 0);
     if (--message->uses) return;
     ASSERT(chain_empty(&message->elements));
-    buf_set_heap(&message->reply, pool->heap);
+    message_set_heap(message, pool->heap);
     recycle(pool, &message->request);
     recycle(pool, &message->reply);
     recycle(pool, &message->notes);
@@ -74,10 +80,24 @@ void message_release(struct message_pool *pool, struct message *message) {
     pool->free_count++;
 }
 
+struct message *message_split(struct message_pool *pool, struct message *message, size_t at, uint32_t served) {
+    ASSERT(message->kind == MESSAGE_COMMANDS && served < message->count && at < message->request.len);
+    struct message *rest = message_new(pool, message->from, message->to);
+    size_t notes = served * sizeof(struct message_note);
+    rest->rest = true;
+    rest->count = message->count - served;
+    buf_append(&rest->request, message->request.data + at, message->request.len - at);
+    buf_append(&rest->notes, message->notes.data + notes, message->notes.len - notes);
+    message->count = served;
+    message->request.len = at;
+    message->notes.len = notes;
+    return rest;
+}
+
 /* kind says what travels for good: replies are the owner's work, news their receiver's own. */
 static void count_travelling(const struct message *message, struct heap *heap, int64_t sign) {
     int64_t bytes = (int64_t)buf_held(&message->reply);
-    if (UNLIKELY(message->kind == MESSAGE_NEWS))
+    if (UNLIKELY(message->kind == MESSAGE_NEWS || message->rest))
         bytes += (int64_t)(buf_held(&message->request) + buf_held(&message->notes) + heap_block_size(sizeof *message));
     heap_count(heap, MEM_MESSAGE, sign * bytes);
     if (UNLIKELY(!chain_empty(&message->elements)))
@@ -94,9 +114,7 @@ void message_arrives(const struct message *message, struct heap *receiver) {
 
 void message_adopt(struct message_pool *pool, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_NEWS && message->uses == 1);
-    buf_set_heap(&message->request, pool->heap);
-    buf_set_heap(&message->reply, pool->heap);
-    buf_set_heap(&message->notes, pool->heap);
+    message_set_heap(message, pool->heap);
 }
 
 /* --- items --- */

@@ -67,6 +67,7 @@ struct message {
     bool alone; /* holds one CMD_SLICED command and takes no other */
     bool slow;  /* has an item that is slow */
     bool held;  /* has an item that is held */
+    bool rest;  /* made by the owner, of the commands of another whose replies were large (message_split) */
     uint32_t count;
     uint32_t event_bytes; /* of items that nobody waits for (pubsub_send) */
     uint32_t uses;        /* at home: who still reads the reply bytes */
@@ -135,6 +136,9 @@ void message_pool_init(struct message_pool *pool, struct heap *heap, struct reap
 void message_pool_deinit(struct message_pool *pool);
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to);
 void message_release(struct message_pool *pool, struct message *take); /* one use less; recycles at none */
+/* Takes the items from the one at offset `at` of the request on, whose number is `served`, into a message of their own
+ * from this pool. It goes back to the same home, as that one does. */
+struct message *message_split(struct message_pool *pool, struct message *message, size_t at, uint32_t served);
 /* What of the message's memory the receiver may free, or make larger, counts for it from now on, and no longer for the
  * sender: so that each heap's count is what its shard really has. To be called around each post. */
 void message_leaves(const struct message *message, struct heap *sender);

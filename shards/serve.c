@@ -26,6 +26,9 @@ static void prefetch_message(struct shard *shard, const struct message *message)
 }
 
 #define NOT_SLOW UINT64_MAX
+#ifndef SPLIT_BYTES
+#define SPLIT_BYTES (1024 * 1024) /* of replies in one message, with the one that passes it */
+#endif
 
 /* Home keeps the reply until the position is confirmed. */
 HOT_INLINE void hold(struct shard *shard, struct message *message, struct message_item *item, uint64_t position) {
@@ -153,12 +156,24 @@ static void serve_word(struct shard *shard, struct message *message, struct mess
     message_reply_close(message, mark);
 }
 
+/* The replies of one message are in memory together, and at home once more; a pipeline of GETs of large values must not
+ * fill it. So what comes behind a large reply waits, in order and with all that its home sends later. */
+static COLD void keep_rest(struct shard *shard, struct message *message, size_t at, uint32_t served) {
+    struct message *rest = message_split(&shard->messages, message, at, served);
+    uint32_t home = message->from;
+    rest->next = shard->rest[home];
+    if (!rest->next) shard->rest_last[home] = rest;
+    shard->rest[home] = rest;
+    shard->rests |= 1ull << home;
+}
+
 void serve_message(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_COMMANDS && message->to == shard->id);
     prefetch_message(shard, message);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     size_t at = 0;
+    uint32_t served = 0;
     struct message_item *item;
     while ((item = message_next(message, &at))) {
         size_t mark = message_reply_open(message);
@@ -167,6 +182,9 @@ void serve_message(struct shard *shard, struct message *message) {
         else
             serve_word(shard, message, item, mark);
         waiters_serve(shard);
+        served++;
+        if (UNLIKELY(message->reply.len >= SPLIT_BYTES) && at < message->request.len)
+            keep_rest(shard, message, at, served);
     }
     shard->stats.hops_served += message->count;
     shard->stats.hop_messages_served++;

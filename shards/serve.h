@@ -8,4 +8,5 @@
 struct shard;
 
 /* Runs all items of a message from another shard and appends a reply for each. */
+/* Serves it, or as much of it as has large replies, and then what is left waits in shard->rest. */
 void serve_message(struct shard *shard, struct message *message);

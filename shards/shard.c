@@ -20,12 +20,13 @@
 #include "shards/watch.h"
 #include <stdatomic.h>
 
-#define TURN_MESSAGES  64 /* per turn, all senders together */
-#define EXPIRE_BATCH   64 /* keys per call */
-#define EXPIRE_CALLS   16 /* calls per turn and database while expired keys are plenty */
-#define TURN_SLICES    4  /* per turn, of all sliced commands together */
-#define REAP_UNITS     2  /* pieces of 1 MiB or 256 entries per turn */
-#define RESIZE_BUCKETS 64 /* per turn, beyond what inserts do by themselves */
+#define TURN_MESSAGES  64                /* per turn, all senders together */
+#define EXPIRE_BATCH   64                /* keys per call */
+#define EXPIRE_CALLS   16                /* calls per turn and database while expired keys are plenty */
+#define TURN_SLICES    4                 /* per turn, of all sliced commands together */
+#define REAP_UNITS     2                 /* pieces of 1 MiB or 256 entries per turn */
+#define RESIZE_BUCKETS 64                /* per turn, beyond what inserts do by themselves */
+#define REST_NS        (50 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
 #define CRON_NS        (100 * 1000000ull)
 
 /* One CMD_SLICED command under way. */
@@ -439,18 +440,49 @@ static void send_back(struct shard *shard, struct message *message) {
         shard_post(shard, message);
 }
 
+static void receive_commands(struct shard *shard, struct message *message) {
+    if (message->alone) {
+        shard_start_job(shard, message);
+    } else {
+        serve_message(shard, message);
+        send_back(shard, message);
+    }
+}
+
 static void receive(struct shard *shard, struct message *message) {
     message_arrives(message, shard->heap);
     if (message->kind == MESSAGE_REPLIES) {
         deliver(shard, message);
     } else if (message->kind == MESSAGE_NEWS) {
         take_news(shard, message);
-    } else if (message->alone) {
-        shard_start_job(shard, message);
+    } else if (UNLIKELY(shard->rests >> message->from & 1)) {
+        message->next = NULL; /* behind what its home sent before */
+        shard->rest_last[message->from]->next = message;
+        shard->rest_last[message->from] = message;
     } else {
-        serve_message(shard, message);
-        send_back(shard, message);
+        receive_commands(shard, message);
     }
+}
+
+/* A home whose clients hold more than they may gets no more large replies, for some time. */
+static bool home_has_room(const struct shard *shard, uint32_t home) {
+    const struct ledger *ledger = shard->account.shared;
+    if (!ledger || shard->now_ns >= shard->rests_until_ns) return true;
+    return atomic_load_explicit(&ledger->place[home].uncovered, memory_order_relaxed) <= 0;
+}
+
+/* One message per home and turn. */
+static COLD void serve_rests(struct shard *shard) {
+    for (uint64_t left = shard->rests; left; left &= left - 1) {
+        uint32_t home = (uint32_t)__builtin_ctzll(left);
+        struct message *message = shard->rest[home];
+        if (!home_has_room(shard, home)) continue;
+        shard->rest[home] = message->next;
+        if (!message->next) shard->rests &= ~(1ull << home);
+        message->next = NULL;
+        receive_commands(shard, message);
+    }
+    if (shard->now_ns >= shard->rests_until_ns) shard->rests_until_ns = shard->now_ns + REST_NS;
 }
 
 /* True when something is left in a mailbox. */
@@ -609,6 +641,7 @@ static bool background(struct shard *shard) {
 
 bool shard_turn(struct shard *shard) {
     if (UNLIKELY(shard->braked.first != NULL)) brake_turn_slow(shard);
+    if (UNLIKELY(shard->rests)) serve_rests(shard);
     bool more = drain_mailboxes(shard);
     if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
@@ -638,6 +671,7 @@ uint64_t shard_wait_ns(const struct shard *shard) {
     if (shard->inbox_more || shard->settle_more || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
         shard->expire_more || shard->pubsub.gone)
         return 0;
+    if (shard->rests) return 1000000;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
     return MIN(MIN(wait_for_timers(shard), pressure_wait_ns(shard)), blocked_ns - shard->now_ns);

@@ -1,5 +1,5 @@
-/* Message: what is packed comes out again, byte for byte and in order, whatever its size; and the pool gives back and bounds
- * memory. Argument bytes are exact blocks, so the sanitizer sees a read beyond them. */
+/* Message: what is packed comes out again, byte for byte and in order, whatever its size; and the pool gives back and
+ * bounds memory. Argument bytes are exact blocks, so the sanitizer sees a read beyond them. */
 #include "core/prng.h"
 #include "shards/message.h"
 #include "shards/reaper.h"
@@ -169,6 +169,42 @@ static void large_buffers_go_to_the_reaper(void **state) {
     assert_true(heap_used(heap, MEM_MESSAGE) < 64 * 1024);
 }
 
+static void splits_between_items(void **state) {
+    (void)state;
+    struct slice argv[] = {SLICE("get"), SLICE("key")};
+    struct message *message = message_new(&pool, 3, 5);
+    for (uint64_t i = 0; i < 5; i++) message_add(message, (struct message_note){.place = 100 + i}, argv, 2)->stamp = i;
+    size_t at = 0;
+    (void)message_next(message, &at);
+    (void)message_next(message, &at);
+    struct message *rest = message_split(&pool, message, at, 2);
+    assert_true(rest->rest);
+    assert_int_equal(rest->from, 3);
+    assert_int_equal(rest->to, 5);
+    assert_int_equal(message->count, 2);
+    assert_int_equal(rest->count, 3);
+    struct message *parts[] = {message, rest};
+    uint64_t stamp = 0;
+    for (int part = 0; part < 2; part++) {
+        const struct message_item *item;
+        at = 0;
+        for (uint32_t i = 0; (item = message_next(parts[part], &at)); i++, stamp++) {
+            assert_item(item, argv, 2);
+            assert_int_equal(item->stamp, stamp);
+            assert_int_equal(message_note_at(parts[part], i)->place, 100 + stamp);
+        }
+    }
+    assert_int_equal(stamp, 5);
+    /* What travels counts for whoever has it, to the byte. */
+    int64_t before = heap_used(heap, MEM_MESSAGE);
+    message_leaves(rest, heap);
+    assert_true(heap_used(heap, MEM_MESSAGE) < before);
+    message_arrives(rest, heap);
+    assert_int_equal(heap_used(heap, MEM_MESSAGE), before);
+    message_release(&pool, rest);
+    message_release(&pool, message);
+}
+
 static void pool_is_bounded(void **state) {
     (void)state;
     enum { COUNT = 500 };
@@ -198,6 +234,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(random_items_come_out_again, setup, teardown),
         cmocka_unit_test_setup_teardown(lives_as_long_as_it_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(large_buffers_go_to_the_reaper, setup, teardown),
+        cmocka_unit_test_setup_teardown(splits_between_items, setup, teardown),
         cmocka_unit_test_setup_teardown(pool_is_bounded, setup, teardown),
         cmocka_unit_test(replies_change_heaps),
     };

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """maxmemory is a ceiling for the whole process: growth is refused in Redis's words, keys are evicted for it or commands wait,
 one large command cannot jump over it, and reads, deletes and administration work whatever happens. In a memory cgroup of
-its own the server chooses its ceiling by itself and is never killed, under overwriting and growth of small and large values
-with a log and snapshots, slow readers of huge replies and many connections. Prints what it measures."""
+its own the server chooses its ceiling by itself, fills it, follows it when the limit moves, and is never killed. Prints what it measures."""
 
 import os
 import sys
@@ -204,7 +203,7 @@ class InACgroup(unittest.TestCase):
         self.addCleanup(self.group.remove)
         self.folder = tempfile.TemporaryDirectory(prefix="sherd-test-")
         self.addCleanup(self.folder.cleanup)
-        self.server = Server("--appendonly", "yes", "--enable-debug-command", "yes", binary=self.group.wrap(sherd_binary(), self.folder.name), threads=self.threads)
+        self.server = Server(binary=self.group.wrap(sherd_binary(), self.folder.name), threads=self.threads)
         self.addCleanup(self.server.clean)
         self.admin = self.server.client()
         self.addCleanup(self.admin.close)
@@ -230,14 +229,13 @@ class InACgroup(unittest.TestCase):
         self.assertIn("80% of what the cgroup allows", self.server.log())
         client = self.server.client()
         number, rounds = 0, 0
-        while rounds < 4:  # what waits for the disk takes room, too, while it is written: so once more when it is there
+        while rounds < 2:  # pages that were being given back may leave room for some more
             before, refused = number, 0
             while not refused:
                 replies = client.pipeline([("SET", "key:%d" % i, b"v" * (i % 1000)) for i in range(number, number + 500)])
                 refused = replies.count(resp.Error(OOM.encode()))
                 number += 500
             rounds = rounds + 1 if number - before < 10000 else 0
-            wait_until(lambda: memory(self.admin)["used_memory_class_journal"] < 2 * MIB, what="the journal to be written")
         self.assertEqual(client.call("GET", "key:1"), b"v")
         _, share = self.check("filled")
         self.assertGreaterEqual(share, 0.8)
