@@ -3,7 +3,7 @@
  *
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
- *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout  sherd's own
+ *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout, disk-budget  sherd's own
  *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people
  * test port, bind              fixed while running, until the listeners can be moved loglevel
  * nothing        from Redis 7.2, as are set-max-listpack-* */
@@ -309,6 +309,9 @@ const struct config_option config_options[] = {
      .unit = "milliseconds, or with ms, s or m", LIVE(ANY_TIME), .group = GROUP_PERSISTENCE,
      .doc = "A write that has waited for the disk for so long is answered with an error; while the disk stands still, "
             "those that follow are at once."},
+    {.name = "disk-budget", FIELD(disk_budget), .preset = "0", RANGE(0, INT64_MAX), .unit = "bytes", LIVE(ANY_TIME),
+     .group = GROUP_PERSISTENCE,
+     .doc = "What the files of the server may take on disk; 0 means what is free there, but for a margin."},
     {.name = "aof-timestamp-enabled", FIELD(aof_timestamp_enabled), .preset = "no", LATER(ANY_TIME),
      .group = GROUP_PERSISTENCE, .doc = "Writes the time into the log now and then."},
 

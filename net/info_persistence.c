@@ -133,6 +133,10 @@ static void info_guard(const struct info *info) {
     info_number(info, "guard_staleness_max_ms", status.staleness_max_ns / 1000000);
     info_number(info, "guard_unsynced_bytes", status.limits[GUARD_UNSYNCED].value);
     info_number(info, "guard_window_bytes", status.window_bytes == UINT64_MAX ? 0 : status.window_bytes);
+    const struct guard_limit *disk = &status.limits[GUARD_DISK];
+    info_number(info, "guard_disk_used_bytes", disk->value);
+    info_number(info, "guard_disk_budget_bytes", disk->limit);
+    buf_printf(info->out, "guard_disk_level:%.3f\r\n", disk->level);
     info_number(info, "guard_disk_bytes_per_sec", status.disk_rate);
     info_number(info, "guard_allowed_bytes_per_sec", status.allowed_rate);
     info_number(info, "guard_brakes", status.brakes);

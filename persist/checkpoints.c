@@ -5,13 +5,18 @@
 #include "persist/checkpoints_priv.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define LOOK_NS     1000000000ull /* how often a member tells its figures when nothing happens */
-#define BUSY_NS     2000000ull    /* and when something does, or is waited for */
-#define PROGRESS_NS 5000000000ull /* between lines in the log */
-#define PATIENCE_NS 3000000000ull /* with a journal that cannot be written */
+#define LOOK_NS     1000000000ull  /* how often a member tells its figures when nothing happens */
+#define SAVING_NS   50000000ull    /* and while it saves: how far it is says how much space it still needs */
+#define BUSY_NS     2000000ull     /* and when something does, or is waited for */
+#define PROGRESS_NS 5000000000ull  /* between lines in the log */
+#define SPACE_NS    200000000ull   /* space may be there a moment later: files are being removed */
+#define REFUSED_NS  60000000000ull /* between two lines about one that has no room */
+#define PATIENCE_NS 3000000000ull  /* with a journal that cannot be written */
 
 struct checkpoints *checkpoints_new(const struct checkpoints_options *options) {
     struct checkpoints *all = shared_alloc(sizeof *all);
@@ -23,6 +28,7 @@ struct checkpoints *checkpoints_new(const struct checkpoints_options *options) {
     all->manifest = options->manifest;
     all->number = options->manifest->checkpoint.number;
     all->save_ok = all->rewrite_ok = true;
+    all->left_bytes = UINT64_MAX;
     all->saved_ms = options->now_ms;
     all->save_took_ms = all->rewrite_took_ms = -1;
     for (uint32_t i = 0; i < options->manifest->checkpoint.shards; i++)
@@ -141,6 +147,7 @@ static void tell(struct checkpoints_member *self, const struct checkpoints_turn 
     seat->changes = self->shard->shared.dirty;
     seat->changes_at_cut = self->changes_at_cut;
     seat->journal_bytes = turn->journal_bytes;
+    seat->data_bytes = (uint64_t)MAX(heap_used(self->shard->heap, MEM_DATA), 0);
     self->told = seat->facts.state;
     self->news = false;
 }
@@ -168,7 +175,7 @@ static void look(struct checkpoints_member *self, const struct checkpoints_turn 
     self->save_ok = all->save_ok;
     enum order order = all->number == self->number ? all->order : ORDER_NONE;
     pthread_mutex_unlock(&all->lock);
-    self->look_ns = turn->now_ns + LOOK_NS;
+    self->look_ns = turn->now_ns + (self->number ? SAVING_NS : LOOK_NS);
     obey(self, order);
     if (news && self->shard->id != 0) self->shard->host.wake(self->shard->host.ctx, 0);
 }
@@ -205,8 +212,14 @@ static bool is_out(const struct checkpoints *all, const struct seat *seat) {
 }
 
 static const char *why_text(enum checkpoint_why why) {
-    static const char *const texts[] = {
-        "SAVE", "BGSAVE", "BGREWRITEAOF", "a save rule", "the journal has grown", "the server ends", "EXPORT"};
+    static const char *const texts[] = {"SAVE",
+                                        "BGSAVE",
+                                        "BGREWRITEAOF",
+                                        "a save rule",
+                                        "the journal has grown",
+                                        "the disk is nearly full",
+                                        "the server ends",
+                                        "EXPORT"};
     return texts[why];
 }
 
@@ -276,11 +289,15 @@ static void decide(struct checkpoints *all, const struct checkpoints_member *sel
 }
 
 static void complete(struct checkpoints *all, const struct checkpoints_member *self) {
-    uint64_t keys, total, bytes, changes = 0;
+    uint64_t keys, total, bytes, changes = 0, data = 0;
     sum_facts(all, &keys, &total, &bytes);
-    for (uint32_t i = 0; i < all->shards; i++) changes += all->seats[i].changes_at_cut;
+    for (uint32_t i = 0; i < all->shards; i++) {
+        changes += all->seats[i].changes_at_cut;
+        data += all->seats[i].data_bytes;
+    }
     all->changes_saved = changes;
     all->base_bytes = bytes;
+    all->base_data = data;
     all->saved_ms = self->shard->now_ms;
     log_line(all->log, LOG_LEVEL_NOTICE, "Checkpoint %llu is complete: %llu keys, %llu bytes, %.1f seconds",
              (unsigned long long)all->number, (unsigned long long)keys, (unsigned long long)bytes,
@@ -305,13 +322,33 @@ static void published(void *ctx, bool ok, const struct error *error) {
 
 enum action { ACT_NOTHING, ACT_CUT_BEGIN, ACT_CUT_END, ACT_PUBLISH };
 
+/* It would not come to its end, and what it had written until then would be missing elsewhere. The last save of a
+ * server is tried all the same. */
+static bool refuse(struct checkpoints *all, const struct checkpoints_member *self, enum checkpoint_why why) {
+    uint64_t expected = checkpoints_expected(all);
+    bool asked = all->now.wanted;
+    if (why == WHY_END || expected <= all->left_bytes) return false;
+    if (asked || !all->refused_ns || self->now_ns - all->refused_ns >= REFUSED_NS) {
+        all->refused_ns = self->now_ns;
+        log_line(all->log, LOG_LEVEL_WARNING,
+                 "No checkpoint is begun (%s): %s. It would take about %llu bytes, and may have %llu (disk-budget)",
+                 why_text(why), strerrordesc_np(ENOSPC), (unsigned long long)expected,
+                 (unsigned long long)all->left_bytes);
+    }
+    if (asked)
+        decide(all, self, false);
+    else
+        all->try_ns = self->now_ns + (why == WHY_SPACE ? SPACE_NS : CHECKPOINT_RETRY_NS);
+    return true;
+}
+
 static enum action while_idle(struct checkpoints *all, const struct checkpoints_member *self) {
     enum checkpoint_why why;
     if (all->stopping) return ACT_NOTHING;
     if (!all->now.wanted && self->now_ns >= all->try_ns &&
-        checkpoints_due(all, self->shard->config, self->shard->now_ms, &why))
+        checkpoints_due(all, self->shard->config, self->shard->now_ms, &why) && !refuse(all, self, why))
         all->now = (struct request_of_one){.wanted = true, .why = why, .ticket = ++all->tickets};
-    if (!all->now.wanted) return ACT_NOTHING;
+    if (!all->now.wanted || refuse(all, self, all->now.why)) return ACT_NOTHING;
     start(all, self);
     return ACT_CUT_BEGIN;
 }

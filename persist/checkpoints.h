@@ -87,7 +87,7 @@ void checkpoints_stop(struct checkpoints_member *member);
 bool checkpoints_idle(const struct checkpoints_member *member); /* nothing of it is at the disk */
 
 /* --- any thread --- */
-enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH, WHY_END, WHY_EXPORT };
+enum checkpoint_why { WHY_SAVE, WHY_BGSAVE, WHY_REWRITE, WHY_RULE, WHY_GROWTH, WHY_SPACE, WHY_END, WHY_EXPORT };
 enum checkpoint_answer {
     ANSWER_STARTED,
     ANSWER_SCHEDULED, /* one of the other kind is under way; this one follows */
@@ -111,6 +111,10 @@ uint64_t checkpoints_ask_then(struct checkpoints *checkpoints, struct shard *fro
 enum checkpoint_outcome { OUTCOME_PENDING, OUTCOME_OK, OUTCOME_FAILED };
 enum checkpoint_outcome checkpoints_outcome(struct checkpoints *checkpoints, uint64_t ticket);
 
+/* What there is room for: a new one may take so many bytes, else it is not begun (and who asked for it has an error);
+ * tight: one is due, before that is so. */
+void checkpoints_set_room(struct checkpoints *checkpoints, uint64_t left_bytes, bool tight);
+
 /* What INFO says. Times in seconds of unix time, durations in seconds; -1: never, or not now. */
 struct checkpoints_shard_status {
     enum checkpoint_state state;
@@ -125,6 +129,9 @@ struct checkpoints_status {
     uint64_t changes_saved;                             /* before it: what shared.dirty of all shards was then */
     uint64_t keys, keys_total;                          /* of the one under way */
     uint64_t base_bytes, journal_bytes;                 /* of the last one; since its cut, a moment old */
+    uint64_t expected_bytes;                            /* of one that begins now; 0: not known */
+    uint64_t bytes;                                     /* of the one under way, so far */
+    double seconds;                                     /* since it began */
     uint32_t shards;
     struct checkpoints_shard_status shard[SHARDS_MAX];
 };

@@ -72,6 +72,21 @@ static bool rule_fits(const struct checkpoints *all, const struct config *config
     return false;
 }
 
+uint64_t checkpoints_expected(const struct checkpoints *all) {
+    uint64_t data = 0;
+    for (uint32_t i = 0; i < all->shards; i++) data += all->seats[i].data_bytes;
+    if (!all->base_data || !data) return all->base_bytes; /* loaded, and none since */
+    return (uint64_t)((double)all->base_bytes * MAX(1.0, (double)data / (double)all->base_data));
+}
+
+void checkpoints_set_room(struct checkpoints *all, uint64_t left_bytes, bool tight) {
+    pthread_mutex_lock(&all->lock);
+    all->left_bytes = left_bytes;
+    all->tight = tight;
+    atomic_fetch_add_explicit(&all->tidings, tight, memory_order_relaxed);
+    pthread_mutex_unlock(&all->lock);
+}
+
 static bool has_grown(const struct checkpoints *all, const struct config *config) {
     if (!config->appendonly || config->auto_aof_rewrite_percentage <= 0) return false;
     uint64_t grown = journal_bytes(all), base = MAX(all->base_bytes, 1ull);
@@ -84,7 +99,9 @@ bool checkpoints_due(const struct checkpoints *all, const struct config *config,
     *why = WHY_RULE;
     if (rule_fits(all, config, now_ms)) return true;
     *why = WHY_GROWTH;
-    return has_grown(all, config);
+    if (has_grown(all, config)) return true;
+    *why = WHY_SPACE;
+    return config->appendonly && all->tight;
 }
 
 /* --- INFO --- */
@@ -114,6 +131,8 @@ static void read_status(const struct checkpoints *all, uint64_t now_ms, struct c
         .changes_saved = all->changes_saved,
         .base_bytes = all->base_bytes,
         .journal_bytes = journal_bytes(all),
+        .expected_bytes = checkpoints_expected(all),
+        .seconds = all->phase == PHASE_IDLE ? 0 : (double)(now_ms - MIN(now_ms, all->started_ms)) / 1000,
         .shards = all->shards,
     };
     out->current_save_s = out->saving ? current_s : -1;
@@ -122,6 +141,7 @@ static void read_status(const struct checkpoints *all, uint64_t now_ms, struct c
         const struct checkpoint_facts *facts = &all->seats[i].facts;
         out->shard[i] = (struct checkpoints_shard_status){facts->state, facts->keys, facts->keys_total, facts->bytes};
         if (!all->now.wanted) continue;
+        out->bytes += facts->bytes;
         out->keys += facts->keys;
         out->keys_total += facts->keys_total;
     }

@@ -24,6 +24,7 @@ struct seat {
     struct checkpoint_cut begin, end;
     uint64_t changes, changes_at_cut; /* since start; as Redis counts them */
     uint64_t journal_bytes;
+    uint64_t data_bytes; /* of memory: what a checkpoint comes to goes with it */
 };
 
 struct request_of_one { /* a checkpoint that somebody wants */
@@ -60,8 +61,11 @@ struct checkpoints {
     uint64_t saved_ms; /* LASTSAVE */
     int64_t save_took_ms, rewrite_took_ms;
     uint64_t saves, rewrites, rewrites_failed;
-    uint64_t changes_saved; /* of all shards, at the cut of the last one */
-    uint64_t base_bytes;
+    uint64_t changes_saved;         /* of all shards, at the cut of the last one */
+    uint64_t base_bytes, base_data; /* of its files; and data_bytes of all seats by then, 0: not known */
+    uint64_t left_bytes;            /* that a new one may take; UINT64_MAX: as much as it likes */
+    bool tight;                     /* it is time for one, before there is no room */
+    uint64_t refused_ns;            /* when one was refused last that nobody asked for */
     struct seat seats[SHARDS_MAX];
 
     /* --- shard 0's --- */
@@ -92,13 +96,14 @@ struct checkpoints_member {
 #define CHECKPOINT_RETRY_NS 5000000000ull
 
 HOT_INLINE bool why_is_rewrite(enum checkpoint_why why) {
-    return why == WHY_REWRITE || why == WHY_GROWTH;
+    return why == WHY_REWRITE || why == WHY_GROWTH || why == WHY_SPACE;
 }
 
 /* Under the lock: is one due by itself? config is shard 0's copy. */
 bool checkpoints_due(const struct checkpoints *all, const struct config *config, uint64_t now_ms,
                      enum checkpoint_why *why);
-uint64_t checkpoints_changes(const struct checkpoints *all); /* since the last one */
+uint64_t checkpoints_expected(const struct checkpoints *all); /* bytes of one that begins now; 0: not known */
+uint64_t checkpoints_changes(const struct checkpoints *all);  /* since the last one */
 
 /* Shard 0: the manifest that names this checkpoint is written, by a job; done says whether it is (true) the truth. */
 typedef void (*publish_done)(void *ctx, bool ok, const struct error *error);

@@ -55,13 +55,14 @@ static bool fill(struct publication *self, const struct checkpoints *all, struct
     return true;
 }
 
-/* Of generations that are over; those of a journal that goes on are its own to remove or to use again. */
+/* Of generations that are over; those of a journal that goes on are its own to remove or to use again. Between the last
+ * one and ours there may be some of checkpoints that were given up. */
 static void remove_segments(const struct publication *self, const struct datadir *dir,
                             const struct manifest_generation *old) {
     const struct manifest_generation *now = &self->manifest.generations[0];
     for (uint32_t i = 0; old->over && i < old->shards; i++) {
         uint64_t end = old->ranges[i].last_segment + 1;
-        if (old->boot == now->boot) end = MIN(end, now->ranges[i].first_segment);
+        if (old->boot == now->boot) end = now->ranges[i].first_segment;
         for (uint64_t number = old->ranges[i].first_segment; number < end; number++) {
             char name[DATADIR_NAME_MAX];
             datadir_segment_name(name, i, number);

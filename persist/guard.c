@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/assert.h"
 #include "persist/pace.h"
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #define SYNC_EVERY_NS 1000000000ull
 #define CHUNK_MIN     (64ull << 10)
 #define SPARE_NS      10000000000ull /* after it had none, the disk is taken to have time to spare again */
+#define ROOMY_PARTS   32 /* of the space at whose end writes become slower: with less the log takes nothing in advance */
 #define RATE_SECONDS  2.0
 
 struct seat {
@@ -51,6 +53,8 @@ struct guard {
     struct pace_output out;
     struct guard_status status;
     struct guard_orders orders;
+    struct guard_space space;
+    bool space_known;
     uint64_t now_ns;     /* of the latest step */
     uint64_t stopped_ns; /* since when a limit is reached; 0: it is not */
     uint64_t hurry_ns;   /* when the disk was in a hurry last; 0: never */
@@ -76,11 +80,12 @@ struct guard *guard_new(uint32_t shards, struct log *log) {
     guard->log = log;
     guard->orders.sync_every_ns = SYNC_EVERY_NS;
     guard->orders.chunk_bytes = UINT64_MAX;
-    guard->orders.spare = true;
+    guard->orders.spare = guard->orders.roomy = true;
     guard->orders.version = 1; /* nobody has read it yet */
     store(&guard->version, 1);
     guard->status.limits[GUARD_STALENESS] = (struct guard_limit){.name = "max-staleness", .unit = "ms"};
     guard->status.limits[GUARD_UNSYNCED] = (struct guard_limit){.name = "max-unsynced-bytes", .unit = "bytes"};
+    guard->status.limits[GUARD_DISK] = (struct guard_limit){.name = "disk-budget", .unit = "bytes"};
     pthread_mutex_init(&guard->lock, NULL);
     return guard;
 }
@@ -110,6 +115,17 @@ static void tell(struct seat *seat, const struct journal_status *journal, bool o
     seat->told = *journal;
 }
 
+/* Segments that were written ahead are counted twice for a moment: once as used, once as they fill. */
+static void gather_space(const struct guard *guard, const struct config *config, struct pace_input *input) {
+    const struct space_plan *plan = &guard->space.plan;
+    uint64_t since = input->appended - MIN(input->appended, guard->space.durable);
+    input->room = PACE_NONE;
+    if (!guard->space_known || !config->appendonly) return;
+    input->room = plan->room - MIN(plan->room, since);
+    input->near = plan->near;
+    input->room_seconds = plan->seconds;
+}
+
 static struct pace_input gather_figures(const struct guard *guard, const struct config *config, uint64_t now_ns,
                                         int *error) {
     struct pace_input input = {.now_ns = now_ns, .passed = brake_passed(&guard->brake)};
@@ -127,6 +143,7 @@ static struct pace_input gather_figures(const struct guard *guard, const struct 
     bool ages = config->appendonly && config->appendfsync == APPENDFSYNC_EVERYSEC && config->max_staleness > 0;
     input.staleness_ns = ages ? (uint64_t)config->max_staleness * 1000000 : PACE_NONE;
     input.unsynced = config->max_unsynced_bytes ? config->max_unsynced_bytes : PACE_NONE;
+    gather_space(guard, config, &input);
     return input;
 }
 
@@ -149,6 +166,9 @@ static void set_limits(struct guard *guard, const struct pace_input *input) {
               ages ? input->staleness_ns / 1000000 : PACE_NONE, seconds);
     if (ages) status->limits[GUARD_STALENESS].level = (double)guard->out.age_ns / (double)input->staleness_ns;
     set_limit(&status->limits[GUARD_UNSYNCED], input->pending, input->unsynced, seconds);
+    bool space = input->room != PACE_NONE;
+    set_limit(&status->limits[GUARD_DISK], guard->space.used, space ? guard->space.plan.budget : PACE_NONE, seconds);
+    if (space) status->limits[GUARD_DISK].level = guard->out.room_level;
     status->level = guard->out.level;
     status->disk_rate = guard->out.disk_rate;
     status->window_bytes = guard->out.window;
@@ -200,9 +220,14 @@ static double seconds_of(uint64_t ns) {
 static void describe(const struct guard *guard, const struct pace_input *input, char out[static 256]) {
     const struct guard_limit *age = &guard->status.limits[GUARD_STALENESS];
     const struct guard_limit *bytes = &guard->status.limits[GUARD_UNSYNCED];
+    const struct guard_limit *space = &guard->status.limits[GUARD_DISK];
     unsigned long long pending = input->pending;
     if (guard->status.error)
         snprintf(out, 256, "%s", strerrordesc_np(guard->status.error));
+    else if (space->applies && space->level >= guard->out.level)
+        snprintf(out, 256, "%s: the log may take %llu bytes more, %llu of %llu are used (disk-budget)",
+                 strerrordesc_np(ENOSPC), (unsigned long long)input->room, (unsigned long long)space->value,
+                 (unsigned long long)space->limit);
     else if (age->applies && age->level >= guard->out.level)
         snprintf(out, 256, "the oldest write waits for the disk since %.1f s (max-staleness %.1f s)",
                  seconds_of(guard->out.age_ns), seconds_of(input->staleness_ns));
@@ -278,9 +303,10 @@ static void give_orders(struct guard *guard, const struct pace_input *input, con
     bool refuse = guard->status.state == GUARD_REFUSING, excuse = always && disk_is_silent(guard, config);
     uint64_t every_ns = sync_every(guard, input, config), chunk = chunk_of(guard);
     bool spare = !guard->hurry_ns || guard->now_ns - guard->hurry_ns >= SPARE_NS;
+    bool roomy = input->room == PACE_NONE || input->room / ROOMY_PARTS > input->near;
     bool texts = guard->status.state != GUARD_OPEN && guard->now_ns >= guard->text_ns;
     if (refuse == orders->refuse && excuse == orders->excuse && every_ns == orders->sync_every_ns &&
-        chunk == orders->chunk_bytes && spare == orders->spare && !texts)
+        chunk == orders->chunk_bytes && spare == orders->spare && roomy == orders->roomy && !texts)
         return;
     word_orders(guard, input, config);
     orders->refuse = refuse;
@@ -288,6 +314,7 @@ static void give_orders(struct guard *guard, const struct pace_input *input, con
     orders->sync_every_ns = every_ns;
     orders->chunk_bytes = chunk;
     orders->spare = spare;
+    orders->roomy = roomy;
     orders->version = load(&guard->version) + 1;
     store(&guard->version, orders->version);
 }
@@ -339,6 +366,19 @@ uint64_t guard_wait_ns(const struct guard *guard, const struct journal_status *j
     if (limit_ms <= 0) return UINT64_MAX;
     uint64_t due_ns = oldest_ns + (uint64_t)(limit_ms * 1e6);
     return due_ns > now_ns + STEP_LAZY_NS ? due_ns - now_ns : STEP_LAZY_NS;
+}
+
+void guard_set_space(struct guard *guard, const struct guard_space *space) {
+    pthread_mutex_lock(&guard->lock);
+    guard->space = *space;
+    guard->space_known = true;
+    pthread_mutex_unlock(&guard->lock);
+}
+
+uint64_t guard_durable(const struct guard *guard) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < guard->shards; i++) sum += load(&guard->seats[i].durable);
+    return sum;
 }
 
 uint64_t guard_version(const struct guard *guard) {

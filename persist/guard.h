@@ -14,12 +14,16 @@
  * promised; the limit on bytes, which is one on memory, holds for all of them. Under `always` a write that waits for
  * the disk longer than persist-timeout is answered with -MISCONF too (commit.h, excuse).
  *
+ * Space on the disk is kept for the checkpoint under way and for the log alike (persist/space.h): it is a limit like
+ * the others, where there is a log.
+ *
  * Threads   any, as said. What shards tell and what they are told is behind atomics; a mutex guards the arithmetic,
  *           which is done by whichever thread comes by when it is due, and the texts. A turn costs two comparisons. */
 #pragma once
 #include "core/config.h"
 #include "core/log.h"
 #include "persist/journal.h"
+#include "persist/space.h"
 #include "shards/brake.h"
 
 struct guard;
@@ -35,7 +39,7 @@ struct guard_limit {
     double level;      /* 1: reached */
     double per_second; /* how fast value has grown of late, smoothed; negative: it shrinks */
 };
-enum { GUARD_STALENESS, GUARD_UNSYNCED, GUARD_LIMITS };
+enum { GUARD_STALENESS, GUARD_UNSYNCED, GUARD_DISK, GUARD_LIMITS };
 
 struct guard_status {
     enum guard_state state;
@@ -72,7 +76,16 @@ struct guard_orders {
     char patience[480];                  /* to a write that was held back for too long */
     uint64_t sync_every_ns, chunk_bytes; /* for journal_set_pace */
     bool spare;
+    bool roomy; /* for journal_set_room */
 };
+/* What space there is, as of when so many bytes of all journals were on the disk (guard_durable, before it was
+ * measured). */
+struct guard_space {
+    struct space_plan plan;
+    uint64_t used, durable;
+};
+void guard_set_space(struct guard *guard, const struct guard_space *space);
+uint64_t guard_durable(const struct guard *guard);
 uint64_t guard_version(const struct guard *guard);
 void guard_read_orders(struct guard *guard, struct guard_orders *out);
 

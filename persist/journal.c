@@ -117,6 +117,10 @@ void journal_set_pace(struct journal *journal, uint64_t sync_every_ns, uint64_t 
     journal->fills_nothing = !spare;
 }
 
+void journal_set_room(struct journal *journal, bool roomy) {
+    journal->keeps_nothing = !roomy;
+}
+
 uint64_t journal_cut(struct journal *journal) {
     ASSERT(buf_readable(&journal->options.effects->bytes) == 0);
     journal->bytes_since_cut = 0;

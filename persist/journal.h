@@ -71,6 +71,8 @@ uint64_t journal_turn(struct journal *journal, uint64_t now_ns, enum config_appe
  * no more than twice as much before it has made a part of it durable: what a cache swallows at once takes long to sync,
  * and meanwhile nothing becomes durable. spare: it has time for zeros that are written ahead. */
 void journal_set_pace(struct journal *journal, uint64_t sync_every_ns, uint64_t chunk_bytes, bool spare);
+/* false: space is scarce. No zeros are written ahead, and segments that are not needed any more are not kept. */
+void journal_set_room(struct journal *journal, bool roomy);
 /* Everything after this call goes to a new segment (or to the present one, if nothing is in it yet); returns its
  * number. Called between turns' batches, at a cut. After a failed sync that segment may also begin with batches from
  * before. */

@@ -8,8 +8,8 @@
  * Filled    a durable write that makes the file longer has to wait for the file system's journal; one over bytes that
  *           are there does not. So zeros are written ahead of the data: at least FILL_BYTES, as much again as there is,
  *           at most FILL_AHEAD_MAX; a server that writes little has small files. It also tells of a full disk before
- *           data meet it. Data never wait for zeros: when they catch up, or the disk has no time to spare (journal_set_pace),
- *           they make the file longer themselves. A recycled file needs none.
+ *           data meet it. Data never wait for zeros: when they catch up, or the disk has no time to spare
+ *           (journal_set_pace), they make the file longer themselves. A recycled file needs none.
  * Sealed    cut at its end, so that Redis and its tools read it.
  * Spare     up to SPARES_MAX files that are not needed any more keep their blocks and get a new name later. A crash
  *           leaves them under their old names, which nothing refers to.
@@ -149,7 +149,7 @@ static uint64_t fill_target(const struct journal *journal) {
 }
 
 static bool fill_is_wanted(const struct journal *journal) {
-    return !journal->fills_nothing && journal->head->frontier < fill_target(journal);
+    return !journal->fills_nothing && !journal->keeps_nothing && journal->head->frontier < fill_target(journal);
 }
 
 static void fill_some(struct journal *journal) {
@@ -243,21 +243,31 @@ static void remove_done(void *owner, int64_t result) {
 }
 
 static bool is_worth_keeping(const struct journal *journal, const struct sealed *segment) {
-    return journal->spare_count < SPARES_MAX && segment->bytes >= journal->options.segment_bytes / 2;
+    return !journal->keeps_nothing && journal->spare_count < SPARES_MAX &&
+           segment->bytes >= journal->options.segment_bytes / 2;
+}
+
+/* False: another one is being removed. */
+static bool start_removing(struct journal *journal, uint64_t number) {
+    if (journal->remove.busy) return false;
+    journal->remove.busy = true;
+    journal->remove.journal = journal;
+    path_of(journal, journal->remove.path, number);
+    start_job(journal, remove_work, &journal->remove, remove_done);
+    return true;
 }
 
 static void drop_some(struct journal *journal) {
     struct sealed_list *list = &journal->sealed;
+    uint32_t spares = journal->spare_count;
+    if (journal->keeps_nothing && spares && start_removing(journal, journal->spares[spares - 1].number))
+        journal->spare_count--;
     while (list->count && list->array[list->first].number < journal->drop_before) {
         const struct sealed *segment = &list->array[list->first];
         if (is_worth_keeping(journal, segment)) {
             journal->spares[journal->spare_count++] = *segment;
-        } else {
-            if (journal->remove.busy) return;
-            journal->remove.busy = true;
-            journal->remove.journal = journal;
-            path_of(journal, journal->remove.path, segment->number);
-            start_job(journal, remove_work, &journal->remove, remove_done);
+        } else if (!start_removing(journal, segment->number)) {
+            return;
         }
         list->first++;
         list->count--;

@@ -112,7 +112,7 @@ struct journal {
     enum config_appendfsync fsync;
 
     uint64_t sync_every_ns, chunk_bytes; /* journal_set_pace; 0: as the policy says */
-    bool fills_nothing;
+    bool fills_nothing, keeps_nothing;   /* journal_set_pace, journal_set_room */
 
     struct buf taken;
     uint64_t batch, position; /* the latest closed one */

@@ -22,6 +22,7 @@
 #define RATE_MIN      (64.0 * 1024) /* as long as the limit is not reached */
 #define RATIO_SECONDS 1.0
 #define RATIO_MAX     8.0
+#define DRAIN_MAX     0.95 /* too fast is not yet at an end */
 
 static void learn_disk(struct pace *pace, double bytes, double seconds) {
     double keep = exp(-(seconds / DISK_SECONDS + bytes / DISK_BYTES));
@@ -53,6 +54,8 @@ static void learn(struct pace *pace, const struct pace_input *input) {
     double seconds = (double)(input->now_ns - pace->now_ns) / 1e9;
     double busy = MIN(seconds, (double)(input->busy_ns - pace->busy_ns) / 1e9);
     pace->open_seconds += busy;
+    double appended = (double)(input->appended - pace->appended) / MAX(seconds, 1e-6);
+    pace->append_rate += (appended - pace->append_rate) * (1 - exp(-seconds / RATIO_SECONDS));
     if (input->durable != pace->durable) {
         learn_disk(pace, (double)(input->durable - pace->durable), pace->open_seconds);
         pace->open_seconds = 0;
@@ -71,6 +74,27 @@ static double window_of(const struct pace_input *input, double rate) {
 static uint64_t chunk_of(const struct pace_input *input, double rate) {
     if (input->staleness_ns == PACE_NONE) return PACE_NONE;
     return (uint64_t)MAX(CHUNK_MIN, rate * (double)input->staleness_ns / 1e9 / CHUNK_SECONDS);
+}
+
+/* How near the end of the space is. */
+static double edge_of(const struct pace_input *input) {
+    if (input->room >= input->near) return 0;
+    return 1 - (double)input->room / (double)input->near;
+}
+
+/* At the present rate, which part of the room would be gone before it is over. */
+static double drain_of(const struct pace *pace, const struct pace_input *input) {
+    if (input->room == PACE_NONE || input->room_seconds <= 0) return 0;
+    return pace->append_rate * input->room_seconds / MAX(1.0, (double)input->room);
+}
+
+static double allowed_by_room(const struct pace *pace, const struct pace_input *input, double disk) {
+    double edge = edge_of(input), rate = INFINITY;
+    if (edge >= 1) return 0;
+    if (edge > 0) rate = MAX(RATE_MIN, disk * MIN(RATE_MAX, SLOPE * (1 - edge)));
+    if (input->room != PACE_NONE && input->room_seconds > 0)
+        rate = MIN(rate, (double)input->room / input->room_seconds);
+    return rate / ratio(pace);
 }
 
 static double allowed_rate(const struct pace *pace, double level, double disk, double window) {
@@ -98,9 +122,12 @@ void pace_step(struct pace *pace, const struct pace_input *input, struct pace_ou
     uint64_t age_ns = input->oldest_ns && input->now_ns > input->oldest_ns ? input->now_ns - input->oldest_ns : 0;
     double by_age = input->staleness_ns == PACE_NONE ? 0 : (double)age_ns / (double)input->staleness_ns;
     double by_bytes = (double)input->pending / window;
-    double level = MAX(by_age, by_bytes);
-    follow(pace, level);
+    double level = MAX(by_age, by_bytes), edge = edge_of(input);
+    double by_room = MAX(edge, MIN(drain_of(pace, input), DRAIN_MAX));
     double allowed = level >= 1 ? 0 : allowed_rate(pace, level, rate, window);
+    allowed = MIN(allowed, allowed_by_room(pace, input, rate));
+    level = MAX(level, by_room);
+    follow(pace, level);
     *out = (struct pace_output){.level = level,
                                 .brake = pace->brake,
                                 .rate = (uint64_t)allowed,
@@ -108,5 +135,6 @@ void pace_step(struct pace *pace, const struct pace_input *input, struct pace_ou
                                 .disk_rate = (uint64_t)rate,
                                 .chunk = chunk_of(input, rate),
                                 .window = isinf(window) ? PACE_NONE : (uint64_t)window,
-                                .age_ns = age_ns};
+                                .age_ns = age_ns,
+                                .room_level = by_room};
 }

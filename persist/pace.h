@@ -15,6 +15,9 @@
  * durable; and while such a moment is late, the estimate sinks, so a disk that comes to a standstill is noticed at
  * once.
  *
+ * Space on the disk is a third limit: as it comes to an end writes become slower in the same way; and while it has to
+ * last until a checkpoint is done, they come no faster than it does.
+ *
  * With more asked for than it can do, the level settles where writes are let in as fast as they become durable, 0.8; it
  * is an integral of the difference, so that is stable, however wrong the estimates are by a factor. What a write says
  * of its size and what it adds to the journal differ by another factor, which is measured while writes wait. */
@@ -35,6 +38,9 @@ struct pace_input {
     uint64_t passed;   /* bytes of the writes that were let pass, as they said themselves */
     /* limits */
     uint64_t staleness_ns, unsynced;
+    /* space on the disk */
+    uint64_t room, near; /* bytes that the journal may still take; with less than `near` writes are slowed down */
+    double room_seconds; /* the room has to last so long; 0: it need not */
 };
 
 struct pace_output {
@@ -46,6 +52,7 @@ struct pace_output {
     uint64_t chunk;     /* of bytes, to be made durable at once while in a hurry; PACE_NONE: as it comes */
     uint64_t window;    /* bytes that it is trusted with; PACE_NONE: without limit */
     uint64_t age_ns;    /* of the oldest */
+    double room_level;  /* of the space alone */
 };
 
 struct pace { /* all zero at first */
@@ -53,6 +60,7 @@ struct pace { /* all zero at first */
     uint64_t appended, durable, busy_ns, passed; /* of the step before */
     double bytes, seconds;                       /* the disk's work, weighted; newer counts more */
     double open_seconds;                         /* busy since something became durable last */
+    double append_rate;                          /* bytes a second that come to the journal, smoothed */
     double grown, let_in;                        /* bytes of the journal, and of what was let in for them */
     uint64_t pressed_ns;                         /* when the level was high last */
     bool brake;

@@ -180,6 +180,7 @@ void persist_leave(struct persist_part *part) {
         log_line(part->persist->log, LOG_LEVEL_WARNING,
                  "%llu bytes of shard %u's last writes are lost, as the disk did not take them: %s",
                  (unsigned long long)part->status.bytes_pending, shard->id, strerror(part->status.error));
+    part_forget_space(part);
     if (part->replay) aof_replay_close(part->replay);
     if (part->member) checkpoints_leave(part->member);
     if (part->journal) journal_close(part->journal);

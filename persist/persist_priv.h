@@ -73,6 +73,11 @@ struct persist_part {
     uint64_t ask_ns;               /* thread 0: not before, for an option that changed */
     struct guard_orders orders;    /* as this part follows them */
 
+    struct space_job *space;  /* thread 0 */
+    uint64_t scratch_segment; /* the first of a journal that was begun for a checkpoint */
+    bool discards;            /* and that is worth nothing: its segments go when it is closed */
+    uint32_t jobs;            /* of this part, on the background thread */
+
     /* the end */
     bool left_off; /* nothing is loaded any more */
     bool holding, asked, stopping;
@@ -87,5 +92,11 @@ bool part_run(struct persist_part *part, bool busy);
 /* The journal begins with the next batch. */
 NODISCARD enum status part_open_journal(struct persist_part *part, struct error *error);
 NODISCARD enum status part_join_checkpoints(struct persist_part *part, struct error *error);
+/* --- persist_space.c --- */
+/* Now and then, on thread 0: what the directory takes on its disk, for the guard and for the checkpoints. */
+void part_look_at_space(struct persist_part *part);
+void part_forget_space(struct persist_part *part);
+/* Removes segments of this shard from `from` to before `end`, some time. */
+void part_discard_segments(struct persist_part *part, uint64_t from, uint64_t end);
 void persist_end_import(struct persist *persist); /* what was imported is ours */
 void persist_fail(struct persist *persist, const struct error *error);

@@ -54,9 +54,13 @@ static void end_journal(struct persist_part *part) {
 }
 
 static void close_journal(struct persist_part *part) {
-    if (!part->journal || !part->closing || part->batch_durable < part->batch || !journal_idle(part->journal)) return;
+    bool in_vain = part->discards && !part->shard->commit.on; /* nobody waits for it, and nobody will read it */
+    if (!part->journal || !part->closing || !journal_idle(part->journal)) return;
+    if (part->batch_durable < part->batch && !in_vain) return;
     journal_close(part->journal);
     part->journal = NULL;
+    if (part->discards) part_discard_segments(part, part->scratch_segment, part->next_segment);
+    part->discards = false;
     part->status = (struct journal_status){.batch_written = part->batch, .batch_durable = part->batch};
 }
 
@@ -82,17 +86,19 @@ static void set_gate(struct persist_part *part, const struct checkpoint_cut_orde
 static struct checkpoint_cut begin_cut(struct persist_part *part) {
     struct error error = {0};
     if (part->journal) {
-        part->closing = false;
+        part->closing = part->discards = false;
         return (struct checkpoint_cut){part->batch, journal_cut(part->journal), true};
     }
     bool opened = part_open_journal(part, &error) == ST_OK;
     ASSERT(opened); /* the path was short enough for the manifest */
     read_journal(part);
+    part->scratch_segment = part->status.segment;
     return (struct checkpoint_cut){part->batch, part->status.segment, true};
 }
 
 static struct checkpoint_cut end_cut(struct persist_part *part, bool logs) {
     ASSERT(part->journal);
+    part->scratch_segment = 0;
     if (logs)
         journal_flush(part->journal);
     else
@@ -118,7 +124,9 @@ static void drop_before(void *ctx, uint64_t segment) {
 
 static void gave_up(void *ctx) {
     struct persist_part *part = ctx;
-    if (!wants_journal(part)) end_journal(part);
+    if (wants_journal(part) || !part->journal) return;
+    part->discards = part->scratch_segment > 0; /* else it was there before, and holds what counts */
+    end_journal(part);
 }
 
 enum status part_join_checkpoints(struct persist_part *part, struct error *error) {
@@ -171,8 +179,9 @@ static void follow_guard(struct persist_part *part) {
     const struct shard *shard = part->shard;
     guard_turn(guard, shard->id, &part->status, part->journal && shard->effects.on, shard->now_ns, shard->config);
     if (UNLIKELY(guard_version(guard) != part->orders.version)) follow_orders(part);
-    const struct guard_orders *orders = &part->orders;
-    if (part->journal) journal_set_pace(part->journal, orders->sync_every_ns, orders->chunk_bytes, orders->spare);
+    if (!part->journal) return;
+    journal_set_pace(part->journal, part->orders.sync_every_ns, part->orders.chunk_bytes, part->orders.spare);
+    journal_set_room(part->journal, part->orders.roomy);
 }
 
 /* What changes seldom: ten times a second at most, and never in a thread that sleeps. */
@@ -185,6 +194,7 @@ static void look(struct persist_part *part) {
     persist->shard[part->shard->id] = (struct persist_shard_status){part->status, part->shard->effects.on};
     pthread_mutex_unlock(&persist->lock);
     if (part->shard->id != 0 || part->stopping) return;
+    part_look_at_space(part);
     part->exporting = live_export_turn(persist->live_export, persist->checkpoints, &part->disk, part->shard->now_ms);
     struct checkpoints_status status;
     bool on = part->journal && !part->closing;
@@ -261,7 +271,7 @@ void persist_stop(struct persist_part *part) {
 bool persist_is_idle(const struct persist_part *part) {
     bool given_up = part->status.error && part->shard->now_ns >= part->stop_by_ns;
     bool written = !part->journal || (journal_idle(part->journal) && (given_up || part->batch_durable == part->batch));
-    return part->stopping && written && (!part->member || checkpoints_idle(part->member));
+    return part->stopping && written && part->jobs == 0 && (!part->member || checkpoints_idle(part->member));
 }
 
 /* --- the turn --- */

@@ -47,6 +47,8 @@ struct play {
     struct pace pace;
     struct pace_output out;
     uint64_t now_ns, staleness_ns, unsynced;
+    uint64_t room; /* at the start */
+    double room_seconds;
     double demand, ratio; /* bytes a second, as writes say themselves; bytes of the journal for each */
     double passed, credit;
     uint64_t age_max_ns; /* since it was last set to 0 */
@@ -59,6 +61,7 @@ static void begin(double rate, double sync_seconds, bool cached, double demand) 
     play.now_ns = 1;
     play.staleness_ns = 2 * SYNC_NS;
     play.unsynced = (uint64_t)(128 * MB);
+    play.room = PACE_NONE;
     play.disk.rate = rate;
     play.disk.sync_seconds = sync_seconds;
     play.disk.cached = cached;
@@ -129,7 +132,11 @@ static double step(void) {
                                .busy_ns = disk->busy_ns,
                                .passed = (uint64_t)play.passed,
                                .staleness_ns = play.staleness_ns,
-                               .unsynced = play.unsynced};
+                               .unsynced = play.unsynced,
+                               .room = play.room == PACE_NONE ? PACE_NONE
+                                                              : play.room - MIN(play.room, (uint64_t)disk->appended),
+                               .near = (uint64_t)(8 * MB),
+                               .room_seconds = play.room_seconds};
     pace_step(&play.pace, &input, &play.out);
     play.age_max_ns = MAX(play.age_max_ns, play.out.age_ns);
     return wanted;
@@ -294,6 +301,27 @@ static void the_limit_on_bytes_alone(void **state) {
     assert_true(play.out.window == PACE_NONE && play.out.chunk == PACE_NONE);
 }
 
+/* The log never takes more than there is, and stops smoothly; and what has to last does. */
+static void room_on_the_disk(void **state) {
+    (void)state;
+    begin(40 * MB, 0.002, false, 100 * MB);
+    play.room = (uint64_t)(200 * MB);
+    run(30);
+    assert_true(play.disk.appended <= 201 * MB && play.disk.appended > 190 * MB && play.out.level >= 0.97);
+    begin(40 * MB, 0.002, true, 100 * MB);
+    play.room = (uint64_t)(200 * MB);
+    for (uint32_t i = 20; i > 0; i--) {
+        play.room_seconds = i; /* of a checkpoint that is done in 20 s */
+        run(1);
+    }
+    assert_true(play.disk.appended < 200 * MB && play.disk.appended > 120 * MB);
+    play.room = PACE_NONE;
+    play.room_seconds = 0;
+    run(5);
+    struct figures f = measure(5);
+    assert_true(f.rate > 35 * MB);
+}
+
 /* Rates, syncs and demands that change at random every now and then. */
 static void anything(void **state) {
     (void)state;
@@ -326,6 +354,7 @@ int main(void) {
         cmocka_unit_test(a_disk_that_slows_down_is_followed),
         cmocka_unit_test(a_disk_that_stands_still),
         cmocka_unit_test(the_limit_on_bytes_alone),
+        cmocka_unit_test(room_on_the_disk),
         cmocka_unit_test(anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,112 @@
+/* Space, as a part has it: measured on the background thread, planned, and told to whom it concerns; and the segments
+ * that nobody will ever read, which are removed there. */
+#include "persist/persist_priv.h"
+#include "persist/space.h"
+#include <string.h>
+#include <unistd.h>
+
+#define MEASURE_NS      200000000ull
+#define MEASURE_BUSY_NS 100000000ull /* while a checkpoint is written, or there is not room for many */
+#define SCARCE          4
+
+struct space_job {
+    struct persist_part *part;
+    struct space space;
+    uint64_t durable; /* of the journals, when it was begun */
+    uint64_t next_ns;
+    bool busy, failed; /* failed: it was said */
+};
+
+static struct space_plan plan(const struct persist_part *part, const struct space *space,
+                              const struct checkpoints_status *status) {
+    struct space_plan plan;
+    struct space_input input = {.space = *space,
+                                .budget = part->shard->config->disk_budget,
+                                .expected = status->expected_bytes,
+                                .saving = status->saving || status->rewriting,
+                                .saved = status->bytes,
+                                .keys = status->keys,
+                                .keys_total = status->keys_total,
+                                .seconds = status->seconds};
+    space_plan(&input, &plan);
+    return plan;
+}
+
+static int measure(void *arg) {
+    struct space_job *job = arg;
+    return space_measure(&job->part->persist->dir, &job->space);
+}
+
+static void measured(void *owner, int64_t result) {
+    struct space_job *job = owner;
+    struct persist_part *part = job->part;
+    struct persist *persist = part->persist;
+    struct checkpoints_status status;
+    job->busy = false;
+    part->jobs--;
+    if (result < 0) {
+        if (!job->failed)
+            log_line(persist->log, LOG_LEVEL_WARNING, "Cannot tell how much space is left for %s: %s",
+                     persist->dir.path, strerror((int)-result));
+        job->failed = true;
+        return;
+    }
+    checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
+    struct guard_space space = {plan(part, &job->space, &status), job->space.used, job->durable};
+    guard_set_space(persist->guard, &space);
+    checkpoints_set_room(persist->checkpoints, space.plan.most, space.plan.tight);
+    bool soon = status.saving || status.rewriting || space.plan.most / SCARCE < status.expected_bytes;
+    job->next_ns = part->shard->now_ns + (soon ? MEASURE_BUSY_NS : MEASURE_NS);
+}
+
+void part_look_at_space(struct persist_part *part) {
+    struct shard *shard = part->shard;
+    if (!part->space) {
+        part->space = heap_alloc_zero(shard->heap, MEM_STATS, sizeof *part->space);
+        part->space->part = part;
+    }
+    struct space_job *job = part->space;
+    if (job->busy || part->stopping || shard->now_ns < job->next_ns) return;
+    job->busy = true;
+    job->next_ns = shard->now_ns + MEASURE_NS;
+    job->durable = guard_durable(part->persist->guard);
+    part->jobs++;
+    part->disk.job(part->disk.ctx, measure, job, measured);
+}
+
+void part_forget_space(struct persist_part *part) {
+    ASSERT(!part->space || !part->space->busy);
+    if (part->space) heap_free(part->shard->heap, MEM_STATS, part->space, sizeof *part->space);
+    part->space = NULL;
+}
+
+/* --- segments without a use --- */
+
+struct discard_job {
+    struct persist_part *part;
+    uint64_t from, end;
+};
+
+static int discard(void *arg) {
+    const struct discard_job *job = arg;
+    for (uint64_t number = job->from; number < job->end; number++) {
+        char name[DATADIR_NAME_MAX];
+        datadir_segment_name(name, job->part->shard->id, number);
+        unlinkat(job->part->persist->dir.fd, name, 0); /* what stays is swept at the next start */
+    }
+    return 0;
+}
+
+static void discarded(void *owner, int64_t result) {
+    struct discard_job *job = owner;
+    (void)result;
+    job->part->jobs--;
+    heap_free(job->part->shard->heap, MEM_STATS, job, sizeof *job);
+}
+
+void part_discard_segments(struct persist_part *part, uint64_t from, uint64_t end) {
+    struct discard_job *job = heap_alloc(part->shard->heap, MEM_STATS, sizeof *job);
+    *job = (struct discard_job){part, from, end};
+    part->jobs++;
+    part->disk.job(part->disk.ctx, discard, job, discarded);
+}

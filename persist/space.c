@@ -1,0 +1,92 @@
+/* The arithmetic errs on the side of the disk: what is not known is taken to be as large as it can be, but for the size
+ * of a checkpoint when there has been none, which is tried, and given up when it finds no room. */
+#include "persist/space.h"
+#include "core/defs.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#define MB            (1ull << 20)
+#define MARGIN_MAX    (64 * MB)
+#define MARGIN_PART   32 /* of the disk */
+#define NEAR_MAX      (64 * MB)
+#define NEAR_PART     32 /* of the budget */
+#define NEAR_MIN      (1 * MB)
+#define EARLY_PART    4    /* of a checkpoint: so much more room is to be there when it begins */
+#define WORTH_PART    50   /* of a checkpoint: a log that is longer is worth another one, when space is scarce */
+#define RATE_AT_FIRST 50e6 /* bytes a second, until the checkpoint has shown its own speed */
+#define SLOWER        1.5  /* it is read back at the end */
+
+/* --- measuring --- */
+
+struct sum {
+    const struct datadir *dir;
+    uint64_t bytes;
+};
+
+static void add_file(void *ctx, const char *name, struct datadir_name is) {
+    struct sum *sum = ctx;
+    struct stat facts;
+    if (is.kind == DATADIR_OTHER || fstatat(sum->dir->fd, name, &facts, AT_SYMLINK_NOFOLLOW) < 0) return;
+    sum->bytes += (uint64_t)facts.st_blocks * 512;
+}
+
+int space_measure(const struct datadir *dir, struct space *out) {
+    struct statvfs facts;
+    struct sum sum = {.dir = dir};
+    struct error error = {0};
+    if (fstatvfs(dir->fd, &facts) < 0) return -errno;
+    if (datadir_list(dir, add_file, &sum, &error) != ST_OK) return error.os_errno ? -error.os_errno : -EIO;
+    *out = (struct space){.used = sum.bytes,
+                          .free = (uint64_t)facts.f_bavail * facts.f_frsize,
+                          .total = (uint64_t)facts.f_blocks * facts.f_frsize};
+    return 0;
+}
+
+/* --- planning --- */
+
+static uint64_t less(uint64_t a, uint64_t b) {
+    return a - MIN(a, b);
+}
+
+static uint64_t budget_of(const struct space_input *input) {
+    uint64_t margin = MIN(MARGIN_MAX, input->space.total / MARGIN_PART);
+    uint64_t possible = less(input->space.used + input->space.free, margin);
+    return input->budget ? MIN(input->budget, possible) : possible;
+}
+
+/* What is still to be written of the one under way. */
+static uint64_t rest_of(const struct space_input *input) {
+    uint64_t whole = input->expected;
+    if (!whole && input->keys)
+        whole = (uint64_t)((double)input->saved * (double)input->keys_total / (double)input->keys);
+    return less(whole, input->saved);
+}
+
+static double seconds_for(const struct space_input *input, uint64_t rest) {
+    double rate =
+        input->saving && input->seconds > 1 && input->saved ? (double)input->saved / input->seconds : RATE_AT_FIRST;
+    return 1 + SLOWER * (double)rest / rate;
+}
+
+/* A log that is not worth the writing of everything is left. */
+static bool is_worth_it(const struct space_input *input) {
+    uint64_t least = input->expected + MAX(NEAR_MIN, input->expected / WORTH_PART);
+    return input->space.used > least;
+}
+
+void space_plan(const struct space_input *input, struct space_plan *out) {
+    uint64_t budget = budget_of(input), left = less(budget, input->space.used);
+    uint64_t near = MAX(NEAR_MIN, MIN(NEAR_MAX, budget / NEAR_PART));
+    uint64_t most = left + near; /* that a checkpoint may take: writers stop where it comes to an end, not sooner */
+    bool fits = input->expected <= most, early = left < input->expected + input->expected / EARLY_PART;
+    uint64_t kept = input->saving ? rest_of(input) : fits ? input->expected : 0;
+    bool tight = input->expected && early && is_worth_it(input);
+    *out = (struct space_plan){.budget = budget,
+                               .room = less(left, kept),
+                               .near = near,
+                               .seconds = input->saving || tight ? seconds_for(input, kept) : 0,
+                               .most = most,
+                               .tight = tight};
+}
