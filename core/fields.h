@@ -2,7 +2,7 @@
  *
  *      fields -> hashtable -> field        field:  | name length 4 | value length 4 | name | value |
  *
- * A field and its value are one block, from the slab when it has up to 256 bytes, so an element costs its 8-byte head,
+ * A field and its value are one block, from the slab when it has up to 4 KiB, so an element costs its 8-byte head,
  * its share of the table (core/hashtable.h, about 14 bytes) and what its size is rounded up by. Everything that the
  * table promises holds here too: it grows without a pause and is scanned by cursors that survive it.
  *
@@ -38,6 +38,7 @@ HOT_INLINE struct slice field_value(const struct field *field) {
 struct fields *fields_new(const struct store *store, const struct hash_seed *seed);
 void fields_delete(const struct store *store, struct fields *fields); /* large ones later, see core/store.h */
 bool fields_free_some(const struct store *store, void *fields, unsigned units);
+uint64_t fields_defrag_some(const struct store *store, void *fields, uint64_t position, unsigned units);
 struct fields *fields_copy(const struct store *store, const struct fields *fields);
 
 uint64_t fields_count(const struct fields *fields);

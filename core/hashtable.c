@@ -33,8 +33,8 @@
  *
  * Load. Entries fall into buckets like a Poisson process; with a mean of L per bucket a bucket needs an overflow
  * bucket with probability P(X > 7): 0.13 at 5, 0.30 at 6.3, and the bytes per entry, 64 * (1 + P) / L, are 14.6 and
- * 13.2. A growing table starts to grow at 6.3 and is done, a quarter larger, when L is 5.8 (one bucket moves per insert,
- * so half of the time a resize is under way and what its segments hold in advance is all that is paid for it).
+ * 13.2. A growing table starts to grow at 6.3 and is done, a quarter larger, when L is 5.8 (one bucket moves per
+ * insert, so half of the time a resize is under way and what its segments hold in advance is all that is paid for it).
  * Measured from 100,000 to 4 million entries, all included: 13.3 to 15.1 bytes, 13.7 in the mean; 13 to 16% of the
  * entries lie in overflow buckets (perf/micro/hashtable_bench.c).
  *
@@ -55,7 +55,7 @@ const struct ht_bucket ht_empty_segment[HT_SEGMENT];
 /* --- storage --- */
 
 static bool from_slab(const struct hashtable *table, size_t size) {
-    return table->slab != NULL && size <= SLAB_MAX;
+    return table->slab != NULL && size <= SLAB_ALIGNED_MAX;
 }
 
 void *ht_take(struct hashtable *table, size_t size) {

@@ -22,28 +22,33 @@
  * Within a page, blocks are handed out from the free list first and then in address order from the part that was
  * never used, so a page of large blocks that holds one of them has touched one 4 KiB frame and not four.
  *
- * Empty pages go back to the kernel later, in batches, once more than SLAB_SPARE_PAGES of them are dirty; an empty chunk is
- * unmapped unless it is the only empty one. To give each page back when it empties would be dear, and all at once when a
- * large table is freed: its entries lie at random places, so that almost every page empties within the last hundredth
- * of it, and a call that takes a piece out of a huge page while other threads run costs 10 to 50 us. Those that wait
- * are often reused, or go with their whole chunk. The heap's count follows exactly: a page counts from its first use
- * until it is given back.
+ * Empty pages go back to the kernel later, in batches, once more than SLAB_SPARE_PAGES of them are dirty; an empty
+ * chunk is unmapped unless it is the only empty one. To give each page back when it empties would be dear, and all at
+ * once when a large table is freed: its entries lie at random places, so that almost every page empties within the last
+ * hundredth of it, and a call that takes a piece out of a huge page while other threads run costs 10 to 50 us. Those
+ * that wait are often reused, or go with their whole chunk. The heap's count follows exactly: a page counts from its
+ * first use until it is given back.
  *
  * Free blocks are poisoned under address sanitizer, so the tests see a use after free inside a page as well. */
 #include "core/slab.h"
 #include "core/assert.h"
 #include <assert.h>
+#include <string.h>
 #include <sys/mman.h>
 
-#define PAGE_SIZE    (16 * 1024u)
+#define PAGE_SIZE    SLAB_PAGE
 #define CHUNK_SIZE   (2 * 1024 * 1024u)
 #define CHUNK_PAGES  (CHUNK_SIZE / PAGE_SIZE) /* page 0 is the chunk's own */
 #define USABLE_PAGES (CHUNK_PAGES - 1)
-#define CLASSES      (SLAB_MAX / 8)
+#define FINE         (SLAB_ALIGNED_MAX / 8)               /* classes of multiples of 8 */
+#define COARSE_FIRST (PAGE_SIZE / (SLAB_ALIGNED_MAX + 8)) /* blocks per page of the first class of the others */
+#define CLASSES      (FINE + COARSE_FIRST - PAGE_SIZE / SLAB_MAX + 1)
 #define FULLNESS     4u /* lists of partial pages per size */
-/* Chunks beyond these ask for a huge page: about a tenth of the CPU of a GET or SET that misses the cache (TLB misses
- * cost most in a virtual machine). The first ones do without, so that 64 nearly empty shards do not hold 128 MiB. A huge
- * page is resident as a whole when first touched, so up to 2 MiB per slab may be resident before they are counted. */
+/* Chunks beyond these ask for a huge page when it is for small blocks that they are made: about a tenth of the CPU of a
+ * GET or SET that misses the cache (TLB misses cost most in a virtual machine). The first ones do without, so that 64
+ * nearly empty shards do not hold 128 MiB. A huge page is resident as a whole when first touched, so up to 2 MiB per
+ * slab may be resident before they are counted. Each byte of it costs up to four times as much to touch first, which is
+ * little for a small block and would be the most that it costs to fill a cache with large ones. */
 #define SMALL_CHUNKS 4u
 #define CHUNK_LISTS  9u /* lists of chunks with free pages: the empty ones, then by how many are in use */
 #define PURGE_BATCH  16u
@@ -93,6 +98,7 @@ static_assert(sizeof(struct chunk) <= CHUNK_META, "counted as this much");
 
 struct size_class {
     struct page *current;
+    uint64_t used, pages; /* blocks handed out; pages they are in */
     struct page *partial[FULLNESS];
 };
 
@@ -106,7 +112,9 @@ struct slab {
     uint32_t chunks;                        /* in `all` */
     uint32_t empty_chunks;                  /* purging keeps one at most */
     uint32_t dirty_pages;
+    uint64_t moves;
     size_t used_bytes;
+    size_t room_bytes; /* blocks of the pages in use, handed out or not */
     size_t held_bytes; /* pages in use, dirty pages and the chunks' own pages */
 };
 
@@ -124,8 +132,15 @@ HOT_INLINE char *page_blocks(const struct page *page) {
     return (char *)chunk + (size_t)(page - chunk->pages) * PAGE_SIZE;
 }
 
+/* Above FINE a class is known by how many of its blocks a page has: block sizes differ by more than the 7 bytes that
+ * rounding takes off them, so dividing gives the number back. */
+HOT_INLINE unsigned class_index(size_t block_size) {
+    if (LIKELY(block_size <= SLAB_ALIGNED_MAX)) return (unsigned)block_size / 8 - 1;
+    return FINE + COARSE_FIRST - PAGE_SIZE / (uint32_t)block_size;
+}
+static_assert(PAGE_SIZE / COARSE_FIRST - PAGE_SIZE / (COARSE_FIRST + 1) > 7, "see above");
 HOT_INLINE struct size_class *class_of(struct slab *slab, size_t block_size) {
-    return &slab->classes[block_size / 8 - 1];
+    return &slab->classes[class_index(block_size)];
 }
 
 /* --- bits of a chunk's pages --- */
@@ -226,12 +241,12 @@ static void count_held(struct slab *slab, int64_t bytes) {
     heap_count(slab->heap, slab->owner, bytes);
 }
 
-COLD static struct chunk *chunk_new(struct slab *slab) {
+COLD static struct chunk *chunk_new(struct slab *slab, size_t block_size) {
     struct chunk *chunk = heap_map(slab->heap, slab->owner, CHUNK_SIZE, CHUNK_SIZE);
     if (chunk == NULL) panic(__FILE__, __LINE__, "out of memory");
     heap_count(slab->heap, slab->owner, -(int64_t)CHUNK_SIZE); /* pages count when they are used */
     count_held(slab, CHUNK_META);
-    if (slab->chunks++ >= SMALL_CHUNKS) madvise(chunk, CHUNK_SIZE, MADV_HUGEPAGE);
+    if (slab->chunks++ >= SMALL_CHUNKS && block_size <= SLAB_ALIGNED_MAX) madvise(chunk, CHUNK_SIZE, MADV_HUGEPAGE);
     chunk->free_pages[0] = ~1ull;
     chunk->free_pages[1] = ~0ull;
     chunk->list = NO_BIN;
@@ -299,7 +314,7 @@ bool slab_purge_some(struct slab *slab) {
 static struct page *page_take(struct slab *slab, size_t block_size) {
     struct chunk *chunk = NULL;
     for (unsigned list = CHUNK_LISTS; list-- > 0 && chunk == NULL;) chunk = slab->with_free[list];
-    if (chunk == NULL) chunk = chunk_new(slab);
+    if (chunk == NULL) chunk = chunk_new(slab, block_size);
     if (chunk->used_pages == 0) slab->empty_chunks--;
 
     bool dirty = bits_any(chunk->dirty_pages);
@@ -343,10 +358,13 @@ static void page_give_back(struct slab *slab, struct page *page) {
 static struct page *next_current(struct slab *slab, struct size_class *class, size_t block_size) {
     struct page *page = NULL;
     for (unsigned bin = FULLNESS; bin-- > 0 && page == NULL;) page = class->partial[bin];
-    if (page != NULL)
+    if (page != NULL) {
         partial_remove(class, page);
-    else
+    } else {
         page = page_take(slab, block_size);
+        class->pages++;
+        slab->room_bytes += page->capacity * block_size;
+    }
     class->current = page;
     return page;
 }
@@ -364,6 +382,7 @@ void *slab_alloc(struct slab *slab, size_t size) {
     struct page *page = class->current;
     if (UNLIKELY(page == NULL || !page_has_room(page))) page = next_current(slab, class, block_size);
     page->used++;
+    class->used++;
     slab->used_bytes += block_size;
 
     void *block = page->free;
@@ -381,10 +400,13 @@ void *slab_alloc(struct slab *slab, size_t size) {
 /* A page that is not the current one lost a block and has to change its state. */
 static void page_drops(struct slab *slab, struct size_class *class, struct page *page) {
     if (page->bin != NO_BIN) partial_remove(class, page);
-    if (page->used == 0)
+    if (page->used == 0) {
+        class->pages--;
+        slab->room_bytes -= (size_t)page->capacity * page->block_size;
         page_give_back(slab, page);
-    else
+    } else {
         partial_insert(class, page);
+    }
 }
 
 void slab_free(struct slab *slab, void *block, size_t size) {
@@ -397,22 +419,33 @@ void slab_free(struct slab *slab, void *block, size_t size) {
     POISON(block, block_size);
     page->used--;
     slab->used_bytes -= block_size;
+    struct size_class *class = class_of(slab, block_size);
+    class->used--;
 
     /* Partial pages act when they leave their quarter or empty; a full one (bin_floor is its capacity) at once. */
-    struct size_class *class = class_of(slab, block_size);
     if (page == class->current) return;
     if (page->bin == NO_BIN || page->used < page->bin_floor || page->used == 0) page_drops(slab, class, page);
 }
 
+/* Emptying the pages that are no fuller than the mean needs the fewest moves. Among equals, all but the current page
+ * may move. A class of which an eighth is free is left alone: the last pages cost the most moves. */
 bool slab_is_sparse(const struct slab *slab, const void *block) {
     const struct page *page = page_of(block);
-    const struct size_class *class = &slab->classes[page->block_size / 8 - 1];
-    if (page == class->current || page->used * 2u >= page->capacity) return false;
-    unsigned bin = page->used * FULLNESS / page->capacity;
-    bool fuller = class->current != NULL && page_has_room(class->current) && class->current->used > page->used;
-    for (unsigned i = bin + 1; i < FULLNESS; i++) fuller |= class->partial[i] != NULL;
-    /* Among equals, all but one may move: they fill the one that becomes current. */
-    return fuller || (class->partial[bin] != NULL && class->partial[bin] != page);
+    const struct size_class *class = &slab->classes[class_index(page->block_size)];
+    if (page == class->current || class->used * 8 > class->pages * page->capacity * 7) return false;
+    return class->pages > 1 && page->used * class->pages <= class->used;
+}
+
+void *slab_move(struct slab *slab, void *block, size_t size) {
+    void *moved = slab_alloc(slab, size);
+    memcpy(moved, block, size);
+    slab_free(slab, block, size);
+    slab->moves++;
+    return moved;
+}
+
+uint64_t slab_moves(const struct slab *slab) {
+    return slab->moves;
 }
 
 /* --- the slab --- */
@@ -433,6 +466,10 @@ void slab_delete(struct slab *slab) {
 
 size_t slab_used_bytes(const struct slab *slab) {
     return slab->used_bytes;
+}
+
+size_t slab_spare_bytes(const struct slab *slab) {
+    return slab->room_bytes - slab->used_bytes;
 }
 
 size_t slab_held_bytes(const struct slab *slab) {
@@ -457,7 +494,7 @@ static size_t check_page(const struct slab *slab, const struct page *page) {
     ASSERT(page->block_size != 0 && page->block_size % 8 == 0 && page->used <= page->capacity);
     unsigned touched = page->fresh_at / page->block_size;
     ASSERT(page->used + free_list_length(page) == touched && touched <= page->capacity);
-    const struct size_class *class = &slab->classes[page->block_size / 8 - 1];
+    const struct size_class *class = &slab->classes[class_index(page->block_size)];
     if (page == class->current) {
         ASSERT(page->bin == NO_BIN);
     } else if (page->bin == NO_BIN) {
@@ -486,7 +523,19 @@ static void check_chunk(const struct slab *slab, const struct chunk *chunk, size
     ASSERT(chunk->list == chunk_list_of(chunk));
 }
 
+static void check_counts(const struct slab *slab) {
+    size_t room_bytes = 0, used_bytes = 0;
+    for (unsigned i = 0; i < CLASSES; i++) {
+        size_t size = i < FINE ? (i + 1) * 8 : slab_block_size(PAGE_SIZE / (COARSE_FIRST - (i - FINE)) - 7);
+        ASSERT(class_index(size) == i);
+        used_bytes += slab->classes[i].used * size;
+        room_bytes += slab->classes[i].pages * (PAGE_SIZE / size) * size;
+    }
+    ASSERT(used_bytes == slab->used_bytes && room_bytes == slab->room_bytes);
+}
+
 void slab_check(const struct slab *slab) {
+    check_counts(slab);
     size_t used_bytes = 0, held_bytes = 0, dirty = 0;
     unsigned empty = 0;
     for (const struct chunk *chunk = slab->all; chunk != NULL; chunk = chunk->all_next) {

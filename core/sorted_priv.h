@@ -7,8 +7,8 @@ struct sorted {
     struct sorted_node *root; /* NULL when empty */
     struct hashtable *table;
     struct hash_seed seed;
-    size_t bytes;           /* of elements, nodes and this */
-    uint64_t freed_to;      /* how far the table is drained, while it is freed */
+    size_t bytes;      /* of elements, nodes and this */
+    uint64_t freed_to; /* how far the table is drained, while it is freed */
     bool compact;
 };
 
@@ -17,14 +17,14 @@ struct sorted_node {
     uint8_t level; /* 0: a leaf */
 };
 
-/* 48 bits per pointer: user space has no more, and a sixth more elements fit into a leaf of the slab's largest size. */
+/* 48 bits per pointer: user space has no more, and a sixth more elements fit into a leaf. */
 #define LEAF_MAX  42u
 #define SLOT_SIZE 6u
 struct sorted_leaf {
     struct sorted_node node;
     unsigned char slots[LEAF_MAX * SLOT_SIZE];
 };
-static_assert(sizeof(struct sorted_leaf) == SLAB_MAX, "a leaf is a block of the slab");
+static_assert(sizeof(struct sorted_leaf) == 256, "four cache lines, aligned by the slab");
 
 /* What a node says of a child is true of it: its first element, that one's score, how many elements are below. */
 #define INNER_MAX 31u
@@ -68,6 +68,7 @@ struct sorted_item {
     uint64_t count;
 };
 struct sorted_node *sorted_node_new(const struct store *store, struct sorted *set, unsigned level);
+void sorted_set_slot(struct sorted_node *leaf, unsigned i, const struct sorted_element *element);
 void sorted_node_free(const struct store *store, struct sorted *set, struct sorted_node *node);
 /* In between; there is room. */
 void sorted_node_put(struct sorted_node *node, unsigned at, const struct sorted_item *item);

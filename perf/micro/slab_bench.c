@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BYTES_MAX (400u << 20) /* of blocks in one run */
+
 /* The thread's own time, so that neighbours on a shared machine count less. */
 static double now_ns(void) {
     struct timespec t;
@@ -75,8 +77,9 @@ static void run_alone(bool use_slab, size_t size, size_t blocks) {
 int main(int argc, char **argv) {
     size_t blocks = argc > 1 ? strtoul(argv[1], NULL, 10) : 2000000;
     for (size_t size = 24; size <= SLAB_MAX; size = size * 7 / 3 / 8 * 8) {
-        run_alone(true, size, blocks);
-        run_alone(false, size, blocks);
+        size_t many = MIN(blocks, BYTES_MAX / size);
+        run_alone(true, size, many);
+        run_alone(false, size, many);
     }
     return 0;
 }
