@@ -96,6 +96,20 @@ bool fields_free_some(const struct store *store, void *object, unsigned units) {
     return false;
 }
 
+static void *move_field(void *ctx, void *field) {
+    return store_moved(ctx, field, field_size(field));
+}
+
+/* A store_defrag_some; a unit is a bucket. */
+uint64_t fields_defrag_some(const struct store *store, void *object, uint64_t position, unsigned units) {
+    struct fields *fields = object;
+    while (units-- > 0) {
+        position = hashtable_defrag(fields->table, position, move_field, (void *)(uintptr_t)store);
+        if (position == 0) break;
+    }
+    return position;
+}
+
 struct copying {
     const struct store *store;
     struct fields *to;

@@ -89,6 +89,10 @@ typedef void (*hashtable_visit)(void *ctx, void *entry, unsigned flags);
  * buckets are passed over, at most 64 in one call. */
 #define HT_CURSOR_BITS 48
 uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visit visit, void *ctx);
+/* Like a scan, for who moves entries: `relocate` answers where the entry is now, and its slot points there. Overflow
+ * buckets in sparse pages of the slab are moved as well. */
+typedef void *(*hashtable_relocate)(void *ctx, void *entry);
+uint64_t hashtable_defrag(struct hashtable *table, uint64_t cursor, hashtable_relocate relocate, void *ctx);
 /* An entry chosen fairly (within a few percent) at random; NULL when empty. Bounded: falls back to the nearest
  * non-empty bucket after 64 tries. */
 void *hashtable_random(struct hashtable *table, struct prng *prng);

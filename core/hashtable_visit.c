@@ -60,6 +60,37 @@ uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visi
     return hash >> (64 - HT_CURSOR_BITS);
 }
 
+/* --- moving --- */
+
+static void move_overflow(struct hashtable *table, struct ht_bucket *before) {
+    struct ht_bucket *bucket = ht_next(before);
+    if (table->slab == NULL || !slab_is_sparse(table->slab, bucket)) return;
+    struct ht_bucket *moved = slab_move(table->slab, bucket, sizeof *bucket);
+    before->slots[HT_SLOTS - 1] = (uint64_t)(uintptr_t)moved;
+}
+
+static void prefetch_entries(const struct ht_bucket *bucket) {
+    for (unsigned i = 0; i < ht_used(bucket); i++) __builtin_prefetch(ht_entry(bucket->slots[i]));
+}
+
+uint64_t hashtable_defrag(struct hashtable *table, uint64_t cursor, hashtable_relocate relocate, void *ctx) {
+    uint64_t hash = cursor << (64 - HT_CURSOR_BITS);
+    struct ht_place place = ht_place_at(table, hash);
+    if (ht_is_empty(place.array->segments[place.index >> HT_SEGMENT_BITS]))
+        return segment_end(table, &place) >> (64 - HT_CURSOR_BITS);
+    struct ht_bucket *bucket = ht_bucket_at(place.array, place.index);
+    if ((place.index + 1) % HT_SEGMENT != 0 && place.index + 1 < place.array->buckets) prefetch_entries(bucket + 1);
+    for (;; bucket = ht_next(bucket)) {
+        for (unsigned i = 0; i < ht_used(bucket); i++) {
+            ht_slot *slot = &bucket->slots[i];
+            ht_replace(slot, relocate(ctx, ht_entry(*slot)), ht_flags(*slot));
+        }
+        if (!ht_chained(bucket)) break;
+        move_overflow(table, bucket);
+    }
+    return place.end >> (64 - HT_CURSOR_BITS);
+}
+
 /* --- random --- */
 
 static unsigned chain_length(const struct ht_bucket *bucket) {

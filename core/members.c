@@ -82,6 +82,20 @@ bool members_free_some(const struct store *store, void *object, unsigned units) 
     return false;
 }
 
+static void *move_member(void *ctx, void *member) {
+    return store_moved(ctx, member, block_size(member_text(member).len));
+}
+
+/* A store_defrag_some; a unit is a bucket. */
+uint64_t members_defrag_some(const struct store *store, void *object, uint64_t position, unsigned units) {
+    struct members *members = object;
+    while (units-- > 0) {
+        position = hashtable_defrag(members->table, position, move_member, (void *)(uintptr_t)store);
+        if (position == 0) break;
+    }
+    return position;
+}
+
 void members_delete(const struct store *store, struct members *members) {
     store_free_object(store, members_free_some, members);
 }

@@ -31,6 +31,7 @@ struct set_rule set_rule_of(const struct hash_seed *seed, int64_t max_entries); 
 /* seed is copied; it should be secret where texts come from clients. */
 struct members *members_new(const struct store *store, const struct hash_seed *seed);
 void members_delete(const struct store *store, struct members *members); /* some now, the rest later */
+uint64_t members_defrag_some(const struct store *store, void *members, uint64_t position, unsigned units);
 bool members_free_some(const struct store *store, void *members, unsigned units);
 struct members *members_copy(const struct store *store, const struct members *members);
 

@@ -9,6 +9,8 @@
 #include "core/assert.h"
 #include "core/quicklist_priv.h"
 
+#define DEFRAG_NODES_MAX 4096u
+
 struct quicklist_rule quicklist_rule_of(int list_max_listpack_size) {
     static const uint32_t kib[] = {4, 8, 16, 32, 64};
     if (list_max_listpack_size < 0)
@@ -349,4 +351,33 @@ void quicklist_check(const struct quicklist *list) {
         nodes++;
     }
     ASSERT(list->tail == prev && list->count == count && list->nodes == nodes && list->bytes == bytes);
+}
+
+/* --- moving --- */
+
+static struct quicklist_node *move_node(const struct store *store, struct quicklist *list,
+                                        struct quicklist_node *node) {
+    struct quicklist_node *moved = store_moved(store, node, sizeof *node + node->cap);
+    if (moved == node) return node;
+    if (moved->prev)
+        moved->prev->next = moved;
+    else
+        list->head = moved;
+    if (moved->next)
+        moved->next->prev = moved;
+    else
+        list->tail = moved;
+    return moved;
+}
+
+/* A store_defrag_some; a unit is a node, and the position their number. Nodes before the position are passed one by
+ * one, so it ends at DEFRAG_NODES_MAX. That is no loss where nodes have their usual size: a full one is no block of the
+ * slab. */
+uint64_t quicklist_defrag_some(const struct store *store, void *object, uint64_t position, unsigned units) {
+    struct quicklist *list = object;
+    struct quicklist_node *node = list->head;
+    uint64_t at = 0;
+    for (; node && at < position; at++) node = node->next;
+    for (; node && units-- > 0; at++) node = move_node(store, list, node)->next;
+    return node && at < DEFRAG_NODES_MAX ? at : 0;
 }

@@ -31,7 +31,8 @@ struct quicklist_rule quicklist_rule_of(int list_max_listpack_size);
 
 struct quicklist *quicklist_new(const struct store *store);
 void quicklist_delete(const struct store *store, struct quicklist *list); /* large ones later, see core/store.h */
-bool quicklist_free_some(const struct store *store, void *list, unsigned nodes);           /* a store_free_some */
+bool quicklist_free_some(const struct store *store, void *list, unsigned nodes); /* a store_free_some */
+uint64_t quicklist_defrag_some(const struct store *store, void *list, uint64_t position, unsigned units);
 struct quicklist *quicklist_copy(const struct store *store, const struct quicklist *list); /* O(bytes) */
 
 uint64_t quicklist_count(const struct quicklist *list);

@@ -35,8 +35,9 @@ HOT_INLINE struct slice sorted_member(const struct sorted_element *element) {
 }
 
 struct sorted *sorted_new(const struct store *store, const struct hash_seed *seed);
-void sorted_delete(const struct store *store, struct sorted *set); /* large ones later, see core/store.h */
+void sorted_delete(const struct store *store, struct sorted *set);           /* large ones later, see core/store.h */
 bool sorted_free_some(const struct store *store, void *set, unsigned units); /* a store_free_some */
+uint64_t sorted_defrag_some(const struct store *store, void *set, uint64_t position, unsigned units);
 struct sorted *sorted_copy(const struct store *store, const struct sorted *set);
 void sorted_expect(struct sorted *set, uint64_t count); /* a hint before many inserts */
 

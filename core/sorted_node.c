@@ -22,7 +22,7 @@ void sorted_node_free(const struct store *store, struct sorted *set, struct sort
 
 /* --- one node --- */
 
-static void write_slot(struct sorted_node *node, unsigned i, const struct sorted_element *element) {
+void sorted_set_slot(struct sorted_node *node, unsigned i, const struct sorted_element *element) {
     unsigned char *at = ((struct sorted_leaf *)(void *)node)->slots + i * SLOT_SIZE;
     uint64_t bits = (uint64_t)(uintptr_t)element;
     uint32_t low = (uint32_t)bits;
@@ -39,7 +39,7 @@ static struct sorted_item read_item(const struct sorted_node *node, unsigned i) 
 
 static void write_item(struct sorted_node *node, unsigned i, const struct sorted_item *item) {
     if (node->level == 0) {
-        write_slot(node, i, item->first);
+        sorted_set_slot(node, i, item->first);
         return;
     }
     struct sorted_inner *inner = sorted_inner_of(node);

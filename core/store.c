@@ -16,3 +16,8 @@ void store_free_object(const struct store *store, store_free_some free_some, voi
     }
     while (free_some(store, object, STORE_NOW_UNITS)) continue;
 }
+
+void *store_moved(const struct store *store, void *block, size_t size) {
+    if (!store_is_sparse(store, block, size)) return block;
+    return slab_move(store->slab, block, size);
+}

@@ -48,6 +48,16 @@ HOT_INLINE size_t store_block_size(size_t size) { /* what a block of that size r
     return size <= SLAB_MAX ? slab_block_size(size) : heap_block_size(size);
 }
 
+/* A block that lies in a sparse page moves to a fuller one: returns where it is now. O(bytes). */
+HOT_INLINE bool store_is_sparse(const struct store *store, const void *block, size_t size) {
+    return size <= SLAB_MAX && slab_is_sparse(store->slab, block);
+}
+void *store_moved(const struct store *store, void *block, size_t size);
+
+/* Moves some of an object's blocks out of sparse pages: `units` of them are looked at. *position, 0 at first, is where
+ * it goes on in the next call, also when the object changed meanwhile; 0 again: all were looked at. */
+typedef uint64_t (*store_defrag_some)(const struct store *store, void *object, uint64_t position, unsigned units);
+
 /* --- objects of many blocks --- */
 /* Frees the start of it now and the rest, if any, later. */
 void store_free_object(const struct store *store, store_free_some free_some, void *object);

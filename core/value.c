@@ -35,6 +35,7 @@ struct collection {
     store_free_some free_some; /* this and the following: of its object */
     size_t (*bytes)(const void *object);
     void *(*copy)(const struct store *store, const void *object);
+    store_defrag_some defrag_some; /* NULL: its blocks stay where they are */
 };
 
 static const char *list_encoding_name(const struct entry *entry) {
@@ -93,11 +94,11 @@ static void *stream_object_copy(const struct store *store, const void *object) {
 }
 
 static const struct collection collections[TYPE_COUNT] = {
-    [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy},
-    [TYPE_SET] = {set_encoding_name, members_free_some, set_bytes, set_copy},
-    [TYPE_HASH] = {hash_encoding_name, fields_free_some, hash_object_bytes, hash_copy},
-    [TYPE_ZSET] = {zset_encoding_name, sorted_free_some, zset_bytes, zset_copy},
-    [TYPE_STREAM] = {stream_encoding_name, stream_free_some, stream_object_bytes, stream_object_copy},
+    [TYPE_LIST] = {list_encoding_name, quicklist_free_some, list_bytes, list_copy, quicklist_defrag_some},
+    [TYPE_SET] = {set_encoding_name, members_free_some, set_bytes, set_copy, members_defrag_some},
+    [TYPE_HASH] = {hash_encoding_name, fields_free_some, hash_object_bytes, hash_copy, fields_defrag_some},
+    [TYPE_ZSET] = {zset_encoding_name, sorted_free_some, zset_bytes, zset_copy, sorted_defrag_some},
+    [TYPE_STREAM] = {stream_encoding_name, stream_free_some, stream_object_bytes, stream_object_copy, NULL},
 };
 
 static const struct collection *collection_of(const struct entry *entry) {
@@ -539,4 +540,15 @@ struct entry *entry_copy(const struct store *store, const struct entry *entry, s
     fresh->access = entry->access;
     fresh->flags |= entry->flags & ENTRY_OF_VALUE;
     return fresh;
+}
+
+/* --- moving --- */
+
+struct entry *entry_moved(const struct store *store, struct entry *take) {
+    return store_moved(store, take, entry_size(take));
+}
+
+uint64_t entry_defrag_some(const struct store *store, const struct entry *entry, uint64_t position, unsigned units) {
+    if (entry->encoding != ENC_OBJECT || !collection_of(entry)->defrag_some) return 0;
+    return collection_of(entry)->defrag_some(store, entry_object(entry), position, units);
 }

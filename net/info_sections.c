@@ -147,7 +147,7 @@ void info_memory(const struct info *info) {
     info_number(info, "mem_cluster_links", 0);
     info_number(info, "mem_aof_buffer", totals_memory(totals, MEM_JOURNAL));
     info_text(info, "mem_allocator", facts->allocator);
-    info_number(info, "active_defrag_running", 0);
+    info_number(info, "active_defrag_running", totals->sum.defragging);
     info_number(info, "lazyfree_pending_objects", totals->sum.reap_pending);
     info_number(info, "lazyfreed_objects", totals->sum.reaped);
     info_ledger(info);

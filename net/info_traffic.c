@@ -11,13 +11,15 @@ void info_stats(const struct info *info) {
     static const char *const expiry[] = {"expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"};
     static const char *const eviction[] = {"total_eviction_exceeded_time", "current_eviction_exceeded_time"};
     static const char *const features[] = {
-        "latest_fork_usec",         "total_forks",
-        "migrate_cached_sockets",   "slave_expires_tracked_keys",
-        "active_defrag_hits",       "active_defrag_misses",
-        "active_defrag_key_hits",   "active_defrag_key_misses",
-        "total_active_defrag_time", "current_active_defrag_time",
-        "tracking_total_keys",      "tracking_total_items",
-        "tracking_total_prefixes",  "unexpected_error_replies",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+    };
+    static const char *const more_features[] = {
+        "active_defrag_misses",     "active_defrag_key_hits",     "active_defrag_key_misses",
+        "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
+        "tracking_total_items",     "tracking_total_prefixes",    "unexpected_error_replies",
     };
     static const char *const threads[] = {
         "io_threaded_reads_processed",
@@ -54,6 +56,8 @@ void info_stats(const struct info *info) {
     info_number(info, "pubsubshard_channels", sum->pubsub_shard_channels);
     info_number(info, "keyspace_events_dropped", sum->events_dropped);
     zeros(info, features, ARRAY_LEN(features));
+    info_number(info, "active_defrag_hits", sum->blocks_moved);
+    zeros(info, more_features, ARRAY_LEN(more_features));
     info_number(info, "total_error_replies", sum->errors);
     info_number(info, "dump_payload_sanitizations", 0);
     info_number(info, "total_reads_processed", sum->reads);

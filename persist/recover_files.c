@@ -120,6 +120,7 @@ static bool take_aux(const struct recovery *recovery, struct recovery_thread *th
 
 static void set_access(const struct shard *shard, struct entry *entry, const struct rdb_event *event) {
     const struct keyspace_shared *shared = &shard->shared;
+    if (shared->use_lrfu) return; /* files have nothing about it: each begins anew */
     if (shared->use_lfu && event->freq >= 0)
         entry->access = lfu_field((uint32_t)(shard->now_ms / 60000), (uint32_t)event->freq & 0xFF) & 0xFFFFFF;
     else if (!shared->use_lfu && event->idle_s >= 0)

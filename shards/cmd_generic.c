@@ -32,7 +32,7 @@ const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db) {
 #define ACCESS_MASK 0xFFFFFFu
 
 bool access_is_lfu(const struct exec *x) {
-    return x->shared->use_lfu;
+    return x->shared->use_lfu || x->shared->use_lrfu;
 }
 
 static uint32_t clock_s(const struct exec *x) {
@@ -44,6 +44,7 @@ uint32_t access_idle_s(const struct exec *x, const struct entry *entry) {
 }
 
 uint32_t access_freq(const struct exec *x, const struct entry *entry) {
+    if (x->shared->use_lrfu) return lrfu_uses(entry->access, x->shared->access);
     return lfu_counter(entry->access, keyspace_minutes(x->shared), &x->shared->lfu);
 }
 
@@ -54,6 +55,7 @@ uint32_t access_of_idle(const struct exec *x, uint64_t idle_s) {
 }
 
 uint32_t access_of_freq(const struct exec *x, uint32_t freq) {
+    if (x->shared->use_lrfu) return lrfu_field(x->shared->access, freq);
     return lfu_field(keyspace_minutes(x->shared), freq);
 }
 

@@ -17,6 +17,7 @@
 #include "shards/evict.h"
 #include "core/assert.h"
 #include "core/lfu.h"
+#include "shards/ghosts.h"
 #include "shards/locks.h"
 #include "shards/shard.h"
 
@@ -55,10 +56,9 @@ void evictor_config_changed(struct evictor *evictor) {
 /* --- policies --- */
 
 static bool only_timed(enum config_maxmemory_policy policy) {
-    return policy <= MAXMEMORY_VOLATILE_TTL;
+    return policy < MAXMEMORY_ALLKEYS_LRU;
 }
-static_assert(MAXMEMORY_VOLATILE_LRU == 0 && MAXMEMORY_VOLATILE_LFU < MAXMEMORY_VOLATILE_TTL &&
-                  MAXMEMORY_VOLATILE_RANDOM < MAXMEMORY_VOLATILE_TTL && MAXMEMORY_ALLKEYS_LRU > MAXMEMORY_VOLATILE_TTL,
+static_assert(MAXMEMORY_VOLATILE_LRU == 0 && MAXMEMORY_VOLATILE_LRFU + 1 == MAXMEMORY_ALLKEYS_LRU,
               "the volatile ones come first");
 
 /* How much an entry deserves to go; the highest goes first. */
@@ -69,6 +69,8 @@ static uint64_t merit_of(const struct shard *shard, const struct entry *entry) {
     case MAXMEMORY_ALLKEYS_LRU: return (shared->access - entry->access) & 0xFFFFFF;
     case MAXMEMORY_VOLATILE_LFU:
     case MAXMEMORY_ALLKEYS_LFU: return 255 - lfu_counter(entry->access, keyspace_minutes(shared), &shared->lfu);
+    case MAXMEMORY_VOLATILE_LRFU:
+    case MAXMEMORY_ALLKEYS_LRFU: return (uint64_t)((int64_t)LRFU_FIELD - lrfu_log(entry->access, shared->access));
     case MAXMEMORY_VOLATILE_TTL: return UINT64_MAX - entry_deadline_ms(entry);
     case MAXMEMORY_VOLATILE_RANDOM:
     case MAXMEMORY_ALLKEYS_RANDOM: return prng_next(shared->prng);
@@ -85,14 +87,21 @@ static uint64_t evictable(const struct shard *shard, uint32_t db, bool timed) {
     return timed ? keyspace_timed_count(keys) : keyspace_count(keys);
 }
 
+/* When a database's turn begins: its keys stand for all there are. */
+static void fit_ghosts(struct shard *shard, uint64_t keys) {
+    struct keyspace_shared *shared = &shard->shared;
+    shared->ghosts = ghosts_fit(shared->ghosts, shared->store.heap, keys);
+}
+
 /* The database to look at now; NULL when none has keys that may go (or not within SKIP_MAX). */
-static struct keyspace *walk_database(struct evictor *evictor, const struct shard *shard, bool timed) {
+static struct keyspace *walk_database(struct evictor *evictor, struct shard *shard, bool timed) {
     if (evictor->turn && evictable(shard, evictor->db, timed)) return shard_db_peek(shard, evictor->db);
     for (uint32_t i = 0; i < MIN(shard->db_used, SKIP_MAX); i++) {
         evictor->db = evictor->db + 1 < shard->db_used ? evictor->db + 1 : 0;
         uint64_t keys = evictable(shard, evictor->db, timed);
         if (keys == 0) continue;
         evictor->turn = 1 + keys / TURN_SHARE;
+        if (shard->shared.use_lrfu) fit_ghosts(shard, keys);
         return shard_db_peek(shard, evictor->db);
     }
     evictor->turn = 0;
@@ -126,6 +135,7 @@ static bool sample(struct evictor *evictor, struct shard *shard) {
     size_t want = MIN((size_t)shard->config->maxmemory_samples, (size_t)SAMPLE_MAX);
     size_t count = keyspace_sample(keys, &evictor->position, timed, want, seen, SAMPLE_MAX);
     for (size_t i = 0; i < count; i++) {
+        if (timed && !(seen[i]->flags & ENTRY_TIMED)) continue; /* only fields of it have a deadline */
         uint64_t merit = merit_of(shard, seen[i]);
         bool full = evictor->count == POOL_MAX;
         if ((full && merit <= evictor->pool[0].merit) || pool_has(evictor, seen[i])) continue;
@@ -152,6 +162,15 @@ static bool may_go(const struct shard *shard, const struct candidate *candidate,
            locks_allow(shard->locks, lock_id(candidate->db, candidate->hash), LOCK_EXCLUSIVE);
 }
 
+/* Takes it out of its keyspace; returns the bytes it took. */
+static size_t evict_entry(struct shard *shard, const struct candidate *candidate, struct key_ref *ref) {
+    size_t bytes = entry_bytes(ref->entry);
+    if (shard->shared.use_lrfu) ghosts_put(shard->shared.ghosts, candidate->hash, ref->entry->access);
+    shard_key_evicted(shard, candidate->db, ref->key);
+    keyspace_remove(shard_db_peek(shard, candidate->db), ref);
+    return bytes;
+}
+
 /* Evicts one key; returns its bytes, 0 when none could be found. */
 static size_t evict_one(struct evictor *evictor, struct shard *shard) {
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
@@ -160,11 +179,8 @@ static size_t evict_one(struct evictor *evictor, struct shard *shard) {
             struct candidate candidate = evictor->pool[--evictor->count];
             struct key_ref ref;
             if (!may_go(shard, &candidate, &ref)) continue;
-            size_t bytes = entry_bytes(ref.entry);
-            shard_key_evicted(shard, candidate.db, ref.key);
-            keyspace_remove(shard_db_peek(shard, candidate.db), &ref);
             if (evictor->turn) evictor->turn--;
-            return bytes;
+            return evict_entry(shard, &candidate, &ref);
         }
     }
     return 0;

@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/fields.h"
 #include "core/hashtable_inline.h"
+#include "shards/ghosts.h"
 #include "shards/notify.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
@@ -180,6 +181,7 @@ struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_
 void keyspace_config_changed(struct keyspace_shared *shared, const struct config *config, struct prng *prng) {
     enum config_maxmemory_policy policy = config->maxmemory_policy;
     shared->use_lfu = policy == MAXMEMORY_VOLATILE_LFU || policy == MAXMEMORY_ALLKEYS_LFU;
+    shared->use_lrfu = policy == MAXMEMORY_VOLATILE_LRFU || policy == MAXMEMORY_ALLKEYS_LRFU;
     shared->lfu = (struct lfu_rule){(uint32_t)config->lfu_log_factor, (uint32_t)config->lfu_decay_time};
     shared->list_rule = quicklist_rule_of(config->list_max_listpack_size);
     shared->set_rule = set_rule_of(&shared->seed, config->set_max_intset_entries);
@@ -193,22 +195,54 @@ void keyspace_config_changed(struct keyspace_shared *shared, const struct config
     shared->notify = notify & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) ? notify : 0;
 }
 
-static COLD void touch_lfu(const struct keyspace_shared *shared, struct entry *entry) {
-    double chance = prng_double(shared->prng);
-    entry->access = lfu_access(entry->access, keyspace_minutes(shared), &shared->lfu, chance) & 0xFFFFFF;
+/* Uses of a shard's keys, per key, in which a value of LRFU halves. Longer finds more hits where the load stays as it
+ * is, shorter where it changes; perf/micro/evict_bench.c shows both. */
+#define LRFU_HALF_LIFE 16
+#define LRFU_KEYS_MIN  1024 /* a small shard does not forget faster than one of so many keys */
+
+void keyspace_lrfu_turn(struct keyspace_shared *shared, uint64_t keys) {
+    uint64_t uses = MAX(keys, (uint64_t)LRFU_KEYS_MIN) * LRFU_HALF_LIFE;
+    shared->lrfu_clock += ((uint64_t)shared->lrfu_touches * LRFU_ONE << 24) / uses << 8;
+    shared->lrfu_touches = 0;
+    shared->access = (uint32_t)(shared->lrfu_clock >> 32) & LRFU_FIELD;
+}
+
+static uint32_t next_lrfu(struct keyspace_shared *shared, uint32_t field) {
+    shared->lrfu_touches++;
+    shared->chance = shared->chance * 1664525u + 1013904223u; /* Numerical Recipes; the upper bits are good enough */
+    return lrfu_access(field, shared->access, shared->chance >> 24);
+}
+
+static COLD void touch_counting(struct keyspace_shared *shared, struct entry *entry) {
+    if (shared->use_lrfu)
+        entry->access = next_lrfu(shared, entry->access) & 0xFFFFFF;
+    else
+        entry->access =
+            lfu_access(entry->access, keyspace_minutes(shared), &shared->lfu, prng_double(shared->prng)) & 0xFFFFFF;
 }
 
 void keyspace_touch(const struct keyspace *keyspace, struct entry *entry) {
-    const struct keyspace_shared *shared = keyspace->shared;
-    if (UNLIKELY(shared->use_lfu)) touch_lfu(shared, entry);
+    struct keyspace_shared *shared = keyspace->shared;
+    if (UNLIKELY(shared->use_lfu | shared->use_lrfu)) touch_counting(shared, entry);
     /* Compared first: the line stays clean unless the second has changed. */
     else if (entry->access != shared->access)
         entry->access = shared->access & 0xFFFFFF;
 }
 
+/* One that was evicted not long ago goes on where it was. */
+static COLD uint32_t first_lrfu(struct keyspace_shared *shared, uint64_t hash, const struct entry *old) {
+    uint32_t field = shared->access - LRFU_FIELD / 2; /* worth nothing */
+    if (old)
+        field = old->access;
+    else
+        ghosts_take(shared->ghosts, hash, &field);
+    return next_lrfu(shared, field);
+}
+
 /* The access field of a new entry; one that replaces another inherits its count of uses. */
-static uint32_t first_access(const struct keyspace_shared *shared, const struct entry *old) {
-    if (LIKELY(!shared->use_lfu)) return shared->access & 0xFFFFFF;
+static uint32_t first_access(struct keyspace_shared *shared, uint64_t hash, const struct entry *old) {
+    if (LIKELY(!(shared->use_lfu | shared->use_lrfu))) return shared->access & 0xFFFFFF;
+    if (shared->use_lrfu) return first_lrfu(shared, hash, old);
     return old ? old->access : lfu_field(keyspace_minutes(shared), LFU_START);
 }
 
@@ -242,7 +276,7 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
     struct entry *old = ref->entry;
     if (LIKELY(old != NULL)) {
         uint8_t was = old->flags;
-        uint32_t access = first_access(keyspace->shared, old);
+        uint32_t access = first_access(keyspace->shared, ref->hash, old);
         tell_gone(keyspace, ref, old);
         struct entry *entry = entry_set_string(store, old, value, deadline_ms, allow_int);
         entry->access = access & 0xFFFFFF;
@@ -250,7 +284,7 @@ void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct 
         return;
     }
     struct entry *entry = entry_new_string(store, ref->key, value, deadline_ms, allow_int);
-    entry->access = first_access(keyspace->shared, NULL) & 0xFFFFFF;
+    entry->access = first_access(keyspace->shared, ref->hash, NULL) & 0xFFFFFF;
     install(keyspace, ref, entry, 0);
 }
 
@@ -259,7 +293,7 @@ void keyspace_put_int(struct keyspace *keyspace, struct key_ref *ref, int64_t va
     struct entry *old = ref->entry;
     if (!old) {
         struct entry *entry = entry_new_int(store, ref->key, value, 0);
-        entry->access = first_access(keyspace->shared, NULL) & 0xFFFFFF;
+        entry->access = first_access(keyspace->shared, ref->hash, NULL) & 0xFFFFFF;
         install(keyspace, ref, entry, 0);
         return;
     }
@@ -323,7 +357,7 @@ void keyspace_set_object(struct keyspace *keyspace, struct key_ref *ref, void *o
 void keyspace_put_entry(struct keyspace *keyspace, struct key_ref *ref, struct entry *entry) {
     struct entry *old = ref->entry;
     ASSERT_SLOW(slice_equal(entry_key(entry), ref->key));
-    if (!entry->access) entry->access = first_access(keyspace->shared, old) & 0xFFFFFF;
+    if (!entry->access) entry->access = first_access(keyspace->shared, ref->hash, old) & 0xFFFFFF;
     install(keyspace, ref, entry, old ? old->flags : 0);
     if (old) {
         tell_gone(keyspace, ref, old);
@@ -481,6 +515,31 @@ bool keyspace_find_entry(struct keyspace *keyspace, const struct entry *entry, u
     ref->key = entry_key(ref->entry);
     ref->hash = key_hash(keyspace->shared, ref->key);
     return ref->hash == hash;
+}
+
+bool keyspace_is_pinned(const struct keyspace_shared *shared, const struct entry *entry) {
+    for (uint32_t i = 0; i < shared->pin_count; i++)
+        if (shared->pins[i].entry == entry) return true;
+    return false;
+}
+
+struct moving {
+    const struct keyspace_shared *shared;
+    keyspace_moved moved;
+    void *ctx;
+};
+
+static void *move_entry(void *ctx, void *entry) {
+    const struct moving *moving = ctx;
+    if (UNLIKELY(moving->shared->pin_count) && keyspace_is_pinned(moving->shared, entry)) return entry;
+    struct entry *moved = entry_moved(&moving->shared->store, entry);
+    moving->moved(moving->ctx, moved);
+    return moved;
+}
+
+uint64_t keyspace_defrag(struct keyspace *keyspace, uint64_t cursor, keyspace_moved moved, void *ctx) {
+    struct moving moving = {keyspace->shared, moved, ctx};
+    return hashtable_defrag(keyspace->table, cursor, move_entry, &moving);
 }
 
 bool keyspace_expire_some(struct keyspace *keyspace, unsigned max) {

@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "core/hashtable.h"
 #include "core/lfu.h"
+#include "core/lrfu.h"
 #include "core/members.h"
 #include "core/quicklist.h"
 #include "core/sorted.h"
@@ -20,6 +21,7 @@
 #include "core/value.h"
 
 struct config;
+struct ghosts;
 struct keyspace;
 struct reaper;
 struct shard;
@@ -41,7 +43,12 @@ struct keyspace_shared {
     uint32_t access;     /* what a touched entry's access field becomes: LRU clock, seconds, 24 bits like the field */
     unsigned notify;     /* enum config_notify: which events somebody may want; 0 when they have nowhere to go */
     bool use_lfu;        /* an LFU policy is chosen: access fields are those of core/lfu.h */
+    bool use_lrfu;       /* the same for core/lrfu.h: access is then its clock */
     struct lfu_rule lfu;
+    uint64_t lrfu_clock;   /* access, with 32 bits of fraction */
+    uint32_t lrfu_touches; /* that the clock has not counted yet */
+    uint32_t chance;       /* for rounding, changes with every use of it */
+    struct ghosts *ghosts; /* of evicted keys, for LRFU; NULL: none */
     struct quicklist_rule list_rule;
     struct set_rule set_rule;
     struct packed_rule hash_rule;
@@ -92,6 +99,8 @@ struct entry *keyspace_read(struct keyspace *keyspace, struct slice key, uint64_
                             struct key_ref *ref);
 
 void keyspace_touch(const struct keyspace *keyspace, struct entry *entry); /* it is used now */
+/* LRFU: moves the clock on by what was touched since, in a shard of so many keys. */
+void keyspace_lrfu_turn(struct keyspace_shared *shared, uint64_t keys);
 
 /* Creates or replaces, whatever type was there. */
 void keyspace_put_string(struct keyspace *keyspace, struct key_ref *ref, struct slice value, uint64_t deadline_ms,
@@ -155,6 +164,13 @@ size_t keyspace_sample(struct keyspace *keyspace, uint64_t *position, bool timed
 /* Is this entry, which was seen earlier and may be gone by now, still the one of a key with this hash? Then ref is as
  * after keyspace_open, though the key may have expired, and its name is the entry's. */
 bool keyspace_find_entry(struct keyspace *keyspace, const struct entry *entry, uint64_t hash, struct key_ref *ref);
+
+/* --- moving (shards/defrag.h) --- */
+/* Moves the entries of a bucket out of sparse pages, but for those that are pinned, and tells of each where it is. Goes
+ * as a scan does. */
+typedef void (*keyspace_moved)(void *ctx, struct entry *entry);
+uint64_t keyspace_defrag(struct keyspace *keyspace, uint64_t cursor, keyspace_moved moved, void *ctx);
+bool keyspace_is_pinned(const struct keyspace_shared *shared, const struct entry *entry);
 
 /* --- background, in slices --- */
 /* Deletes keys whose deadline passed, at most max; true when there may be more that are due now. */

@@ -5,9 +5,11 @@
 #include "shards/shard.h"
 #include "shards/blocked.h"
 #include "shards/client_limits.h"
+#include "shards/defrag.h"
 #include "shards/evict.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
+#include "shards/ghosts.h"
 #include "shards/interest.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
@@ -64,6 +66,7 @@ struct shard *shard_new(const struct shard_options *options) {
         shard->pending[i] = options->pending[i];
     }
     shard->evictor = evictor_new(heap);
+    shard->defrag = defrag_new(heap);
     message_pool_init(&shard->messages, heap, shard->shared.reaper);
     buf_pool_init(&shard->replies, heap, MEM_CLIENT_OUT);
     shard->pipeline = pipeline_new(heap);
@@ -114,6 +117,8 @@ void shard_delete(struct shard *shard) {
     shard->shared.store.later = (struct store_later){0};
     delete_databases(shard);
     evictor_delete(shard->evictor, heap);
+    defrag_delete(shard->defrag, heap);
+    ghosts_delete(shard->shared.ghosts, heap);
     pipeline_delete(shard->pipeline, heap);
     waiters_drop(shard);
     interests_delete(shard->interests);
@@ -192,12 +197,29 @@ void shard_key_evicted(struct shard *shard, uint32_t db, struct slice key) {
     if (UNLIKELY(shard->shared.notify & NOTIFY_EVICTED)) notify_event(shard, db, SLICE("evicted"), key);
 }
 
+static uint64_t count_keys(const struct shard *shard) {
+    uint64_t keys = 0;
+    for (uint32_t i = 0; i < shard->db_used; i++)
+        if (shard->db[i]) keys += keyspace_count(shard->db[i]);
+    return keys;
+}
+
+/* Not for each use: the keys of all databases are counted for it. */
+static COLD void lrfu_turn(struct shard *shard) {
+    struct keyspace_shared *shared = &shard->shared;
+    if (shared->lrfu_touches >= 64 + shard->db_used) keyspace_lrfu_turn(shared, count_keys(shard));
+    shared->access = (uint32_t)(shared->lrfu_clock >> 32) & LRFU_FIELD; /* also when the policy was another just now */
+}
+
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
     shard->now_ns = now_ns;
     shard->now_ms = now_ms;
     shard->slowlog.now_us = now_ns / 1000;
     shard->shared.now_ms = shard->loading ? 0 : now_ms;
-    shard->shared.access = (uint32_t)(now_ms / 1000) & 0xFFFFFF;
+    if (UNLIKELY(shard->shared.use_lrfu))
+        lrfu_turn(shard);
+    else
+        shard->shared.access = (uint32_t)(now_ms / 1000) & 0xFFFFFF;
     if (!shard->started_ms) shard->started_ms = now_ms;
     shard->stats.turns++;
     brake_look(shard);
@@ -629,11 +651,13 @@ void shard_hold_writes(struct shard *shard, bool on) {
 static bool background(struct shard *shard) {
     end_pause(shard);
     bool more = reaper_step(shard->shared.reaper, REAP_UNITS);
+    more |= defrag_some(shard);
     more |= slab_purge_some(shard->slab);
     more |= pubsub_forget_some(shard);
     if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
     shard->next_cron_ns = shard->now_ns + CRON_NS;
     shard->expire_more = expire(shard);
+    defrag_cron(shard);
     for (uint32_t i = 0; i < shard->db_used; i++)
         if (shard->db[i]) keyspace_resize_some(shard->db[i], RESIZE_BUCKETS);
     return more || shard->expire_more;
@@ -669,7 +693,7 @@ static uint64_t wait_for_timers(const struct shard *shard) {
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
     if (shard->inbox_more || shard->settle_more || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
-        shard->expire_more || shard->pubsub.gone)
+        shard->expire_more || shard->pubsub.gone || defrag_is_running(shard))
         return 0;
     if (shard->rests) return 1000000;
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
@@ -698,6 +722,8 @@ void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     out->pubsub_patterns = shard->id == 0 ? joint[TOPIC_PATTERN] : 0;
     out->reap_pending = reaper_pending(shard->shared.reaper);
     out->reaped = reaper_freed(shard->shared.reaper);
+    out->blocks_moved = slab_moves(shard->slab);
+    out->defragging = defrag_is_running(shard);
     for (int i = 0; i < MEM_CLASSES; i++) out->memory[i] = (uint64_t)heap_used(shard->heap, (enum mem_class)i);
 }
 

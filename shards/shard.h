@@ -32,6 +32,7 @@
 #include "shards/pubsub.h"
 #include "shards/slowlog.h"
 
+struct defrag;
 struct evictor;
 struct locks;
 struct mailbox;
@@ -79,7 +80,8 @@ struct shard_stats {
     uint64_t pubsub_channels, pubsub_shard_channels,
         pubsub_patterns; /* of the whole server: shard 0 alone tells them */
     uint64_t reap_pending, reaped;
-    uint64_t output_limit_closed; /* clients that did not read (shards/client_limits.h) */
+    uint64_t blocks_moved, defragging; /* out of sparse pages; 1 while a round goes on */
+    uint64_t output_limit_closed;      /* clients that did not read (shards/client_limits.h) */
     uint64_t memory[MEM_CLASSES];
 };
 
@@ -102,6 +104,7 @@ struct shard {
     uint64_t database_changes; /* how often a whole database was emptied or exchanged */
     struct shard_cutter cutter;
     struct evictor *evictor; /* shards/evict.h */
+    struct defrag *defrag;   /* shards/defrag.h */
 
     struct effects effects; /* what commands did, for the journal */
     struct commit commit;   /* replies that wait for it */

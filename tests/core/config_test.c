@@ -199,7 +199,7 @@ static void set_refuses_in_redis_s_words(void **state) {
     set_refuses("appendfsync", "foo", "argument(s) must be one of the following: everysec, always, no");
     set_refuses("maxmemory-policy", "foo",
                 "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, "
-                "volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction");
+                "volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction, allkeys-lrfu, volatile-lrfu");
     set_refuses("appendonly", "maybe", "argument must be 'yes' or 'no'");
     set_refuses("hash-max-listpack-entries", "", "argument couldn't be parsed into an integer");
     set_refuses("lfu-log-factor", "1kb", "argument couldn't be parsed into an integer");

@@ -101,7 +101,7 @@ static void an_empty_shard_has_nothing(void **state) {
 /* A thousand keys, of which the first five hundred are used later, and more often: most victims are of the others. */
 static void the_unused_go_first(enum config_maxmemory_policy policy) {
     struct world world = world_new(policy, 1);
-    uint64_t deadline_ms = policy <= MAXMEMORY_VOLATILE_TTL ? sim_now_ms(world.sim) + 10000000 : 0;
+    uint64_t deadline_ms = policy <= MAXMEMORY_VOLATILE_LRFU ? sim_now_ms(world.sim) + 10000000 : 0;
     for (uint32_t i = 0; i < 1000; i++) put(&world, 0, i, deadline_ms);
     sim_advance_ms(world.sim, 5000);
     for (uint32_t times = 0; times < 20; times++)
@@ -111,12 +111,35 @@ static void the_unused_go_first(enum config_maxmemory_policy policy) {
     sim_delete(world.sim);
 }
 
-static void lru_and_lfu(void **state) {
+static void lru_lfu_and_lrfu(void **state) {
     (void)state;
     the_unused_go_first(MAXMEMORY_ALLKEYS_LRU);
     the_unused_go_first(MAXMEMORY_ALLKEYS_LFU);
     the_unused_go_first(MAXMEMORY_VOLATILE_LRU);
     the_unused_go_first(MAXMEMORY_VOLATILE_LFU);
+    the_unused_go_first(MAXMEMORY_ALLKEYS_LRFU);
+    the_unused_go_first(MAXMEMORY_VOLATILE_LRFU);
+}
+
+/* A key that comes back goes on where it was, and so it stays where a newcomer would have to go. */
+static void ghosts_remember(void **state) {
+    (void)state;
+    struct world world = world_new(MAXMEMORY_ALLKEYS_LRFU, 1);
+    struct key_ref ref;
+    for (uint32_t times = 0; times < 3; times++) {
+        put(&world, 0, 1, 0);
+        evict_keys(&world, 1);
+    }
+    put(&world, 0, 1, 0);
+    put(&world, 0, 2, 0);
+    uint32_t clock = world.shard->shared.access;
+    open_number(&world, 0, 1, &ref);
+    assert_int_equal(lrfu_uses(ref.entry->access, clock), 4);
+    open_number(&world, 0, 2, &ref);
+    assert_int_equal(lrfu_uses(ref.entry->access, clock), 1);
+    evict_keys(&world, 1);
+    assert_int_equal(count_left(&world, 0, 1, 2), 1);
+    sim_delete(world.sim);
 }
 
 static void random_takes_from_everywhere(void **state) {
@@ -141,7 +164,7 @@ static void ttl_takes_who_would_go_soonest(void **state) {
 /* A few keys with a deadline among many without one: they go, all of them, and nobody else. */
 static void volatile_takes_no_others(void **state) {
     (void)state;
-    for (unsigned policy = 0; policy <= MAXMEMORY_VOLATILE_TTL; policy++) {
+    for (unsigned policy = 0; policy <= MAXMEMORY_VOLATILE_LRFU; policy++) {
         struct world world = world_new((enum config_maxmemory_policy)policy, 1);
         for (uint32_t i = 0; i < 20000; i++) put(&world, 0, i, 0);
         for (uint32_t i = 0; i < 7; i++) put(&world, 0, i * 2000 + 3, sim_now_ms(world.sim) + 1000000);
@@ -323,7 +346,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(noeviction_takes_nothing),
         cmocka_unit_test(an_empty_shard_has_nothing),
-        cmocka_unit_test(lru_and_lfu),
+        cmocka_unit_test(lru_lfu_and_lrfu),
+        cmocka_unit_test(ghosts_remember),
         cmocka_unit_test(random_takes_from_everywhere),
         cmocka_unit_test(ttl_takes_who_would_go_soonest),
         cmocka_unit_test(volatile_takes_no_others),

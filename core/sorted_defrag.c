@@ -1,0 +1,61 @@
+/* Sorted sets, moving: leaf after leaf, each with its elements and the nodes on the way down to it.
+ *
+ * An element is pointed to by its leaf, by the table, and by every node above for which it is the first element. A node
+ * is pointed to by its parent alone. The position is a rank: what is inserted or removed before it between two calls
+ * shifts it by as much, and then a few elements are looked at twice or not at all. */
+#include "core/hashtable_inline.h"
+#include "core/sorted_priv.h"
+
+HOT_INLINE bool is_same(const void *element, const void *other) {
+    return element == other;
+}
+
+static size_t element_size(const struct sorted_element *element) {
+    size_t head = offsetof(struct sorted_element, bytes) + (element->len == SORTED_LONG ? sizeof(uint32_t) : 0);
+    return head + sorted_member(element).len;
+}
+
+static void move_elements(const struct store *store, struct sorted *set, struct sorted_node *leaf) {
+    for (unsigned i = 0; i < leaf->count; i++) {
+        struct sorted_element *element = sorted_slot(leaf, i);
+        size_t size = element_size(element);
+        if (!store_is_sparse(store, element, size)) continue;
+        struct slice member = sorted_member(element);
+        uint64_t hash = hash_bytes(&set->seed, member.ptr, member.len);
+        ht_slot *slot = ht_find(set->table, hash, is_same, element);
+        ASSERT(slot);
+        element = store_moved(store, element, size);
+        ht_replace(slot, element, 0);
+        sorted_set_slot(leaf, i, element);
+    }
+}
+
+static struct sorted_node *move_node(const struct store *store, struct sorted_node *node) {
+    return store_moved(store, node, node->level ? sizeof(struct sorted_inner) : sizeof(struct sorted_leaf));
+}
+
+/* The leaf that holds the rank, and what leads to it; returns the rank behind it. */
+static uint64_t move_leaf(const struct store *store, struct sorted *set, uint64_t rank) {
+    struct sorted_inner *path[SORTED_LEVELS];
+    unsigned at[SORTED_LEVELS], depth = 0;
+    uint64_t before = 0;
+    struct sorted_node *node = set->root = move_node(store, set->root);
+    while (node->level) {
+        struct sorted_inner *inner = sorted_inner_of(node);
+        unsigned i = 0;
+        for (; i + 1u < node->count && rank >= before + inner->counts[i]; i++) before += inner->counts[i];
+        path[depth] = inner;
+        at[depth++] = i;
+        node = inner->children[i] = move_node(store, inner->children[i]);
+    }
+    move_elements(store, set, node);
+    while (depth-- > 0) sorted_node_tell_first(path[depth], at[depth]);
+    return before + node->count;
+}
+
+/* A store_defrag_some; a unit is a leaf. */
+uint64_t sorted_defrag_some(const struct store *store, void *object, uint64_t rank, unsigned units) {
+    struct sorted *set = object;
+    while (units-- > 0 && rank < sorted_count(set)) rank = move_leaf(store, set, rank);
+    return rank < sorted_count(set) ? rank : 0;
+}

@@ -1,0 +1,147 @@
+/* Defrag: a round is a walk over the tables, bucket by bucket. A collection that takes more than a slice is put on a
+ * short list, by its entry's address and its key's hash, and goes on in the next turns before the walk does; when it is
+ * not found any more that is the end of it. */
+#include "shards/defrag.h"
+#include "core/assert.h"
+#include "shards/shard.h"
+
+#define TURN_BUCKETS 24             /* of databases, per slice: some 150 keys */
+#define TURN_MOVES   256            /* a slice ends after as many */
+#define FIRST_UNITS  8              /* of a collection that the walk comes by */
+#define TURN_UNITS   32             /* of one on the list, per slice: some hundreds of elements */
+#define LIST_MAX     32u            /* more than a bucket has entries, but for strange hashes */
+#define PAUSE_NS     1000000000ull  /* between rounds */
+#define IDLE_NS      10000000000ull /* after one that was of no use */
+#define DATABASES    64             /* empty ones that are passed over per slice */
+
+struct large {
+    struct entry *entry; /* perhaps gone */
+    uint64_t hash, position;
+    uint32_t db;
+};
+
+struct defrag {
+    bool running;
+    uint32_t db;
+    uint64_t cursor;
+    size_t spare_before; /* when the round began */
+    uint64_t not_before_ns;
+    int64_t heap_peak; /* bytes in use of the heap since it was purged last */
+    uint32_t count;
+    struct large list[LIST_MAX];
+};
+
+struct defrag *defrag_new(struct heap *heap) {
+    return heap_alloc_zero(heap, MEM_STATS, sizeof(struct defrag));
+}
+
+void defrag_delete(struct defrag *defrag, struct heap *heap) {
+    heap_free(heap, MEM_STATS, defrag, sizeof *defrag);
+}
+
+bool defrag_is_running(const struct shard *shard) {
+    return shard->defrag->running;
+}
+
+/* --- when --- */
+
+static bool is_sparse(const struct shard *shard) {
+    size_t spare = slab_spare_bytes(shard->slab);
+    return spare > DEFRAG_MIN && spare * 8 > spare + slab_used_bytes(shard->slab);
+}
+
+static void begin_round(struct defrag *defrag, const struct shard *shard) {
+    defrag->running = true;
+    defrag->db = 0;
+    defrag->cursor = 0;
+    defrag->count = 0;
+    defrag->spare_before = slab_spare_bytes(shard->slab);
+}
+
+static void end_round(struct defrag *defrag, const struct shard *shard) {
+    size_t spare = slab_spare_bytes(shard->slab);
+    bool helped = spare < defrag->spare_before - defrag->spare_before / 16;
+    defrag->running = false;
+    defrag->not_before_ns = shard->now_ns + (helped ? PAUSE_NS : IDLE_NS);
+}
+
+/* What the heap has given out, the slab's pages aside. */
+static int64_t heap_in_use(const struct shard *shard) {
+    int64_t bytes = -(int64_t)slab_held_bytes(shard->slab);
+    for (unsigned i = 0; i < MEM_CLASSES; i++) bytes += heap_used(shard->heap, (enum mem_class)i);
+    return bytes;
+}
+
+static void trim_heap(struct defrag *defrag, const struct shard *shard) {
+    int64_t bytes = heap_in_use(shard), peak = defrag->heap_peak;
+    if (bytes > peak) defrag->heap_peak = bytes;
+    if (peak - bytes < (int64_t)DEFRAG_MIN || peak - bytes < peak / 8) return;
+    heap_purge(shard->heap);
+    defrag->heap_peak = bytes;
+}
+
+void defrag_cron(struct shard *shard) {
+    struct defrag *defrag = shard->defrag;
+    trim_heap(defrag, shard);
+    if (defrag->running || !shard->config->activedefrag || shard->loading) return;
+    if (shard->now_ns >= defrag->not_before_ns && is_sparse(shard)) begin_round(defrag, shard);
+}
+
+/* --- a slice --- */
+
+/* By keyspace_defrag, of each entry in its bucket. */
+static void take_moved(void *ctx, struct entry *entry) {
+    struct shard *shard = ctx;
+    struct defrag *defrag = shard->defrag;
+    uint64_t position = entry_defrag_some(&shard->shared.store, entry, 0, FIRST_UNITS);
+    if (position == 0 || defrag->count == LIST_MAX) return;
+    uint64_t hash = key_hash(&shard->shared, entry_key(entry));
+    defrag->list[defrag->count++] = (struct large){entry, hash, position, defrag->db};
+}
+
+static void go_on_with_large(struct defrag *defrag, struct shard *shard) {
+    struct large *large = &defrag->list[defrag->count - 1];
+    struct keyspace *keys = shard_db_peek(shard, large->db);
+    struct key_ref ref;
+    bool there = keys && keyspace_find_entry(keys, large->entry, large->hash, &ref) &&
+                 !keyspace_is_pinned(&shard->shared, large->entry);
+    large->position = there ? entry_defrag_some(&shard->shared.store, large->entry, large->position, TURN_UNITS) : 0;
+    if (large->position == 0) defrag->count--;
+}
+
+/* False: the round is over. */
+static bool next_database(struct defrag *defrag, const struct shard *shard) {
+    for (uint32_t i = 0; i < DATABASES && defrag->db < shard->db_used; i++) {
+        const struct keyspace *keys = shard_db_peek(shard, defrag->db);
+        if (keys && keyspace_count(keys) > 0) return true;
+        defrag->db++;
+        defrag->cursor = 0;
+    }
+    return defrag->db < shard->db_used;
+}
+
+static void walk(struct defrag *defrag, struct shard *shard) {
+    uint64_t moves = slab_moves(shard->slab);
+    for (unsigned i = 0; i < TURN_BUCKETS && defrag->count == 0; i++) {
+        struct keyspace *keys = shard_db_peek(shard, defrag->db);
+        if (!keys) return;
+        defrag->cursor = keyspace_defrag(keys, defrag->cursor, take_moved, shard);
+        if (defrag->cursor == 0) {
+            defrag->db++;
+            return;
+        }
+        if (slab_moves(shard->slab) - moves >= TURN_MOVES) return;
+    }
+}
+
+bool defrag_some(struct shard *shard) {
+    struct defrag *defrag = shard->defrag;
+    if (LIKELY(!defrag->running)) return false;
+    if (defrag->count > 0)
+        go_on_with_large(defrag, shard);
+    else if (next_database(defrag, shard))
+        walk(defrag, shard);
+    else
+        end_round(defrag, shard);
+    return defrag->running;
+}

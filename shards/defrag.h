@@ -1,0 +1,32 @@
+/* Defrag: memory that is free goes back to the system.
+ *
+ * Two things keep free memory resident. Pages of the slab in which a few blocks are left: their blocks move to fuller
+ * pages, entries as well as what large collections consist of, in rounds over all databases, a slice per turn. And
+ * pages that the heap keeps for later: it is told to give them back when much less is in use than was (heap_purge).
+ *
+ * A round begins when an eighth of the slab's pages, and DEFRAG_MIN at least, is free blocks between others
+ * (slab_spare_bytes), and the next one follows while that goes on and helps. While there is nothing to do it costs some
+ * comparisons every 100 ms.
+ *
+ * Not moved: blocks above SLAB_MAX, which are the heap's (whole pages of it come free by themselves); the heads of
+ * collections; small tables; of a list whose nodes are small, what lies behind the first thousands of them.
+ *
+ * Thread    the shard's owner, between commands: no entry is open then. What is pinned for being read over several
+ *           turns stays where it is. */
+#pragma once
+#include "core/defs.h"
+
+#define DEFRAG_MIN (4u << 20) /* bytes */
+
+struct defrag;
+struct heap;
+struct shard;
+
+struct defrag *defrag_new(struct heap *heap);
+void defrag_delete(struct defrag *defrag, struct heap *heap);
+
+/* Looks whether there is something to do: ten times a second. */
+void defrag_cron(struct shard *shard);
+/* A slice, up to about 100 us. True while a round goes on. */
+bool defrag_some(struct shard *shard);
+bool defrag_is_running(const struct shard *shard);
