@@ -149,7 +149,7 @@ def config(g):
     r = g.random()
     if r < 0.6:
         return one(b"CONFIG", g.word(b"GET"), *[g.pick(SHARED_OPTIONS) for _ in range(g.between(1, 2))], compare=same.pairs)
-    return one(b"CONFIG", b"SET", *g.pick([[b"nosuch", b"1"], [b"appendonly", b"maybe"], [b"maxmemory-policy", b"foo"], [b"maxclients", b"abc"],
+    return one(b"CONFIG", b"SET", *g.pick([[b"nosuch", b"1"], [b"appendonly", b"maybe"], [b"appendfsync", b"foo"], [b"maxclients", b"abc"],
                                            [b"timeout", b"-1"], [b"timeout", b"0"], [b"timeout", b"0", b"nosuch", b"1"],
                                            [b"timeout", b"0", b"timeout", b"0"], [b"databases", b"5"]]))
 

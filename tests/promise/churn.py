@@ -1,0 +1,80 @@
+"""Experiment d: values that change their sizes, from 50 bytes to 5 KB and back, again and again.
+
+The amount of data stays about the same: as values grow there are fewer keys, and all of them are overwritten in random
+order. An allocator that keeps each size's memory for itself grows with every size it sees.
+
+Claims: at the end of a phase, what is resident is at most RATIO times the data, and SPARE; and where a size comes again it takes at
+most DRIFT times what it took the first time. Thirty minutes are asked for (--seconds 1800); a round takes a few seconds
+at least."""
+
+import random
+import time
+
+from promise import load
+from promise.common import binary_of
+from support import resp
+from support.server import SLOW, Server, wait_until
+
+DATA = 16 << 20
+SIZES = (50, 150, 500, 1500, 5000, 1500, 500, 150)
+KEY = len("key:0000000000")
+PER_KEY = 40  # what a server may take for a key beyond its bytes
+RATIO = 1.5
+SPARE = 8 << 20  # pages kept for later, buffers of clients
+DRIFT = 1.15
+SETTLE_S = 10
+BATCH = 500
+
+
+def pairs(draw, keys, size):
+    """SETs of random keys whose values are about so long."""
+    pad = b"x" * (2 * size)
+    for _ in range(BATCH):
+        yield ("SET", "key:%010d" % draw.randrange(keys), pad[: draw.randrange(size // 2, size * 3 // 2)])
+
+
+def phase(client, draw, size, keys_before, seconds):
+    """Returns the number of keys there are now."""
+    keys = DATA // (size + KEY + PER_KEY)
+    gone = ["key:%010d" % number for number in range(keys, keys_before)]
+    draw.shuffle(gone)
+    for at in range(0, len(gone), BATCH):
+        client.call("DEL", *gone[at : at + BATCH])
+    end, written = time.monotonic() + seconds, 0
+    while time.monotonic() < end or written < keys:  # most of them are overwritten, however slow the machine
+        replies = client.pipeline(list(pairs(draw, keys, size)))
+        assert all(reply == resp.OK for reply in replies), replies[:3]
+        written += BATCH
+    return keys
+
+
+def run(kind, threads, seed, seconds):
+    draw = random.Random(seed)
+    server = Server("--save", "", "--appendonly", "no", kind=kind, binary=binary_of(kind), threads=threads, defaults=False)
+    facts, first, drift, ratio, keys, rounds = {}, {}, 0.0, 0.0, 0, 0
+    try:
+        base = load.resident(server.pid)
+        end = time.monotonic() + seconds
+        with resp.Client(server.port, timeout=60 * SLOW) as client:
+            while rounds < 2 or time.monotonic() < end:
+                for size in SIZES:
+                    keys = phase(client, draw, size, keys, seconds / 3 / len(SIZES))
+                    data = client.call("DBSIZE") * (size + KEY + PER_KEY)
+                    most = RATIO * data + SPARE
+                    try:
+                        wait_until(lambda most=most: load.resident(server.pid) - base <= most, SETTLE_S, interval=0.1)
+                    except AssertionError:
+                        pass  # the claim says so
+                    held = load.resident(server.pid) - base
+                    ratio = max(ratio, (held - SPARE) / data)
+                    drift = max(drift, held / first.setdefault(size, held))
+                rounds += 1
+        facts = {"rounds": rounds, "resident / data": ratio, "drift": drift}
+    finally:
+        server.clean()
+    return facts
+
+
+def broken(facts):
+    claims = {"resident memory follows the data": facts["resident / data"] <= RATIO, "no drift": facts["drift"] <= DRIFT}
+    return [claim for claim, holds in claims.items() if not holds]
