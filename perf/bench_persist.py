@@ -115,7 +115,7 @@ class PersistBench:
         self.load(server, "--op", "set", "--pipeline", pipeline, "--requests", requests)
         time.sleep(1.3)  # the last second's sync
         self.add(f"{policy}: bytes to the disk per SET of 64 bytes, pipeline {pipeline}", name,
-                 (server.bytes_written() - before) / requests, "bytes", Aim("ratio", at_most=1.0))
+                 (server.bytes_written() - before) / requests, "bytes", Aim("ratio", at_most=1.02))
 
     # --- always: group commit ---
 

@@ -6,15 +6,17 @@
  * Prepared  a file is there, durably with its name, before anything is written to it. Its first page is zeros, so that
  *           after a crash it reads as empty whatever a recycled file held.
  * Filled    a durable write that makes the file longer has to wait for the file system's journal; one over bytes that
- *           are there does not. So zeros are written ahead of the data: at least FILL_BYTES, as much again as there is,
- *           at most FILL_AHEAD_MAX; a server that writes little has small files. It also tells of a full disk before
- *           data meet it. Data never wait for zeros: when they catch up, or the disk has no time to spare
- *           (journal_set_pace), they make the file longer themselves. A recycled file needs none.
+ *           are there does not (100 us against 150). So under `always` zeros are written ahead of the data: at least
+ *           FILL_BYTES, as much again as there is, at most FILL_AHEAD_MAX; a server that writes little has small files.
+ *           Otherwise nobody waits for a write, and zeros would only double what the disk is given: blocks are reserved
+ *           ahead (fallocate). Both tell of a full disk before data meet it. Data never wait for either: when they
+ *           catch up, or the disk has no time to spare (journal_set_pace), they make the file longer themselves. A
+ *           recycled file needs none.
  * Sealed    cut at its end, so that Redis and its tools read it.
  * Spare     up to SPARES_MAX files that are not needed any more keep their blocks and get a new name later. A crash
  *           leaves them under their old names, which nothing refers to.
  *
- * All but filling is done by jobs, of each kind one at a time. */
+ * All but zeros is done by jobs, of each kind one at a time. */
 #include "core/assert.h"
 #include "persist/journal_priv.h"
 #include <errno.h>
@@ -130,40 +132,42 @@ static void prepare_some(struct journal *journal) {
 
 /* --- filled --- */
 
-static void fill_done(void *owner, int64_t result) {
-    struct journal *journal = owner;
+static void fill_done(struct journal *journal, int error) {
     journal->filling = false;
-    if (result != (int64_t)FILL_BYTES) {
-        trouble_found(journal, &journal->prepare_trouble, result < 0 ? (int)-result : EIO, "write ahead");
+    if (error) {
+        trouble_found(journal, &journal->prepare_trouble, error, "write ahead");
         return;
     }
     trouble_over(journal, &journal->prepare_trouble);
-    journal->head->frontier = MAX(journal->head->frontier, journal->fill_to);
+}
+
+static uint64_t fill_ahead(const struct journal_file *file) {
+    return MIN(MAX(file->tail.end, FILL_BYTES), FILL_AHEAD_MAX);
 }
 
 static uint64_t fill_target(const struct journal *journal) {
     const struct journal_file *file = journal->head;
     if (file != journal->active || file->state != FILE_READY || !file->header || journal->restage) return 0;
-    uint64_t ahead = MAX(file->tail.end, FILL_BYTES);
-    return MIN(page_up(file->tail.end) + MIN(ahead, FILL_AHEAD_MAX), journal->options.segment_bytes);
+    return MIN(page_up(file->tail.end) + fill_ahead(file), journal->options.segment_bytes);
 }
 
 static bool fill_is_wanted(const struct journal *journal) {
     return !journal->fills_nothing && !journal->keeps_nothing && journal->head->frontier < fill_target(journal);
 }
 
-static void fill_some(struct journal *journal) {
+static void zeros_done(void *owner, int64_t result) {
+    struct journal *journal = owner;
+    bool whole = result == (int64_t)FILL_BYTES;
+    if (whole) journal->head->frontier = MAX(journal->head->frontier, journal->fill_to);
+    fill_done(journal, whole ? 0 : result < 0 ? (int)-result : EIO);
+}
+
+static void write_zeros(struct journal *journal) {
     struct journal_file *file = journal->head;
-    if (journal->filling) return;
-    bool wanted = fill_is_wanted(journal);
-    if (wanted && !journal->zeros) {
+    if (!journal->zeros) {
         journal->zeros = heap_alloc_aligned(journal->options.heap, MEM_JOURNAL, FILL_BYTES, SEGMENT_PAGE);
         memset(journal->zeros, 0, FILL_BYTES);
-    } else if (!wanted && journal->zeros) {
-        heap_free(journal->options.heap, MEM_JOURNAL, journal->zeros, FILL_BYTES);
-        journal->zeros = NULL;
     }
-    if (!wanted || journal->now_ns < journal->prepare_trouble.retry_ns) return;
     /* Data that are close are not to wait for zeros: leave them room. */
     uint64_t near = page_up(file->tail.end) + GATHER_BYTES;
     journal->fill_from = file->frontier >= near ? file->frontier : near + FILL_BYTES;
@@ -171,7 +175,47 @@ static void fill_some(struct journal *journal) {
     journal->filling = true;
     const struct disk *disk = &journal->options.disk;
     disk->write(disk->ctx, file->fd, journal->zeros, FILL_BYTES, journal->fill_from,
-                journal->fsync == APPENDFSYNC_ALWAYS, fill_done, journal);
+                journal->fsync == APPENDFSYNC_ALWAYS, zeros_done, journal);
+}
+
+static int reserve_work(void *arg) {
+    const struct reserve_job *job = arg;
+    int result;
+    do result = fallocate(job->fd, 0, (off_t)job->from, (off_t)(job->to - job->from));
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+static void reserve_done(void *owner, int64_t result) {
+    const struct reserve_job *job = owner;
+    struct journal *journal = job->journal;
+    if (result == 0) journal->head->frontier = MAX(journal->head->frontier, job->to);
+    journal->cannot_reserve = result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL;
+    fill_done(journal, journal->cannot_reserve ? 0 : (int)-result);
+}
+
+/* Twice as far as is wanted, so that the next time is a while away. */
+static void reserve(struct journal *journal) {
+    const struct journal_file *file = journal->head;
+    uint64_t to = MIN(fill_target(journal) + fill_ahead(file), page_up(journal->options.segment_bytes));
+    journal->reserve = (struct reserve_job){journal, file->fd, file->frontier, page_up(to)};
+    journal->fill_from = journal->fill_to = 0;
+    journal->filling = true;
+    start_job(journal, reserve_work, &journal->reserve, reserve_done);
+}
+
+static void fill_some(struct journal *journal) {
+    if (journal->filling) return;
+    bool wanted = fill_is_wanted(journal), zeros = journal->fsync == APPENDFSYNC_ALWAYS || journal->cannot_reserve;
+    if (journal->zeros && !(wanted && zeros)) {
+        heap_free(journal->options.heap, MEM_JOURNAL, journal->zeros, FILL_BYTES);
+        journal->zeros = NULL;
+    }
+    if (!wanted || journal->now_ns < journal->prepare_trouble.retry_ns) return;
+    if (zeros)
+        write_zeros(journal);
+    else
+        reserve(journal);
 }
 
 /* --- sealed --- */

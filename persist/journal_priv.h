@@ -54,7 +54,7 @@ struct journal_file {
     struct point written; /* the last batch that landed whole */
     struct point durable;
     bool dirty;        /* something was written plainly that no sync which succeeded covers */
-    uint64_t frontier; /* up to here the file has bytes: zeros, data, or what it held before */
+    uint64_t frontier; /* up to here the file has blocks, with zeros, data, or what it held before */
 };
 
 /* A write under way, or done while one before it is not. */
@@ -81,6 +81,11 @@ struct prepare_job {
     char from[PATH_SIZE], to[PATH_SIZE]; /* from: a file to recycle; "": none */
     int fd;
     uint64_t size;
+};
+struct reserve_job {
+    struct journal *journal;
+    int fd;
+    uint64_t from, to;
 };
 struct seal_job {
     bool busy;
@@ -132,9 +137,11 @@ struct journal {
     struct trouble write_trouble, sync_trouble;
 
     /* files */
-    char *zeros; /* while filling */
-    uint64_t fill_from, fill_to;
+    char *zeros;                 /* while filling with them */
+    uint64_t fill_from, fill_to; /* no data are written here meanwhile; empty while blocks are reserved */
     bool filling;
+    bool cannot_reserve; /* the file system has no fallocate: zeros instead */
+    struct reserve_job reserve;
     struct journal_file *complete, **complete_end; /* to be sealed */
     struct trouble prepare_trouble;
     struct prepare_job prepare;
