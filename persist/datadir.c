@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* --- open and close --- */
@@ -66,6 +67,28 @@ void datadir_close(struct datadir *dir) {
 enum status datadir_sync(const struct datadir *dir, struct error *error) {
     if (fsync(dir->fd) == 0) return ST_OK;
     return error_set(error, ST_IO, errno, "Cannot sync the data directory %s", dir->path);
+}
+
+/* --- the device --- */
+
+/* A file of one short line about a device; partitions have it at their disk. */
+static bool device_says(dev_t device, const char *file, const char *word) {
+    static const char *const places[] = {"", "../"};
+    char path[96], line[32];
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        snprintf(path, sizeof path, "/sys/dev/block/%u:%u/%squeue/%s", major(device), minor(device), places[i], file);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t got = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
+        if (fd >= 0) close(fd);
+        if (got > 0) return (size_t)got >= strlen(word) && memcmp(line, word, strlen(word)) == 0;
+    }
+    return false;
+}
+
+bool datadir_writes_through(const struct datadir *dir) {
+    struct stat facts;
+    if (fstat(dir->fd, &facts) < 0) return false;
+    return device_says(facts.st_dev, "fua", "1") || device_says(facts.st_dev, "write_cache", "write through");
 }
 
 /* --- names --- */

@@ -35,6 +35,10 @@ NODISCARD enum status datadir_open(struct datadir *dir, const char *path, struct
 void datadir_close(struct datadir *dir); /* gives the lock back; the lock file stays */
 NODISCARD enum status datadir_sync(const struct datadir *dir, struct error *error); /* names are durable then */
 
+/* Does the device below keep a write for good without a flush of all that it holds: because it takes single writes past
+ * its cache (FUA), or has no cache that loses anything? False also where nothing is known about it. */
+bool datadir_writes_through(const struct datadir *dir);
+
 /* --- names --- */
 enum datadir_kind { DATADIR_OTHER, DATADIR_CHECKPOINT, DATADIR_SEGMENT, DATADIR_TEMPORARY_FILE };
 struct datadir_name { /* facts of a name; shard and number only for checkpoints and segments */

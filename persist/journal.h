@@ -3,9 +3,9 @@
  * At the end of each turn the shard's effects become one batch (persist/segment.h), numbered without a gap. Batches are
  * written as appendfsync says:
  *
- *    always     each turn's batch is durable as soon as the disk can: one write with RWF_DSYNC, or several turns' in
- *    one
- *               while the one before is under way
+ *    always     each turn's batch is durable as soon as the disk can: one write, or several turns' in one while the
+ *               one before is under way; with RWF_DSYNC where the device can do that alone (write_through), else
+ *               synced behind it, while the next one is written already
  *    everysec   gathered until there are 64 KiB or 10 ms have passed; synced once a second, sooner after 32 MiB
  *    no         gathered likewise; synced only after 32 MiB, at the end of a segment and when asked (journal_flush)
  *
@@ -41,6 +41,7 @@ struct journal_options {
     struct effects *effects; /* this shard's */
     struct disk disk;
     struct log *log;
+    bool write_through;     /* the device keeps a write for good without a flush: datadir_writes_through */
     uint64_t segment_bytes; /* a segment is over when it has so many; 0: 64 MiB */
 };
 

@@ -174,8 +174,8 @@ static void write_zeros(struct journal *journal) {
     journal->fill_to = journal->fill_from + FILL_BYTES;
     journal->filling = true;
     const struct disk *disk = &journal->options.disk;
-    disk->write(disk->ctx, file->fd, journal->zeros, FILL_BYTES, journal->fill_from,
-                journal->fsync == APPENDFSYNC_ALWAYS, zeros_done, journal);
+    disk->write(disk->ctx, file->fd, journal->zeros, FILL_BYTES, journal->fill_from, journal_writes_durably(journal),
+                zeros_done, journal);
 }
 
 static int reserve_work(void *arg) {

@@ -164,6 +164,11 @@ HOT_INLINE uint64_t page_up(uint64_t offset) {
     return page_down(offset + SEGMENT_PAGE - 1);
 }
 
+/* Under `always`, where the device takes a write for good without a flush of all it holds. */
+HOT_INLINE bool journal_writes_durably(const struct journal *journal) {
+    return journal->fsync == APPENDFSYNC_ALWAYS && journal->options.write_through;
+}
+
 /* --- journal.c --- */
 /* The file behind `file`, made (FILE_WANTED) when it is not there. */
 struct journal_file *journal_file_after(struct journal *journal, struct journal_file *file);

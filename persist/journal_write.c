@@ -24,7 +24,14 @@
  *                           again. All bytes that are not durable are still here, and go to another segment
  *                           (persist/journal_restage.c).
  *
- * A write that fails is repeated at its place; nothing is lost by it. */
+ * A write that fails is repeated at its place; nothing is lost by it.
+ *
+ * Under `always` replies wait for all this. A device with a volatile cache needs a flush after each write, which takes
+ * longer than the write. The kernel can do both for one call (RWF_DSYNC), but then the flush is begun by a kernel
+ * thread that is bound to the CPU of the device's interrupts and may have to wait for it, and the next write, which
+ * shares a page, waits for the flush too. So on such a device the writes are plain and each is followed by a sync;
+ * while that is under way, the next batch is written already. Two syncs at once are no quicker (measured), and of two
+ * only one would be told of an error that both are about. */
 #include "core/assert.h"
 #include "persist/journal_priv.h"
 #include <errno.h>
@@ -131,7 +138,7 @@ static bool issue_write(struct journal *journal) {
     if (last) bytes = bounce_end(journal, from, to);
     struct write_slot *slot = next_slot(journal);
     *slot = (struct write_slot){.journal = journal, .from = from, .to = to, .end = last ? file->tail.end : to};
-    slot->durable = journal->fsync == APPENDFSYNC_ALWAYS && left <= DURABLE_BYTES;
+    slot->durable = journal_writes_durably(journal) && left <= DURABLE_BYTES;
     journal->slots_count++;
     journal->in_flight++;
     journal->writes++;

@@ -32,7 +32,8 @@ enum status part_open_journal(struct persist_part *part, struct error *error) {
                                       .heap = shard->heap,
                                       .effects = &shard->effects,
                                       .disk = part->disk,
-                                      .log = persist->log};
+                                      .log = persist->log,
+                                      .write_through = datadir_writes_through(&persist->dir)};
     ASSERT(!part->journal && part->state != PART_RECOVERING);
     part->closing = false;
     return journal_open(&part->journal, &options, error);

@@ -48,6 +48,7 @@ struct fixture {
     struct prng prng;
     uint64_t now_ns, first_batch, first_segment, segment_bytes;
     enum config_appendfsync fsync;
+    bool write_through;
     struct written batches[BATCHES_MAX];
     uint32_t count;
     struct {
@@ -93,6 +94,7 @@ static void start(struct fixture *f, uint64_t seed) {
     f->base_batch = f->durable = f->first_batch - 1;
     f->segment_bytes = (uint64_t)16384 << prng_below(&f->prng, 6);
     f->fsync = (enum config_appendfsync)prng_below(&f->prng, 3);
+    f->write_through = prng_below(&f->prng, 2);
 }
 
 static void open_journal(struct fixture *f) {
@@ -108,6 +110,7 @@ static void open_journal(struct fixture *f) {
         .disk = fake_disk_port(f->disk),
         .log = &f->log,
         .segment_bytes = f->segment_bytes,
+        .write_through = f->write_through,
     };
     struct error error = {0};
     assert_int_equal(journal_open(&f->journal, &options, &error), ST_OK);
@@ -391,13 +394,18 @@ static void random_rounds_with_faults(void **state) {
 
 /* --- what each policy does, step by step --- */
 
-static void start_quiet(struct fixture *f, enum config_appendfsync fsync) {
+static void start_on(struct fixture *f, enum config_appendfsync fsync, bool write_through) {
     start(f, 1);
+    f->write_through = write_through;
     f->segment_bytes = 1u << 20;
     f->fsync = fsync;
     open_journal(f);
     turn(f);
     while (fake_disk_step(f->disk)) turn(f); /* the first two segments are there */
+}
+
+static void start_quiet(struct fixture *f, enum config_appendfsync fsync) {
+    start_on(f, fsync, true);
 }
 
 static void write_one(struct fixture *f, size_t bytes) {
@@ -440,6 +448,26 @@ static void always_is_one_write(void **state) {
         turn(&f);
         assert_true(f.durable == f.first_batch - 1 + f.count && status_of(&f).syncs == 0);
     }
+    finish(&f);
+}
+
+/* A device with a volatile cache: each write is synced, and the next ones do not wait for that. */
+static void always_syncs_behind_writes(void **state) {
+    (void)state;
+    static struct fixture f;
+    start_on(&f, APPENDFSYNC_ALWAYS, false);
+    write_one(&f, 100);
+    complete_all(&f);
+    turn(&f);
+    assert_true(status_of(&f).writes == 1 && status_of(&f).syncs == 1 && f.durable == f.first_batch - 1);
+    write_one(&f, 100);
+    assert_true(status_of(&f).writes == 2 && status_of(&f).syncs == 1);
+    complete_all(&f);
+    turn(&f);
+    assert_true(f.durable == f.first_batch && status_of(&f).syncs == 2);
+    complete_all(&f);
+    turn(&f);
+    assert_true(f.durable == f.first_batch + 1 && status_of(&f).syncs == 2);
     finish(&f);
 }
 
@@ -659,6 +687,7 @@ static void an_end_at_a_page_is_an_end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(always_is_one_write),
+        cmocka_unit_test(always_syncs_behind_writes),
         cmocka_unit_test(everysec_gathers_and_syncs_once_a_second),
         cmocka_unit_test(no_syncs_when_asked),
         cmocka_unit_test(a_full_disk_is_tried_again),
