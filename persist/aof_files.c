@@ -30,6 +30,9 @@ static enum status add(struct aof_files *files, const char *path, struct error *
     struct aof_part *part = &parts[files->count++];
     snprintf(part->path, sizeof part->path, "%s", path);
     part->has_rdb = starts_with_rdb(path);
+    if (part->has_rdb && files->count > 1)
+        return error_set(error, ST_INVALID, 0, "'%s' begins with an RDB file, which only the first part of a log can",
+                         path);
     return ST_OK;
 }
 

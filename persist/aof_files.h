@@ -15,7 +15,7 @@
 
 struct aof_part {
     char path[CONFIG_PATH_MAX];
-    bool has_rdb; /* it begins with an RDB file, or is one */
+    bool has_rdb; /* it begins with an RDB file, or is one: the first part only */
 };
 
 struct aof_files {

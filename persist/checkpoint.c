@@ -7,8 +7,9 @@
 #include "shards/shard.h"
 #include <endian.h>
 
-#define LEAST_US 20 /* a slice that is not worth that much waits for the next turn */
-#define SHARE    3  /* a slice may take a third of what the turn took: a quarter of both together */
+#define LEAST_US 20   /* a slice that is not worth that much waits for the next turn */
+#define SHARE    6    /* a slice may take a sixth of what the turn took: a seventh of both together */
+#define IDLE_US  1000 /* so long without commands, and the thread has nothing better to do */
 
 struct checkpoint {
     struct checkpoint_options options;
@@ -21,7 +22,7 @@ struct checkpoint {
     bool over;    /* all databases are in walk.out or in the file */
     bool ended;   /* the checksum, too */
     /* pace, in ticks */
-    uint64_t credit, slice_ended;
+    uint64_t credit, slice_ended, busy_until;
 };
 
 struct checkpoint *checkpoint_new(const struct checkpoint_options *options) {
@@ -78,7 +79,7 @@ void checkpoint_begin(struct checkpoint *self, uint64_t number) {
     self->facts = (struct checkpoint_facts){.number = number, .keys_total = count_keys(shard)};
     self->over = self->ended = false;
     self->credit = 0;
-    self->slice_ended = shard->host.ticks(shard->host.ctx);
+    self->slice_ended = self->busy_until = shard->host.ticks(shard->host.ctx);
     walk_begin(&self->walk, shard, self->options.stretch_keys);
     self->walking = true;
     write_header(self);
@@ -163,11 +164,14 @@ static uint64_t ticks_of_us(const struct shard *shard, uint64_t us) {
     return (uint64_t)((double)us * 1000 / shard->host.tick_ns);
 }
 
-/* How long this slice may be, in ticks; 0: not now. What a busy turn is too short for adds up over several. */
+/* How long this slice may be, in ticks; 0: not now. What a busy turn is too short for adds up over several. A turn
+ * without commands may just be the time in which clients read their replies; they ask again before a long slice is
+ * over, and a pause between two busy turns gives no more than it lasts. */
 static uint64_t budget(struct checkpoint *self, uint64_t now, bool busy) {
-    uint64_t most = ticks_of_us(self->shard, self->options.slice_us);
-    if (!busy) return most;
-    self->credit = MIN(self->credit + (now - self->slice_ended) / SHARE, most);
+    uint64_t most = ticks_of_us(self->shard, self->options.slice_us), passed = now - self->slice_ended;
+    if (busy) self->busy_until = now + ticks_of_us(self->shard, IDLE_US);
+    if (now >= self->busy_until) return most;
+    self->credit = MIN(self->credit + (busy ? passed / SHARE : passed), most);
     return self->credit >= ticks_of_us(self->shard, LEAST_US) ? self->credit : 0;
 }
 

@@ -16,7 +16,7 @@
  *           slice does nothing; no command ever waits for the disk, but writers of a value that is just being saved in
  *           pieces.
  * Time      slices of about 200 us, so that who comes meanwhile waits for no longer than that; of a thread that has
- *           commands to run, they take a quarter at most.
+ *           commands to run, they take a seventh.
  * Thread    the shard's own. Order of calls: begin, then turn until it is no longer SAVING, then keep or drop. */
 #pragma once
 #include "persist/datadir.h"

@@ -6,8 +6,8 @@
  *    always     each turn's batch is durable as soon as the disk can: one write, or several turns' in one while the
  *               one before is under way; with RWF_DSYNC where the device can do that alone (write_through), else
  *               synced behind it, while the next one is written already
- *    everysec   gathered until there are 64 KiB or 10 ms have passed; synced once a second, sooner after 32 MiB
- *    no         gathered likewise; synced only after 32 MiB, at the end of a segment and when asked (journal_flush)
+ *    everysec   gathered until there are 64 KiB or 10 ms have passed; synced once a second, sooner after 8 MiB
+ *    no         gathered likewise; synced only after 8 MiB, at the end of a segment and when asked (journal_flush)
  *
  * The policy may change from turn to turn, and so may how often it syncs (journal_set_pace). Everything at the disk is
  * asynchronous, so no call here blocks, but for journal_close. What is not on the disk for good stays in memory. Memory

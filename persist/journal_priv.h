@@ -23,8 +23,8 @@
 #define GATHER_BYTES     ((uint64_t)64 << 10)
 #define GATHER_NS        ((uint64_t)10000000)
 #define SYNC_NS          ((uint64_t)1000000000)
-#define SYNC_BYTES       ((uint64_t)32 << 20) /* so much is kept in memory for a sync that may fail */
-#define DURABLE_BYTES    ((uint64_t)1 << 20)  /* more than this at once is written plainly and then synced */
+#define SYNC_BYTES       ((uint64_t)8 << 20) /* so much is kept in memory for a sync that may fail */
+#define DURABLE_BYTES    ((uint64_t)1 << 20) /* more than this at once is written plainly and then synced */
 #define RETRY_NS_FIRST   ((uint64_t)100000000)
 #define RETRY_NS_MAX     ((uint64_t)5000000000)
 #define RETRIES_IN_PLACE 4 /* writes that fail so often at one place are tried in another segment */

@@ -6,7 +6,6 @@
  *      ADOPTING     an imported log becomes a checkpoint; clients still wait
  *      RUNNING                                                                                                       */
 #include "persist/persist_priv.h"
-#include "persist/rdb_read.h"
 #include "shards/commit.h"
 #include <string.h>
 
@@ -26,36 +25,17 @@ static bool give_up(struct persist_part *part, const struct error *error) {
 
 /* --- an imported log --- */
 
-/* Where the commands begin in a file that begins with an RDB part. Reads that once more, without keeping anything. */
-static enum status find_commands(const struct persist_part *part, const struct aof_part *file, uint64_t *offset,
-                                 struct error *error) {
-    struct rdb_reader *reader;
-    struct rdb_reader_options options = {.path = file->path, .heap = part->shard->heap};
-    struct rdb_event event;
-    enum rdb_item item;
-    *offset = 0;
-    if (!file->has_rdb) return ST_OK;
-    enum status status = rdb_open(&reader, &options, error);
-    if (status != ST_OK) return status;
-    do item = rdb_next(reader, &event, error);
-    while (item != RDB_END && item != RDB_BROKEN);
-    *offset = rdb_offset(reader);
-    rdb_close(reader);
-    return item == RDB_END ? ST_OK : ST_INVALID;
-}
-
 /* The next file of the log; none is left: all is played. */
 static bool next_file(struct persist_part *part) {
     struct persist *persist = part->persist;
     struct error error = {0};
-    uint64_t offset;
     if (part->replaying == persist->aof.count) {
         atomic_store(&persist->replayed, true);
         part->state = PART_RECOVERED;
         return true;
     }
     const struct aof_part *file = &persist->aof.parts[part->replaying++];
-    if (find_commands(part, file, &offset, &error) != ST_OK) return give_up(part, &error);
+    uint64_t offset = file->has_rdb ? recovery_result(persist->recovery)->import_end : 0; /* it is the first then */
     bool is_last = part->replaying == persist->aof.count;
     if (aof_replay_open(&part->replay, part->shard, file->path, offset, is_last && persist->aof_truncated_ok, &error) !=
         ST_OK)

@@ -237,6 +237,7 @@ static void fill_result(struct recovery *recovery) {
     result->keys = atomic_load_explicit(&recovery->keys, memory_order_relaxed); /* the arrivals ordered it */
     result->keys_held = atomic_load_explicit(&recovery->keys_held, memory_order_relaxed);
     result->effects = atomic_load_explicit(&recovery->effects, memory_order_relaxed);
+    result->import_end = atomic_load_explicit(&recovery->import_end, memory_order_relaxed);
     result->damages = atomic_load_explicit(&recovery->damages, memory_order_relaxed);
     /* What was passed over is in the files still, and would be in the way at the next start. */
     result->wants_checkpoint = recovery->manifest.import.path[0] || result->damages > 0 ||

@@ -70,6 +70,7 @@ struct recovery_result {
     uint64_t keys_held;                                  /* that there are now */
     uint64_t lost_transactions, lost_writes, lost_bytes; /* taken back, to be consistent */
     uint64_t damages;                                    /* places that were passed over */
+    uint64_t import_end;   /* where the RDB part of the imported file ends: a log of Redis may follow */
     bool wants_checkpoint; /* imported, damaged, or of many generations: better saved before the next start */
 };
 

@@ -206,6 +206,11 @@ static void expect_no_more(const struct shard *shard) {
 
 /* --- item by item --- */
 
+static void note_end(struct recovery *recovery, const struct recovery_thread *thread) {
+    if (!recovery->manifest.import.path[0]) return;
+    atomic_store_explicit(&recovery->import_end, rdb_offset(thread->rdb), memory_order_relaxed); /* by the arrival */
+}
+
 static void close_file(struct recovery_thread *thread) {
     put_pending(thread);
     expect_no_more(thread->shard);
@@ -234,7 +239,10 @@ static void read_item(struct recovery *recovery, struct recovery_thread *thread)
         recovery_may_go_on(recovery, error.text);
         close_file(thread);
         break;
-    case RDB_END: close_file(thread); break;
+    case RDB_END:
+        note_end(recovery, thread);
+        close_file(thread);
+        break;
     }
 }
 

@@ -124,6 +124,7 @@ struct recovery {
     _Atomic uint32_t failed;       /* error is there */
     struct error error;
     _Atomic uint64_t bytes, bytes_total, keys, effects, damages;
+    _Atomic uint64_t import_end;  /* as in the result; all threads find the same */
     _Atomic uint64_t keys_held;   /* added up as threads end LOAD */
     _Atomic uint64_t reported_ns; /* when progress was logged last */
 };
