@@ -94,11 +94,13 @@ static void write_done(void *owner, int64_t result) {
 
 /* --- writes --- */
 
-/* Nobody waits for what was gathered: its last page can wait until it is full, or has waited long enough. */
+/* Nobody waits for what was gathered: its last page can wait until it is full, or has waited long enough. Not where a
+ * the disk has no time to spare (journal_set_pace): there a batch that misses a sync by its last bytes waits for a
+ * whole one. */
 static bool only_whole_pages(const struct journal *journal) {
     const struct journal_file *file = journal->head;
     bool plenty = file == journal->active && page_down(file->tail.end - 1) >= page_down(file->issued) + GATHER_BYTES;
-    return plenty && journal->fsync != APPENDFSYNC_ALWAYS && !in_a_hurry(journal);
+    return plenty && !journal->fills_nothing && journal->fsync != APPENDFSYNC_ALWAYS && !in_a_hurry(journal);
 }
 
 static struct write_slot *next_slot(struct journal *journal) {
@@ -164,6 +166,7 @@ static uint64_t write_due_ns(const struct journal *journal) {
     if (file->tail.end == file->issued) return UINT64_MAX;
     if (journal->fsync == APPENDFSYNC_ALWAYS || file != journal->active || in_a_hurry(journal)) return 0;
     if (only_whole_pages(journal)) return 0;
+    if (journal->fills_nothing && file->tail.end - file->issued >= GATHER_BYTES) return 0;
     return oldest_unissued_ns(file) + GATHER_NS;
 }
 
