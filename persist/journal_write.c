@@ -94,7 +94,7 @@ static void write_done(void *owner, int64_t result) {
 
 /* --- writes --- */
 
-/* Nobody waits for what was gathered: its last page can wait until it is full, or has waited long enough. Not where a
+/* Nobody waits for what was gathered: its last page can wait until it is full, or has waited long enough. Not where
  * the disk has no time to spare (journal_set_pace): there a batch that misses a sync by its last bytes waits for a
  * whole one. */
 static bool only_whole_pages(const struct journal *journal) {
