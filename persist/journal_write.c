@@ -94,15 +94,6 @@ static void write_done(void *owner, int64_t result) {
 
 /* --- writes --- */
 
-/* Nobody waits for what was gathered: its last page can wait until it is full, or has waited long enough. Not where
- * the disk has no time to spare (journal_set_pace): there a batch that misses a sync by its last bytes waits for a
- * whole one. */
-static bool only_whole_pages(const struct journal *journal) {
-    const struct journal_file *file = journal->head;
-    bool plenty = file == journal->active && page_down(file->tail.end - 1) >= page_down(file->issued) + GATHER_BYTES;
-    return plenty && !journal->fills_nothing && journal->fsync != APPENDFSYNC_ALWAYS && !in_a_hurry(journal);
-}
-
 static struct write_slot *next_slot(struct journal *journal) {
     return &journal->slots[(journal->slots_first + journal->slots_count) % WRITES_MAX];
 }
@@ -131,7 +122,7 @@ static uint64_t chunk_bytes(const struct journal *journal) {
 static bool issue_write(struct journal *journal) {
     struct journal_file *file = journal->head;
     uint64_t left = file->tail.end - file->issued, from = page_down(file->issued), to = page_up(file->tail.end + 1);
-    bool last = to - from <= BOUNCE_BYTES && !only_whole_pages(journal);
+    bool last = to - from <= BOUNCE_BYTES;
     size_t together = 0;
     const char *bytes = last ? NULL : tail_at(&file->tail, from, &together);
     /* The end comes with zeros, see bounce_end. */
@@ -165,8 +156,7 @@ static uint64_t write_due_ns(const struct journal *journal) {
     const struct journal_file *file = journal->head;
     if (file->tail.end == file->issued) return UINT64_MAX;
     if (journal->fsync == APPENDFSYNC_ALWAYS || file != journal->active || in_a_hurry(journal)) return 0;
-    if (only_whole_pages(journal)) return 0;
-    if (journal->fills_nothing && file->tail.end - file->issued >= GATHER_BYTES) return 0;
+    if (file->tail.end - file->issued >= GATHER_BYTES) return 0;
     return oldest_unissued_ns(file) + GATHER_NS;
 }
 
