@@ -74,8 +74,18 @@ static int name_it(struct prepare_job *job) {
     return sync_directory(job->dir);
 }
 
+/* Somebody has a link to a spare, to read what it held (persist/live_export.h): it is theirs, and a new file is made.
+ * Links are made on this thread, too, so none appears while we are at it. */
+static void leave_to_readers(struct prepare_job *job) {
+    struct stat facts;
+    if (!job->from[0] || stat(job->from, &facts) != 0 || facts.st_nlink <= 1) return;
+    unlink(job->from);
+    job->from[0] = 0;
+}
+
 static int prepare_work(void *arg) {
     struct prepare_job *job = arg;
+    leave_to_readers(job);
     job->fd = open_for_writing(job, O_DIRECT);
     if (job->fd == -EINVAL) job->fd = open_for_writing(job, 0); /* refused by the file system, or for its alignment */
     int result = job->fd < 0 ? job->fd : name_it(job);
