@@ -70,7 +70,7 @@ enum { WAKE_COUNT = 1, WAKE_GROUP, WAKE_CONSUMER, WAKE_NOACK, WAKE_KEY, WAKE_ID 
 static void waits_as(const struct exec *x, struct waiting *as) {
     struct read_args args;
     bool grouped = x->slot->row->flags & CMD_WRITE;
-    bool sound = stream_parse_read(x->argv, x->argc, grouped, x->shard->now_ms, &args);
+    bool sound = stream_parse_read(x->argv, x->argc, grouped, 0, &args); /* the timeout was found to be in bounds */
     ASSERT(sound);
     size_t words = WAKE_KEY + 2 * (size_t)args.keys, texts = args.keys * STREAM_ID_TEXT_MAX;
     as->bytes = words * sizeof(struct slice) + NUM_U64_MAX + texts;
@@ -310,7 +310,8 @@ static void read_across(struct gather *g, bool grouped) {
         g->blocks = true;
         return;
     }
-    if (!stream_parse_read(g->argv, g->argc, grouped, g->home->now_ms, &args)) {
+    uint64_t now_ms = g->step > 0 ? 0 : g->home->now_ms; /* a timeout that was in bounds stays so as time goes by */
+    if (!stream_parse_read(g->argv, g->argc, grouped, now_ms, &args)) {
         gather_error(g, args.error);
         return;
     }

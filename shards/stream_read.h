@@ -16,7 +16,8 @@ struct read_args {
     uint32_t keys;
     const char *error; /* what is wrong */
 };
-/* Reads the arguments of XREAD or XREADGROUP; false: error says why not. now_ms bounds BLOCK. */
+/* Reads the arguments of XREAD or XREADGROUP; false: error says why not. now_ms bounds BLOCK; 0: it was
+ * bounded before. */
 NODISCARD bool stream_parse_read(const struct slice *argv, uint32_t argc, bool grouped, uint64_t now_ms,
                                  struct read_args *args);
 /* Where its keys begin, or 0: struct key_spec.halves. */
