@@ -126,7 +126,7 @@ static struct command waited_for(const struct command *row) {
     return only;
 }
 
-static void keep(const struct exec *x, uint64_t stamp, uint32_t home) {
+static struct waiter *keep(const struct exec *x, uint64_t stamp, uint32_t home) {
     struct shard *shard = x->shard;
     struct command only = waited_for(x->slot->row);
     struct key_count all = {.x = x}, waited = {.x = x};
@@ -146,19 +146,21 @@ static void keep(const struct exec *x, uint64_t stamp, uint32_t home) {
     waiter->item->resp = x->resp;
     waiter->item->client_id = x->client_id;
     idmap_put(&shard->waiters, waiter->stamp, waiter);
+    return waiter;
 }
 
 void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
     const struct command *row = x->slot->row;
     struct waiting as = {.x = *x};
     if (!row->waits_as) {
-        keep(x, stamp, home);
+        (void)keep(x, stamp, home);
         return;
     }
     row->waits_as(x, &as);
     as.x.hash_at = as.x.hash_count = 0;
     as.x.hashes = NULL;
-    keep(&as.x, stamp, home);
+    struct waiter *waiter = keep(&as.x, stamp, home);
+    for (uint32_t i = 0; as.ready && i < waiter->link_count; i++) mark_ready(x->shard, waiter->links[i].interest);
     heap_free(x->shard->heap, MEM_MESSAGE, as.memory, as.bytes);
 }
 

@@ -43,6 +43,7 @@ struct waiting {
     struct exec x; /* slot, argv and argc are its own; its arguments may be in memory */
     void *memory;
     size_t bytes;
+    bool ready; /* a key of it may serve it already */
 };
 
 /* The command in x found nothing: keeps it for those of its keys that live here (its row's first key specification). */

@@ -3,7 +3,7 @@
 different shards).
 
 In order: what does not wait; timeouts; who is woken by what, with what; the end of a group, a stream or its database; many readers and
-many workers; then what python3-redis makes of a queue whose workers die."""
+many workers; then what python3-redis makes of a queue whose workers die, and time that passes while a command is under way."""
 
 import os
 import sys
@@ -11,7 +11,9 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import itertools  # noqa: E402
 import threading  # noqa: E402
+import time  # noqa: E402
 
 try:
     import redis
@@ -20,7 +22,7 @@ except ImportError:
 
 from support import resp  # noqa: E402
 from support.beside import BesideCase, Own, commands_of, multi  # noqa: E402
-from support.case import ServerCase, main, sherd_only, spread_keys  # noqa: E402
+from support.case import ServerCase, main, sherd_only, spread_keys, wait_until  # noqa: E402
 
 NONE = resp.NULL_ARRAY
 KEYS = spread_keys(7)
@@ -264,6 +266,40 @@ class Queue(ServerCase):
         for key in QUEUES:
             self.assertEqual(client.xpending(key, "workers")["pending"], 0)
             self.assertEqual(client.xinfo_groups(key)[0]["lag"], 0)
+
+
+@sherd_only
+class Clocks(ServerCase):
+    """A command over two shards has several rounds, and time may pass between them: a moment that is up just then is aimed at, often enough to
+    be hit. What is answered depends on that; all of it is fine."""
+
+    rounds, keys = 150, spread_keys(2)
+
+    def setUp(self):
+        super().setUp()
+        self.reader, self.other = self.client(), self.client()
+
+    def test_a_key_expires(self):
+        for n in range(self.rounds):
+            mortal, wait = self.keys[n % 2], ("BLOCK", 0) if n & 2 else ()
+            for key in self.keys:
+                self.reader.must("XGROUP", "CREATE", key, "g", "$", "MKSTREAM")
+            self.reader.must("PEXPIRE", mortal, 2)
+            time.sleep(0.002 - 0.001 * n / self.rounds)
+            self.reader.send(resp.encode(("XREADGROUP", "GROUP", "g", "c", *wait, "STREAMS", *self.keys, ">", ">")))
+            wait_until(lambda: self.other.must("EXISTS", mortal) == 0, what="a key to expire", interval=0.001)
+            reply = resp.decode(self.reader.exchange(b"", 1)[0])
+            self.assertTrue(isinstance(reply, resp.Error) or (reply is NONE and not wait), reply)
+            self.reader.must("DEL", *self.keys)
+
+    def test_the_edge_of_time(self):
+        for n in range(2 * self.rounds):
+            edge = 2**63 - 1 - int(time.time() * 1000) - n % 2
+            self.reader.send(resp.encode(("XREAD", "BLOCK", edge, "STREAMS", *self.keys, "0", "0")))
+            self.other.must("XADD", self.keys[1], "1-1", "f", "v")
+            reply = resp.decode(self.reader.exchange(b"", 1)[0])
+            self.assertTrue(isinstance(reply, resp.Error) or reply == of(self.keys[1], "1-1"), reply)
+            self.other.must("DEL", self.keys[1])
 
 
 class Immediate1(Immediate, Case):
