@@ -122,6 +122,7 @@ void client_set_text(struct client *client, char **field, struct slice text) {
 }
 
 void client_reset_session(struct client *client) {
+    pubsub_client_gone(client); /* which counts by the flags */
     uint32_t kept = CLIENT_UNIX_SOCKET | CLIENT_DIRTY_OUT | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW;
     client->flags &= kept;
     if (client->home->config->requirepass[0] == 0) client->flags |= CLIENT_AUTHENTICATED;
@@ -130,7 +131,6 @@ void client_reset_session(struct client *client) {
     client->db = 0;
     client->resp = 2;
     client_set_text(client, &client->name, (struct slice){0});
-    pubsub_client_gone(client);
 }
 
 /* --- description --- */

@@ -139,6 +139,7 @@ class Scripts:
         a.all(("SUBSCRIBE", "a"), ("PSUBSCRIBE", "*"), ("SSUBSCRIBE", "a"), ("RESET",), ("GET", "x"))
         self.assertEqual(b("PUBLISH", "a", "x"), 0)
         self.assertEqual(b("PUBSUB", "NUMPAT"), 0)
+        self.assertEqual(info_field(b.sides[0], "pubsub_clients"), "0")
         a.all(("SUBSCRIBE", "a"), ("QUIT",))
         a.assertClosed()
         wait_until(lambda: b("PUBSUB", "NUMSUB", "a", like=lambda *_: True)[1] == 0, what="a closed subscriber to be forgotten")
