@@ -49,7 +49,8 @@ void client_init(struct client *client, struct shard *home, const struct client_
     ASSERT_ON_SHARD(home);
     *client = (struct client){.magic = CLIENT_MAGIC, .id = id, .home = home, .carrier = carrier};
     client->created_ms = client->active_ms = home->now_ms;
-    client->reply_size = 16 * 1024; /* until the first reply tells better: few commands outstanding at first */
+    client->reply_size = 16 * 1024;
+    client->answer_size = ANSWER_UNKNOWN;
     buf_init(&client->in, home->heap, MEM_CLIENT_IN);
     buf_init(&client->out, home->heap, MEM_CLIENT_OUT);
     resp_parser_init(&client->parser, home->heap);

@@ -59,7 +59,8 @@ struct client {
     uint8_t wait;    /* enum client_wait */
     uint32_t queued; /* commands of this client in the batch being collected; their arguments point into its input */
     uint32_t queued_remote;                   /* of them, those that will leave for other shards */
-    uint32_t reply_size;                      /* of its latest reply: how much an outstanding command may come to */
+    uint32_t reply_size;                      /* of its latest reply */
+    uint32_t answer_size;                     /* how much an outstanding command may come to: see client_note_answer */
     struct gather *gather;                    /* WAIT_GATHER */
     struct blocked *blocked;                  /* waits for keys (shards/blocked.h); else NULL */
     struct multi *multi;                      /* what MULTI keeps and WATCH notes; NULL until one of them is used */
@@ -96,6 +97,16 @@ struct client_carrier {
     void (*address)(const struct client *client, bool local, char *out, size_t out_size);
     int (*descriptor)(const struct client *client); /* CLIENT LIST's fd; -1 when there is none */
 };
+
+#define ANSWER_UNKNOWN UINT32_MAX   /* no outstanding command was answered yet: one at a time */
+#define ANSWER_FIRST   (64 * 1024u) /* what the first answer leaves to be expected at least */
+/* A command that was outstanding got a reply of this size. One that is large is expected again for the next few dozens,
+ * so that a mixture of small and large ones has no more outstanding than fits. */
+HOT_INLINE void client_note_answer(struct client *client, size_t bytes) {
+    uint32_t size = (uint32_t)MIN(bytes, (size_t)UINT32_MAX - 1), before = client->answer_size;
+    client->reply_size = size;
+    client->answer_size = LIKELY(before != ANSWER_UNKNOWN) ? MAX(size, before - before / 16) : MAX(size, ANSWER_FIRST);
+}
 
 void client_init(struct client *client, struct shard *home, const struct client_carrier *carrier, uint64_t id);
 void client_deinit(struct client *client); /* leaves the shard; replies still to come are dropped when they arrive */

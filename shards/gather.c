@@ -142,13 +142,13 @@ void gather_confirmed(struct gather *gather) {
         if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))
             gather->out.len = 0;
         else
-            client->reply_size = (uint32_t)MIN(gather->out.len, (size_t)UINT32_MAX);
+            client_note_answer(client, gather->out.len);
         reply_queue_fill_own(&client->replies, gather->place, &gather->out, &home->messages, &client->out);
         shard_mark_dirty(home, client);
     } else if (client) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {
-            client->reply_size = (uint32_t)MIN(gather->out.len + chain_len(&gather->rest), (size_t)UINT32_MAX);
+            client_note_answer(client, gather->out.len + chain_len(&gather->rest));
             hand_over(home, &gather->out, &client->out);
             client_append_rest(client, &gather->rest);
         }

@@ -23,4 +23,6 @@ NODISCARD enum status mailbox_post(struct mailbox *box, struct message **take);
 
 /* --- receiver thread --- */
 uint32_t mailbox_drain(struct mailbox *box, struct message **out, uint32_t out_count); /* O(out_count) */
+
+/* --- either; the sender learns whether all was taken --- */
 bool mailbox_empty(const struct mailbox *box);

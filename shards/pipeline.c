@@ -543,8 +543,9 @@ static bool must_pause(const struct shard *shard, const struct queued *q) {
 /* Outstanding commands, and what their replies may come to. */
 static bool too_many_outstanding(const struct client *client) {
     uint64_t outstanding = reply_queue_len(&client->replies) + client->queued_remote;
-    if (LIKELY(outstanding < 16 && client->reply_size <= LARGE_REPLY)) return false;
-    return outstanding + client->queued >= REPLY_QUEUE_MAX || outstanding * client->reply_size > EXPECTED_OUT_MAX;
+    uint64_t size = MAX(client->answer_size, client->reply_size);
+    if (LIKELY(outstanding < 16 && size <= LARGE_REPLY)) return false;
+    return outstanding + client->queued >= REPLY_QUEUE_MAX || outstanding * size > EXPECTED_OUT_MAX;
 }
 
 /* Why the command just parsed may not join the batch; WAIT_NOTHING: it may. */
@@ -768,7 +769,7 @@ void pipeline_deliver_own(struct shard *shard, struct message_note note, struct 
         return;
     }
     struct client *client = note.client;
-    client->reply_size = (uint32_t)MIN(take->len, (size_t)UINT32_MAX);
+    client_note_answer(client, take->len);
     reply_queue_fill_own(&client->replies, note.place, take, &shard->messages, &client->out);
     buf_deinit(take);
     shard_mark_dirty(shard, client);

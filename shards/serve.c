@@ -157,14 +157,16 @@ static void serve_word(struct shard *shard, struct message *message, struct mess
 }
 
 /* The replies of one message are in memory together, and at home once more; a pipeline of GETs of large values must not
- * fill it. So what comes behind a large reply waits, in order and with all that its home sends later. */
-static COLD void keep_rest(struct shard *shard, struct message *message, size_t at, uint32_t served) {
-    struct message *rest = message_split(&shard->messages, message, at, served);
+ * fill it. So what comes behind a large reply waits, in order and with all that its home sends later, until home has taken
+ * it (serve_rests in shard.c). */
+static COLD void stop_behind(struct shard *shard, struct message *message, size_t at, uint32_t served) {
     uint32_t home = message->from;
+    shard->rests |= 1ull << home;
+    if (at == message->request.len) return;
+    struct message *rest = message_split(&shard->messages, message, at, served);
     rest->next = shard->rest[home];
     if (!rest->next) shard->rest_last[home] = rest;
     shard->rest[home] = rest;
-    shard->rests |= 1ull << home;
 }
 
 void serve_message(struct shard *shard, struct message *message) {
@@ -183,8 +185,7 @@ void serve_message(struct shard *shard, struct message *message) {
             serve_word(shard, message, item, mark);
         waiters_serve(shard);
         served++;
-        if (UNLIKELY(message->reply.len >= SPLIT_BYTES) && at < message->request.len)
-            keep_rest(shard, message, at, served);
+        if (UNLIKELY(message->reply.len >= SPLIT_BYTES)) stop_behind(shard, message, at, served);
     }
     shard->stats.hops_served += message->count;
     shard->stats.hop_messages_served++;

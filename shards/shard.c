@@ -29,6 +29,7 @@
 #define REAP_UNITS     2                 /* pieces of 1 MiB or 256 entries per turn */
 #define RESIZE_BUCKETS 64                /* per turn, beyond what inserts do by themselves */
 #define REST_NS        (50 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
+#define TAKEN_NS       (100 * 1000ull)   /* and are looked at so often until home has taken the last one */
 #define CRON_NS        (100 * 1000000ull)
 
 /* One CMD_SLICED command under way. */
@@ -315,7 +316,7 @@ static void give_reply(struct shard *shard, const struct message_note *note, str
     if (!client) return; /* nobody asked for one */
     if (UNLIKELY(position) && commit_hold(shard, owner, position, *note, reply)) return;
     reply_queue_fill(&client->replies, note->place, reply, message, &shard->messages, &client->out);
-    client->reply_size = (uint32_t)MIN(reply.len, (size_t)UINT32_MAX);
+    client_note_answer(client, reply.len);
     shard_mark_dirty(shard, client);
     if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
 }
@@ -471,6 +472,17 @@ static void receive_commands(struct shard *shard, struct message *message) {
     }
 }
 
+/* What its home sent before comes first. */
+static COLD void queue_behind(struct shard *shard, struct message *message) {
+    uint32_t home = message->from;
+    message->next = NULL;
+    if (shard->rest[home])
+        shard->rest_last[home]->next = message;
+    else
+        shard->rest[home] = message;
+    shard->rest_last[home] = message;
+}
+
 static void receive(struct shard *shard, struct message *message) {
     message_arrives(message, shard->heap);
     if (message->kind == MESSAGE_REPLIES) {
@@ -478,9 +490,7 @@ static void receive(struct shard *shard, struct message *message) {
     } else if (message->kind == MESSAGE_NEWS) {
         take_news(shard, message);
     } else if (UNLIKELY(shard->rests >> message->from & 1)) {
-        message->next = NULL; /* behind what its home sent before */
-        shard->rest_last[message->from]->next = message;
-        shard->rest_last[message->from] = message;
+        queue_behind(shard, message);
     } else {
         receive_commands(shard, message);
     }
@@ -493,17 +503,28 @@ static bool home_has_room(const struct shard *shard, uint32_t home) {
     return atomic_load_explicit(&ledger->place[home].uncovered, memory_order_relaxed) <= 0;
 }
 
-/* One message per home and turn. */
-static COLD void serve_rests(struct shard *shard) {
-    for (uint64_t left = shard->rests; left; left &= left - 1) {
-        uint32_t home = (uint32_t)__builtin_ctzll(left);
+/* What waits for one home, up to the next large reply. None is made before home has taken the last one: in a mailbox it
+ * counts for nobody, and a hundred of them fit there. */
+static uint32_t serve_rests_of(struct shard *shard, uint32_t home, uint32_t budget) {
+    uint64_t bit = 1ull << home;
+    if (shard->unsent[home] || !mailbox_empty(shard->outbox[home])) return budget;
+    shard->rests &= ~bit;
+    while (shard->rest[home] && budget && !(shard->rests & bit)) {
         struct message *message = shard->rest[home];
-        if (!home_has_room(shard, home)) continue;
+        if (message->rest && !home_has_room(shard, home)) break;
         shard->rest[home] = message->next;
-        if (!message->next) shard->rests &= ~(1ull << home);
         message->next = NULL;
         receive_commands(shard, message);
+        budget--;
     }
+    if (shard->rest[home]) shard->rests |= bit;
+    return budget;
+}
+
+static COLD void serve_rests(struct shard *shard) {
+    uint32_t budget = TURN_MESSAGES;
+    for (uint64_t left = shard->rests; left; left &= left - 1)
+        budget = serve_rests_of(shard, (uint32_t)__builtin_ctzll(left), budget);
     if (shard->now_ns >= shard->rests_until_ns) shard->rests_until_ns = shard->now_ns + REST_NS;
 }
 
@@ -690,12 +711,19 @@ static uint64_t wait_for_timers(const struct shard *shard) {
     return 1000000000;
 }
 
+/* Homes take replies in no time; memory may take long. */
+static uint64_t rests_wait_ns(const struct shard *shard) {
+    for (uint64_t left = shard->rests; left; left &= left - 1)
+        if (home_has_room(shard, (uint32_t)__builtin_ctzll(left))) return TAKEN_NS;
+    return 1000000;
+}
+
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
     if (shard->inbox_more || shard->settle_more || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
         shard->expire_more || shard->pubsub.gone || defrag_is_running(shard))
         return 0;
-    if (shard->rests) return 1000000;
+    if (shard->rests) return rests_wait_ns(shard);
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
     return MIN(MIN(wait_for_timers(shard), pressure_wait_ns(shard)), blocked_ns - shard->now_ns);

@@ -138,7 +138,7 @@ struct shard {
     struct message *news[SHARDS_MAX], *news_last[SHARDS_MAX];     /* of this turn: posted at its end */
     struct message *rest[SHARDS_MAX],
         *rest_last[SHARDS_MAX]; /* of each home: commands that wait because replies are large */
-    uint64_t rests;             /* homes that have some */
+    uint64_t rests;             /* homes that have some, or have not been seen to take a large reply */
     uint64_t rests_until_ns;    /* when one goes whatever memory its home has */
     struct message_pool messages;
     uint64_t to_send;    /* shards with something in outgoing, news or unsent */
