@@ -23,6 +23,7 @@
 #define EXPECTED_OUT_MAX (1024 * 1024)
 #define LARGE_REPLY      (64 * 1024) /* from here on also a few outstanding commands are counted */
 #define KEEP_EXACT_MIN   (1024 * 1024)
+#define OVERRUN_MAX      (16 * 1024 * 1024) /* of all shards: what clients hold beyond what they may, before all wait */
 
 struct pipeline {
     uint32_t count, args_used;
@@ -454,12 +455,21 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
     client->in = again;
 }
 
+/* Clients with large replies wait first; but how large the first one is, nobody knows before. So when clients hold far
+ * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h). */
+static COLD bool may_answer(struct shard *shard, const struct client *client, const struct queued *q) {
+    if (!admit_reply(shard, client)) return false;
+    if (shard->account.uncovered <= OVERRUN_MAX / (int64_t)shard->count) return true;
+    bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
+    return !reads || !client->carrier || client->flags & (CLIENT_NO_MEMORY | CLIENT_LOADER);
+}
+
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then
  * replies for which there is no room; replies that it does not read; for a barrier, an earlier command that stands in
  * line; or replies that pile up behind one that is not there yet. */
 HOT_INLINE enum client_wait hindrance(struct shard *shard, const struct client *client, const struct queued *q) {
     if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
-    if (UNLIKELY(account_trips(&shard->account, 0)) && !admit_reply(shard, client)) return WAIT_MEMORY;
+    if (UNLIKELY(account_trips(&shard->account, 0)) && !may_answer(shard, client, q)) return WAIT_MEMORY;
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
     if (UNLIKELY(q->barrier) && !reply_queue_empty(&client->replies)) return WAIT_REPLIES;
     return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;

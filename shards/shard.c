@@ -28,7 +28,7 @@
 #define TURN_SLICES    4                 /* per turn, of all sliced commands together */
 #define REAP_UNITS     2                 /* pieces of 1 MiB or 256 entries per turn */
 #define RESIZE_BUCKETS 64                /* per turn, beyond what inserts do by themselves */
-#define REST_NS        (50 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
+#define REST_NS        (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
 #define TAKEN_NS       (100 * 1000ull)   /* and are looked at so often until home has taken the last one */
 #define CRON_NS        (100 * 1000000ull)
 
