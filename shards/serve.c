@@ -157,8 +157,8 @@ static void serve_word(struct shard *shard, struct message *message, struct mess
 }
 
 /* The replies of one message are in memory together, and at home once more; a pipeline of GETs of large values must not
- * fill it. So what comes behind a large reply waits, in order and with all that its home sends later, until home has taken
- * it (serve_rests in shard.c). */
+ * fill it. So what comes behind a large reply waits, in order and with all that its home sends later, until home has
+ * taken it (serve_rests in shard.c). */
 static COLD void stop_behind(struct shard *shard, struct message *message, size_t at, uint32_t served) {
     uint32_t home = message->from;
     shard->rests |= 1ull << home;

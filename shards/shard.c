@@ -22,14 +22,14 @@
 #include "shards/watch.h"
 #include <stdatomic.h>
 
-#define TURN_MESSAGES  64                /* per turn, all senders together */
-#define EXPIRE_BATCH   64                /* keys per call */
-#define EXPIRE_CALLS   16                /* calls per turn and database while expired keys are plenty */
-#define TURN_SLICES    4                 /* per turn, of all sliced commands together */
-#define REAP_UNITS     2                 /* pieces of 1 MiB or 256 entries per turn */
-#define RESIZE_BUCKETS 64                /* per turn, beyond what inserts do by themselves */
+#define TURN_MESSAGES  64                 /* per turn, all senders together */
+#define EXPIRE_BATCH   64                 /* keys per call */
+#define EXPIRE_CALLS   16                 /* calls per turn and database while expired keys are plenty */
+#define TURN_SLICES    4                  /* per turn, of all sliced commands together */
+#define REAP_UNITS     2                  /* pieces of 1 MiB or 256 entries per turn */
+#define RESIZE_BUCKETS 64                 /* per turn, beyond what inserts do by themselves */
 #define REST_NS        (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
-#define TAKEN_NS       (100 * 1000ull)   /* and are looked at so often until home has taken the last one */
+#define TAKEN_NS       (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
 #define CRON_NS        (100 * 1000000ull)
 
 /* One CMD_SLICED command under way. */

@@ -681,6 +681,41 @@ static void a_reader_that_stops_is_not_served(void **state) {
     }
 }
 
+/* Nor is one whose first commands go to other shards and answer much, which nobody knows before the first reply. */
+static void a_new_reader_gets_one_large_reply(void **state) {
+    (void)state;
+    enum { COUNT = 60, KEYS = 5, BYTES = 1024 * 1024 };
+    for (uint32_t shards = 1; shards <= 3; shards++) {
+        struct sim *sim = small_sim(shards, 16);
+        struct peer *writer = sim_connect(sim, 0), *peer = sim_connect(sim, 0);
+        struct heap *heap = heap_new();
+        struct buf text;
+        buf_init(&text, heap, MEM_CLIENT_IN);
+        char *value = calloc(1, BYTES);
+        for (int key = 0; key < KEYS; key++) {
+            char name[16];
+            snprintf(name, sizeof name, "k%d", key);
+            resp_command(&text, (struct slice[]){SLICE("set"), slice_of_cstr(name), slice_of(value, BYTES)}, 3);
+        }
+        sim_say(writer, text.data, text.len);
+        assert_true(sim_settle(sim, 100000));
+        peer->stalled = true;
+        buf_reset(&text, 0);
+        for (int i = 0; i < COUNT; i++) buf_printf(&text, "get k%d\r\n", i % KEYS);
+        sim_say(peer, text.data, text.len);
+        assert_true(sim_settle(sim, 100000));
+        assert_int_equal(peer->client.wait, WAIT_READER);
+        assert_in_range(buf_readable(&peer->client.out) + buf_readable(&peer->sending), BYTES, 4 * BYTES);
+        peer->stalled = false;
+        assert_true(sim_settle(sim, 100000));
+        assert_int_equal(buf_readable(&peer->got), (size_t)COUNT * (BYTES + strlen("$1048576\r\n\r\n")));
+        sim_delete(sim);
+        buf_deinit(&text);
+        heap_delete(heap);
+        free(value);
+    }
+}
+
 /* A batch that holds commands from the kept input and behind them some from the carrier's bytes, and stops in the first
  * part: both parts go back (the second was lost once). */
 static void put_back_takes_kept_and_passed_commands(void **state) {
@@ -1185,6 +1220,7 @@ static void a_pipeline_of_transactions_is_like_one_by_one(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_that_stops_is_not_served),
+        cmocka_unit_test(a_new_reader_gets_one_large_reply),
         cmocka_unit_test(put_back_takes_kept_and_passed_commands),
         cmocka_unit_test(put_back_before_a_half_parsed_command),
         cmocka_unit_test(a_remote_barrier_holds_back),
