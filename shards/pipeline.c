@@ -440,7 +440,7 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
         client->queued_remote -= q->leaves;
         q->client = NULL;
     }
-    if (why == WAIT_MEMORY)
+    if (why == WAIT_MEMORY && client->wait != WAIT_MEMORY)
         admit_wait(client);
     else
         client->wait = (uint8_t)why;
@@ -733,16 +733,28 @@ static COLD bool hold_input(struct client *client, size_t extra) {
     return !client->blocked && buf_try_reserve(&client->in, extra); /* who is blocked is read from all the same */
 }
 
+/* What is announced of the input besides what there is, or half as much again as has come. */
+static size_t announced(const struct client *client, size_t extra) {
+    size_t have = buf_readable(&client->in);
+    return MAX(client->need, have + extra + have / 2) - have;
+}
+
+/* Memory is short, and a piece of input is to be kept. The commands before it run first: they are not to wait with it,
+ * and their replies come before an error. */
+static COLD void run_before_keeping(struct shard *shard, struct client *client) {
+    if (buf_readable(&client->in) > 0) pipeline_feed_kept(shard, client);
+    pipeline_run(shard);
+}
+
 /* Room for what is announced, but only when a good part of it has really arrived; else a quarter more, so that a long
  * command of many arguments, whose size is not announced, is not copied with every piece that arrives. Before any of it
- * is kept somebody must have granted all: what is announced, or half as much again as has come. */
+ * is kept somebody must have granted all. Who waits already, be it with commands that are whole, is not refused. */
 static bool reserve_input(struct shard *shard, struct client *client, size_t extra) {
     if (client->in.cap - client->in.len >= extra) return true;
-    size_t have = buf_readable(&client->in);
-    size_t want = MAX(extra, have / 4), announced = MAX(client->need, have + extra + have / 2) - have;
+    size_t have = buf_readable(&client->in), want = MAX(extra, have / 4);
     if (have >= KEEP_EXACT_MIN && client->need > have + extra) want = client->need - have;
-    if (UNLIKELY(account_trips(&shard->account, announced))) {
-        enum admission admission = admit_input(shard, client, announced);
+    if (UNLIKELY(account_trips(&shard->account, announced(client, extra))) && may_parse(client)) {
+        enum admission admission = admit_input(shard, client, announced(client, extra));
         if (admission == ADMIT_WAIT) return hold_input(client, extra);
         if (admission == ADMIT_REFUSE) {
             refuse_input(shard, client);
@@ -754,6 +766,7 @@ static bool reserve_input(struct shard *shard, struct client *client, size_t ext
 
 bool client_keep_input(struct shard *shard, struct client *client, struct slice bytes) {
     if (bytes.len == 0) return true;
+    if (UNLIKELY(account_trips(&shard->account, announced(client, bytes.len)))) run_before_keeping(shard, client);
     if (client->queued > 0 && client->in.len > 0) pipeline_run(shard); /* its arguments may point there */
     if (client->in.read > 0) buf_compact(&client->in);
     size_t total = buf_readable(&client->in) + bytes.len;

@@ -118,6 +118,14 @@ class Ceiling(ServerCase):
         self.addCleanup(self.server.clean)
         self.admin = self.client()
 
+    def fill(self):
+        """Small values until no more are taken, or more than there is room for."""
+        client = self.client()
+        for start in range(0, 130000, 1000):
+            replies = client.pipeline([("SET", "k%d" % i, b"v" * 300) for i in range(start, start + 1000)])
+            if any(isinstance(reply, resp.Error) for reply in replies):
+                return
+
     def tearDown(self):
         self.server.check_alive()
         self.admin.close()
@@ -131,6 +139,27 @@ class Ceiling(ServerCase):
         self.assertLess(self.server.rss(), 64 * MIB)
         self.assertEqual(self.admin.call("EXISTS", "large"), 0)
         self.assertEqual(self.admin.call("SET", "fits", b"v" * (8 * MIB)), resp.OK)
+
+    def say_behind_others(self, size):
+        """In one packet two commands, and the beginning of a large one behind them."""
+        client = self.client()
+        large = resp.encode(("SET", "large", b"v" * size))
+        client.send(resp.encode(("PING",)) + resp.encode(("GET", "none")) + large[:3000])
+        self.assertEqual([client.read_one(), client.read_one()], [resp.Simple(b"PONG"), resp.NULL_BULK])
+        return client, large[3000:]
+
+    def test_commands_run_before_the_next_waits_for_room(self):
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        self.fill()
+        client, rest = self.say_behind_others(8 * MIB)
+        client.send(rest)
+        self.assertEqual(client.read_one(), resp.OK)
+        self.assertEqual(self.admin.call("STRLEN", "large"), 8 * MIB)
+
+    def test_a_refusal_comes_behind_the_replies_before_it(self):
+        self.fill()
+        client, _ = self.say_behind_others(20 * MIB)
+        self.assertError(client.read_one(), OOM)
 
     def test_growth_without_arguments(self):
         for command in (("SETRANGE", "k", 200 * MIB, "x"), ("SETBIT", "k", 1600 * MIB, 1), ("BITFIELD", "k", "SET", "u8", 1600 * MIB, 1)):
@@ -162,9 +191,8 @@ class Ceiling(ServerCase):
 
     def test_large_values_evict_small_ones(self):
         self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        self.fill()
         client = self.client()
-        for start in range(0, 130000, 1000):
-            client.pipeline([("SET", "k%d" % i, b"v" * 300) for i in range(start, start + 1000)])
         for number in range(6):
             self.assertEqual(client.call("SET", "large%d" % number, b"v" * MIB), resp.OK)
         self.assertLessEqual(memory(self.admin)["resident_peak_permille"], 1010)
