@@ -15,6 +15,8 @@
 #define EVICT_TRIES  4              /* rounds for one command */
 #define REAP_UNITS   4              /* before anybody is refused */
 #define SMALL_REPLY  (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
+#define WAIT_MAX_MS  10000          /* a command that waited for so long is refused: no room can be made for it */
+#define TRY_MAX_MS   1000           /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -83,13 +85,23 @@ static bool passes(struct shard *shard, uint64_t bytes) {
     return true;
 }
 
+/* Is the command that the client is at the one that it has waited with? */
+static bool is_same_wait(const struct client *client) {
+    return client->waits_since_ms && client->waits_number == client->commands &&
+           client->home->now_ms <= client->tried_ms + TRY_MAX_MS;
+}
+
+static bool waits_in_vain(const struct client *client) {
+    return is_same_wait(client) && client->home->now_ms > client->waits_since_ms + WAIT_MAX_MS;
+}
+
 static enum admission admit_growth(struct shard *shard, const struct client *client, uint64_t bytes) {
     bool progress;
     if (!account_trips(&shard->account, bytes)) return ADMIT_GO;
     account_look(shard);
     bool made = make_room(shard, bytes, &progress);
     if (made && passes(shard, bytes)) return ADMIT_GO;
-    if (!(made || progress) || client->flags & CLIENT_NO_MEMORY) return refuse(shard);
+    if (!(made || progress) || waits_in_vain(client)) return refuse(shard);
     if (!made) account_want(shard, bytes);
     return ADMIT_WAIT;
 }
@@ -131,7 +143,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
     if (q->slot->row->flags & CMD_ADMIN) return ADMIT_GO;
     if (account->uncovered > 0 && is_heavy(client)) {
         account_look(shard);
-        if (account->uncovered > 0 && !(client->flags & CLIENT_NO_MEMORY)) return ADMIT_WAIT;
+        if (account->uncovered > 0 && !waits_in_vain(client)) return ADMIT_WAIT;
     }
     if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
     if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) return ADMIT_GO; /* its owner decides */
@@ -141,7 +153,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
 bool admit_reply(struct shard *shard, const struct client *client) {
     if (!client->carrier) return true;
     account_look(shard);
-    return shard->account.uncovered <= 0 || client->flags & CLIENT_NO_MEMORY || !is_heavy(client);
+    return shard->account.uncovered <= 0 || waits_in_vain(client) || !is_heavy(client);
 }
 
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes) {
@@ -149,7 +161,7 @@ enum admission admit_input(struct shard *shard, const struct client *client, uin
     account_look(shard);
     if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
     bool vain = !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
-    if (vain || client->flags & CLIENT_NO_MEMORY) return refuse(shard);
+    if (vain || waits_in_vain(client)) return refuse(shard);
     account_want(shard, bytes);
     return ADMIT_WAIT;
 }
@@ -200,8 +212,12 @@ bool admit_step(struct shard *home, uint64_t bytes) {
 void admit_wait(struct client *client) {
     struct account *account = &client->home->account;
     ASSERT(client->wait != WAIT_MEMORY);
+    if (!is_same_wait(client)) {
+        client->waits_since_ms = MAX(client->home->now_ms, (uint64_t)1);
+        client->waits_number = client->commands;
+        atomic_fetch_add_explicit(&account->place->waited, 1, memory_order_relaxed);
+    }
     client->wait = WAIT_MEMORY;
-    client->waits_since_ms = client->home->now_ms;
     client->next_waiting = NULL;
     if (account->waiting)
         account->waiting_last->next_waiting = client;
@@ -209,7 +225,6 @@ void admit_wait(struct client *client) {
         account->waiting = client;
     account->waiting_last = client;
     account->waiting_count++;
-    atomic_fetch_add_explicit(&account->place->waited, 1, memory_order_relaxed);
 }
 
 /* O(clients that wait), for one that goes away meanwhile. */
@@ -232,6 +247,7 @@ void admit_resume(struct shard *shard, unsigned count) {
     for (; count > 0 && account->waiting; count--) {
         struct client *client = account->waiting;
         admit_forget(client);
+        client->tried_ms = shard->now_ms;
         shard->host.attend(shard->host.ctx, client);
     }
 }

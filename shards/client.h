@@ -33,7 +33,6 @@ enum client_flag {
     CLIENT_PUBSUB_ONLY = 1 << 13, /* and speaks RESP2, where only the commands about them are allowed (CMD_IN_PUBSUB) */
     CLIENT_MONITOR = 1 << 15,     /* is shown all commands; has the limits of the class pubsub, too */
     CLIENT_STEP = 1 << 14,        /* of a command: a step of another one, which writes */
-    CLIENT_NO_MEMORY = 1 << 15,   /* has waited for memory in vain: its next command does not wait */
     CLIENT_DIRTY_OUT = 1 << 9,    /* is on the shard's list of clients with something to send */
 };
 
@@ -81,8 +80,10 @@ struct client {
     uint64_t over_soft_since_ms; /* shards/client_limits.h; 0: it is not */
 
     struct client *next_dirty;
-    struct client *next_waiting; /* WAIT_MEMORY: the next in line, since when */
-    uint64_t waits_since_ms;
+    struct client *next_waiting; /* WAIT_MEMORY: the next in line */
+    uint64_t waits_since_ms;     /* since when its command has waited for memory, with its tries between; 0: never */
+    uint64_t waits_number;       /* which command that is, by `commands` */
+    uint64_t tried_ms;           /* when it went on to try again */
     const struct command_slot *last_command;
     uint64_t created_ms, active_ms;
     uint64_t commands, bytes_in, bytes_out;

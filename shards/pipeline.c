@@ -610,7 +610,6 @@ static COLD enum take take_if_admitted(struct shard *shard, struct client *clien
     enum admission admission = admit_command(shard, client, q, p->bytes);
     if (LIKELY(admission == ADMIT_GO)) return TAKE_OK;
     if (p->count > 0) return TAKE_RETRY;
-    client->flags &= ~(uint32_t)CLIENT_NO_MEMORY;
     if (admission == ADMIT_WAIT) {
         admit_wait(client);
         return TAKE_STOP;

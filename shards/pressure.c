@@ -13,7 +13,6 @@
 #define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
 #define DROPS_MAX     8            /* clients per sample */
 #define NEAR_SHARE    16           /* memory is short when less than this share of what was granted is free */
-#define WAIT_MAX_MS   10000        /* a command that waited for so long is refused: no room can be made for it */
 
 /* --- clients --- */
 
@@ -71,16 +70,6 @@ static void squeeze_clients(struct shard *shard) {
     if (++account->squeezed >= GRACE_SAMPLES || hard) drop_fattest(shard, excess);
 }
 
-/* --- who waits in vain --- */
-
-static void refuse_oldest(struct shard *shard) {
-    struct client *client;
-    while ((client = shard->account.waiting) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS) {
-        client->flags |= CLIENT_NO_MEMORY;
-        admit_resume(shard, 1);
-    }
-}
-
 /* --- the turn --- */
 
 static int64_t debt_of(const struct account *account) {
@@ -95,7 +84,6 @@ static void take_sample(struct shard *shard, uint64_t samples) {
     account->pass = MIN(account->pass + PASS_BYTES, (int64_t)PASS_BYTES); /* a large one has used up several */
     if (!account->waiting) account->saved = 0;
     squeeze_clients(shard);
-    refuse_oldest(shard);
 }
 
 /* This shard's part of what is missing. */
