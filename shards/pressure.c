@@ -12,17 +12,30 @@
 #define PASS_BYTES    (256 * 1024) /* that a shard may write per sample while writers are braked */
 #define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
 #define DROPS_MAX     8            /* clients per sample */
+#define LEAN_BYTES    (64 * 1024)  /* who holds less is not dropped, unless by maxmemory-clients */
 #define NEAR_SHARE    16           /* memory is short when less than this share of what was granted is free */
 
 /* --- clients --- */
+
+static bool is_hard(const struct account *account) {
+    return atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
+}
 
 struct fat {
     struct client *client;
     size_t bytes;
 };
 
+/* Of what a client holds, the input that waits because the server does not take it. With maxmemory-clients that counts,
+ * too; else it is nobody's fault: writers who are held back while room is made have it. */
+static size_t held_back(const struct client *client) {
+    bool waits = client->wait != WAIT_NOTHING && !client->blocked;
+    return waits && !is_hard(&client->home->account) ? client->in.cap : 0;
+}
+
 static void keep_fattest(struct fat top[DROPS_MAX], struct client *client) {
-    struct fat one = {client, client_memory(client)};
+    struct fat one = {client, client_memory(client) - held_back(client)};
+    if (one.bytes < LEAN_BYTES && !is_hard(&client->home->account)) return;
     for (int i = 0; i < DROPS_MAX; i++) {
         if (top[i].bytes >= one.bytes) continue;
         struct fat moved = top[i];
@@ -57,17 +70,24 @@ static void drop_fattest(struct shard *shard, int64_t bytes) {
     }
 }
 
+/* O(clients). */
+static int64_t all_held_back(const struct shard *shard) {
+    size_t bytes = 0;
+    for (const struct client *client = shard->clients_first; client; client = client->next) bytes += held_back(client);
+    return (int64_t)bytes;
+}
+
 /* Clients have more than they may, or hold what writers are refused for. */
 static void squeeze_clients(struct shard *shard) {
     struct account *account = &shard->account;
-    bool hard = atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
     int64_t excess = account->uncovered + (account->refused ? account->covered : 0);
     account->refused = false;
+    if (excess > 0) excess -= all_held_back(shard);
     if (excess <= 0) {
         account->squeezed = 0;
         return;
     }
-    if (++account->squeezed >= GRACE_SAMPLES || hard) drop_fattest(shard, excess);
+    if (++account->squeezed >= GRACE_SAMPLES || is_hard(account)) drop_fattest(shard, excess);
 }
 
 /* --- the turn --- */
