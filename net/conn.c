@@ -192,7 +192,7 @@ static bool wants_input(const struct conn *conn) {
     const struct client *client = &conn->client;
     if (conn->peer_done || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY)) return false;
     /* While clients together hold more than they may, who waits is not read from. */
-    size_t pause = client->home->account.uncovered > 0 || client->wait == WAIT_MEMORY ? 0 : CONN_IN_PAUSE;
+    size_t pause = client->home->account.uncovered > 0 || client->wait == WAIT_MEMORY ? 0 : IN_PAUSE;
     return client->wait == WAIT_NOTHING || client->blocked || buf_readable(&client->in) <= pause;
 }
 

@@ -1,13 +1,13 @@
 /* Conn: one connection's bytes, in and out, around a client.
  *
  * In        a multishot receive into the thread's provided buffers. Complete commands are parsed where they lie; only a
- *           rest that cannot be taken yet is copied to client.in. When that grows while the client has to wait for replies,
- *           the receive is cancelled, so that TCP pushes back on the sender (CONN_IN_PAUSE).
+ *           rest that cannot be taken yet is copied to client.in. When that grows while the client has to wait for
+ *           replies, the receive is cancelled, so that TCP pushes back on the sender (IN_PAUSE).
  * Out       replies collect in client.out; at the end of the turn, or when those that come from other shards are there,
  *           the buffer moves to `sending` and goes out as one send, at most one at a time. Buffers are on loan from the
  *           thread, so that an idle connection has none.
- * Life      conn_adopt .. conn_close (stops input, drops output) .. freed when the kernel has answered every operation and
- *           no other shard still works for it.
+ * Life      conn_adopt .. conn_close (stops input, drops output) .. freed when the kernel has answered every operation
+ *           and no other shard still works for it.
  * Thread    its own. */
 #pragma once
 #include "net/ring.h"
@@ -18,7 +18,6 @@ struct thread;
 #define CONN_SEND_MAX (512 * 1024) /* bytes of one send: about 100 us of copying */
 #define CONN_HOLD_MAX (16 * 1024)  /* bytes of replies beyond which they do not wait for others */
 #define CONN_LEND_MIN 8            /* outstanding replies for which a buffer is borrowed in advance */
-#define CONN_IN_PAUSE (64 * 1024)  /* unparsed bytes of a waiting client beyond which it is not read from */
 
 struct conn {
     struct client client; /* first: a client is cast back to its connection */
@@ -35,7 +34,7 @@ struct conn {
     struct buf sending; /* in the kernel's hands while sending_now */
     size_t sent;
     uint64_t held_for; /* the place (client.replies) up to which replies are awaited before any is sent; 0: none */
-    char *address; /* "ip:port" of the peer, heap string; local address is looked up when asked for */
+    char *address;     /* "ip:port" of the peer, heap string; local address is looked up when asked for */
 };
 
 void conn_adopt(struct thread *thread, int fd);

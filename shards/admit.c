@@ -14,6 +14,7 @@
 #define EVICT_KEYS   64             /* per round */
 #define EVICT_TRIES  4              /* rounds for one command */
 #define REAP_UNITS   4              /* before anybody is refused */
+#define UNSEEN_BYTES (1024 * 1024)  /* evicted at the most for what was announced and has not come */
 #define SMALL_REPLY  (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
 #define WAIT_MAX_MS  10000          /* a command that waited for so long is refused: no room can be made for it */
 #define TRY_MAX_MS   1000           /* who went on and is back within that has tried in vain */
@@ -156,13 +157,13 @@ bool admit_reply(struct shard *shard, const struct client *client) {
     return shard->account.uncovered <= 0 || waits_in_vain(client) || !is_heavy(client);
 }
 
-enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes) {
+enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived) {
     if (!shard->account.shared || !client->carrier) return ADMIT_GO;
     account_look(shard);
     if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
     bool vain = !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
     if (vain || waits_in_vain(client)) return refuse(shard);
-    account_want(shard, bytes);
+    account_want(shard, MIN(bytes, MAX(arrived + arrived / 2, (uint64_t)UNSEEN_BYTES)));
     return ADMIT_WAIT;
 }
 

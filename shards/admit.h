@@ -32,8 +32,8 @@ COLD enum admission admit_command(struct shard *shard, const struct client *clie
 /* Before a command runs: may its client be answered now? */
 COLD bool admit_reply(struct shard *shard, const struct client *client);
 /* Before so many bytes are set aside for the input of a client whose command is not complete. ADMIT_REFUSE: they will
- * not come free. */
-enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes);
+ * not come free. Room is made for little more than has arrived, whatever was announced. */
+enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived);
 
 /* --- what grows without its arguments being large --- */
 #define ADMIT_LARGE (64 * 1024) /* bytes; less than this is lost among what shards may go into debt for */

@@ -726,10 +726,11 @@ static COLD void refuse_input(struct shard *shard, struct client *client) {
     shard->host.attend(shard->host.ctx, client);
 }
 
-/* What is there stays, and nothing more is read (its carrier looks at client.wait) until room was made for all. */
-static COLD bool hold_input(struct client *client, size_t extra) {
-    if (client->wait == WAIT_NOTHING) admit_wait(client);
-    return !client->blocked && buf_try_reserve(&client->in, extra); /* who is blocked is read from all the same */
+static COLD void close_for_input(struct shard *shard, struct client *client, size_t bytes, const char *why) {
+    log_line(shard->log, LOG_LEVEL_WARNING, "Closing client id=%llu: %zu bytes of unparsed input are over %s",
+             (unsigned long long)client->id, bytes, why);
+    client->flags |= CLIENT_CLOSE_NOW;
+    shard->host.attend(shard->host.ctx, client);
 }
 
 /* What is announced of the input besides what there is, or half as much again as has come. */
@@ -745,20 +746,34 @@ static COLD void run_before_keeping(struct shard *shard, struct client *client) 
     pipeline_run(shard);
 }
 
+/* Memory is short. False: there is no room. Whom that leaves waiting is not read from until there is some (its carrier
+ * looks at client.wait), so what has come of its input stays. Who waits already, be it with commands that are whole, is
+ * not refused; but a blocked client is read from all the same, and has to be granted what is more than the others have
+ * at the most. */
+static COLD bool admit_kept(struct shard *shard, struct client *client, size_t extra) {
+    size_t arrived = buf_readable(&client->in) + extra;
+    if (!may_parse(client) && !(client->blocked && arrived > IN_PAUSE)) return true;
+    enum admission admission = admit_input(shard, client, announced(client, extra), arrived);
+    if (admission == ADMIT_GO) return true;
+    if (client->blocked) return false;
+    if (admission == ADMIT_WAIT)
+        admit_wait(client);
+    else
+        refuse_input(shard, client);
+    return true;
+}
+
 /* Room for what is announced, but only when a good part of it has really arrived; else a quarter more, so that a long
  * command of many arguments, whose size is not announced, is not copied with every piece that arrives. Before any of it
- * is kept somebody must have granted all. Who waits already, be it with commands that are whole, is not refused. */
+ * is kept somebody must have granted all. */
 static bool reserve_input(struct shard *shard, struct client *client, size_t extra) {
     if (client->in.cap - client->in.len >= extra) return true;
     size_t have = buf_readable(&client->in), want = MAX(extra, have / 4);
     if (have >= KEEP_EXACT_MIN && client->need > have + extra) want = client->need - have;
-    if (UNLIKELY(account_trips(&shard->account, announced(client, extra))) && may_parse(client)) {
-        enum admission admission = admit_input(shard, client, announced(client, extra));
-        if (admission == ADMIT_WAIT) return hold_input(client, extra);
-        if (admission == ADMIT_REFUSE) {
-            refuse_input(shard, client);
-            return true;
-        }
+    if (UNLIKELY(account_trips(&shard->account, announced(client, extra)))) {
+        if (!admit_kept(shard, client, extra)) return false;
+        if (client->wait == WAIT_MEMORY) want = extra;
+        if (client->flags & CLIENT_CLOSE_AFTER_REPLY) return true;
     }
     return buf_try_reserve(&client->in, want) || buf_try_reserve(&client->in, extra);
 }
@@ -769,12 +784,9 @@ bool client_keep_input(struct shard *shard, struct client *client, struct slice 
     if (client->queued > 0 && client->in.len > 0) pipeline_run(shard); /* its arguments may point there */
     if (client->in.read > 0) buf_compact(&client->in);
     size_t total = buf_readable(&client->in) + bytes.len;
-    if (total > (size_t)shard->config->client_query_buffer_limit || !reserve_input(shard, client, bytes.len)) {
-        log_line(shard->log, LOG_LEVEL_WARNING,
-                 "Closing client id=%llu: %zu bytes of unparsed input are over client-query-buffer-limit",
-                 (unsigned long long)client->id, total);
-        client->flags |= CLIENT_CLOSE_NOW;
-        shard->host.attend(shard->host.ctx, client);
+    bool over = total > (size_t)shard->config->client_query_buffer_limit;
+    if (over || !reserve_input(shard, client, bytes.len)) {
+        close_for_input(shard, client, total, over ? "client-query-buffer-limit" : "what there is memory for");
         return false;
     }
     shard->stats.input_buffer_max = MAX(shard->stats.input_buffer_max, (uint64_t)total);

@@ -34,6 +34,8 @@ void pipeline_run(struct shard *shard);
 
 /* More replies than this waiting to be sent: the client is not parsed further until they are gone. */
 #define OUT_PAUSE (256 * 1024)
+/* More unparsed bytes than this of a client that waits: it is not read from. */
+#define IN_PAUSE (64 * 1024)
 
 /* --- for shard and gather --- */
 /* Runs one command here and now; x is filled but for keys and shared. Counts and times it. */

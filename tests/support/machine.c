@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define IN_PAUSE    (64 * 1024) /* as CONN_IN_PAUSE */
 #define PIECES_MAX  64
 #define TABLES_MAX  64
 #define REPLY_SLACK (4 * 1024 * 1024) /* one reply, and what was outstanding when the limit was reached */
