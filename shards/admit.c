@@ -56,7 +56,8 @@ static bool make_room(struct shard *shard, uint64_t bytes, bool *progress) {
         account_look(shard);
         if (account_take(shard, bytes)) return true;
     }
-    for (int tries = 0; tries < EVICT_TRIES; tries++) {
+    if (evict_is_paused(shard)) *progress = true; /* afterwards */
+    for (int tries = 0; tries < EVICT_TRIES && !evict_is_paused(shard); tries++) {
         size_t freed = evict_some(shard, bytes + AHEAD_BYTES, EVICT_KEYS);
         account_note_evicted(shard, freed);
         if (freed == 0) break;
@@ -93,7 +94,8 @@ static bool is_same_wait(const struct client *client) {
 }
 
 static bool waits_in_vain(const struct client *client) {
-    return is_same_wait(client) && client->home->now_ms > client->waits_since_ms + WAIT_MAX_MS;
+    const struct shard *shard = client->home;
+    return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
 
 static enum admission admit_growth(struct shard *shard, const struct client *client, uint64_t bytes) {
@@ -161,7 +163,8 @@ enum admission admit_input(struct shard *shard, const struct client *client, uin
     if (!shard->account.shared || !client->carrier) return ADMIT_GO;
     account_look(shard);
     if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
-    bool vain = !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
+    bool vain =
+        !evict_is_paused(shard) && !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
     if (vain || waits_in_vain(client)) return refuse(shard);
     account_want(shard, MIN(bytes, MAX(arrived + arrived / 2, (uint64_t)UNSEEN_BYTES)));
     return ADMIT_WAIT;

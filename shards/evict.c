@@ -186,6 +186,10 @@ static size_t evict_one(struct evictor *evictor, struct shard *shard) {
     return 0;
 }
 
+bool evict_is_paused(const struct shard *shard) {
+    return shard->pause_until_ms || shard->hold_writes;
+}
+
 size_t evict_some(struct shard *shard, size_t want_bytes, unsigned max_keys) {
     size_t freed = 0;
     if (shard->loading || shard->config->maxmemory_policy == MAXMEMORY_NOEVICTION) return 0;

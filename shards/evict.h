@@ -23,6 +23,9 @@ struct shard;
  * maxmemory-samples). */
 size_t evict_some(struct shard *shard, size_t want_bytes, unsigned max_keys);
 
+/* Nothing is to go now: CLIENT PAUSE, or all is saved before the end. Who needs memory waits. */
+bool evict_is_paused(const struct shard *shard);
+
 /* --- by the shard --- */
 struct evictor *evictor_new(struct heap *heap);
 void evictor_delete(struct evictor *evictor, struct heap *heap);

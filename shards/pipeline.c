@@ -607,6 +607,7 @@ static bool needs_batch_done(const struct queued *q) {
  * they may free some. TAKE_OK: it joins, be it as one that is refused. */
 static COLD enum take take_if_admitted(struct shard *shard, struct client *client, struct queued *q) {
     struct pipeline *p = shard->pipeline;
+    if (must_pause(shard, q)) return TAKE_OK; /* it waits for something else first */
     enum admission admission = admit_command(shard, client, q, p->bytes);
     if (LIKELY(admission == ADMIT_GO)) return TAKE_OK;
     if (p->count > 0) return TAKE_RETRY;

@@ -141,7 +141,7 @@ bool pressure_turn(struct shard *shard) {
         account->purges = purges;
         heap_purge(shard->heap);
     }
-    bool more = !shard->loading && make_room(shard);
+    bool more = !shard->loading && !evict_is_paused(shard) && make_room(shard);
     if (UNLIKELY(account->waiting != NULL)) admit_resume(shard, TURN_RESUMES);
     return more;
 }

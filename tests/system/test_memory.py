@@ -161,6 +161,19 @@ class Ceiling(ServerCase):
         client, _ = self.say_behind_others(20 * MIB)
         self.assertError(client.read_one(), OOM)
 
+    def test_nothing_is_evicted_while_writes_are_paused(self):
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        self.fill()
+        self.admin.must("CLIENT", "PAUSE", 600000, "WRITE")
+        evicted, waited = info_field(self.admin, "evicted_keys"), memory(self.admin)["memory_commands_waited"]
+        client, rest = self.say_behind_others(8 * MIB)
+        wait_until(lambda: memory(self.admin)["memory_commands_waited"] > waited, what="the large command to wait")
+        self.assertEqual(info_field(self.admin, "evicted_keys"), evicted)
+        self.admin.must("CLIENT", "UNPAUSE")
+        client.send(rest)
+        self.assertEqual(client.read_one(), resp.OK)
+        self.assertNotEqual(info_field(self.admin, "evicted_keys"), evicted)
+
     def test_growth_without_arguments(self):
         for command in (("SETRANGE", "k", 200 * MIB, "x"), ("SETBIT", "k", 1600 * MIB, 1), ("BITFIELD", "k", "SET", "u8", 1600 * MIB, 1)):
             self.assertError(self.admin.call(*command), OOM)
