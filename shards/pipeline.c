@@ -747,20 +747,28 @@ static COLD void run_before_keeping(struct shard *shard, struct client *client) 
     pipeline_run(shard);
 }
 
-/* Memory is short. False: there is no room. Whom that leaves waiting is not read from until there is some (its carrier
- * looks at client.wait), so what has come of its input stays. Who waits already, be it with commands that are whole, is
- * not refused; but a blocked client is read from all the same, and has to be granted what is more than the others have
- * at the most. */
-static COLD bool admit_kept(struct shard *shard, struct client *client, size_t extra) {
-    size_t arrived = buf_readable(&client->in) + extra;
+/* Memory is short. False: there is no room. Else *want, how much to reserve, becomes less unless all was granted. While
+ * room for the rest is being made, a piece goes on that fits. Whom that leaves waiting is not read from until there is
+ * some (its carrier looks at client.wait), so what has come of its input stays. Who waits already, be it with commands
+ * that are whole, is not refused; but a blocked client is read from all the same, and has to be granted what is more
+ * than the others have at the most. */
+static COLD bool admit_kept(struct shard *shard, struct client *client, size_t extra, size_t *want) {
+    size_t arrived = buf_readable(&client->in) + extra, piece = MAX(extra, arrived / 4), all = *want;
+    *want = extra;
     if (!may_parse(client) && !(client->blocked && arrived > IN_PAUSE)) return true;
     enum admission admission = admit_input(shard, client, announced(client, extra), arrived);
-    if (admission == ADMIT_GO) return true;
-    if (client->blocked) return false;
-    if (admission == ADMIT_WAIT)
-        admit_wait(client);
-    else
+    if (admission == ADMIT_REFUSE && !client->blocked) {
         refuse_input(shard, client);
+        return true;
+    }
+    if (admission == ADMIT_GO)
+        *want = all;
+    else if (admission == ADMIT_WAIT && account_take_for_clients(shard, piece))
+        *want = piece;
+    else if (client->blocked)
+        return false;
+    else
+        admit_wait(client);
     return true;
 }
 
@@ -772,8 +780,7 @@ static bool reserve_input(struct shard *shard, struct client *client, size_t ext
     size_t have = buf_readable(&client->in), want = MAX(extra, have / 4);
     if (have >= KEEP_EXACT_MIN && client->need > have + extra) want = client->need - have;
     if (UNLIKELY(account_trips(&shard->account, announced(client, extra)))) {
-        if (!admit_kept(shard, client, extra)) return false;
-        if (client->wait == WAIT_MEMORY) want = extra;
+        if (!admit_kept(shard, client, extra, &want)) return false;
         if (client->flags & CLIENT_CLOSE_AFTER_REPLY) return true;
     }
     return buf_try_reserve(&client->in, want) || buf_try_reserve(&client->in, extra);

@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import tempfile  # noqa: E402
+import threading  # noqa: E402
 import unittest  # noqa: E402
 
 from support import cgroup, resp  # noqa: E402
@@ -167,10 +168,12 @@ class Ceiling(ServerCase):
         self.admin.must("CLIENT", "PAUSE", 600000, "WRITE")
         evicted, waited = info_field(self.admin, "evicted_keys"), memory(self.admin)["memory_commands_waited"]
         client, rest = self.say_behind_others(8 * MIB)
+        sender = threading.Thread(target=client.send, args=(rest,))
+        sender.start()
         wait_until(lambda: memory(self.admin)["memory_commands_waited"] > waited, what="the large command to wait")
         self.assertEqual(info_field(self.admin, "evicted_keys"), evicted)
         self.admin.must("CLIENT", "UNPAUSE")
-        client.send(rest)
+        sender.join()
         self.assertEqual(client.read_one(), resp.OK)
         self.assertNotEqual(info_field(self.admin, "evicted_keys"), evicted)
 
