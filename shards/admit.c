@@ -93,7 +93,7 @@ static bool is_same_wait(const struct client *client) {
            client->home->now_ms <= client->tried_ms + TRY_MAX_MS;
 }
 
-static bool waits_in_vain(const struct client *client) {
+bool admit_is_in_vain(const struct client *client) {
     const struct shard *shard = client->home;
     return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
@@ -104,7 +104,7 @@ static enum admission admit_growth(struct shard *shard, const struct client *cli
     account_look(shard);
     bool made = make_room(shard, bytes, &progress);
     if (made && passes(shard, bytes)) return ADMIT_GO;
-    if (!(made || progress) || waits_in_vain(client)) return refuse(shard);
+    if (!(made || progress) || admit_is_in_vain(client)) return refuse(shard);
     if (!made) account_want(shard, bytes);
     return ADMIT_WAIT;
 }
@@ -146,7 +146,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
     if (q->slot->row->flags & CMD_ADMIN) return ADMIT_GO;
     if (account->uncovered > 0 && is_heavy(client)) {
         account_look(shard);
-        if (account->uncovered > 0 && !waits_in_vain(client)) return ADMIT_WAIT;
+        if (account->uncovered > 0 && !admit_is_in_vain(client)) return ADMIT_WAIT;
     }
     if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
     if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) return ADMIT_GO; /* its owner decides */
@@ -156,7 +156,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
 bool admit_reply(struct shard *shard, const struct client *client) {
     if (!client->carrier) return true;
     account_look(shard);
-    return shard->account.uncovered <= 0 || waits_in_vain(client) || !is_heavy(client);
+    return shard->account.uncovered <= 0 || admit_is_in_vain(client) || !is_heavy(client);
 }
 
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived) {
@@ -165,7 +165,7 @@ enum admission admit_input(struct shard *shard, const struct client *client, uin
     if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
     bool vain =
         !evict_is_paused(shard) && !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
-    if (vain || waits_in_vain(client)) return refuse(shard);
+    if (vain || admit_is_in_vain(client)) return refuse(shard);
     account_want(shard, MIN(bytes, MAX(arrived + arrived / 2, (uint64_t)UNSEEN_BYTES)));
     return ADMIT_WAIT;
 }

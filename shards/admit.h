@@ -52,6 +52,8 @@ HOT_INLINE bool admit_edit(struct exec *x, const struct entry *entry, size_t new
 bool admit_step(struct shard *home, uint64_t bytes);
 
 /* --- waiting --- */
+/* Its command has waited for so long that it waits no more. */
+bool admit_is_in_vain(const struct client *client);
 void admit_wait(struct client *client);                 /* gives it WAIT_MEMORY and a place in line */
 void admit_forget(struct client *client);               /* it goes away */
 void admit_resume(struct shard *shard, unsigned count); /* that many of those who have waited longest go on */

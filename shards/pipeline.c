@@ -461,7 +461,7 @@ static COLD bool may_answer(struct shard *shard, const struct client *client, co
     if (!admit_reply(shard, client)) return false;
     if (shard->account.uncovered <= OVERRUN_MAX / (int64_t)shard->count) return true;
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
-    return !reads || !client->carrier || client->flags & (CLIENT_NO_MEMORY | CLIENT_LOADER);
+    return !reads || !client->carrier || client->flags & CLIENT_LOADER || admit_is_in_vain(client);
 }
 
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then
