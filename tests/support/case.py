@@ -20,6 +20,9 @@ from support.server import IS_REDIS, LONG, SLOW, Server, ServerFailed, redis_bin
 
 sherd_only = unittest.skipIf(IS_REDIS, "SHERD_IS_REDIS=1: a property of sherd, the binary is redis-server")
 
+# What a shard's slab keeps of memory that came back: 1 MiB of empty pages, and of each size that was ever used a page.
+SLAB_KEEPS = 3 << 20
+
 
 class ServerCase(unittest.TestCase):
     """One server for all tests of the class; it must survive them and exit cleanly."""
