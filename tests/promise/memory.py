@@ -62,13 +62,14 @@ def usable(port):
         return None
     keys = 2 * ceiling // VALUE
     with load.resp.Client(port, timeout=60 * load.SLOW) as client:
-        done, refused = 0, 0
+        done, kept, refused = 0, 0, 0
         while refused < 20 and done < keys:
             replies = client.pipeline([("SET", "key:%012d" % (done + i), "v" * VALUE) for i in range(500)])
             taken = sum(reply == load.resp.OK for reply in replies)
             done += 500
+            kept += taken
             refused = 0 if taken else refused + 1  # what waits for memory to come back is taken later
-        return client.call("DBSIZE") * (VALUE + 16) / ceiling
+        return kept * (VALUE + 16) / ceiling
 
 
 def run(kind, threads, seed, seconds):
