@@ -61,15 +61,20 @@ def usable(port):
     if not ceiling:
         return None
     keys = 2 * ceiling // VALUE
-    with load.resp.Client(port, timeout=60 * load.SLOW) as client:
-        done, kept, refused = 0, 0, 0
-        while refused < 20 and done < keys:
-            replies = client.pipeline([("SET", "key:%012d" % (done + i), "v" * VALUE) for i in range(500)])
-            taken = sum(reply == load.resp.OK for reply in replies)
-            done += 500
-            kept += taken
-            refused = 0 if taken else refused + 1  # what waits for memory to come back is taken later
-        return kept * (VALUE + 16) / ceiling
+    done, kept, refused, client = 0, 0, 0, None
+    while refused < 20 and done < keys:
+        try:
+            client = client or load.resp.Client(port, timeout=60 * load.SLOW)
+            replies = client.pipeline([("SET", "key:%012d" % (done + i), "v" * VALUE) for i in range(100)])
+        except (OSError, load.resp.Closed):  # while memory of those before comes back, the fattest clients may go
+            client, refused = None, refused + 1
+            time.sleep(0.1)
+            continue
+        taken = sum(reply == load.resp.OK for reply in replies)
+        done += 100
+        kept += taken
+        refused = 0 if taken else refused + 1  # what waits for memory to come back is taken later
+    return kept * (VALUE + 16) / ceiling
 
 
 def run(kind, threads, seed, seconds):
