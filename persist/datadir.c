@@ -15,6 +15,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#define RESERVE_BYTES (256 * 1024) /* a manifest, and the directory's own needs */
+
 /* --- open and close --- */
 
 static void read_holder(int fd, char out[32]) {
@@ -62,6 +64,13 @@ void datadir_close(struct datadir *dir) {
     if (dir->lock_fd >= 0) close(dir->lock_fd);
     if (dir->fd >= 0) close(dir->fd);
     dir->fd = dir->lock_fd = -1;
+}
+
+void datadir_keep_reserve(const struct datadir *dir) {
+    int fd = openat(dir->fd, DATADIR_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) return;
+    if (posix_fallocate(fd, 0, RESERVE_BYTES) != 0) unlinkat(dir->fd, DATADIR_RESERVE, 0);
+    close(fd);
 }
 
 enum status datadir_sync(const struct datadir *dir, struct error *error) {

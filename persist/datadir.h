@@ -1,5 +1,6 @@
 /* Data directory: the names of its files, its lock, and what is thrown away.
  *
+ *      sherd.reserve              blocks without a use, so that a start finds room for a manifest on a full disk
  *      sherd.lock                 flocked by the server that uses the directory; holds its process id as text
  *      sherd.manifest             which of the other files are the truth (persist/manifest.h)
  *      shard-003.000018.rdb       shard 3's file of checkpoint 18
@@ -21,6 +22,7 @@
 #define DATADIR_LOCK       "sherd.lock"
 #define DATADIR_MANIFEST   "sherd.manifest"
 #define DATADIR_IMPORTING  "sherd.importing"
+#define DATADIR_RESERVE    "sherd.reserve"
 #define DATADIR_TEMPORARY  ".tmp" /* behind a name */
 
 struct datadir {
@@ -33,6 +35,8 @@ struct datadir {
  * error names it. */
 NODISCARD enum status datadir_open(struct datadir *dir, const char *path, struct error *error);
 void datadir_close(struct datadir *dir); /* gives the lock back; the lock file stays */
+/* Makes the reserve, if it is not there and there is room. */
+void datadir_keep_reserve(const struct datadir *dir);
 NODISCARD enum status datadir_sync(const struct datadir *dir, struct error *error); /* names are durable then */
 
 /* Does the device below keep a write for good without a flush of all that it holds: because it takes single writes past

@@ -198,11 +198,12 @@ static void drop_empty_segments(const struct recovery *recovery) {
     }
 }
 
-/* A full disk has room for a manifest when what nobody needs is gone. */
+/* A full disk has room for a manifest when what nobody needs is gone; the reserve is there for that. */
 static enum status save_manifest(const struct recovery *recovery, struct error *error) {
     enum status status = manifest_save(&recovery->manifest, recovery->options.dir, error);
     if (status == ST_OK || error->os_errno != ENOSPC) return status;
     drop_empty_segments(recovery);
+    unlinkat(recovery->options.dir->fd, DATADIR_RESERVE, 0);
     return manifest_save(&recovery->manifest, recovery->options.dir, error);
 }
 
@@ -218,6 +219,7 @@ static enum status write_manifest(struct recovery *recovery, struct error *error
     if (removed)
         log_line(recovery->options.log, LOG_LEVEL_NOTICE, "%" PRIu64 " files that are not needed any more were removed",
                  removed);
+    datadir_keep_reserve(dir);
     return ST_OK;
 }
 

@@ -119,11 +119,12 @@ def run(kind, threads, seed, seconds):
                 facts["lost, oldest s"] = round(lost_from - oldest, 2) if oldest else 0.0
         else:
             alive = True
-            facts["lost"], _, _ = books.lost(server.port)
         disk.free()
         if not alive:
             alive = start(server, {})
         facts["writes again after s"] = wait_for_writes(server.port) if alive else None
+        if not killed and facts["writes again after s"] is not None:
+            facts["lost"], _, _ = books.lost(server.port)
         facts["snapshot again"] = wait_for_snapshot(server.port) if alive else False
         facts["errors"] = sorted(books.errors)
     finally:
