@@ -116,7 +116,8 @@ double geo_distance(struct geo_point a, struct geo_point b) {
     if (v == 0.0) return lat_distance(a.lat, b.lat);
     double lat_a = radians(a.lat), lat_b = radians(b.lat);
     double u = sin((lat_b - lat_a) / 2);
-    return 2.0 * EARTH_RADIUS * asin(sqrt(u * u + cos(lat_a) * cos(lat_b) * v * v));
+    double root = sqrt(u * u + cos(lat_a) * cos(lat_b) * v * v);
+    return 2.0 * EARTH_RADIUS * asin(fmin(root, 1)); /* on the other side of the earth rounding may lead beyond 1 */
 }
 
 bool geo_within(const struct geo_shape *shape, struct geo_point point, double *distance) {

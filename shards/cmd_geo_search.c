@@ -2,16 +2,14 @@
  *
  * A search walks over the intervals of scores that cover the shape (core/geo.h) and keeps the members that lie within.
  * Their order is that of the walk, unless a sort or COUNT without ANY is asked for; equal distances keep it. It is done
- * at once and costs what it passes over.
+ * at once and costs what it passes over; with COUNT it keeps about twice as many as are asked for.
  *
  * Over two shards the source's owner searches and the result goes to the destination's:
  *
  *      source's shard                              home                     destination's shard
  *      sherd.geosearch key command ...       <---  step 0
- *      [body count]                          --->  step 1 --------------->  sherd.put, or sherd.drop when there is
- *      nothing
- *                                                  its reply  <-----------
- *                                                    */
+ *      [body count]                          --->  step 1 --------------->  sherd.put; sherd.drop if nothing was found
+ *                                                  its reply  <-----------                                          */
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_geo_priv.h"
@@ -228,6 +226,7 @@ struct hits {
     struct heap *heap;
     struct hit *list;
     uint64_t count, cap;
+    uint64_t found; /* with those that were dropped again */
     struct buf members;
 };
 
@@ -251,18 +250,9 @@ static void add_hit(struct hits *hits, const struct hit *hit, struct slice membe
     *at = *hit;
     at->at = hits->members.len;
     at->len = member.len;
-    at->place = hits->count++;
+    at->place = hits->found++;
+    hits->count++;
     buf_append_slice(&hits->members, member);
-}
-
-static void search_range(const struct search *search, const struct geo_range *range, uint64_t max, struct hits *hits) {
-    struct zset_pair pair;
-    struct sorted_bound bound = {.by = SORTED_BY_SCORE, .score = (double)range->from};
-    struct zset_iter iter = zset_seek(search->entry, zset_count_before(search->entry, &bound));
-    while (hits->count < max && zset_next(&iter, &pair) && pair.score < (double)range->to) {
-        struct hit hit = {.score = pair.score, .point = geo_decode(pair.score)};
-        if (geo_within(&search->shape, hit.point, &hit.distance)) add_hit(hits, &hit, pair.member);
-    }
 }
 
 static int compare_near(const void *a, const void *b) {
@@ -277,26 +267,74 @@ static int compare_far(const void *a, const void *b) {
     return left->place < right->place ? -1 : left->place > right->place;
 }
 
+static struct slice member_of(const struct hits *hits, const struct hit *hit) {
+    return slice_of(hits->members.data ? hits->members.data + hit->at : NULL, hit->len);
+}
+
+static void sort_hits(struct hits *hits, enum order order) {
+    if (order == AS_FOUND || hits->count == 0) return;
+    qsort(hits->list, hits->count, sizeof *hits->list, order == NEAREST_FIRST ? compare_near : compare_far);
+}
+
+/* Only the first so many stay. */
+static void keep_first(struct hits *hits, enum order order, uint64_t keep) {
+    struct buf members;
+    sort_hits(hits, order);
+    hits->count = keep;
+    buf_init(&members, hits->heap, MEM_MESSAGE);
+    for (uint64_t i = 0; i < keep; i++) {
+        struct slice member = member_of(hits, &hits->list[i]);
+        hits->list[i].at = members.len;
+        buf_append_slice(&members, member);
+    }
+    buf_deinit(&hits->members);
+    hits->members = members;
+}
+
+/* What is looked for, and how much of it. */
+struct wanted {
+    enum order order;
+    uint64_t enough; /* so many hits end the search */
+    uint64_t keep;   /* so many are answered, of those that come first */
+};
+
+#define HITS_SPARE 512u /* beyond those that are kept, before the others are dropped */
+
+static void search_range(const struct search *search, const struct geo_range *range, const struct wanted *wanted,
+                         struct hits *hits) {
+    struct zset_pair pair;
+    struct sorted_bound bound = {.by = SORTED_BY_SCORE, .score = (double)range->from};
+    struct zset_iter iter = zset_seek(search->entry, zset_count_before(search->entry, &bound));
+    while (hits->count < wanted->enough && zset_next(&iter, &pair) && pair.score < (double)range->to) {
+        struct hit hit = {.score = pair.score, .point = geo_decode(pair.score)};
+        if (!geo_within(&search->shape, hit.point, &hit.distance)) continue;
+        add_hit(hits, &hit, pair.member);
+        if (UNLIKELY(hits->count / 2 >= wanted->keep && hits->count >= wanted->keep + HITS_SPARE))
+            keep_first(hits, wanted->order, wanted->keep);
+    }
+}
+
+static struct wanted wanted_by(const struct search *search) {
+    uint64_t count = search->count ? (uint64_t)search->count : UINT64_MAX;
+    struct wanted wanted = {search->order, UINT64_MAX, count};
+    if (search->any) wanted.enough = count;
+    if (search->count && !search->any && search->order == AS_FOUND) wanted.order = NEAREST_FIRST;
+    return wanted;
+}
+
 /* What it finds, in the order in which it is answered, with distances in units. */
 static struct hits find(struct exec *x, const struct search *search) {
     struct hits hits = {.heap = x->shard->heap};
     struct geo_range ranges[GEO_RANGES];
-    enum order order = search->order;
+    struct wanted wanted = wanted_by(search);
     buf_init(&hits.members, hits.heap, MEM_MESSAGE);
     if (!search->entry) return hits;
-    uint64_t max = search->any ? (uint64_t)search->count : UINT64_MAX;
     uint32_t count = geo_cover(&search->shape, ranges);
-    for (uint32_t i = 0; i < count && hits.count < max; i++) search_range(search, &ranges[i], max, &hits);
-    if (search->count && order == AS_FOUND && !search->any) order = NEAREST_FIRST;
-    if (order != AS_FOUND && hits.count)
-        qsort(hits.list, hits.count, sizeof *hits.list, order == NEAREST_FIRST ? compare_near : compare_far);
-    if (search->count) hits.count = MIN(hits.count, (uint64_t)search->count);
+    for (uint32_t i = 0; i < count && hits.count < wanted.enough; i++) search_range(search, &ranges[i], &wanted, &hits);
+    sort_hits(&hits, wanted.order);
+    hits.count = MIN(hits.count, wanted.keep);
     for (uint64_t i = 0; i < hits.count; i++) hits.list[i].distance /= search->shape.unit;
     return hits;
-}
-
-static struct slice member_of(const struct hits *hits, const struct hit *hit) {
-    return slice_of(hits->members.data ? hits->members.data + hit->at : NULL, hit->len);
 }
 
 /* --- answers --- */
@@ -325,14 +363,18 @@ static struct sorted *set_of(struct exec *x, const struct search *search, const 
     return set;
 }
 
-static void run_search(struct exec *x, const struct form *form) {
-    struct search search = {.form = form, .argv = x->argv, .argc = x->argc};
+/* The command in argv[from ..]. What is to be stored goes to its place; or into the reply if this is the part of a
+ * command over two shards, whose source is argv[1] and whose words follow. */
+static void run_search(struct exec *x, const struct form *form, uint32_t from) {
+    struct search search = {.form = form, .argv = x->argv + from, .argc = x->argc - from};
     struct key_ref ref;
-    if (!exec_read(x, form->key_at, TYPE_ZSET, &ref)) return;
+    if (!exec_read(x, from > 0 ? 1 : form->key_at, TYPE_ZSET, &ref)) return;
     search.entry = ref.entry;
     if (!parse(x, &search)) return;
     struct hits hits = find(x, &search);
-    if (search.store_at)
+    if (search.store_at && from > 0)
+        zset_reply_result(x, set_of(x, &search, &hits));
+    else if (search.store_at)
         zset_store(x, search.store_at, set_of(x, &search, &hits));
     else
         reply_hits(x, &search, &hits);
@@ -340,22 +382,22 @@ static void run_search(struct exec *x, const struct form *form) {
 }
 
 static void cmd_geosearch(struct exec *x) {
-    run_search(x, &search_form);
+    run_search(x, &search_form, 0);
 }
 static void cmd_geosearchstore(struct exec *x) {
-    run_search(x, &store_form);
+    run_search(x, &store_form, 0);
 }
 static void cmd_georadius(struct exec *x) {
-    run_search(x, &radius_form);
+    run_search(x, &radius_form, 0);
 }
 static void cmd_georadius_ro(struct exec *x) {
-    run_search(x, &radius_ro_form);
+    run_search(x, &radius_ro_form, 0);
 }
 static void cmd_georadiusbymember(struct exec *x) {
-    run_search(x, &member_form);
+    run_search(x, &member_form, 0);
 }
 static void cmd_georadiusbymember_ro(struct exec *x) {
-    run_search(x, &member_ro_form);
+    run_search(x, &member_ro_form, 0);
 }
 
 /* --- over two shards --- */
@@ -384,21 +426,9 @@ static uint32_t find_storedist_by_member(const struct slice *argv, uint32_t argc
     return find_word(argv, argc, 5, true);
 }
 
-/* argv[2 ..] is the command as it came, whose key is argv[1]. */
 static void cmd_internal_search(struct exec *x) {
     bool radius = arg_is(x, 2, "georadius"), member = arg_is(x, 2, "georadiusbymember");
-    struct search search = {.form = radius   ? &radius_form
-                                    : member ? &member_form
-                                             : &store_form,
-                            .argv = x->argv + 2,
-                            .argc = x->argc - 2};
-    struct key_ref ref;
-    if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
-    search.entry = ref.entry;
-    if (!parse(x, &search)) return;
-    struct hits hits = find(x, &search);
-    zset_reply_result(x, set_of(x, &search, &hits));
-    hits_deinit(&hits);
+    run_search(x, radius ? &radius_form : member ? &member_form : &store_form, 2);
 }
 
 static void send_search(struct gather *g, uint32_t key_at) {
@@ -428,7 +458,8 @@ static void georadiusbymember_gather(struct gather *g) {
     store_across(g, 1, MAX(find_store_by_member(g->argv, g->argc), find_storedist_by_member(g->argv, g->argc)));
 }
 
-#define SEARCH_COST  "O(N+log(M)), N = members in the cells around the shape, M = members"
+#define SEARCH                                                                                                         \
+    .acl = ACL_GEO, .group = "geo", .cost = "O(N+log(M)), N = members in the cells around the shape, M = members"
 #define WITH_OPTIONS "[WITHCOORD] [WITHDIST] [WITHHASH] "
 #define COUNT_SORT   "[COUNT count [ANY]] [ASC | DESC]"
 #define UNIT         "<M | KM | FT | MI>"
@@ -440,91 +471,78 @@ const struct command geo_search_commands[] = {
     {.name = "geosearch",
      .arity = -7,
      .flags = CMD_READ,
-     .acl = ACL_GEO,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_geosearch,
-     .group = "geo",
      .since = "6.2.0",
-     .cost = SEARCH_COST,
      .args = "key " FROM BY COUNT_SORT " [WITHCOORD] [WITHDIST] [WITHHASH]",
      .doc = "Answers the members within a circle or a box."},
     {.name = "geosearchstore",
      .arity = -8,
      .flags = CMD_WRITE | CMD_DENYOOM,
-     .acl = ACL_GEO,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_ONE(2, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_geosearchstore,
      .across = geosearchstore_gather,
-     .group = "geo",
      .since = "6.2.0",
-     .cost = SEARCH_COST,
      .args = "destination source " FROM BY COUNT_SORT " [STOREDIST]",
      .doc = "Stores the members within a circle or a box."},
     {.name = "georadius",
      .arity = -6,
      .flags = CMD_WRITE | CMD_DENYOOM,
-     .acl = ACL_GEO,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS), KEYS_AFTER("STORE", 6, find_store, KEY_OW | KEY_UPDATE),
               KEYS_AFTER("STOREDIST", 6, find_storedist, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_georadius,
      .event = "georadiusstore",
      .across = georadius_gather,
-     .group = "geo",
      .since = "3.2.0",
-     .cost = SEARCH_COST,
      .args = "key longitude latitude radius " UNIT " " WITH_OPTIONS COUNT_SORT STORE,
      .doc = "Answers or stores the members within a circle."},
     {.name = "georadiusbymember",
      .arity = -5,
      .flags = CMD_WRITE | CMD_DENYOOM,
-     .acl = ACL_GEO,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS), KEYS_AFTER("STORE", 5, find_store_by_member, KEY_OW | KEY_UPDATE),
               KEYS_AFTER("STOREDIST", 5, find_storedist_by_member, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_georadiusbymember,
      .event = "georadiusstore",
      .across = georadiusbymember_gather,
-     .group = "geo",
      .since = "3.2.0",
-     .cost = SEARCH_COST,
      .args = "key member radius " UNIT " " WITH_OPTIONS COUNT_SORT STORE,
      .doc = "Answers or stores the members within a circle around one of them."},
     {.name = "georadius_ro",
      .arity = -6,
      .flags = CMD_READ,
-     .acl = ACL_GEO,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_georadius_ro,
-     .group = "geo",
      .since = "3.2.10",
-     .cost = SEARCH_COST,
      .args = "key longitude latitude radius " UNIT " " WITH_OPTIONS COUNT_SORT,
      .doc = "Answers the members within a circle."},
     {.name = "georadiusbymember_ro",
      .arity = -5,
      .flags = CMD_READ,
-     .acl = ACL_GEO,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_georadiusbymember_ro,
-     .group = "geo",
      .since = "3.2.10",
-     .cost = SEARCH_COST,
      .args = "key member radius " UNIT " " WITH_OPTIONS COUNT_SORT,
      .doc = "Answers the members within a circle around one of them."},
     {.name = "sherd.geosearch",
      .arity = -8,
      .flags = CMD_READ | CMD_INTERNAL,
+     SEARCH,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_internal_search,
-     .group = "geo",
      .since = "0.4.0",
-     .cost = SEARCH_COST,
      .args = "source command [argument ...]",
      .doc = "What a search is to store, as a body and a count."},
     {0},

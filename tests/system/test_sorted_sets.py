@@ -53,6 +53,18 @@ class Together:
             client.reply()
         b("ZRANGE", A, 0, -1, "WITHSCORES")
 
+    def test_first_of_many_places(self):
+        """COUNT drops most of what it finds on the way, and what is left is what comes first."""
+        b = self.pair()
+        places = [("%.6f" % (i * 7919 % 3001 * 0.003), "%.6f" % (i * 104729 % 2999 * 0.002), "m%d" % i) for i in range(4000)]
+        for at in range(0, len(places), 500):
+            b("GEOADD", A, *[word for place in places[at : at + 500] for word in place])
+        for count in (1, 10, 600, 1500, 3999, 5000):
+            for order in ((), ("ASC",), ("DESC",)):
+                b("GEOSEARCH", A, "FROMLONLAT", 1, 1, "BYRADIUS", 2000, "km", *order, "COUNT", count, "WITHDIST")
+            b("GEOSEARCHSTORE", B, A, "FROMMEMBER", "m77", "BYBOX", 900, 900, "km", "COUNT", count, "DESC", "STOREDIST")
+            b("ZRANGE", B, 0, -1, "WITHSCORES")
+
     def test_no_waiting(self):
         for protocol in (2, 3):
             a = self.pair(protocol)
