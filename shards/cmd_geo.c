@@ -68,16 +68,7 @@ static bool parse_add(struct exec *x, struct zset_add *add, uint32_t *first) {
     uint32_t at = 2;
     struct geo_point point;
     *add = (struct zset_add){0};
-    for (; at < x->argc; at++) {
-        if (arg_is(x, at, "nx"))
-            add->nx = true;
-        else if (arg_is(x, at, "xx"))
-            add->xx = true;
-        else if (arg_is(x, at, "ch"))
-            add->count_changes = true;
-        else
-            break;
-    }
+    while (at < x->argc && zset_add_option(x, at, add)) at++;
     *first = at;
     if ((x->argc - at) % 3 != 0 || at == x->argc || (add->nx && add->xx)) {
         reply_syntax_error(x);

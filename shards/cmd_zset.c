@@ -57,17 +57,21 @@ void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
 
 /* --- ZADD, ZINCRBY --- */
 
+bool zset_add_option(const struct exec *x, uint32_t at, struct zset_add *add) {
+    bool nx = arg_is(x, at, "nx"), xx = arg_is(x, at, "xx"), ch = arg_is(x, at, "ch");
+    add->nx |= nx;
+    add->xx |= xx;
+    add->count_changes |= ch;
+    return nx || xx || ch;
+}
+
 /* Options of ZADD. False: the error was replied. */
 static bool parse_add(struct exec *x, struct zset_add *add, uint32_t *first) {
     uint32_t at = 2;
     *add = (struct zset_add){0};
     for (; at < x->argc; at++) {
-        if (arg_is(x, at, "nx"))
-            add->nx = true;
-        else if (arg_is(x, at, "xx"))
-            add->xx = true;
-        else if (arg_is(x, at, "ch"))
-            add->count_changes = true;
+        if (zset_add_option(x, at, add))
+            continue;
         else if (arg_is(x, at, "incr"))
             add->increment = true;
         else if (arg_is(x, at, "gt"))

@@ -28,6 +28,7 @@ struct zset_add {
     bool nx, xx, gt, lt, count_changes, increment;
     uint64_t added, changed;
 };
+bool zset_add_option(const struct exec *x, uint32_t at, struct zset_add *add); /* false: neither NX nor XX nor CH */
 enum zset_outcome { ZSET_NOTHING, ZSET_SAME, ZSET_CHANGED, ZSET_ADDED, ZSET_NOT_A_NUMBER };
 /* One member. *score is what is given, and then what the member has. */
 enum zset_outcome zset_add_one(struct exec *x, struct key_ref *ref, struct zset_add *add, struct slice member,
