@@ -100,6 +100,14 @@ static void add_of_zset(struct chunk *chunk, const struct entry *entry, uint64_t
     while (may_add(chunk) && zset_step(&iter, backwards, &pair)) add(chunk, pair.member);
 }
 
+/* A step through a table is bounded by the number of its members alone: of large ones it takes fewer. */
+static uint64_t set_max(const struct entry *entry, uint64_t max) {
+    if (entry->encoding != ENC_OBJECT) return max;
+    const struct members *members = entry_object(entry);
+    uint64_t each = members_bytes(members) / members_count(members);
+    return MIN(max, CHUNK_BYTES / MAX(each, 1u) + 1);
+}
+
 /* An empty array: the key is not there (any more). Else first where the next chunk begins, 0 at the end. */
 static void cmd_read(struct exec *x) {
     struct key_ref ref;
@@ -116,7 +124,7 @@ static void cmd_read(struct exec *x) {
     struct chunk chunk = {.x = x, .max = max};
     uint64_t next;
     if (entry->type == TYPE_SET) {
-        next = set_scan(entry, from, max, add_member, &chunk);
+        next = set_scan(entry, from, set_max(entry, max), add_member, &chunk);
     } else {
         if (entry->type == TYPE_LIST)
             add_of_list(&chunk, entry, from, backwards);
