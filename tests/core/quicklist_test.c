@@ -6,6 +6,7 @@
 #include "core/prng.h"
 #include "core/quicklist.h"
 #include "tests/support/seed.h"
+#include "tests/support/store_memory.h"
 #include "tests/support/text_array.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -27,7 +28,7 @@ static struct prng seeded(void) {
 }
 
 static size_t memory_in_use(void) {
-    return (size_t)heap_used(store.heap, MEM_DATA) - slab_held_bytes(store.slab) + slab_used_bytes(store.slab);
+    return store_memory(&store);
 }
 
 /* --- the model --- */

@@ -6,6 +6,7 @@
 #include "core/prng.h"
 #include "core/sorted.h"
 #include "tests/support/seed.h"
+#include "tests/support/store_memory.h"
 #include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
@@ -28,8 +29,7 @@ static struct prng seeded(void) {
 }
 
 static size_t memory_in_use(void) {
-    size_t heap = (size_t)heap_used(store.heap, MEM_DATA) + (size_t)heap_used(store.heap, MEM_INDEX);
-    return heap - slab_held_bytes(store.slab) + slab_used_bytes(store.slab);
+    return store_memory(&store);
 }
 
 /* --- the twin: an array of members and scores, in order --- */
@@ -308,8 +308,10 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set_beside_a_twin),  cmocka_unit_test(ends_are_taken),
-        cmocka_unit_test(by_member),          cmocka_unit_test(memory_per_element),
+        cmocka_unit_test(set_beside_a_twin),
+        cmocka_unit_test(ends_are_taken),
+        cmocka_unit_test(by_member),
+        cmocka_unit_test(memory_per_element),
         cmocka_unit_test(scanned_and_freed_in_slices),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

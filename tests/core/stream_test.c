@@ -7,6 +7,7 @@
 #include "core/prng.h"
 #include "core/stream_group.h"
 #include "tests/support/seed.h"
+#include "tests/support/store_memory.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,8 +26,7 @@ static struct store store;
 static size_t nothing; /* memory before there was anything */
 
 static size_t memory_in_use(void) {
-    return (size_t)heap_used(store.heap, MEM_DATA) - slab_held_bytes(store.slab) + slab_used_bytes(store.slab) -
-           nothing;
+    return store_memory(&store) - nothing;
 }
 
 /* --- the model --- */
