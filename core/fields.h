@@ -7,9 +7,8 @@
  * table promises holds here too: it grows without a pause and is scanned by cursors that survive it.
  *
  * Deadlines few hashes have fields that end by themselves, so those are kept apart: a sorted set (core/sorted.h) of
- * their
- *           names by deadline, which costs its bytes per such field, and one pointer where there is none. Who puts or
- *           removes a field takes its deadline away; that fields are due is the owner's business.
+ *           their names by deadline, which costs its bytes per such field, and one pointer where there is none. Who
+ *           puts or removes a field takes its deadline away; that fields are due is the owner's business.
  *
  * Ownership it owns its fields; their memory is the store's. Names and values are copied in and do not point into it. A
  *           pointer to a field is valid until the next change.

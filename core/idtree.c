@@ -3,6 +3,10 @@
  * when the first of a node goes. Nodes are never empty; a node of which two thirds are free joins a neighbour that has
  * room.
  *
+ * Why not the tree of core/sorted.h: that one orders pointers to elements which own their text, by a double and then by
+ * text, and counts below every node for ranks. Here a key has 128 bits, a slot is its own element, nobody asks for
+ * ranks, and what grows at its end and goes from its front leaves full nodes and is cut off in O(inner nodes).
+ *
  * Depth: a level multiplies by 42, or by half of that when slots come in the middle, so 16 levels are out of reach. */
 #include "core/idtree.h"
 #include "core/assert.h"

@@ -137,7 +137,8 @@ bool stream_next(struct stream_iter *iter, struct stream_entry *entry) {
         }
         iter->at = iter->backwards ? block_prev(block, iter->slot->base, iter->at, entry)
                                    : block_next(block, iter->slot->base, iter->at, entry);
-        bool low = stream_id_compare(entry->id, iter->from)<0, high = stream_id_compare(entry->id, iter->to)> 0;
+        bool low = stream_id_compare(entry->id, iter->from) < 0;
+        bool high = stream_id_compare(entry->id, iter->to) > 0;
         if (iter->backwards ? low : high) iter->slot = NULL;
         if (!low && !high && !stream_entry_is_deleted(entry)) return true;
     }

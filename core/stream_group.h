@@ -7,8 +7,7 @@
  * be deleted while it is pending.
  *
  * Ownership groups belong to their stream and consumers to their group; bytes are counted in stream->group_bytes. What
- * is
- *           found is valid until it is removed, a struct pending until one of its group comes or goes.
+ *           is found is valid until it is removed, a struct pending until one of its group comes or goes.
  * Thread    the shard's owner.
  * Cost      by name O(log n), a new name O(n) words moved; pending O(log n). Removing a consumer: O(its pending). A
  *           group is freed in slices. */

@@ -130,7 +130,8 @@ static void pair_finish(struct bit_pair *pair, enum bit_operation operation) {
 
 /* --- on one shard --- */
 
-/* The same of keys, of which the first is the command's first one if that is said. */
+/* The pair of the keys argv[first] and those after it; the first of them is the command's first source if has_first.
+ * False: one is no string, and that was replied. */
 static bool pair_keys(struct exec *x, enum bit_operation operation, uint32_t first, bool has_first,
                       struct bit_pair *pair) {
     char scratch[ENTRY_SCRATCH];
