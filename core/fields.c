@@ -191,6 +191,13 @@ uint64_t fields_deadline(const struct fields *fields, struct slice name) {
     return found ? (uint64_t)found->score : 0;
 }
 
+static void drop_deadline(const struct store *store, struct fields *fields, struct sorted_element *deadline) {
+    sorted_remove(store, fields->deadlines, deadline);
+    if (sorted_count(fields->deadlines) > 0) return;
+    sorted_delete(store, fields->deadlines);
+    fields->deadlines = NULL;
+}
+
 void fields_set_deadline(const struct store *store, struct fields *fields, struct slice name, uint64_t deadline_ms) {
     ASSERT(deadline_ms < 1ull << 53); /* exact as a score */
     if (!fields->deadlines && !deadline_ms) return;
@@ -201,21 +208,21 @@ void fields_set_deadline(const struct store *store, struct fields *fields, struc
     else if (deadline_ms)
         sorted_insert(store, fields->deadlines, name, (double)deadline_ms);
     else if (found)
-        sorted_remove(store, fields->deadlines, found);
-    if (sorted_count(fields->deadlines) > 0) return;
-    sorted_delete(store, fields->deadlines);
-    fields->deadlines = NULL;
+        drop_deadline(store, fields, found);
 }
 
-static const struct sorted_element *first_deadline(const struct fields *fields) {
-    if (!fields->deadlines) return NULL;
-    struct sorted_iter iter = sorted_seek(fields->deadlines, 0);
-    return sorted_next(&iter);
+static struct sorted_element *first_deadline(const struct fields *fields) {
+    return fields->deadlines ? sorted_at(fields->deadlines, 0) : NULL;
 }
 
 uint64_t fields_first_deadline(const struct fields *fields) {
     const struct sorted_element *first = first_deadline(fields);
     return first ? (uint64_t)first->score : UINT64_MAX;
+}
+
+uint64_t fields_due_count(const struct fields *fields, uint64_t now_ms) {
+    struct sorted_bound bound = {.by = SORTED_BY_SCORE, .inclusive = true, .score = (double)now_ms};
+    return fields->deadlines ? sorted_count_before(fields->deadlines, &bound) : 0;
 }
 
 bool fields_due(const struct fields *fields, uint64_t now_ms, struct slice *name) {
@@ -226,15 +233,16 @@ bool fields_due(const struct fields *fields, uint64_t now_ms, struct slice *name
 }
 
 void fields_remove_first_due(const struct store *store, struct fields *fields) {
-    const struct sorted_element *first = first_deadline(fields);
+    struct sorted_element *first = first_deadline(fields);
     ASSERT(first);
     struct slice name = sorted_member(first);
-    ht_slot *slot = ht_find(fields->table, hash_of(fields, name), name_matches, &name);
+    uint64_t hash = hash_of(fields, name);
+    ht_slot *slot = ht_find(fields->table, hash, name_matches, &name);
     ASSERT(slot); /* who has a deadline is there */
     struct field *field = ht_entry(*slot);
-    hashtable_remove(fields->table, hash_of(fields, name), slot);
-    fields_set_deadline(store, fields, field_name(field), 0); /* the name of the other goes away with it */
+    hashtable_remove(fields->table, hash, slot);
     field_delete(store, fields, field);
+    drop_deadline(store, fields, first);
 }
 
 /* --- visiting --- */

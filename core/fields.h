@@ -56,6 +56,7 @@ uint64_t fields_deadline(const struct fields *fields, struct slice name);
 void fields_set_deadline(const struct store *store, struct fields *fields, struct slice name,
                          uint64_t deadline_ms);                                    /* of a present field */
 uint64_t fields_first_deadline(const struct fields *fields);                       /* the earliest; UINT64_MAX: none */
+uint64_t fields_due_count(const struct fields *fields, uint64_t now_ms);           /* O(log n) */
 bool fields_due(const struct fields *fields, uint64_t now_ms, struct slice *name); /* the first, if its time is over */
 void fields_remove_first_due(const struct store *store, struct fields *fields);    /* the field it names */
 

@@ -122,20 +122,31 @@ static COLD void expire_now(struct keyspace *keyspace, struct key_ref *ref) {
     keyspace->shared->expired++;
 }
 
-/* Takes out up to `max` fields whose time is over, and the key with the last of them. */
-static COLD void expire_fields(struct keyspace *keyspace, struct key_ref *ref, uint64_t max) {
+static void expire_first_fields(struct keyspace *keyspace, const struct key_ref *ref, uint64_t count) {
     struct keyspace_shared *shared = keyspace->shared;
     struct fields *fields = entry_object(ref->entry);
     struct slice name;
-    for (; max > 0 && fields_due(fields, shared->now_ms, &name); max--) {
+    for (; count > 0 && fields_due(fields, shared->now_ms, &name); count--) {
         if (shared->shard) shard_field_expired(shared->shard, keyspace->number, ref->key, name);
         fields_remove_first_due(&shared->store, fields);
-        shared->expired_fields++;
     }
-    bool last = fields_count(fields) == 0;
+}
+
+/* Takes out up to `max` fields whose time is over. When that is so of all that there are, they go with the key, at once
+ * however many they are. */
+static COLD void expire_fields(struct keyspace *keyspace, struct key_ref *ref, uint64_t max) {
+    struct keyspace_shared *shared = keyspace->shared;
+    const struct fields *fields = entry_object(ref->entry);
+    uint64_t due = fields_due_count(fields, shared->now_ms);
+    bool all = due == fields_count(fields);
+    shared->expired_fields += all ? due : MIN(due, max);
+    if (!all)
+        expire_first_fields(keyspace, ref, max);
+    else if (shared->shard)
+        shard_key_expired(shared->shard, keyspace->number, ref->key);
     if (UNLIKELY(shared->notify & NOTIFY_HASH)) tell(keyspace, "hexpired", ref->key);
-    if (UNLIKELY(shared->notify & NOTIFY_GENERIC) && last) tell(keyspace, "del", ref->key);
-    if (last)
+    if (UNLIKELY(shared->notify & NOTIFY_GENERIC) && all) tell(keyspace, "del", ref->key);
+    if (all)
         keyspace_remove(keyspace, ref);
     else
         keyspace_fields_changed(keyspace, ref);

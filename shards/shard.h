@@ -232,7 +232,8 @@ void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b);
 /* by keyspace: a key that holds a collection came into being, or one that held a stream is gone */
 void shard_key_created(struct shard *shard, uint32_t db, struct slice key, uint64_t hash);
 void shard_database_emptied(struct shard *shard, uint32_t db);
-void shard_key_expired(struct shard *shard, uint32_t db, struct slice key); /* by keyspace: its time is over */
+/* by keyspace: its time is over, or that of all its fields */
+void shard_key_expired(struct shard *shard, uint32_t db, struct slice key);
 void shard_field_expired(struct shard *shard, uint32_t db, struct slice key,
                          struct slice field); /* of a hash: likewise */
 /* By evict, before it removes a key that nobody holds: all who are told of evicted keys are told here. */

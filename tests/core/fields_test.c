@@ -71,7 +71,9 @@ static void date(struct model *model, unsigned number) {
 /* All that are due by a time go, the earliest first. */
 static void expire(struct model *model, uint64_t now) {
     struct slice name;
-    uint64_t last = 0;
+    uint64_t last = 0, due = 0;
+    for (unsigned i = 0; i < NAMES; i++) due += model->deadlines[i] > 0 && model->deadlines[i] <= now;
+    assert_int_equal(fields_due_count(model->fields, now), due);
     while (fields_due(model->fields, now, &name)) {
         unsigned number = 0;
         for (size_t i = 0; i < name.len && name.ptr[i] != 'n'; i++)

@@ -207,10 +207,14 @@ class OnDisk(ServerCase):
         client.must("COPY", B, C)
         wait_until(lambda: client.must("HEXISTS", A, "past") == 0, what="a field to end")
         client.must("HINCRBY", A, "past", 5)  # a new one, for ever
+        client.must("HSETEX", "whole", "PX", 30, "FIELDS", 1000, *[word for i in range(1000) for word in (i, "v%d" % i)])
+        wait_until(lambda: client.must("EXISTS", "whole") == 0, what="all fields to end")
+        client.must("HSET", "whole", "new", "1")
 
     def check(self, client):
         self.assertEqual(client.must("HMGET", A, "past", "far", "none", "back"), [b"5", b"2.5", b"3", b"4"])
         self.assertEqual(client.must("HEXPIRETIME", A, "FIELDS", 4, "past", "far", "none", "back"), [-1, FAR, -1, -1])
+        self.assertEqual(client.must("HGETALL", "whole"), [b"new", b"1"])
         for key in (B, C):
             self.assertEqual(client.must("HLEN", key), 999)
             self.assertEqual(client.must("HEXPIRETIME", key, "FIELDS", 4, "0", "7", "8", "999"), [FAR, NEAR, -2, FAR])
@@ -234,7 +238,7 @@ class OnDisk(ServerCase):
         server.start()
         client = server.client()
         self.check(client)
-        wait_until(lambda: client.must("DBSIZE") == 3, what="what ended in the snapshot to go")
+        wait_until(lambda: client.must("DBSIZE") == 4, what="what ended in the snapshot to go")
         self.assertEqual(info_field(client, "loading"), "0")
 
 
