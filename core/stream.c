@@ -290,7 +290,7 @@ int64_t stream_count_to(const struct stream *stream, struct stream_id id) {
     bool holes = !stream_id_is_zero(stream->max_deleted) && stream_id_compare(stream->max_deleted, stream->first) >= 0;
     int to_first = stream_id_compare(id, stream->first);
     if (holes || to_first > 0) return -1;
-    return added - (int64_t)stream->length + (to_first == 0);
+    return (int64_t)(stream->added - stream->length + (to_first == 0));
 }
 
 /* --- the whole --- */

@@ -22,7 +22,7 @@ static bool parse_options(struct exec *x, bool create, struct group_options *opt
             options->create = true;
         } else if (at + 1 < x->argc && arg_is(x, at, "entriesread")) {
             if (!exec_int(x, ++at, &options->read)) return false;
-            if (options->read < 0 && options->read != GROUP_READ_UNKNOWN) {
+            if (options->read < GROUP_READ_UNKNOWN && !(x->flags & CLIENT_LOADER)) {
                 reply_error(x, "ERR value for ENTRIESREAD must be positive or -1");
                 return false;
             }

@@ -84,7 +84,7 @@ static void put_lag(struct exec *x, const struct stream *stream, const struct st
     if (stream->added > 0 && read == GROUP_READ_UNKNOWN)
         reply_null(x);
     else
-        reply_int(x, (int64_t)stream->added - read);
+        reply_int(x, (int64_t)(stream->added - (uint64_t)read)); /* either may be anything */
 }
 
 static void put_edge(struct exec *x, const char *name, const struct stream *stream, bool last) {

@@ -119,7 +119,8 @@ bool stream_read_place(struct exec *x, uint32_t key_at, struct slice id, const s
 /* The group comes to this entry, which is behind all it was given. */
 static void advance(const struct stream *stream, struct stream_group *group, struct stream_id id) {
     if (group->read != GROUP_READ_UNKNOWN && !stream_has_holes(stream, id))
-        group->read++;
+        group->read =
+            (int64_t)((uint64_t)group->read + 1); /* XGROUP SETID takes the largest there is, and Redis wraps */
     else if (stream->added > 0)
         group->read = stream_count_to(stream, id);
     group->last = id;
