@@ -153,6 +153,7 @@ void ceiling_changed(struct server *server) {
     pthread_mutex_lock(&ceiling->lock);
     take_options(ceiling, &server->config);
     apply(server);
+    ledger_tell(&ceiling->ledger);
     pthread_mutex_unlock(&ceiling->lock);
 }
 
@@ -208,6 +209,7 @@ void ceiling_watch(struct server *server) {
     pthread_mutex_unlock(&ceiling->lock);
     atomic_store_explicit(&ceiling->ledger.wanted, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&ceiling->ledger.samples, 1, memory_order_relaxed);
+    ledger_tell(&ceiling->ledger);
 }
 
 /* --- what is told --- */

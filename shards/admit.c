@@ -59,7 +59,7 @@ static bool make_room(struct shard *shard, uint64_t bytes, bool *progress) {
     if (evict_is_paused(shard)) *progress = true; /* afterwards */
     for (int tries = 0; tries < EVICT_TRIES && !evict_is_paused(shard); tries++) {
         size_t freed = evict_some(shard, bytes + AHEAD_BYTES, EVICT_KEYS);
-        account_note_evicted(shard, freed);
+        account_note_evicted(shard, freed, bytes);
         if (freed == 0) break;
         *progress = true;
         account_look(shard);
@@ -266,8 +266,8 @@ bool admit_here_slow(struct exec *x, uint64_t bytes) {
     if (x->slot->grows) bytes += x->slot->row->grows(x);
     account_look(shard);
     if (make_room(shard, with_overhead(bytes), &progress)) return true;
-    /* Keys were evicted for it, but not enough: what is small may go into debt, which is paid back. */
-    if (progress && bytes < ADMIT_LARGE) return true;
+    /* What is small may go into debt: as far as others evict, or a little, where room is only hoped for. */
+    if (progress && bytes < ADMIT_LARGE && (somebody_evicts(shard) || account_may_owe(shard))) return true;
     refuse(shard);
     return false;
 }

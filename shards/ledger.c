@@ -3,6 +3,8 @@
 #include "core/assert.h"
 #include "shards/shard.h"
 
+#define CALM_PART 16 /* there is plenty when more is free than this part of what was granted, and what may hide */
+
 void ledger_init(struct ledger *ledger, uint32_t shards) {
     ASSERT(shards > 0 && shards <= SHARDS_MAX);
     ledger->shards = shards;
@@ -21,6 +23,7 @@ void account_open(struct shard *shard, struct ledger *ledger) {
     account->place = &ledger->place[shard->id];
     account->credit.pool = &ledger->pool;
     account->trip = -1; /* the first command has it looked at */
+    account->calm_to = -1;
 }
 
 /* Relaxed, here and below: see struct ledger_place. */
@@ -55,12 +58,39 @@ static void cover_clients(struct account *account, int64_t share) {
     account->uncovered = excess - account->covered;
 }
 
+/* Only while memory is short. O(shards). */
+static bool somebody_is_uncovered(const struct ledger *ledger) {
+    for (uint32_t i = 0; i < ledger->shards; i++)
+        if (read_word(&ledger->place[i].uncovered) > 0) return true;
+    return false;
+}
+
 /* Whoever uses up what is granted, nobody has to look before that. */
 static int64_t next_trip(const struct account *account, int64_t total, int64_t share) {
     int64_t room = account->credit.granted - account->data - account->covered;
-    if (account->uncovered > 0) return -1;
+    /* In debt what comes free pays it back first, and is no room for the next command of the same turn. */
+    if (account->crowded || credit_pool_free(account->credit.pool) < 0) return -1;
     if (is_hard(account)) room = MIN(room, share - account->clients);
     return total + MAX(room, (int64_t)0);
+}
+
+/* The total does not show when blocks of the slab are used again, or what was a client's becomes data. As long as more
+ * is free than that could be, a figure that is a tenth of a second old takes nothing from anybody. */
+static bool is_short(const struct account *account, int64_t slack) {
+    int64_t hidden = slack + account->clients + account->credit.granted / CALM_PART;
+    return credit_pool_free(&account->shared->pool) <= hidden;
+}
+
+static void set_calm(struct account *account, int64_t total, int64_t slack) {
+    int64_t some = quantum(account);
+    bool calm = !account->crowded && !is_short(account, slack);
+    account->calm_from = total - some;
+    account->calm_to = calm ? MIN(account->trip, total + some) : account->calm_from - 1;
+}
+
+void ledger_tell(struct ledger *ledger) {
+    /* Release: what was written before. Pairs with pressure_turn. */
+    atomic_fetch_add_explicit(&ledger->changes, 1, memory_order_release);
 }
 
 void account_look(struct shard *shard) {
@@ -76,11 +106,13 @@ void account_look(struct shard *shard) {
     credit_settle(&account->credit, used, some);
     /* In advance: who only reads would look again and again otherwise. */
     if (account->credit.granted - used < some / 2) (void)!credit_take(&account->credit, used, some / 2, some);
-    account->trip = next_trip(account, total, share);
     tell(&account->place->slack, slack);
     tell(&account->place->charged, used);
     tell(&account->place->clients, account->clients);
     tell(&account->place->uncovered, account->uncovered);
+    account->crowded = account->uncovered > 0 || (is_short(account, slack) && somebody_is_uncovered(account->shared));
+    account->trip = next_trip(account, total, share);
+    set_calm(account, total, slack);
 }
 
 static bool take(struct account *account, uint64_t bytes) {
@@ -105,12 +137,18 @@ bool account_take_for_clients(struct shard *shard, uint64_t bytes) {
     return take(account, bytes - (uint64_t)MAX(room, (int64_t)0));
 }
 
-void account_note_evicted(struct shard *shard, size_t bytes) {
+void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed) {
     struct account *account = &shard->account;
     tell(&account->place->spent, bytes == 0);
     if (bytes == 0) return;
-    account->saved += (int64_t)bytes;
+    int64_t saved = account->saved + (int64_t)bytes, most = (int64_t)MIN(needed, (uint64_t)LEDGER_UNBOUNDED);
+    account->saved = MAX(account->saved, MIN(saved, most));
     atomic_fetch_add_explicit(&account->place->evicted_bytes, bytes, memory_order_relaxed);
+}
+
+bool account_may_owe(const struct shard *shard) {
+    const struct account *account = &shard->account;
+    return credit_pool_free(&account->shared->pool) > -quantum(account);
 }
 
 bool account_all_spent(const struct shard *shard) {

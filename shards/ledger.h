@@ -11,8 +11,9 @@
  * their excess was not granted is `uncovered`: then replies wait and the fattest clients go (shards/pressure.h).
  *
  * Shards share the budget as credit (shards/credit.h). A shard keeps one number, `trip`: the total of its heap at which
- * somebody has to look closer. So a command costs one comparison, and ledger_look, a few hundred instructions at most,
- * is called once a turn and when it trips.
+ * somebody has to look closer. So a command costs one comparison, and account_look, some hundred instructions, is
+ * called when it trips, and once a turn unless all is calm: there is plenty, the total has hardly changed, and whoever
+ * watches the process has said nothing new.
  *
  * Blocks that are free in pages of the slab are room for entries and do not count as used, although their pages are
  * resident. So evicting small entries makes room at once, although no page has gone back.
@@ -46,6 +47,7 @@ struct ledger {
     _Atomic bool settles;         /* heaps are giving back what they do not use: there may be room in a moment */
     _Atomic uint64_t samples;     /* how often it has looked: about ten times a second */
     _Atomic uint64_t purges;      /* what heaps hold unused is to go back: how often that was asked for */
+    _Atomic uint64_t changes;     /* raised after any of these, or the budget, was written: ledger_tell */
     uint32_t shards;
     /* --- by shards --- */
     _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
@@ -60,13 +62,16 @@ struct account {
     struct ledger_place *place;
     const _Atomic int64_t *total; /* of its heap */
     int64_t trip;
+    int64_t calm_from, calm_to; /* totals between which nobody has to look at the end of a turn */
+    uint64_t changes;           /* of the ledger's, as of the last turn that was not calm */
     struct credit credit;
     int64_t data;               /* used on the side of the data, when it was looked last */
     int64_t clients;            /* and by clients */
     int64_t covered, uncovered; /* clients' excess over their share: granted, and not */
+    bool crowded;               /* clients of some shard have more than they may */
     uint64_t samples, purges;   /* seen of the ledger's */
     int64_t pass;               /* while it is braked: bytes that may still be written before the next sample */
-    int64_t saved;              /* evicted for commands that wait, and not used by one yet */
+    int64_t saved;              /* evicted for a command that waits, and not used by one yet; at most its need */
     int64_t owed;               /* what this shard has still to evict of what the last sample found too much */
     struct client *waiting, *waiting_last; /* clients with WAIT_MEMORY in order of arrival (shards/admit.h) */
     uint32_t waiting_count;
@@ -82,10 +87,20 @@ HOT_INLINE void ledger_add_budget(struct ledger *ledger, int64_t bytes) {
     credit_pool_add(&ledger->pool, bytes);
 }
 
+/* What was written for shards is to be seen by them in their next turn. Whoever watches. */
+void ledger_tell(struct ledger *ledger);
+
 /* Has the shard come to the point where somebody must look before so many bytes more are used? */
 HOT_INLINE bool account_trips(const struct account *account, uint64_t bytes) {
     int64_t total = atomic_load_explicit(account->total, memory_order_relaxed);
     return UNLIKELY(total + (int64_t)bytes > account->trip);
+}
+
+/* Is there nothing that account_look would find? Whoever waits or owes is for the caller to know. */
+HOT_INLINE bool account_is_calm(const struct account *account) {
+    int64_t total = atomic_load_explicit(account->total, memory_order_relaxed);
+    return total >= account->calm_from && total <= account->calm_to &&
+           atomic_load_explicit(&account->shared->changes, memory_order_relaxed) == account->changes;
 }
 
 /* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
@@ -94,8 +109,11 @@ void account_look(struct shard *shard);
 NODISCARD bool account_take(struct shard *shard, uint64_t bytes);
 /* The same for clients. */
 NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
-/* This shard was asked to evict and has done so, or found nothing. */
-void account_note_evicted(struct shard *shard, size_t bytes);
+/* This shard was asked to evict and has done so, or found nothing. needed: by one command; no more than that is saved
+ * up for the next one, however long somebody waits. */
+void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed);
+/* May a small command run in debt, which is paid back in a moment? Together no more than a quantum does. */
+bool account_may_owe(const struct shard *shard);
 /* Has no shard anything left to evict? */
 bool account_all_spent(const struct shard *shard);
 /* A command waits until so many bytes are free: all shards make room. */

@@ -456,12 +456,15 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
 }
 
 /* Clients with large replies wait first; but how large the first one is, nobody knows before. So when clients hold far
- * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h). */
+ * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h). Who publishes
+ * adds to what others hold, wherever these are, and waits from the first byte that they may not have. */
 static COLD bool may_answer(struct shard *shard, const struct client *client, const struct queued *q) {
     if (!admit_reply(shard, client)) return false;
-    if (shard->account.uncovered <= OVERRUN_MAX / (int64_t)shard->count) return true;
+    bool overrun = shard->account.uncovered > OVERRUN_MAX / (int64_t)shard->count;
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
-    return !reads || !client->carrier || client->flags & CLIENT_LOADER || admit_is_in_vain(client);
+    bool publishes = q->slot && q->slot->row->flags & CMD_PUBSUB;
+    if (!(overrun && reads) && !(shard->account.crowded && publishes)) return true;
+    return !client->carrier || client->flags & CLIENT_LOADER || admit_is_in_vain(client);
 }
 
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then

@@ -121,7 +121,7 @@ static bool make_room(struct shard *shard) {
     if (bytes <= 0) return false;
     bool more = reaper_step(shard->shared.reaper, TURN_REAPS);
     size_t freed = evict_some(shard, (size_t)bytes, TURN_EVICTS);
-    account_note_evicted(shard, freed);
+    account_note_evicted(shard, freed, (uint64_t)atomic_load_explicit(&account->shared->wanted, memory_order_relaxed));
     if (freed == 0) account->owed = 0; /* nothing more to do about it before the next sample */
     if (freed > 0) {
         account->owed = MAX(account->owed - (int64_t)freed, (int64_t)0);
@@ -130,9 +130,15 @@ static bool make_room(struct shard *shard) {
     return more || freed > 0;
 }
 
+static bool is_calm(const struct account *account) {
+    return account_is_calm(account) && !account->waiting && account->owed <= 0 &&
+           atomic_load_explicit(&account->shared->wanted, memory_order_relaxed) == 0;
+}
+
 bool pressure_turn(struct shard *shard) {
     struct account *account = &shard->account;
-    if (!account->shared) return false;
+    if (!account->shared || LIKELY(is_calm(account))) return false;
+    account->changes = atomic_load_explicit(&account->shared->changes, memory_order_acquire); /* see ledger_tell */
     account_look(shard);
     uint64_t samples = atomic_load_explicit(&account->shared->samples, memory_order_relaxed);
     if (UNLIKELY(samples != account->samples)) take_sample(shard, samples);
