@@ -26,13 +26,12 @@ static void close_over_limit(struct client *client, size_t bytes, const char *wh
     shard->host.attend(shard->host.ctx, client);
 }
 
-bool client_output_allowed_slow(struct client *client) {
+bool client_output_allowed_slow(struct client *client, size_t bytes) {
     struct shard *shard = client->home;
     enum config_client_class class = client_class(client);
     uint64_t hard = shard->config->client_output_buffer_limit.classes[class].hard_bytes;
     uint64_t soft = shard->config->client_output_buffer_limit.classes[class].soft_bytes;
     int64_t seconds = shard->config->client_output_buffer_limit.classes[class].soft_seconds;
-    size_t bytes = client_output_bytes(client);
     if (client->flags & CLIENT_CLOSE_NOW) return false;
     if (!client->carrier) return true; /* the server's own */
     if (hard && bytes >= hard) {
@@ -67,8 +66,6 @@ void client_limits_turn(struct shard *shard) {
     shard->next_limits_ns = shard->now_ns + LOOK_NS;
     shard->over_soft = false;
     for (struct client *client = shard->clients_first; client; client = client->next)
-        if (client_output_bytes(client) >= shard->output_limit)
-            (void)client_output_allowed_slow(client);
-        else
+        if (client_output_allowed(client) && client_output_bytes(client) < shard->output_limit)
             client->over_soft_since_ms = 0;
 }

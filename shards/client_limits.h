@@ -25,10 +25,15 @@ HOT_INLINE size_t client_output_bytes(const struct client *client) {
            client->carried;
 }
 
-COLD bool client_output_allowed_slow(struct client *client);
-/* False: it was over its limit; that was logged, it has CLIENT_CLOSE_NOW, and its carrier was told. */
+COLD bool client_output_allowed_slow(struct client *client, size_t bytes);
+/* False: it was over its limit; that was logged, it has CLIENT_CLOSE_NOW, and its carrier was told. kept: bytes that
+ * are still elsewhere, until its command is done. */
+HOT_INLINE bool client_output_allowed_with(struct client *client, size_t kept) {
+    size_t bytes = client_output_bytes(client) + kept;
+    return LIKELY(bytes < client->home->output_limit) || client_output_allowed_slow(client, bytes);
+}
 HOT_INLINE bool client_output_allowed(struct client *client) {
-    return LIKELY(client_output_bytes(client) < client->home->output_limit) || client_output_allowed_slow(client);
+    return client_output_allowed_with(client, 0);
 }
 
 void client_limits_config_changed(struct shard *shard);

@@ -9,25 +9,32 @@
 #include <stdio.h>
 
 #define KEEP_LINE 4096
+/* Bytes of a command's arguments, about. What is longer is cut: a turn has to end, and a line may be four times as long
+ * as what it shows. */
+#define SHOWN_MAX (1024 * 1024)
+
+static bool is_plain(char c) {
+    return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+}
+
+static void quote_byte(struct buf *out, char c) {
+    static const char named[] = "\n\r\t\a\b\\\"", names[] = "nrtab\\\"";
+    const char *found = c ? strchr(named, c) : NULL;
+    if (found)
+        buf_printf(out, "\\%c", names[found - named]);
+    else
+        buf_printf(out, "\\x%02x", (unsigned)(unsigned char)c);
+}
 
 /* In double quotes, as redis-cli would read it. */
 static void quote(struct buf *out, struct slice text) {
-    static const char named[] = "\n\r\t\a\b\\\"", names[] = "nrtab\\\"";
     buf_append_literal(out, "\"");
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        const char *found = c ? strchr(named, c) : NULL;
-        char *at = buf_reserve(out, 5);
-        if (found) {
-            at[0] = '\\';
-            at[1] = names[found - named];
-            out->len += 2;
-        } else if (c >= ' ' && c <= '~') {
-            at[0] = (char)c;
-            out->len++;
-        } else {
-            out->len += (size_t)snprintf(at, 5, "\\x%02x", c);
-        }
+    for (size_t at = 0; at < text.len;) {
+        size_t plain = 0;
+        while (at + plain < text.len && is_plain(text.ptr[at + plain])) plain++;
+        buf_append(out, text.ptr + at, plain);
+        at += plain;
+        if (at < text.len) quote_byte(out, text.ptr[at++]);
     }
     buf_append_literal(out, "\"");
 }
@@ -41,6 +48,26 @@ static uint32_t secrets_at(const struct command *row, const struct slice *argv, 
     }
 }
 
+/* Cut as the slow log cuts. */
+static void write_arguments(struct buf *line, const struct command *row, const struct slice *argv, uint32_t argc) {
+    uint32_t secret = 0;
+    size_t left = SHOWN_MAX;
+    for (uint32_t i = 0; i < argc; i++) {
+        if (left == 0) {
+            buf_printf(line, " ... (%u more arguments)", argc - i);
+            return;
+        }
+        if (i > 0 && secret == 0) secret = secrets_at(row, argv, argc, i);
+        struct slice text = secret ? SLICE("(redacted)") : argv[i];
+        size_t shown = MIN(text.len, left);
+        buf_append_literal(line, " ");
+        quote(line, slice_of(text.ptr, shown));
+        if (shown < text.len) buf_printf(line, "... (%zu more bytes)", text.len - shown);
+        left -= MIN(shown + 1, left);
+        secret -= secret > 0;
+    }
+}
+
 static void write_line(struct buf *line, const struct client *client, const struct command *row,
                        const struct slice *argv, uint32_t argc) {
     uint64_t now_ms = client->home->now_ms;
@@ -50,13 +77,7 @@ static void write_line(struct buf *line, const struct client *client, const stru
         snprintf(address, sizeof address, "unix:%s", client->home->config->unixsocket);
     buf_printf(line, "+%llu.%06u [%u %s]", (unsigned long long)(now_ms / 1000), (unsigned)(now_ms % 1000) * 1000,
                client->db, address);
-    uint32_t secret = 0;
-    for (uint32_t i = 0; i < argc; i++) {
-        if (i > 0 && secret == 0) secret = secrets_at(row, argv, argc, i);
-        buf_append_literal(line, " ");
-        quote(line, secret ? SLICE("(redacted)") : argv[i]);
-        secret -= secret > 0;
-    }
+    write_arguments(line, row, argv, argc);
     buf_append_literal(line, "\r\n");
 }
 

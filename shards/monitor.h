@@ -9,8 +9,8 @@
  * Shown     as Redis does: what is run, also inside of EXEC, but nothing administrative, and no passwords.
  * Order     the commands of one client in their order; those of clients on different threads in any.
  * Bounded   as events are (NOTIFY_BEHIND_MAX towards another thread), and each monitoring client by
- *           client-output-buffer-limit of class pubsub.
- * Cost      a load and a branch per command while nobody monitors. */
+ *           client-output-buffer-limit of class pubsub. Of a command about 1 MiB is shown, about 10 ms of work.
+ * Cost      a load per command while nobody monitors (pubsub_to_tell). */
 #pragma once
 #include "shards/client.h"
 #include "shards/pubsub.h"

@@ -478,6 +478,13 @@ HOT_INLINE enum client_wait hindrance(struct shard *shard, const struct client *
     return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
 }
 
+/* The command has run: those who monitor see it, and its client gets what it may not get in the middle of a reply. */
+static COLD void tell(struct shard *shard, const struct queued *q) {
+    if (monitor_is_on(&shard->pubsub) && q->fate != FATE_REJECT && q->fate != FATE_QUEUE)
+        monitor_show(q->client, q->slot, q->argv, q->argc);
+    pubsub_flush_later(shard);
+}
+
 static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
     struct queued *q = &p->batch[i];
     struct client *client = q->client;
@@ -501,10 +508,8 @@ static void run_one(struct shard *shard, struct pipeline *p, uint32_t i) {
         run_remote(shard, q);
     else
         run_gather(shard, q);
-    if (UNLIKELY(monitor_is_on(&shard->pubsub)) && q->fate != FATE_REJECT && q->fate != FATE_QUEUE)
-        monitor_show(client, q->slot, q->argv, q->argc);
     waiters_serve(shard);
-    if (UNLIKELY(shard->pubsub.later_for != NULL)) pubsub_flush_later(shard);
+    if (UNLIKELY(pubsub_to_tell(&shard->pubsub))) tell(shard, q);
     if (UNLIKELY(client->in.len > 0 && client->in.read == client->in.len && client->queued == 0))
         buf_reset(&client->in, 0); /* nothing points there any more, and an idle client pins no memory */
     if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);

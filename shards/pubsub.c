@@ -356,6 +356,15 @@ void pubsub_push_later(struct shard *shard, struct client *client, struct slice 
     if (pubsub->later_for != client) pubsub_flush_later(shard);
     pubsub->later_for = client;
     buf_append_slice(&pubsub->later, bytes);
+    (void)client_output_allowed_with(client, pubsub->later.len); /* one command may tell a million things */
+}
+
+/* running: one that has a command running and may not be written to in the middle of it; NULL: none. */
+static void push_to(struct shard *shard, struct client *client, struct slice bytes, const struct client *running) {
+    if (UNLIKELY(client == running))
+        pubsub_push_later(shard, client, bytes);
+    else
+        push(shard, client, bytes);
 }
 
 /* To each subscriber of the topic the frame, which is the same for all but for its first byte. */
@@ -366,10 +375,7 @@ static uint32_t send_frame(struct shard *shard, const struct topic *topic, struc
         struct client *client = each->who->client;
         if (!takes_messages(client)) continue;
         frame->data[0] = client->resp == 3 ? '>' : '*';
-        if (UNLIKELY(client == running))
-            pubsub_push_later(shard, client, buf_slice(frame));
-        else
-            push(shard, client, buf_slice(frame));
+        push_to(shard, client, buf_slice(frame), running);
         sent++;
     }
     return sent;
@@ -409,9 +415,11 @@ uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice 
 void pubsub_deliver_line(struct shard *shard, struct slice line) {
     const struct topic *topic =
         topics_find(&shard->pubsub.local[TOPIC_MONITOR], pubsub_hash(shard, MONITOR_TOPIC), MONITOR_TOPIC);
-    for (const struct subscription *each = topic ? topic->first : NULL; each; each = each->next_in_topic)
-        if (takes_messages(each->who->client) && !(each->who->client->flags & CLIENT_REPLY_OFF))
-            push(shard, each->who->client, line);
+    for (const struct subscription *each = topic ? topic->first : NULL; each; each = each->next_in_topic) {
+        struct client *client = each->who->client;
+        if (takes_messages(client) && !(client->flags & CLIENT_REPLY_OFF))
+            push_to(shard, client, line, shard->pubsub.running);
+    }
 }
 
 /* --- events --- */

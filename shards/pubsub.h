@@ -29,15 +29,17 @@ struct client;
 struct message;
 
 struct pubsub {
+    /* Looked at with every command, so they lie together. */
+    uint32_t joint[TOPIC_KINDS]; /* topics known here, of this home or others */
+    struct client *running;      /* whose command runs, as one of this home's; else NULL */
+    struct client *later_for;    /* has a command running, and may not be written to in the middle of it (later) */
+    /* --- */
     struct topics local[TOPIC_KINDS];      /* what clients of this home subscribe to, or are about to */
     struct topics patterns_elsewhere;      /* what those of others do; topic.homes says whose */
     struct idmap elsewhere[TOPIC_PATTERN]; /* of the other kinds: from a hash to the shards that want it, a bit each */
-    uint32_t joint[TOPIC_KINDS];           /* known here, of this home or others */
     struct buf frame;                      /* one message as it is sent */
     struct buf channel;                    /* of a keyspace event */
-    struct client *running;                /* whose command runs, as one of this home's; else NULL */
-    struct client *later_for;              /* has a command running, and may not be written to in the middle of it: */
-    struct buf later;                      /* what it gets afterwards */
+    struct buf later;                      /* what later_for gets afterwards */
     struct subscriber *gone;               /* subscriptions of clients that went away */
     uint32_t clients;                      /* with subscriptions */
     uint64_t behind[SHARDS_MAX];           /* bytes of events that are on their way to another shard */
@@ -50,7 +52,11 @@ void pubsub_deinit(struct shard *shard); /* all clients are gone */
 /* --- publishing --- */
 /* Nobody subscribes to channels or patterns: neither here nor elsewhere. */
 HOT_INLINE bool pubsub_is_idle(const struct pubsub *pubsub) {
-    return !(pubsub->joint[TOPIC_CHANNEL] | pubsub->joint[TOPIC_SHARD] | pubsub->joint[TOPIC_PATTERN]);
+    return !(pubsub->joint[TOPIC_CHANNEL] | pubsub->joint[TOPIC_PATTERN]);
+}
+/* A command has run: is there something to tell, to those who monitor or to its client? Two loads and one branch. */
+HOT_INLINE bool pubsub_to_tell(const struct pubsub *pubsub) {
+    return (pubsub->joint[TOPIC_MONITOR] | (uintptr_t)pubsub->later_for) != 0;
 }
 /* The other shards that want what is sent to this channel (TOPIC_CHANNEL or TOPIC_SHARD), a bit each. */
 uint64_t pubsub_homes(const struct shard *shard, enum topic_kind kind, struct slice channel);

@@ -7,6 +7,8 @@
  *          nobody subscribes any more, and nothing is left.
  * How      subscribers and publishers get random scripts, which run together; their streams are read afterwards.
  *
+ * Also     what goes one way to a thread that is far behind is dropped and counted, and what comes later arrives.
+ *
  * SHERD_SEED runs one seed only, SHERD_ROUNDS says how many; a failure prints the seed. */
 #include "core/num.h"
 #include "shards/exec.h"
@@ -25,6 +27,7 @@
 #define PUBLISHERS  4
 #define CHANNELS    6
 #define PATTERNS    4
+#define MIB         ((size_t)1 << 20)
 
 static const char *const patterns[PATTERNS] = {"c*", "c[0-2]", "nosuch", "c5"};
 
@@ -219,7 +222,33 @@ static void subscribers_get_what_is_published(void **state) {
     printf("\n");
 }
 
+static void a_thread_that_is_behind_is_sent_no_more(void **state) {
+    (void)state;
+    struct sim *sim = sim_new(&(struct sim_options){.shards = 2, .mailbox_capacity = 4, .db_count = 1, .seed = 1});
+    struct pubsub *pubsub = &sim_shard(sim, 0)->pubsub;
+    struct peer *listener = sim_connect(sim, 1);
+    say(listener, "SUBSCRIBE", "c0", NULL);
+    assert_true(sim_settle(sim, 1000000));
+    struct slice large = slice_of(calloc(1, MIB), MIB);
+    for (uint32_t n = 0; n < NOTIFY_BEHIND_MAX / MIB + 8; n++)
+        pubsub_send(sim_shard(sim, 0), 1, TOPIC_CHANNEL, SLICE("c1"), large);
+    free((void *)(uintptr_t)large.ptr);
+    assert_int_equal(pubsub->events_dropped, 8);
+    assert_in_range(pubsub->behind[1], NOTIFY_BEHIND_MAX, NOTIFY_BEHIND_MAX + MIB);
+    assert_true(sim_settle(sim, 1000000));
+    assert_int_equal(pubsub->behind[1], 0);
+    size_t before = listener->got.len;
+    pubsub_send(sim_shard(sim, 0), 1, TOPIC_CHANNEL, SLICE("c0"), SLICE("later"));
+    assert_true(sim_settle(sim, 1000000));
+    assert_true(listener->got.len > before);
+    assert_int_equal(pubsub->events_dropped, 8);
+    sim_vanish(listener);
+    assert_true(sim_settle(sim, 1000000));
+    sim_delete(sim);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(subscribers_get_what_is_published)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(subscribers_get_what_is_published),
+                                       cmocka_unit_test(a_thread_that_is_behind_is_sent_no_more)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

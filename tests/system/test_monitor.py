@@ -137,6 +137,31 @@ class Threads(ServerCase):
             monitor.client.close()
         client.must("PING")
 
+    def test_no_line_in_the_middle_of_a_reply(self):
+        """Unlike in Redis, where a monitor's own EXEC is answered with lines in between."""
+        for _ in range(8):  # on some thread
+            client = self.client()
+            client.must("MONITOR")
+            client.send(b"".join(resp.encode(command) for command in (("MULTI",), ("PING",), ("ECHO", "x"), ("EXEC",), ("RESET",))))
+            frames = []
+            while resp.Simple(b"RESET") not in frames:
+                frames.append(client.read_one())
+            self.assertIn([resp.Simple(b"PONG"), b"x"], frames)
+
+    def test_long_commands_are_cut(self):
+        monitor, client = Monitor(self.client()), self.client()
+        client.must("ECHO", b"\0" * 3000000)
+        client.must("DEL", *["k%07d" % n for n in range(200000)])
+        client.must("SET", "k", b'a"b' * 300000)
+        client.must("ECHO", "end")
+        echo, delete, whole = [bytes(line[2]) for line in monitor.until(b"end")]
+        shown = (1 << 20) - len("ECHO ")
+        self.assertTrue(echo == b'"ECHO" "%s"... (%d more bytes)' % (b"\\x00" * shown, 3000000 - shown), echo[-60:])
+        shown = re.fullmatch(rb'"DEL"((?: "k\d{7}")+) \.\.\. \((\d+) more arguments\)', delete)
+        self.assertTrue(shown, delete[-60:])
+        self.assertEqual(len(shown[1]) // len(' "k0000000"') + int(shown[2]), 200000)
+        self.assertTrue(whole == b'"SET" "k" "%s"' % (b'a\\"b' * 300000), whole[:60])
+
     def test_one_that_does_not_read_is_closed(self):
         stuck, client = self.client(), self.client()
         stuck.must("MONITOR")
