@@ -159,19 +159,30 @@ static void cmd_look(struct exec *x) {
 
 /* --- at the owner of the destination --- */
 
+/* In place of what is there: the key is not gone in between, and nobody is told of a new one. */
+static void replace(struct exec *x, struct key_ref *ref, const struct slice *texts, uint32_t count) {
+    const struct store *store = &x->shared->store;
+    struct quicklist *list = quicklist_new(store);
+    for (uint32_t i = 0; i < count; i++) {
+        struct packed_value value = packed_value_of(texts[i]);
+        quicklist_push(store, list, &x->shared->list_rule, LIST_TAIL, &value);
+    }
+    keyspace_put_entry(x->keys, ref, list_new_entry(store, ref->key, list, 0));
+}
+
 static void cmd_push(struct exec *x) {
     struct key_ref ref;
     const struct slice *texts = x->argv + 3;
     uint32_t count = x->argc - 3;
-    bool replaces = arg_is(x, 2, "replace"), deleted = replaces && exec_open_any(x, 1, &ref);
-    if (deleted) {
-        keyspace_remove(x->keys, &ref);
-        effect_del(x, x->db, x->argv[1]);
-    }
+    bool replaces = arg_is(x, 2, "replace"), deleted = exec_open_any(x, 1, &ref) && replaces;
+    if (deleted) effect_del(x, x->db, x->argv[1]);
+    if (deleted && !count) keyspace_remove(x->keys, &ref);
     if (count) {
         struct effect_run run;
-        (void)exec_open_any(x, 1, &ref);
-        list_push(x->keys, &ref, LIST_TAIL, texts, count);
+        if (deleted)
+            replace(x, &ref, texts, count);
+        else
+            list_push(x->keys, &ref, LIST_TAIL, texts, count);
         effect_run_begin(&run, x, x->db, "RPUSH", x->argv[1]);
         for (uint32_t i = 0; i < count; i++) effect_run_add(&run, &texts[i], 1);
         effect_run_end(&run);

@@ -9,13 +9,14 @@ commands as the differential driver makes them."""
 import os
 import random
 import sys
+import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support import resp  # noqa: E402
 from support.beside import BesideCase, commands_of  # noqa: E402
-from support.case import SLOW, main, sherd_only, spread_keys, wait_until  # noqa: E402
+from support.case import SLOW, ServerCase, info_field, main, sherd_only, spread_keys, wait_until  # noqa: E402
 
 KEYS = spread_keys(7)
 A, B, C = KEYS[0], KEYS[3], KEYS[6]
@@ -39,7 +40,7 @@ SET A 1; RENAME A B; RENAME nosuch A; SET A 2; RENAME A B; RENAME B B; SET A 1; 
 SET A 1; COPY A B; COPY A B; COPY A B REPLACE; COPY A A DB 1; COPY A A DB 1 REPLACE; COPY nosuch B
 SET A 1; MOVE A 1; MOVE A 1; SET A 2; MOVE A 1; SELECT 1; DEL A; SELECT 0
 OBJECT ENCODING A; OBJECT ENCODING nosuch; DUMP nosuch; RANDOMKEY; KEYS *; DBSIZE
-RPUSH A 3 1 2; SORT A; SORT A STORE B; SORT A STORE C; SORT nosuch STORE C; SORT nosuch STORE C
+RPUSH A 3 1 2; SORT A; SORT A STORE B; SORT A STORE B; SORT A STORE C; SORT nosuch STORE C; SORT nosuch STORE C; SET C 1; SORT A STORE C; SORT A STORE A
 SET A 1; FLUSHALL; SET A 1; SWAPDB 0 1; SWAPDB 0 1; FLUSHDB
 """
 LISTS = """
@@ -287,6 +288,41 @@ class Events2(Events, BesideCase):
 
 class Events7(Events, BesideCase):
     threads = 7
+
+
+@unittest.skipIf(SLOW > 1, "what a sanitizer adds to the resident set is more than all else")
+class Evicted(ServerCase):
+    options = ("--maxmemory", "64mb", "--maxmemory-policy", "allkeys-random", "--notify-keyspace-events", "Ee")
+
+    def test_each_key_that_is_evicted_is_told_once(self):
+        side, client = self.client(proto=3), self.client()
+        side.pushes_in_line = True
+        side.must("SUBSCRIBE", "__keyevent@0__:evicted")
+        keys = [b"k%d" % n for n in range(6000)]
+        for start in range(0, len(keys), 100):
+            client.pipeline([("SET", key, "x" * 16000) for key in keys[start:start + 100]])
+        client.must("CONFIG", "SET", "maxmemory", "1gb")  # no more from here on
+        gone = {key for key, there in zip(keys, client.pipeline([("EXISTS", key) for key in keys])) if not there}
+        self.assertEqual(int(info_field(client, "evicted_keys")), len(gone))
+        self.assertGreater(len(gone), 0)
+        self.assertEqual({side.read_one()[2] for _ in gone}, gone)
+
+
+class Million(ServerCase):
+    """What one command tells its own client counts against the client's limit while the command runs."""
+    options = ("--notify-keyspace-events", "KEA", "--client-output-buffer-limit", "pubsub", "1mb", "0", "0")
+    threads = 1
+
+    def test_one_that_floods_itself_is_closed(self):
+        side, client = self.client(proto=3), self.client()
+        client.pipeline([("SET", "k%d" % n, "v") for n in range(20000)])
+        side.pushes_in_line = True
+        side.exchange(resp.encode(["PSUBSCRIBE"] + ["__key*%s" % ("*" * n) for n in range(50)]), 50)
+        before = int(info_field(client, "used_memory_rss_peak"))
+        side.send(resp.encode(["DEL"] + ["k%d" % n for n in range(20000)]))  # two million messages, 200 MB
+        self.assertTrue(side.is_closed(20 * SLOW))
+        self.assertEqual(client.must("DBSIZE"), 0)
+        self.assertLess(int(info_field(client, "used_memory_rss_peak")), before + (50 << 20))
 
 
 if __name__ == "__main__":
