@@ -96,8 +96,20 @@ void info_number(const struct info *info, const char *name, uint64_t value) {
     buf_printf(info->out, "%s:%llu\r\n", name, (unsigned long long)value);
 }
 
+void info_signed(const struct info *info, const char *name, int64_t value) {
+    buf_printf(info->out, "%s:%lld\r\n", name, (long long)value);
+}
+
 void info_text(const struct info *info, const char *name, const char *value) {
     buf_printf(info->out, "%s:%s\r\n", name, value ? value : "");
+}
+
+void info_zeros(const struct info *info, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++) info_number(info, names[i], 0);
+}
+
+double ratio(uint64_t a, uint64_t b) {
+    return b ? (double)a / (double)b : 0;
 }
 
 const char *bytes_human(uint64_t bytes, char out[32]) {

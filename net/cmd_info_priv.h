@@ -22,7 +22,11 @@ struct info {
 
 /* One "name:value" line each. */
 void info_number(const struct info *info, const char *name, uint64_t value);
+void info_signed(const struct info *info, const char *name, int64_t value);
 void info_text(const struct info *info, const char *name, const char *value);
+/* Fields of features that are not here. */
+void info_zeros(const struct info *info, const char *const *names, size_t count);
+double ratio(uint64_t a, uint64_t b); /* 0 where there is no b */
 /* Bytes as Redis rounds them for people: "894.92K". */
 const char *bytes_human(uint64_t bytes, char out[32]);
 /* The value of an option as CONFIG GET shows it, cut to out. */

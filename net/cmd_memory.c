@@ -56,10 +56,6 @@ static void stat_double(struct stats *s, const char *name, double value) {
     s->pairs++;
 }
 
-static double ratio(uint64_t a, uint64_t b) {
-    return b ? (double)a / (double)b : 0;
-}
-
 static void stat_databases(struct stats *s, const struct totals *totals) {
     for (uint32_t i = 0; i < totals->db_count; i++) {
         const struct db_totals *db = &totals->db[i];

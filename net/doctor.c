@@ -4,7 +4,6 @@
 #include "net/machine.h"
 #include "net/ring.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +24,8 @@ void doctor_say(struct doctor *doctor, enum doctor_verdict verdict, const char *
     doctor->print(doctor->ctx, verdict, line);
 }
 
-/* The first line of a file of /proc or /sys; false when it cannot be read. */
 static bool read_line(const char *path, char *out, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    ssize_t got = read(fd, out, size - 1);
-    close(fd);
-    if (got < 0) return false;
-    out[got] = 0;
+    if (!machine_read_file(path, out, size)) return false;
     out[strcspn(out, "\n")] = 0;
     return true;
 }
@@ -153,14 +146,10 @@ static void look_at_memory(struct doctor *doctor, const struct machine *machine,
 }
 
 static void look_at_swap(struct doctor *doctor) {
-    char text[4096], *line;
-    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0) close(fd);
-    if (got < 0) return;
-    text[got] = 0;
+    char text[4096];
+    if (!machine_read_file("/proc/meminfo", text, sizeof text)) return;
     unsigned long long total = 0;
-    line = strstr(text, "SwapTotal:");
+    const char *line = strstr(text, "SwapTotal:");
     if (line && sscanf(line, "SwapTotal: %llu kB", &total) == 1 && total > 0)
         doctor_say(doctor, DOCTOR_WARN,
                    "swap: %llu MiB; a key that was swapped out takes milliseconds to read. Keep the server out of it: "

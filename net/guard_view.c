@@ -7,9 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define NEAR_TENTHS 9
-#define FULL_PART   200 /* so small a part of the ceiling is as good as nothing: one large command's share */
-#define LEFT_MAX_S  (1000ull * 365 * 86400)
+#define FULL_PART  200 /* so small a part of the ceiling is as good as nothing: one large command's share */
+#define LEFT_MAX_S (1000ull * 365 * 86400)
 
 const char *guard_view_state_name(enum guard_view_state state) {
     static const char *const names[] = {"ok", "near", "braking", "refusing"};
@@ -25,10 +24,12 @@ static int64_t seconds_left(uint64_t value, uint64_t limit, double per_second) {
 /* NULL: it has no limit. The caller fills in what is done about it. */
 static struct guard_view_limit *add(struct guard_view *view, struct guard_view_limit limit) {
     if (limit.limit == 0) return NULL;
+    static_assert(3 + GUARD_LIMITS <= GUARD_VIEW_MAX, "memory, clients' memory, connections, and the disk's");
+    ASSERT(view->count < GUARD_VIEW_MAX);
     struct guard_view_limit *place = &view->limits[view->count++];
     *place = limit;
     place->seconds_left = seconds_left(limit.value, limit.limit, limit.per_second);
-    place->state = limit.value >= limit.limit / 10 * NEAR_TENTHS ? GUARD_VIEW_NEAR : GUARD_VIEW_OK;
+    place->state = limit.value >= limit.limit - limit.limit / 10 ? GUARD_VIEW_NEAR : GUARD_VIEW_OK;
     return place;
 }
 

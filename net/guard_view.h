@@ -4,7 +4,8 @@
  * The limits themselves are kept elsewhere, each where it hurts: memory and its clients' share by net/ceiling.h, the
  * disk by persist/guard.h, connections by net/listener.h. This asks them.
  *
- * Thread    any shard's own. About 100 us, most of it for the disk's free space. */
+ * Thread    any shard's own: figures that others have published, some of them under the guard's lock. No system call;
+ *           O(shards). */
 #pragma once
 #include "core/defs.h"
 

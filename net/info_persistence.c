@@ -9,10 +9,6 @@ static const char *ok_text(bool ok) {
     return ok ? "ok" : "err";
 }
 
-static void info_signed(const struct info *info, const char *name, int64_t value) {
-    buf_printf(info->out, "%s:%lld\r\n", name, (long long)value);
-}
-
 /* The server saves nothing: as of a Redis that has not saved yet. */
 static void read_checkpoints(const struct info *info, struct checkpoints_status *out) {
     const struct shard *home = info->totals->home;

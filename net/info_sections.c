@@ -8,14 +8,6 @@ static void human(const struct info *info, const char *name, uint64_t bytes) {
     info_text(info, name, bytes_human(bytes, text));
 }
 
-static void zeros(const struct info *info, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++) info_number(info, names[i], 0);
-}
-
-static double ratio(uint64_t a, uint64_t b) {
-    return b ? (double)a / (double)b : 0;
-}
-
 void info_server(const struct info *info) {
     const struct runtime_facts *facts = info->facts;
     const struct shard *home = info->totals->home;
@@ -69,9 +61,9 @@ static void info_scripts_memory(const struct info *info) {
         "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions",
         "number_of_libraries",      "used_memory_vm_functions", "used_memory_vm_total",
     };
-    zeros(info, names, ARRAY_LEN(names));
+    info_zeros(info, names, ARRAY_LEN(names));
     info_text(info, "used_memory_lua_human", "0B");
-    zeros(info, more, ARRAY_LEN(more));
+    info_zeros(info, more, ARRAY_LEN(more));
     info_text(info, "used_memory_vm_total_human", "0B");
     info_number(info, "used_memory_functions", 0);
     info_number(info, "used_memory_scripts", 0);
@@ -93,8 +85,8 @@ static void info_ledger(const struct info *info) {
     const struct ceiling_facts *memory = &info->facts->memory;
     info_number(info, "memory_overhead_resident", (uint64_t)MAX(memory->overhead, (int64_t)0));
     info_number(info, "memory_slack", memory->slack);
-    buf_printf(info->out, "memory_free_to_use:%lld\r\n", memory->ceiling ? (long long)memory->free : 0);
-    buf_printf(info->out, "memory_growth_per_sec:%lld\r\n", (long long)memory->per_second);
+    info_signed(info, "memory_free_to_use", memory->ceiling ? memory->free : 0);
+    info_signed(info, "memory_growth_per_sec", memory->per_second);
     info_number(info, "memory_clients", memory->clients);
     info_number(info, "memory_clients_share", memory->client_share);
     info_number(info, "memory_clients_over", memory->uncovered);
@@ -141,7 +133,7 @@ void info_memory(const struct info *info) {
         "mem_total_replication_buffers",
         "mem_clients_slaves",
     };
-    zeros(info, none, ARRAY_LEN(none));
+    info_zeros(info, none, ARRAY_LEN(none));
     info_number(info, "mem_clients_normal",
                 totals_memory(totals, MEM_CLIENT_IN) + totals_memory(totals, MEM_CLIENT_OUT));
     info_number(info, "mem_cluster_links", 0);

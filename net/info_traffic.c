@@ -1,10 +1,6 @@
 /* INFO's sections about traffic: counters of the whole server, of every command and of every shard. */
 #include "net/cmd_info_priv.h"
 
-static void zeros(const struct info *info, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++) info_number(info, names[i], 0);
-}
-
 void info_stats(const struct info *info) {
     const struct shard_stats *sum = &info->totals->sum;
     const struct runtime_facts *facts = info->facts;
@@ -45,24 +41,24 @@ void info_stats(const struct info *info) {
     info_number(info, "expired_keys", sum->expired);
     info_number(info, "expired_subkeys", sum->expired_fields); /* Redis 7.4 */
     info_text(info, "expired_stale_perc", "0.00");
-    zeros(info, expiry, ARRAY_LEN(expiry));
+    info_zeros(info, expiry, ARRAY_LEN(expiry));
     info_number(info, "evicted_keys", sum->evicted);
     info_number(info, "evicted_clients", facts->memory.dropped);
-    zeros(info, eviction, ARRAY_LEN(eviction));
+    info_zeros(info, eviction, ARRAY_LEN(eviction));
     info_number(info, "keyspace_hits", sum->hits);
     info_number(info, "keyspace_misses", sum->misses);
     info_number(info, "pubsub_channels", sum->pubsub_channels);
     info_number(info, "pubsub_patterns", sum->pubsub_patterns);
     info_number(info, "pubsubshard_channels", sum->pubsub_shard_channels);
     info_number(info, "keyspace_events_dropped", sum->events_dropped);
-    zeros(info, features, ARRAY_LEN(features));
+    info_zeros(info, features, ARRAY_LEN(features));
     info_number(info, "active_defrag_hits", sum->blocks_moved);
-    zeros(info, more_features, ARRAY_LEN(more_features));
+    info_zeros(info, more_features, ARRAY_LEN(more_features));
     info_number(info, "total_error_replies", sum->errors);
     info_number(info, "dump_payload_sanitizations", 0);
     info_number(info, "total_reads_processed", sum->reads);
     info_number(info, "total_writes_processed", sum->writes);
-    zeros(info, threads, ARRAY_LEN(threads));
+    info_zeros(info, threads, ARRAY_LEN(threads));
     info_number(info, "client_output_buffer_limit_disconnections", sum->output_limit_closed);
 }
 
@@ -128,10 +124,6 @@ void info_latencystats(const struct info *info) {
 }
 
 /* --- per shard --- */
-
-static double ratio(uint64_t a, uint64_t b) {
-    return b ? (double)a / (double)b : 0;
-}
 
 void info_shards(const struct info *info) {
     const struct totals *totals = info->totals;

@@ -9,8 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* The first bytes of a file as a string; false when it cannot be read. */
-static bool read_file(const char *path, char *out, size_t size) {
+bool machine_read_file(const char *path, char *out, size_t size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     ssize_t got = read(fd, out, size - 1);
@@ -23,7 +22,7 @@ static bool read_file(const char *path, char *out, size_t size) {
 /* This process's path in the hierarchy of a controller ("" for version 2). */
 static bool cgroup_path(const char *controller, char *out, size_t size) {
     char text[4096];
-    if (!read_file("/proc/self/cgroup", text, sizeof text)) return false;
+    if (!machine_read_file("/proc/self/cgroup", text, sizeof text)) return false;
     char *save = NULL;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         char *names = strchr(line, ':');
@@ -46,7 +45,7 @@ static void walk_up(const char *root, const char *path, const char *file, void (
     snprintf(at, sizeof at, "%s", path);
     for (;;) {
         snprintf(full, sizeof full, "%s%s/%s", root, strcmp(at, "/") ? at : "", file);
-        if (read_file(full, text, sizeof text)) read_one(ctx, text);
+        if (machine_read_file(full, text, sizeof text)) read_one(ctx, text);
         char *slash = strrchr(at, '/');
         if (!slash || at[0] == 0) return;
         *slash = 0;
@@ -72,9 +71,9 @@ static void take_quota(void *ctx, const char *text) {
 static void take_quota_v1(const char *path, uint32_t *cpus) {
     char full[1200], quota[64], period[64], both[160];
     snprintf(full, sizeof full, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", path);
-    if (!read_file(full, quota, sizeof quota)) return;
+    if (!machine_read_file(full, quota, sizeof quota)) return;
     snprintf(full, sizeof full, "/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", path);
-    if (!read_file(full, period, sizeof period)) return;
+    if (!machine_read_file(full, period, sizeof period)) return;
     quota[strcspn(quota, "\n")] = 0;
     snprintf(both, sizeof both, "%s %s", quota, period);
     take_quota(cpus, both);
@@ -134,7 +133,8 @@ uint32_t machine_default_threads(const struct machine *machine, uint32_t most) {
 uint64_t machine_resident_bytes(void) {
     char text[256];
     unsigned long long size = 0, resident = 0;
-    if (!read_file("/proc/self/statm", text, sizeof text) || sscanf(text, "%llu %llu", &size, &resident) != 2) return 0;
+    if (!machine_read_file("/proc/self/statm", text, sizeof text) || sscanf(text, "%llu %llu", &size, &resident) != 2)
+        return 0;
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 

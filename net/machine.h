@@ -18,6 +18,8 @@ struct machine {
 
 void machine_read(struct machine *out);
 uint32_t machine_default_threads(const struct machine *machine, uint32_t most);
+/* The first bytes of a file of /proc or /sys as a string; false when it cannot be read. */
+bool machine_read_file(const char *path, char *out, size_t size);
 uint64_t machine_memory_limit(void); /* the cgroup's, now; UINT64_MAX: none */
 /* Resident set of this process; 0 when unknown. */
 uint64_t machine_resident_bytes(void);
