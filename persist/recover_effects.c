@@ -11,7 +11,10 @@
  *      then      the entries, for by now the buckets are there
  *      then      all are applied, in their order
  *
- * An effect with more arguments than there is room for is the last of its group and stays where the reader has it. */
+ * An effect with more arguments than there is room for is the last of its group and stays where the reader has it.
+ *
+ * What is read here is what VERIFY has read: a file that begins as another one by now, or ends sooner, has been changed
+ * or cannot be read, and there is no going on with a part of it. */
 #include "core/assert.h"
 #include "persist/recover_priv.h"
 #include "shards/effect_apply.h"
@@ -144,16 +147,37 @@ static void next_segment(struct recovery *recovery, struct recovery_thread *thre
     thread->segment++;
 }
 
+static void changed_since(struct recovery *recovery, const struct recovery_segment *segment) {
+    char path[CONFIG_PATH_MAX + DATADIR_NAME_MAX];
+    struct error error = {0};
+    recovery_segment_path(recovery, segment, path);
+    (void)error_set(&error, ST_INVALID, 0, "%.200s is not what it was a moment ago: somebody else changes it", path);
+    recovery_fail(recovery, &error);
+}
+
+/* No batch follows. */
+static void end_segment(struct recovery *recovery, struct recovery_thread *thread, enum segment_end end) {
+    const struct recovery_segment *segment = &recovery->segments[thread->segment];
+    bool is_short = segment_offset(thread->reader) < segment->end_offset;
+    if (is_short && end == SEGMENT_UNREADABLE)
+        recovery_fail(recovery, segment_error(thread->reader));
+    else if (is_short)
+        changed_since(recovery, segment);
+    next_segment(recovery, thread);
+}
+
 /* The next batch; those that an earlier segment had are passed over. */
 static void read_batch(struct recovery *recovery, struct recovery_thread *thread) {
     const struct recovery_chain *chain = chain_of(recovery, thread);
     uint64_t before = thread->batch.seq;
     enum segment_end end = segment_next(thread->reader, &thread->batch, &thread->payload);
     if (end == SEGMENT_DAMAGED && recovery->options.damage == DAMAGE_SKIP && segment_skip(thread->reader)) return;
-    bool is_over = end != SEGMENT_MORE || thread->batch.seq > chain->end_seq + 1;
-    if (is_over) {
+    if (end != SEGMENT_MORE || thread->batch.seq > chain->end_seq + 1) {
         thread->batch.seq = before;
-        next_segment(recovery, thread);
+        if (end != SEGMENT_MORE)
+            end_segment(recovery, thread, end);
+        else
+            next_segment(recovery, thread);
         return;
     }
     recovery_count_bytes(thread, segment_offset(thread->reader));
@@ -170,6 +194,7 @@ static void open_segment(struct recovery *recovery, struct recovery_thread *thre
     const struct recovery_segment *segment = &recovery->segments[thread->segment];
     char path[CONFIG_PATH_MAX + DATADIR_NAME_MAX];
     struct segment_header header;
+    const struct segment_header *verified = &segment->header;
     struct error error = {0};
     thread->counted = 0;
     if (segment->opened != ST_OK) {
@@ -177,9 +202,13 @@ static void open_segment(struct recovery *recovery, struct recovery_thread *thre
         return;
     }
     recovery_segment_path(recovery, segment, path);
-    if (segment_open(&thread->reader, path, &header, &error) == ST_OK) return;
-    thread->reader = NULL;
-    recovery_fail(recovery, &error); /* it could be opened before */
+    if (segment_open(&thread->reader, path, &header, &error) != ST_OK) {
+        thread->reader = NULL;
+        recovery_fail(recovery, &error); /* it could be opened before */
+    } else if (header.boot != verified->boot || header.shard != verified->shard ||
+               header.first_batch != verified->first_batch) {
+        changed_since(recovery, segment);
+    }
 }
 
 static void next_chain(struct recovery *recovery, struct recovery_thread *thread) {

@@ -419,6 +419,55 @@ static void test_leave(void **state) {
     delete_world(world);
 }
 
+/* One thread's slices until it waits for the others, or is done. */
+static enum recovery_state go_on(struct recovery *recovery, struct sim *sim, uint32_t id) {
+    enum recovery_state state;
+    assert_set_shard((int)id);
+    do state = recovery_slice(recovery, id, sim_shard(sim, id), 1000000);
+    while (state == RECOVERY_MORE);
+    assert_set_shard(-1);
+    return state;
+}
+
+/* A segment is cut off, or is another one, when it is read for the second time: as an export by parts does. */
+static void test_changed(void **state) {
+    (void)state;
+    static const struct file changed[] = {{1, 1, 4, true, 0, false, NULL},
+                                          {1, 1, 6, true, 3, false, NULL},
+                                          {1, 1, 6, true, 0, true, NULL},
+                                          {1, 2, 5, true, 0, false, NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(changed); i++) {
+        static const struct damage_case whole = {"whole", {{1, 1, 6, true, 0, false, NULL}}, 0, 0, NULL, NULL, NULL};
+        struct world *world = new_world(1);
+        struct sim *sim =
+            sim_new(&(struct sim_options){.shards = 2, .mailbox_capacity = 16, .db_count = DBS, .seed = 1});
+        struct datadir dir;
+        struct error error;
+        struct recovery *recovery;
+        write_hand_made(world, &whole.files[0]);
+        hand_made_manifest(world, &whole);
+        assert_int_equal(datadir_open(&dir, world->path, &error), ST_OK);
+        struct recovery_options options = {.dir = &dir,
+                                           .threads = 2,
+                                           .boot = 5,
+                                           .only_look = true,
+                                           .damage = DAMAGE_TRUNCATE,
+                                           .clock = clock_system(),
+                                           .log = sim_shard(sim, 0)->log};
+        assert_int_equal(recovery_open(&recovery, &options, &error), ST_OK);
+        assert_int_equal(go_on(recovery, sim, 0), RECOVERY_WAITING);
+        assert_int_equal(go_on(recovery, sim, 1), RECOVERY_WAITING); /* it has loaded */
+        write_hand_made(world, &changed[i]);
+        assert_int_equal(go_on(recovery, sim, 0), RECOVERY_FAILED);
+        assert_non_null(strstr(recovery_error(recovery)->text, "shard-000.000001.aof is not what it was"));
+        recovery_leave(recovery, 1);
+        recovery_close(recovery);
+        datadir_close(&dir);
+        sim_delete(sim);
+        delete_world(world);
+    }
+}
+
 /* Without a journal nothing is written into an empty directory, and with only_look never. */
 static void test_leaves_alone(void **state) {
     (void)state;
@@ -439,9 +488,9 @@ static void test_leaves_alone(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaves_alone),   cmocka_unit_test(test_no_manifest),
-                                       cmocka_unit_test(test_damage),         cmocka_unit_test(test_import),
-                                       cmocka_unit_test(test_import_refused), cmocka_unit_test(test_hostile),
-                                       cmocka_unit_test(test_leave),          cmocka_unit_test(test_histories)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leaves_alone), cmocka_unit_test(test_no_manifest),    cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_import),       cmocka_unit_test(test_import_refused), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_leave),        cmocka_unit_test(test_changed),        cmocka_unit_test(test_histories)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
