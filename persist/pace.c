@@ -21,6 +21,8 @@
 #define WINDOW_MAX    (1024.0 * 1024 * 1024)
 #define RATE_MIN      (64.0 * 1024) /* as long as the limit is not reached */
 #define RATIO_SECONDS 1.0
+#define BURST_SECONDS 0.05 /* what comes now, as against what comes in the long run */
+#define REACT_SECONDS 0.25 /* until space that is nearly gone has been measured anew, and something came of it */
 #define RATIO_MAX     8.0
 #define DRAIN_MAX     0.95 /* too fast is not yet at an end */
 
@@ -56,6 +58,7 @@ static void learn(struct pace *pace, const struct pace_input *input) {
     pace->open_seconds += busy;
     double appended = (double)(input->appended - pace->appended) / MAX(seconds, 1e-6);
     pace->append_rate += (appended - pace->append_rate) * (1 - exp(-seconds / RATIO_SECONDS));
+    pace->burst_rate += (appended - pace->burst_rate) * (1 - exp(-seconds / BURST_SECONDS));
     if (input->durable != pace->durable) {
         learn_disk(pace, (double)(input->durable - pace->durable), pace->open_seconds);
         pace->open_seconds = 0;
@@ -82,16 +85,19 @@ static double edge_of(const struct pace_input *input) {
     return 1 - (double)input->room / (double)input->near;
 }
 
-/* At the present rate, which part of the room would be gone before it is over. */
+/* At the present rate, which part of the room would be gone before it is over; or, at the rate of this moment, before
+ * anybody could do something about it. */
 static double drain_of(const struct pace *pace, const struct pace_input *input) {
-    if (input->room == PACE_NONE || input->room_seconds <= 0) return 0;
-    return pace->append_rate * input->room_seconds / MAX(1.0, (double)input->room);
+    if (input->room == PACE_NONE) return 0;
+    double gone = MAX(pace->append_rate * input->room_seconds, pace->burst_rate * REACT_SECONDS);
+    return gone / MAX(1.0, (double)input->room);
 }
 
 static double allowed_by_room(const struct pace *pace, const struct pace_input *input, double disk) {
     double edge = edge_of(input), rate = INFINITY;
     if (edge >= 1) return 0;
     if (edge > 0) rate = MAX(RATE_MIN, disk * MIN(RATE_MAX, SLOPE * (1 - edge)));
+    if (input->room != PACE_NONE) rate = MIN(rate, MAX(RATE_MIN, (double)input->room / REACT_SECONDS));
     if (input->room != PACE_NONE && input->room_seconds > 0)
         rate = MIN(rate, (double)input->room / input->room_seconds);
     return rate / ratio(pace);

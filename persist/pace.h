@@ -15,8 +15,10 @@
  * durable; and while such a moment is late, the estimate sinks, so a disk that comes to a standstill is noticed at
  * once.
  *
- * Space on the disk is a third limit: as it comes to an end writes become slower in the same way; and while it has to
- * last until a checkpoint is done, they come no faster than it does.
+ * Space on the disk is a third limit: as it comes to an end writes become slower in the same way. What comes in until
+ * it is measured again (it is, some times a second) has to fit in what is left, or a rush would be through all of it
+ * before the checkpoint that makes room has begun; and while it has to last until a checkpoint is done, they come no
+ * faster than it does.
  *
  * With more asked for than it can do, the level settles where writes are let in as fast as they become durable, 0.8; it
  * is an integral of the difference, so that is stable, however wrong the estimates are by a factor. What a write says
@@ -60,7 +62,7 @@ struct pace { /* all zero at first */
     uint64_t appended, durable, busy_ns, passed; /* of the step before */
     double bytes, seconds;                       /* the disk's work, weighted; newer counts more */
     double open_seconds;                         /* busy since something became durable last */
-    double append_rate;                          /* bytes a second that come to the journal, smoothed */
+    double append_rate, burst_rate;              /* bytes a second that come to the journal, over a second; just now */
     double grown, let_in;                        /* bytes of the journal, and of what was let in for them */
     uint64_t pressed_ns;                         /* when the level was high last */
     bool brake;

@@ -5,16 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MEASURE_NS      200000000ull
-#define MEASURE_BUSY_NS 100000000ull /* while a checkpoint is written, or there is not room for many */
-#define SCARCE          4
+#define RETRY_NS 200000000ull /* when it failed */
 
 struct space_job {
     struct persist_part *part;
     struct space space;
     uint64_t durable; /* of the journals, when it was begun */
     uint64_t next_ns;
-    bool busy, failed; /* failed: it was said */
+    bool busy, known;
+    bool failed; /* it was said */
 };
 
 static struct space_plan plan(const struct persist_part *part, const struct space *space,
@@ -55,8 +54,21 @@ static void measured(void *owner, int64_t result) {
     struct guard_space space = {plan(part, &job->space, &status), job->space.used, job->durable};
     guard_set_space(persist->guard, &space);
     checkpoints_set_room(persist->checkpoints, space.plan.most, space.plan.tight);
-    bool soon = status.saving || status.rewriting || space.plan.most / SCARCE < status.expected_bytes;
-    job->next_ns = part->shard->now_ns + (soon ? MEASURE_BUSY_NS : MEASURE_NS);
+    job->known = true;
+    job->next_ns = part->shard->now_ns + (uint64_t)(space.plan.again * 1e9);
+}
+
+/* Does anything write, or may begin to by itself, or is there a limit to be held? */
+static bool is_wanted(const struct persist_part *part) {
+    const struct config *config = part->shard->config;
+    return part->journal || config->appendonly || config->save.count > 0 || config->disk_budget > 0;
+}
+
+/* What was known grows old, and nobody is to go by it: a save by command finds out for itself. */
+static void forget(struct space_job *job) {
+    if (job->known) checkpoints_set_room(job->part->persist->checkpoints, UINT64_MAX, false);
+    job->known = false;
+    job->next_ns = 0;
 }
 
 void part_look_at_space(struct persist_part *part) {
@@ -66,9 +78,14 @@ void part_look_at_space(struct persist_part *part) {
         part->space->part = part;
     }
     struct space_job *job = part->space;
-    if (job->busy || part->stopping || shard->now_ns < job->next_ns) return;
+    if (job->busy || part->stopping) return;
+    if (!is_wanted(part)) {
+        forget(job);
+        return;
+    }
+    if (shard->now_ns < job->next_ns) return;
     job->busy = true;
-    job->next_ns = shard->now_ns + MEASURE_NS;
+    job->next_ns = shard->now_ns + RETRY_NS;
     job->durable = guard_durable(part->persist->guard);
     part->jobs++;
     part->disk.job(part->disk.ctx, measure, job, measured);

@@ -17,6 +17,9 @@
 #define WORTH_PART    50   /* of a checkpoint: a log that is longer is worth another one, when space is scarce */
 #define RATE_AT_FIRST 50e6 /* bytes a second, until the checkpoint has shown its own speed */
 #define SLOWER        1.5  /* it is read back at the end */
+#define FASTEST       4e9  /* bytes a second: no disk takes more */
+#define AGAIN_MIN     0.1  /* seconds; persist/pace.c counts on it */
+#define AGAIN_MAX     2.0
 
 /* --- measuring --- */
 
@@ -76,11 +79,17 @@ static bool is_worth_it(const struct space_input *input) {
     return input->space.used > least;
 }
 
+/* Nothing is to be done before `slack` bytes are gone. */
+static double again_after(uint64_t slack) {
+    return MAX(AGAIN_MIN, MIN(AGAIN_MAX, (double)slack / FASTEST));
+}
+
 void space_plan(const struct space_input *input, struct space_plan *out) {
     uint64_t budget = budget_of(input), left = less(budget, input->space.used);
     uint64_t near = MAX(NEAR_MIN, MIN(NEAR_MAX, budget / NEAR_PART));
     uint64_t most = left + near; /* that a checkpoint may take: writers stop where it comes to an end, not sooner */
-    bool fits = input->expected <= most, early = left < input->expected + input->expected / EARLY_PART;
+    uint64_t wanted = input->expected + input->expected / EARLY_PART;
+    bool fits = input->expected <= most, early = left < wanted;
     uint64_t kept = input->saving ? rest_of(input) : fits ? input->expected : 0;
     bool tight = input->expected && early && is_worth_it(input);
     *out = (struct space_plan){.budget = budget,
@@ -88,5 +97,6 @@ void space_plan(const struct space_input *input, struct space_plan *out) {
                                .near = near,
                                .seconds = input->saving || tight ? seconds_for(input, kept) : 0,
                                .most = most,
-                               .tight = tight};
+                               .tight = tight,
+                               .again = again_after(less(left, MAX(kept, wanted)))};
 }

@@ -8,6 +8,9 @@
  * being written its rest is spoken for, and the log has what is left: writes come no faster than that lasts until it is
  * done, since then what it replaces goes (persist/pace.h).
  *
+ * Measuring asks the filesystem for each file, so it is done as often as needed: the less there is until something is
+ * to be done, the sooner it may be gone.
+ *
  * Thread    space_measure: the background thread, as it asks the filesystem. space_plan: pure. */
 #pragma once
 #include "persist/datadir.h"
@@ -34,5 +37,6 @@ struct space_plan {
     double seconds;  /* the room has to last so long; 0: it need not */
     uint64_t most;   /* a checkpoint that begins now may take */
     bool tight;      /* it is time for one, or it will not fit any more */
+    double again;    /* in so many seconds it is to be measured again */
 };
 void space_plan(const struct space_input *input, struct space_plan *out);

@@ -320,6 +320,13 @@ static void room_on_the_disk(void **state) {
     run(5);
     struct figures f = measure(5);
     assert_true(f.rate > 35 * MB);
+    /* A rush, where nobody was in a hurry: it is not through all of it before anybody has looked. */
+    for (int factor = 1; factor <= 100; factor *= 10) {
+        begin(2000 * MB, 0.002, true, (double)factor * 20 * MB);
+        play.room = (uint64_t)(40 * MB);
+        run(0.1);
+        if (play.disk.appended > 36 * MB) fail_msg("%d: %.1f MB in 0.1 s", factor, play.disk.appended / MB);
+    }
 }
 
 /* Rates, syncs and demands that change at random every now and then. */

@@ -29,6 +29,7 @@ static void the_budget(void **state) {
     assert_int_equal(plan.budget, (1100 - 64) * MB); /* but for the margin */
     assert_int_equal(plan.room, (1000 - 64) * MB);
     assert_true(!plan.tight && plan.seconds == 0); /* nothing is known of a checkpoint */
+    assert_true(plan.again > 0.2 && plan.again < 0.3);
     input.budget = 300 * MB;
     assert_int_equal(plan_of(input).room, 200 * MB);
     input.budget = 5000 * MB; /* more than there is */
@@ -47,7 +48,12 @@ static void checkpoints(void **state) {
         .space = {.used = 120 * MB, .free = 10000 * MB, .total = 20000 * MB}, .budget = 320 * MB, .expected = 100 * MB};
     struct space_plan plan = plan_of(input);
     assert_true(plan.most >= 200 * MB && !plan.tight);
+    assert_true(plan.again <= 0.1);
     assert_int_equal(plan.room, 100 * MB); /* the rest is kept for the next one */
+    input.budget = 200000 * MB;
+    input.space.total = input.space.free = 300000 * MB;
+    assert_true(plan_of(input).again >= 2); /* plenty */
+    input.budget = 320 * MB;
     input.space.used = 200 * MB;
     plan = plan_of(input);
     assert_true(plan.most >= input.expected && plan.tight);
