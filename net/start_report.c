@@ -1,7 +1,11 @@
 /* The lines a person reads first. */
 #include "net/start_report.h"
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define DISK_TIMES 2 /* the data: a snapshot and the one that replaces it; and a log, which may be short */
 
 static void warn(void *ctx, struct slice text) {
     log_line(ctx, LOG_LEVEL_WARNING, "%.*s", (int)text.len, text.ptr);
@@ -68,6 +72,26 @@ static void report_durability(struct server *server) {
                  "Durability: none asked for (save '', appendonly no); data are gone at exit, unless saved by command");
 }
 
+/* A directory that cannot keep what is asked of it. (`sherd doctor` looks closer.) */
+static void report_disk(struct server *server) {
+    const struct config *config = &server->config;
+    struct statfs facts;
+    uint64_t budget = config->disk_budget, data = server->ceiling.bytes;
+    if (!config->appendonly && config->save.count == 0) return;
+    if (statfs(config->dir, &facts) == 0 && (facts.f_type == TMPFS_MAGIC || facts.f_type == RAMFS_MAGIC))
+        log_line(
+            &server->log, LOG_LEVEL_WARNING,
+            "The directory %s is in memory (tmpfs): what is kept there counts against the same memory, and is gone "
+            "after a restart of the machine (option dir)",
+            config->dir);
+    if (budget && data && budget / DISK_TIMES < data)
+        log_line(&server->log, LOG_LEVEL_WARNING,
+                 "disk-budget is %llu MiB, but data of the size of maxmemory (%llu MiB) may take %llu MiB on the disk, "
+                 "as a snapshot replaces another only when it is whole: long before that, writes would be refused",
+                 (unsigned long long)budget >> 20, (unsigned long long)data >> 20,
+                 (unsigned long long)(data * DISK_TIMES) >> 20);
+}
+
 void start_report_before(struct server *server) {
     log_line(&server->log, LOG_LEVEL_NOTICE, "sherd %s starts, pid %d, directory %s, %s%s", SHERD_VERSION, getpid(),
              server->config.dir, server->config_path[0] ? "configuration " : "no configuration file, defaults",
@@ -75,6 +99,7 @@ void start_report_before(struct server *server) {
     report_threads(server);
     report_memory(server);
     report_durability(server);
+    report_disk(server);
     report_limits(server);
     config_warnings(&server->config, warn, &server->log);
 }
