@@ -175,8 +175,7 @@ static uint64_t budget(struct checkpoint *self, uint64_t now, bool busy) {
     return self->credit >= ticks_of_us(self->shard, LEAST_US) ? self->credit : 0;
 }
 
-/* Steps until time or bytes are used up, or there is something to wait for. True: the next slice has work right away.
- * */
+/* Steps until time or bytes are used up, or there is something to wait for. True: the next slice has work at once. */
 static bool run_steps(struct checkpoint *self, uint64_t until) {
     const struct shard_host *host = &self->shard->host;
     uint64_t full = self->spool.size + self->options.slice_bytes;

@@ -56,8 +56,7 @@ struct checkpoint_cut_order {
 struct checkpoint_journal {
     void *ctx;
     /* In the middle of a turn, at the instant of the cut: closes the batch. BEGIN: a new segment begins, and the
-     * journal is on from here. END: it is off from here if appendonly says so; all there is goes to the disk at once.
-     * */
+     * journal is on from here. END: it is off from here if appendonly says so; all there is goes to the disk now. */
     struct checkpoint_cut (*cut)(void *ctx, const struct checkpoint_cut_order *order);
     void (*drop_before)(void *ctx, uint64_t segment); /* a checkpoint replaces these */
     void (*gave_up)(void *ctx); /* there will be no END: off, if appendonly says so, and the segments go */

@@ -1,6 +1,5 @@
 /* Checkpoints: the manifest says that one is the truth. What it replaces is deleted only when that is certain; when it
- * is not (the write failed, perhaps after the rename), both stay, and the next checkpoint or the next start clears up.
- * */
+ * is not (the write failed, perhaps after the rename), both stay, and the next checkpoint or the next start clears. */
 #include "persist/checkpoints_priv.h"
 #include "shards/shard.h"
 #include <unistd.h>
@@ -82,8 +81,7 @@ static void remove_old(const struct publication *self, const struct datadir *dir
     }
 }
 
-/* With a manifest in which the journal is over at the second cut. The lock is not needed: nobody else reads this one.
- * */
+/* With a manifest in which the journal is over at the second cut. The lock is not needed: nobody else reads it. */
 static void do_sequel(struct publication *self) {
     struct manifest_generation *generation = &self->manifest.generations[0];
     bool over = generation->over;

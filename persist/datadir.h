@@ -5,8 +5,8 @@
  *      sherd.manifest             which of the other files are the truth (persist/manifest.h)
  *      shard-003.000018.rdb       shard 3's file of checkpoint 18
  *      shard-003.000019.aof       segment 19 of shard 3's journal
- *      sherd.importing            a log of Redis is being imported: there is no manifest yet, and files of ours are
- *      worth nothing *.tmp behind any of these  being written; means nothing after a crash
+ *      sherd.importing            a log of Redis is being imported: what files of ours there are is worth nothing yet
+ *      *.tmp behind any of these  being written; means nothing after a crash
  *
  * Only names of exactly these shapes are ours. Whatever else lies in the directory is never touched.
  *

@@ -64,8 +64,7 @@ struct journal_status {
  * cannot be written shows in the status. Fails only for a path that is too long. */
 NODISCARD enum status journal_open(struct journal **out, const struct journal_options *options, struct error *error);
 /* The end of a turn: closes the batch of what the shard's effects hold (nothing when they are empty), begins at the
- * disk what appendfsync says, and goes on with what has completed since. Returns the number of the latest closed batch.
- * */
+ * disk what appendfsync says, and goes on with what has completed since. Returns the latest closed batch. */
 uint64_t journal_turn(struct journal *journal, uint64_t now_ns, enum config_appendfsync fsync);
 /* From here on, instead of what everysec and no say above: so often it syncs (UINT64_MAX: not for the time), and so
  * many bytes at once are to become durable (UINT64_MAX: as they come). A disk that is slower than the writers is given

@@ -15,9 +15,8 @@
  *           wait, and are refused in the end (persist/guard.h); what is in memory is served.
  * Ending    persist_end asks for the end. Where `save` has rules (or SHUTDOWN SAVE says so) writes are held back, all
  *           is saved once more, and only when that went well may the server stop.
- * Memory only  with `save ''` and `appendonly no` nothing is written unless asked for (BGSAVE), and a directory that
- *              cannot
- *           be locked is passed over. What is in it is loaded all the same; a log of Redis is saved there first.
+ * In memory with `save ''` and `appendonly no` nothing is written unless asked for (BGSAVE), and a directory that
+ *           cannot be locked is passed over. What is in it is loaded all the same; a log of Redis is saved there first.
  *
  * Threads   as said at each function. What threads share is behind atomics and in persist/checkpoints.h. */
 #pragma once
