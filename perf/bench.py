@@ -7,10 +7,11 @@
     ./run bench compare a.json b.json    what changed between two runs
     ./run bench persist [--full]         what the disk costs: journal, restart, checkpoints (bench_persist.py)
 
-How: both servers stand ready, pinned to the first core; sherd-load is pinned to the second. A scenario is measured on
-one server, then at once on the other, then the next scenario; all of it --reps times with fresh servers and the
-order swapped. The figure that counts is the server's CPU time per operation, and its ratio to redis in the same
-repetition: a busy neighbour disturbs both. README.md beside this file explains what can be trusted, and how to add a row.
+How: the servers stand ready, pinned to the first core; sherd-load is pinned to the second. A scenario is measured on
+one server, then at once on the next, then the next scenario; all of it --reps times with fresh servers and the order
+swapped. Beside sherd and redis stands the floor (floor.c), a stub that shows what the kernel alone costs. The figure
+that counts is the server's CPU time per operation, and its ratio to redis and to the floor in the same repetition: a
+busy neighbour disturbs all of them. README.md beside this file explains what can be trusted, and how to add a row.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_persist import FULL, QUICK, PersistBench
-from bench_servers import BenchError, Generator, Server
+from bench_servers import BenchError, Floor, Generator, Server
 from bench_show import CROWDED, compare, notes, plot, show, show_persist
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +49,11 @@ class Scenario:
     cpu_us: float = None
     load: tuple = ()       # further options of sherd-load
     setup: tuple = ()      # options of a run before it, once per server
+    floor: float = None    # to the floor stub's CPU per operation (issue 6)
+
+    def suits_floor(self):
+        """The stub has an answer of the right size for these, and needs no set-up."""
+        return self.op in ("get", "set") and not self.setup
 
 
 # Three commands on one slot, plainly and as a transaction: one operation each, and 15 data commands of a connection in
@@ -58,8 +64,8 @@ ON_TAGS = {"load": ("--keys", 100_000),
            "setup": ("--preload", "--keys", 100_000, "--preload-op", "set {__key__}s __value__ & set {__same__}n 0")}
 
 SCENARIOS = [
-    Scenario("GET P1", "get", 1, 0.70, 3.9),
-    Scenario("GET P16", "get", 16, 0.33, 0.45),
+    Scenario("GET P1", "get", 1, 0.70, 3.9, floor=1.25),
+    Scenario("GET P16", "get", 16, 0.33, 0.45, floor=2.0),
     Scenario("GET P64", "get", 64, 0.25, 0.30),
     Scenario("SET P1", "set", 1, 0.72, 4.1),
     Scenario("SET P16", "set", 16, 0.36, 0.60),
@@ -180,6 +186,9 @@ class Bench:
             found.append(Server("redis", self.args.redis_bin, cpus))
         return found
 
+    def floor(self):
+        return [Floor(self.args.floor_bin, self.server_cpus)] if self.args.floor_bin else []
+
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
@@ -223,15 +232,20 @@ class Bench:
                 servers = [stack.enter_context(s) for s in self.servers()]
                 for server in servers:
                     self.generator.run(server, "--preload")
+                servers += [stack.enter_context(f) for f in self.floor()]
                 for s in chosen:
                     self.say(f"repetition {rep + 1} of {self.args.reps}: {s.name}")
                     for server in servers if rep % 2 == 0 else reversed(servers):
-                        self.measure(self.generator, server, s, s.name, s.load)
+                        if server.name != "floor" or s.suits_floor():
+                            self.measure(self.generator, server, s, s.name, s.load)
         for s in chosen:
-            for server in ("sherd", "redis"):
+            for server in ("sherd", "redis", "floor"):
                 if (s.name, server) in self.records:
                     self.results.append(summary(s.name, server, self.records[s.name, server]))
             self.check_scenario(s, self.known(s.name, "sherd"), self.known(s.name, "redis"))
+        for s in chosen:
+            self.ratio(f"{s.name} over the floor", self.known(s.name, "sherd"), self.known(s.name, "floor"), s.floor,
+                       "x the floor's CPU per op")
 
     def check_scenario(self, s, sherd, redis):
         if sherd and redis and s.ratio:
@@ -384,6 +398,7 @@ def parse():
     p.add_argument("--sherd-bin", help="[build/release/sherd]")
     p.add_argument("--redis-bin", help="[redis-server]")
     p.add_argument("--load-bin", help="[build/release/perf/sherd-load]")
+    p.add_argument("--floor-bin", help="[build/release/perf/sherd-floor]")
     args = p.parse_args()
     defaults = {"reps": 1, "time": 1.0, "warmup": 0.2, "keys": 200_000} if args.quick else \
         {"reps": 3, "time": 3.0, "warmup": 0.5, "keys": 1_000_000}
@@ -413,6 +428,7 @@ def main():
     args.sherd_bin = find_program(args.sherd_bin, ROOT / "build/release/sherd")
     args.redis_bin = find_program(args.redis_bin, "redis-server")
     args.load_bin = find_program(args.load_bin, ROOT / "build/release/perf/sherd-load")
+    args.floor_bin = find_program(args.floor_bin, ROOT / "build/release/perf/sherd-floor")
     if args.load_bin is None:
         sys.exit("no sherd-load: ./run build first, or --load-bin")
     if args.sherd_bin is None:

@@ -43,15 +43,19 @@ class Server:
 
     def start(self, ready_s=15):
         """Again, after stop: on the same port and directory. Returns when it has loaded what is there."""
+        command = self.command()
+        pin = (lambda: os.sched_setaffinity(0, self.cpus)) if self.cpus else None
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
+                                        stderr=subprocess.STDOUT, preexec_fn=pin, cwd=self.dir)
+        self._wait_ready(ready_s)
+
+    def command(self):
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir]
         if self.threads is not None:
             command += ["--threads", str(self.threads)]
         for name, value in self.options.items():
             command += [name, value]
-        pin = (lambda: os.sched_setaffinity(0, self.cpus)) if self.cpus else None
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=subprocess.STDOUT, preexec_fn=pin, cwd=self.dir)
-        self._wait_ready(ready_s)
+        return command
 
     def _wait_ready(self, ready_s):
         deadline = time.monotonic() + ready_s
@@ -114,6 +118,16 @@ class Server:
         self.stop()
         self.output.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Floor(Server):
+    """The stub of floor.c: answers as many bytes as GET and SET would, and does nothing else."""
+
+    def __init__(self, binary, cpus=None):
+        super().__init__("floor", binary, cpus)
+
+    def command(self):
+        return [self.binary, "--port", str(self.port)]
 
 
 def machine_busy_s():

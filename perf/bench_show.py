@@ -127,34 +127,80 @@ def show_persist(report):
         print(f"\nFAILED: {failure}")
 
 
+# --- two runs ---------------------------------------------------------------------------------------------------------
+
 def compare(old_path, new_path):
+    """What changed between two --json files, of scenarios or of persist."""
     old, new = (json.loads(Path(p).read_text()) for p in (old_path, new_path))
-    before = {(r["scenario"], r["server"]): r for r in old["results"]}
-    rows = []
-    for r in new["results"]:
-        was = before.get((r["scenario"], r["server"]))
-        if was is None or was["median"] is None or r["median"] is None:
+    print(f"{old_path} ({old['meta']['commit']}) -> {new_path} ({new['meta']['commit']})\n")
+    if ("persist" in old) != ("persist" in new):
+        print("one of them is of `bench persist`, the other is not: there is nothing to compare")
+        return 1
+    if "persist" in new:
+        compare_figures(old, new)
+        return 0
+    compare_results(old, new)
+    compare_checks(old, new)
+    for path, here, there in ((old_path, old, new), (new_path, new, old)):
+        measured = set(medians_of(there))
+        alone = [f"{scenario} ({server})" for scenario, server in medians_of(here) if (scenario, server) not in measured]
+        if alone:
+            print(f"\nonly in {path}: {', '.join(alone)}")
+    return 0
+
+
+def medians_of(report):
+    """(scenario, server) -> its result, of those that were measured."""
+    return {(r["scenario"], r["server"]): r for r in report["results"] if r["median"]}
+
+
+def change_of(before, after):
+    return f"{(after / before - 1) * 100:+.1f}%" if before else ""
+
+
+def beside_redis(results, scenario, server):
+    """CPU per operation as a multiple of redis's in the same run: that survives another machine, and a noisy one."""
+    redis = results.get((scenario, "redis"))
+    return None if server == "redis" or redis is None else \
+        results[scenario, server]["median"]["cpu_us"] / redis["median"]["cpu_us"]
+
+
+def compare_results(old, new):
+    before, after, rows = medians_of(old), medians_of(new), []
+    for (scenario, server), r in after.items():
+        if (scenario, server) not in before:
             continue
+        was = before[scenario, server]
         a, b = was["median"], r["median"]
         change, noise = b["cpu_us"] / a["cpu_us"] - 1, max(spread(was), spread(r))
         word = "within noise" if abs(change) <= noise else ("slower" if change > 0 else "faster")
-        rows.append([r["scenario"], r["server"], f"{a['cpu_us']:.3f}", f"{b['cpu_us']:.3f}", f"{change * 100:+.1f}%",
-                     f"{noise * 100:.0f}%", f"{(b['ops_per_s'] / a['ops_per_s'] - 1) * 100:+.1f}%",
-                     f"{(b['p99_us'] / a['p99_us'] - 1) * 100:+.1f}%", word])
-    print(f"{old_path} ({old['meta']['commit']}) -> {new_path} ({new['meta']['commit']})\n")
-    table(rows, ["scenario", "server", "CPU us/op", "now", "change", "+-", "throughput", "p99", ""])
+        then, now = (beside_redis(x, scenario, server) for x in (before, after))
+        rows.append([scenario, server, f"{a['cpu_us']:.3f}", f"{b['cpu_us']:.3f}", f"{change * 100:+.1f}%",
+                     f"{noise * 100:.0f}%", change_of(then, now) if then and now else "",
+                     change_of(a["ops_per_s"], b["ops_per_s"]), change_of(a["p99_us"], b["p99_us"]), word])
+    table(rows, ["scenario", "server", "CPU us/op", "now", "change", "+-", "beside redis", "throughput", "p99", ""])
+
+
+def compare_checks(old, new):
     was = {c["name"]: c for c in old["checks"]}
     rows = [[c["name"], c["unit"], f"{was[c['name']]['value']:.2f}", f"{c['value']:.2f}", verdict(c)]
             for c in new["checks"] if c["name"] in was]
     if rows:
         print()
         table(rows, ["figure", "unit", "was", "now", "target"])
-    for path, here, there in ((old_path, old, new), (new_path, new, old)):
-        measured = {(r["scenario"], r["server"]) for r in there["results"] if r["median"]}
-        alone = [f"{r['scenario']} ({r['server']})" for r in here["results"]
-                 if r["median"] and (r["scenario"], r["server"]) not in measured]
-        if alone:
-            print(f"\nonly in {path}: {', '.join(alone)}")
+
+
+def compare_figures(old, new):
+    was = {f["figure"]: f for f in old["persist"]}
+    rows = []
+    for f in new["persist"]:
+        before = was.get(f["figure"])
+        if before is None:
+            continue
+        ratio = change_of(before["ratio"], f["ratio"]) if before["ratio"] and f["ratio"] else ""
+        change = change_of(before["sherd"], f["sherd"]) if before["sherd"] and f["sherd"] else ""
+        rows.append([f["figure"], f["unit"], number(before["sherd"]), number(f["sherd"]), change, ratio])
+    table(rows, ["figure", "unit", "sherd was", "now", "change", "beside redis"])
 
 
 def plot(report, path):
@@ -166,7 +212,8 @@ def plot(report, path):
     for r in report["results"]:
         if r["median"]:
             cells.setdefault(r["scenario"], {})[r["server"]] = r["median"]["cpu_us"]
-    lines = [f'"{name}" {by.get("sherd", "?")} {by.get("redis", "?")}' for name, by in cells.items()]
+    lines = [f'"{name}" {by.get("sherd", "?")} {by.get("redis", "?")} {by.get("floor", "?")}'
+             for name, by in cells.items()]
     script = f"""set terminal pngcairo size 1400,700 font "sans,11"
 set output "{path}"
 set title "CPU per operation, microseconds ({report['meta']['date']}, {report['meta']['commit']})"
@@ -179,7 +226,7 @@ set xtics rotate by -35
 $data << EOD
 {chr(10).join(lines)}
 EOD
-plot $data using 2:xtic(1) title "sherd", "" using 3 title "redis"
+plot $data using 2:xtic(1) title "sherd", "" using 3 title "redis", "" using 4 title "floor"
 """
     done = subprocess.run([gnuplot], input=script, text=True, capture_output=True)
     print(f"drawn: {path}" if done.returncode == 0 else f"gnuplot: {done.stderr.strip()}")
