@@ -571,7 +571,7 @@ bool sim_peer_busy(const struct peer *peer) {
 static bool shard_busy(const struct thread_sim *thread) {
     const struct shard *shard = thread->shard;
     if (shard->jobs || shard->dirty || thread->attend || shard->inbox_more) return true;
-    if (disk_busy(thread) || shard->commit.due) return true;
+    if (disk_busy(thread) || shard->commit.due || shard->braked.count) return true;
     if (!reaper_idle(shard->shared.reaper)) return true;
     for (uint32_t i = 0; i < shard->count; i++) {
         if (shard->unsent[i] || shard->outgoing[i]) return true;
