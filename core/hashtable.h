@@ -40,8 +40,8 @@ struct hashtable;
 struct hashtable_type {
     /* The full hash of an entry; called only when a move cannot be decided from stored bits, and by check. */
     uint64_t (*rehash)(void *ctx, const void *entry);
-    /* Deadline of an entry whose slot is HT_TIMED, in whole seconds, rounded as the user likes. NULL when never used.
-     * */
+    /* Deadline of an entry whose slot is HT_TIMED, in whole seconds, rounded as the user likes.
+     * NULL when never used. */
     uint32_t (*deadline_s)(void *ctx, const void *entry);
 };
 

@@ -61,8 +61,8 @@ void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint
                 void *owner);
 void ring_sync(struct ring *ring, int fd, void *owner); /* fdatasync */
 
-/* Submits what is queued and waits until there is an event or the time is over (0: just looks; UINT64_MAX: no limit).
- * */
+/* Submits what is queued and waits until there is an event or the time is over (0: just looks;
+ * UINT64_MAX: no limit). */
 void ring_wait(struct ring *ring, uint64_t timeout_ns);
 /* Has ring_wait brought an event that ring_next has not given yet? */
 bool ring_has_event(const struct ring *ring);

@@ -72,8 +72,8 @@ static void pin(struct thread *thread) {
     thread->crowded = thread->server->thread_count > thread->server->machine.cpu_count;
     CPU_ZERO(&set);
     CPU_SET(thread->cpu, &set);
-    /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another idles helps nobody.
-     * */
+    /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another
+     * idles helps nobody. */
     if (!thread->crowded) sched_setaffinity(0, sizeof set, &set);
     if (thread->server->machine.numa_nodes > 1) numa_set_localalloc();
 }
@@ -109,8 +109,8 @@ static struct shard *make_shard(struct thread *thread) {
 
 static enum status join_disk(struct thread *thread, struct error *error) {
     struct shard *shard = thread->shard;
-    enum status status = disk_ring_new(&thread->disk, thread->ring, shard->heap, thread->server->disk_worker,
-                                       thread->config.dir, error);
+    enum status status =
+        disk_ring_new(&thread->disk, thread->ring, shard->heap, thread->server->disk_worker, thread->config.dir, error);
     if (status != ST_OK) return status;
     return persist_join(&thread->persist, thread->server->persist, shard, disk_ring_port(thread->disk), error);
 }

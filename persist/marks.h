@@ -28,7 +28,7 @@ void marks_init(struct marks *marks, struct heap *heap); /* allocates nothing */
 void marks_deinit(struct marks *marks);
 struct mark *marks_at(const struct marks *marks, uint32_t i); /* i-th oldest, i < count */
 void marks_add(struct marks *marks, const struct mark *mark);
-/* Everything up to offset is written: the end of the last mark there goes to *point, which is left alone without one.
- * */
+/* Everything up to offset is written: the end of the last mark there goes to *point, which is left
+ * alone without one. */
 void marks_advance(struct marks *marks, uint64_t offset, struct point *point);
 void marks_drop(struct marks *marks, uint64_t offset); /* those that end at or before offset, which are written */

@@ -1,5 +1,5 @@
-/* RDB, written: the few bytes around keys; values are DUMP's affair. Format: https://rdb.fnordig.de/file_format.html.
- * */
+/* RDB, written: the few bytes around keys; values are DUMP's affair. Format:
+ * https://rdb.fnordig.de/file_format.html. */
 #include "persist/rdb_write.h"
 #include "core/assert.h"
 #include "core/crc.h"

@@ -164,8 +164,8 @@ static int work_close(struct spool *spool) {
     return result;
 }
 
-/* Reads some of the file into a buffer that nobody needs any more. What it read is EIO when it is not what was written.
- * */
+/* Reads some of the file into a buffer that nobody needs any more. What it read is EIO when it is
+ * not what was written. */
 static int work_check(void *job) {
     struct spool *spool = job;
     for (size_t read = 0; read < CHECK_BYTES && spool->checked < spool->size;) {

@@ -116,8 +116,8 @@ void client_append_rest(struct client *client, struct chain *take);
 HOT_INLINE bool client_has_output(const struct client *client) {
     return buf_readable(&client->out) > 0 || UNLIKELY(!chain_empty(&client->rest));
 }
-/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`. There is something.
- * */
+/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`.
+ * There is something. */
 void client_take_output(struct client *client, struct buf *sending);
 void client_output_sent(struct client *client, size_t bytes);                 /* of what was taken */
 void client_set_text(struct client *client, char **field, struct slice text); /* empty: unset */

@@ -3,8 +3,8 @@
 #include "core/num.h"
 #include "shards/exec.h"
 
-/* argv[at] as a position in bits. With a width, "#2" is that of the third field so wide. False: the error was replied.
- * */
+/* argv[at] as a position in bits. With a width, "#2" is that of the third field so wide. False: the
+ * error was replied. */
 NODISCARD bool exec_bit_offset(struct exec *x, uint32_t at, unsigned width, uint64_t *offset);
 /* The string at argv[1], made or lengthened with zeros to this many bytes at least, to be written to. NULL: it is none,
  * or there is no memory; that was replied. grew: it is longer than before. The caller calls exec_changed. */

@@ -12,8 +12,8 @@
  *      LPOP|RPOP source    <--- step 2 <-----------  :length, or WRONGTYPE: then nothing was taken
  *      [element]           ---> step 3
  *
- * LMPOP asks for its keys in their order, those in a row that live on one shard at once, until a shard has something.
- * */
+ * LMPOP asks for its keys in their order, those in a row that live on one shard at once, until a
+ * shard has something. */
 #include "core/num.h"
 #include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_list_priv.h"

@@ -42,8 +42,8 @@ static bool parse_score(struct slice text, double *score) {
     return *end == 0 && !isnan(*score);
 }
 
-/* "(" in front excludes. In front of a maximum lies what is equal, unless it is excluded; of a minimum the other way.
- * */
+/* "(" in front excludes. In front of a maximum lies what is equal, unless it is excluded; of a
+ * minimum the other way. */
 static bool parse_score_place(struct slice text, bool is_max, struct place *place) {
     bool exclusive = text.len > 0 && text.ptr[0] == '(';
     if (exclusive) text = slice_of(text.ptr + 1, text.len - 1);

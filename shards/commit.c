@@ -87,8 +87,8 @@ void commit_start(struct shard *shard, uint64_t stamp) {
     struct commit *commit = &shard->commit;
     ASSERT(shard->effects.on && !commit->on);
     commit->on = true;
-    /* What was before counts as one transaction of all shards: nothing behind it is safe before all of it is durable.
-     * */
+    /* What was before counts as one transaction of all shards: nothing behind it is safe before
+     * all of it is durable. */
     if (stamp && shard->count > 1)
         add_txn(commit, shard->effects.position, stamp, shard->count == 64 ? UINT64_MAX : bit(shard->count) - 1);
     commit->due = true;

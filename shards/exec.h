@@ -38,8 +38,8 @@ struct exec {
     uint64_t hash;    /* of argv[hash_at], computed when the command was routed */
     uint32_t hash_at; /* 0: none */
     /* Of a command that is the sum of its keys: the hashes of all of them, in order, from argv[hash_at] on; NULL: not
-     * known. Where it has no hash_at (EXEC): of keys that it is about to use, only good for fetching them in advance.
-     * */
+     * known. Where it has no hash_at (EXEC): of keys that it is about to use, only good for
+     * fetching them in advance. */
     const uint64_t *hashes;
     uint32_t hash_count;
     struct keyspace *keys;

@@ -2,8 +2,8 @@
  * gather_lock.c.
  *
  * One block holds the gather, its copy of argv and two arrays of parts: the step under way and the step before, whose
- * replies the across function reads while it sends the next. One that is made of parts has one step, so one array does.
- * */
+ * replies the across function reads while it sends the next. One that is made of parts has one step,
+ * so one array does. */
 #include "shards/gather.h"
 #include "core/assert.h"
 #include "shards/blocked.h"

@@ -55,8 +55,8 @@ struct lock_link {
     struct lock_link *next, *prev;
 };
 
-/* Filled by the caller before locks_enter: stamp, owner, links, link_count, wide, wide_mode. Enter sets all the rest.
- * */
+/* Filled by the caller before locks_enter: stamp, owner, links, link_count, wide, wide_mode. Enter
+ * sets all the rest. */
 struct lock_request {
     uint64_t stamp;
     uint64_t owner; /* whose it is; 0: nobody's */

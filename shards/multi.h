@@ -53,8 +53,8 @@ HOT_INLINE bool multi_is_open_ahead(const struct client *client) {
 }
 uint32_t multi_flags_ahead(const struct client *client); /* enum command_flag of all commands kept by then */
 uint64_t multi_grows_ahead(const struct client *client); /* what their rows say (command.grows), all together */
-/* The command is about to join the batch. Every command of a client that has a multi, and what is routed (CMD_ROUTED).
- * */
+/* The command is about to join the batch. Every command of a client that has a multi, and what is
+ * routed (CMD_ROUTED). */
 void multi_look_ahead(struct client *client, const struct queued *q);
 void multi_route_multi(const struct shard *shard, const struct client *client, struct queued *q);
 /* Fills what find_fate would. fate_in_exec is FATE_LOCAL when all is here. */

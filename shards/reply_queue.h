@@ -44,8 +44,8 @@ HOT_INLINE uint32_t reply_queue_len(const struct reply_queue *queue) {
 uint64_t reply_queue_reserve(struct reply_queue *queue);
 /* A reply that was just written to queue->held from mark on. */
 void reply_queue_hold(struct reply_queue *queue, size_t mark);
-/* The reply for a place. The bytes are copied to out at once if everything before is there, else message is retained.
- * */
+/* The reply for a place. The bytes are copied to out at once if everything before is there, else
+ * message is retained. */
 void reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
                       struct message_pool *pool, struct buf *out);
 /* The same for a reply that was composed at home: takes the memory of `take` when it has to wait. */

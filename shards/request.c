@@ -204,8 +204,8 @@ static uint64_t leave(struct shard *shard, struct request *request, bool served,
     uint64_t position = add_effects(shard, request, participants);
     if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
     if (request->kind == REQUEST_SERVE && !served) {
-        /* It changed nothing, so nobody waits for what it left behind; but it may get in line again, for another key.
-         * */
+        /* It changed nothing, so nobody waits for what it left behind; but it may get in line
+         * again, for another key. */
         locks_leave(shard->locks, &request->lock);
         request_free(shard, request);
         waiters_serve(shard);

@@ -10,8 +10,8 @@
 #define STAMP_STEP SHARDS_MAX /* the low bits of a stamp are the shard */
 static_assert((STAMP_STEP & (STAMP_STEP - 1)) == 0, "a stamp's low bits are a shard");
 
-/* Nanoseconds of the turn, so that stamps of different shards are about in order of time and whoever waits grows old.
- * */
+/* Nanoseconds of the turn, so that stamps of different shards are about in order of time and
+ * whoever waits grows old. */
 uint64_t txn_stamp(struct shard *shard) {
     uint64_t now = shard->now_ns & ~(uint64_t)(STAMP_STEP - 1);
     shard->stamp = MAX(shard->stamp + STAMP_STEP, STAMP_OTHER | now | shard->id);

@@ -9,8 +9,8 @@
  *    change   zipf, but every 2 million requests half of the keys exchange their popularity
  *
  * The best that a fixed set of keys can do on zipf is printed beside it. Time is the thread's own CPU time per
- * eviction: at the end of zipf, a tenth of the keys go one by one. Usage: evict_bench [keys that have room] [requests]
- * */
+ * eviction: at the end of zipf, a tenth of the keys go one by one. Usage: evict_bench [keys that
+ * have room] [requests] */
 #include "core/num.h"
 #include "shards/cmd_tables.h"
 #include "shards/evict.h"

@@ -1,5 +1,5 @@
-/* LRFU: fields beside the sum they stand for, computed naively; over the wrap of the clock; what other policies left.
- * */
+/* LRFU: fields beside the sum they stand for, computed naively; over the wrap of the clock; what
+ * other policies left. */
 #include "core/lrfu.h"
 #include "core/prng.h"
 #include <math.h>

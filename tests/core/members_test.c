@@ -1,6 +1,6 @@
 /* Members: random additions and removals against an array of flags, through growth and shrinking; visits see each
- * member once, copies are equal, chance is fair, and freeing in slices gives every byte back. Also what a member costs.
- * */
+ * member once, copies are equal, chance is fair, and freeing in slices gives every byte back. Also
+ * what a member costs. */
 #include "core/members.h"
 #include "tests/support/seed.h"
 #include <inttypes.h>

@@ -194,8 +194,8 @@ static void set_beside_a_twin(void **state) {
     free(m.twin);
 }
 
-/* Members at the ends of leaves and nodes go, one side after the other, so that nodes empty that no neighbour can take.
- * */
+/* Members at the ends of leaves and nodes go, one side after the other, so that nodes empty that no
+ * neighbour can take. */
 static void ends_are_taken(void **state) {
     (void)state;
     struct prng prng = seeded();

@@ -464,8 +464,8 @@ static void check_directory(const struct bench *bench) {
 
 /* --- rounds --- */
 
-/* Many keys that come and go, so that tables grow and shrink under the cursor; INCR, because it must not be done twice.
- * */
+/* Many keys that come and go, so that tables grow and shrink under the cursor; INCR, because it must
+ * not be done twice. */
 static void fill(struct bench *bench, uint64_t commands) {
     if (roll(bench, 200) == 0) bench->filling = !bench->filling;
     for (; commands > 0; commands--) {

@@ -1,6 +1,6 @@
 /* RDB, read: what the writer wrote comes back, whatever its type, size and form; whatever a Redis ever wrote is
- * understood or refused by name; and no cut and no changed byte does harm or passes unnoticed when there is a checksum.
- * */
+ * understood or refused by name; and no cut and no changed byte does harm or passes unnoticed when
+ * there is a checksum. */
 #include "core/crc.h"
 #include "tests/support/rdb_files.h"
 #include "tests/support/seed.h"

@@ -1,7 +1,7 @@
 /* Hash: random sets, removals and look-ups through a keyspace, under limits that change, against two plain arrays of
  * strings. What is shown as a listpack keeps its order and is exactly what Redis's limits make one; the key is there
- * exactly as long as a field is, keeps its deadline, and gives back every byte. Copies and loaded hashes are the same.
- * */
+ * exactly as long as a field is, keeps its deadline, and gives back every byte. Copies and loaded
+ * hashes are the same. */
 #include "core/num.h"
 #include "core/prng.h"
 #include "shards/hash_value.h"

@@ -435,8 +435,8 @@ static void random_is_never_expired(void **state) {
     world_deinit(&world);
 }
 
-/* Under an LFU policy reads count, a replaced value inherits, a new key starts anew; under the others seconds are kept.
- * */
+/* Under an LFU policy reads count, a replaced value inherits, a new key starts anew; under the
+ * others seconds are kept. */
 static void access_follows_the_policy(void **state) {
     (void)state;
     static struct config config;

@@ -176,8 +176,8 @@ static bool shuts_out(const struct search *s, const struct frame *frame, const s
     return false;
 }
 
-/* It is known to have waited when something had returned that is still missing: it neither was served nor gave up yet.
- * */
+/* It is known to have waited when something had returned that is still missing: it neither was
+ * served nor gave up yet. */
 static bool still_waits(const struct search *s, const struct frame *frame, const struct operation *operation) {
     for (uint32_t i = frame->low; i < s->count && at(s, i)->invoked < operation->waited; i++)
         if (!s->done[i] && at(s, i)->answered && at(s, i)->returned < operation->waited) return true;

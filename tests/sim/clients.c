@@ -11,8 +11,8 @@
 
 /* --- birth and death --- */
 
-/* Names that fall on known shards: one for each shard first. Every third of the others shares a slot with one of those.
- * */
+/* Names that fall on known shards: one for each shard first. Every third of the others shares a slot
+ * with one of those. */
 static void name_keys(struct clients *clients, uint32_t keys, char names[][16]) {
     uint32_t tried = 0, numbers[MODEL_KEYS];
     for (uint32_t i = 0; i < keys; i++) {

@@ -42,8 +42,8 @@ struct history *history_new(struct model *model); /* borrows the model */
 void history_delete(struct history *history);
 struct model *history_model(const struct history *history);
 
-/* A new operation of the client; returns its number. watched: places whose versions an EXEC compares. shard as above.
- * */
+/* A new operation of the client; returns its number. watched: places whose versions an EXEC
+ * compares. shard as above. */
 struct invocation {
     uint8_t client;
     bool transaction, refused, barrier;

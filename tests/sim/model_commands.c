@@ -1,5 +1,5 @@
-/* What each command does to a state and what it answers: Redis's behaviour, as naively as possible. Replies are RESP2.
- * */
+/* What each command does to a state and what it answers: Redis's behaviour, as naively as possible.
+ * Replies are RESP2. */
 #include "core/assert.h"
 #include "core/num.h"
 #include "tests/sim/model_priv.h"

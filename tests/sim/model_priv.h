@@ -17,8 +17,8 @@ typedef void (*model_run)(struct run *run);
 struct model_row {
     const char *name;
     /* The words behind the name: K key, K* the other keys, KV* pairs of key and value, V value, V* the other values, #
-     * how many keys, N number, A number as Unix time, S timeout in seconds, F and T ends of lists; the rest is literal.
-     * */
+     * how many keys, N number, A number as Unix time, S timeout in seconds, F and T ends of lists;
+     * the rest is literal. */
     const char *words;
     model_run run;
     unsigned flags;

@@ -60,8 +60,8 @@ static void die_of_signals(void) {
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) signal(signals[i], SIG_DFL);
 }
 
-/* The same in a process of its own. One that dies leaves its seed behind, and the next goes on with the one after it.
- * */
+/* The same in a process of its own. One that dies leaves its seed behind, and the next goes on
+ * with the one after it. */
 static void run_chunk(const char *name, run_round run, uint64_t end, struct sum *sum) {
     fflush(NULL);
     pid_t child = fork();

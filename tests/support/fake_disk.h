@@ -25,8 +25,8 @@ struct disk fake_disk_port(struct fake_disk *disk);
 /* Completes one operation; false: there is none. */
 bool fake_disk_step(struct fake_disk *disk);
 /* From here on, operations of these kinds fail with this errno, `permille` of them. A write that fails may have written
- * any sectors. A sync that fails forgets what it was to sync: a part of it is there, and no later sync brings the rest.
- * */
+ * any sectors. A sync that fails forgets what it was to sync: a part of it is there, and no later
+ * sync brings the rest. */
 void fake_disk_fail(struct fake_disk *disk, unsigned kinds, int error, unsigned permille);
 /* A power cut at this moment: the files go to `to`, an empty directory, as it would leave them. */
 void fake_disk_crash(struct fake_disk *disk, const char *to);

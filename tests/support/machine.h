@@ -92,8 +92,8 @@ void sim_step(struct sim *sim);
 void sim_set_lazy(struct sim *sim, uint64_t mask);
 /* No shard has a reason for a turn but its timer: no messages, no bytes, no finished sends. */
 bool sim_quiet(const struct sim *sim);
-/* Steps until no peer is busy (stalled ones aside) and no shard has work; false after too many steps: something hangs.
- * */
+/* Steps until no peer is busy (stalled ones aside) and no shard has work; false after too many
+ * steps: something hangs. */
 bool sim_settle(struct sim *sim, uint64_t steps_max);
 void sim_advance_ms(struct sim *sim, uint64_t ms); /* moves the clock, with turns in between */
 /* Every invariant that holds between turns. */

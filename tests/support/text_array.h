@@ -1,5 +1,5 @@
-/* Text array: the naive twin of every list, an array of copied strings where each change moves all that is behind it.
- * */
+/* Text array: the naive twin of every list, an array of copied strings where each change moves all
+ * that is behind it. */
 #pragma once
 #include "core/slice.h"
 #include <stdlib.h>
