@@ -172,11 +172,13 @@ struct config {
     uint64_t stream_node_max_bytes;
     int64_t stream_node_max_entries;
 
-    /* scripts, replication, cluster: later */
+    /* scripts, replication, cluster: later, but for cluster_ports and cluster_announce_ip */
     int64_t busy_reply_threshold; /* milliseconds; lua-time-limit */
     bool replica_read_only, replica_serve_stale_data;
     int min_replicas_to_write, min_replicas_max_lag; /* lag in seconds */
     bool cluster_enabled;
+    bool cluster_ports;
+    char cluster_announce_ip[CONFIG_NAME_MAX]; /* "": the address that the client has connected to */
 
     /* persistence: later */
     struct config_save save;

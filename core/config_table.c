@@ -3,10 +3,11 @@
  *
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
- *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout, disk-budget  sherd's own
- *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people
- * test port, bind              fixed while running, until the listeners can be moved loglevel
- * nothing        from Redis 7.2, as are set-max-listpack-* */
+ *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout, disk-budget,
+ *   cluster-ports           sherd's own
+ *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people test
+ *   port, bind              fixed while running, until the listeners can be moved
+ *   loglevel nothing        from Redis 7.2, as are set-max-listpack-* */
 #include "core/config_priv.h"
 #include <assert.h>
 #include <limits.h>
@@ -324,7 +325,12 @@ const struct config_option config_options[] = {
      RANGE(0, INT_MAX), .unit = "seconds", LATER(ANY_TIME), .group = GROUP_REPLICATION,
      .doc = "A replica farther behind does not count."},
     {.name = "cluster-enabled", FIELD(cluster_enabled), .preset = "no", .refuse = refuse_cluster, LATER(AT_START),
-     .group = GROUP_REPLICATION, .doc = "Only no is possible in this version."},
+     .group = GROUP_REPLICATION, .doc = "Only no is possible in this version; but see cluster-ports."},
+    {.name = "cluster-ports", FIELD(cluster_ports), .preset = "no", LIVE(AT_START), .group = GROUP_REPLICATION,
+     .doc = "Each thread listens on a port of its own, too, from port + 1 on, and CLUSTER describes the threads as nodes: a "
+            "cluster client then sends each command to the thread that has its key."},
+    {.name = "cluster-announce-ip", FIELD(cluster_announce_ip), .preset = "", LIVE(ANY_TIME), .group = GROUP_REPLICATION,
+     .doc = "Address that CLUSTER tells clients, with cluster-ports; empty: the one that the client has connected to."},
     {.name = "busy-reply-threshold", .alias = "lua-time-limit", FIELD(busy_reply_threshold), .preset = "5000",
      RANGE(0, INT64_MAX), .unit = "milliseconds", LATER(ANY_TIME), .group = GROUP_REPLICATION,
      .doc = "A script that runs longer makes other clients get BUSY."},

@@ -89,7 +89,6 @@ const struct config_option config_unused_options[] = {
     UNUSED("cluster-require-full-coverage", NULL, "yes", ANY_TIME, NO_CLUSTER),
     UNUSED("cluster-allow-reads-when-down", NULL, "no", ANY_TIME, NO_CLUSTER),
     UNUSED("cluster-allow-pubsubshard-when-down", NULL, "yes", ANY_TIME, NO_CLUSTER),
-    UNUSED("cluster-announce-ip", NULL, "", ANY_TIME, NO_CLUSTER),
     UNUSED("cluster-announce-port", NULL, "0", ANY_TIME, NO_CLUSTER),
     UNUSED("cluster-announce-tls-port", NULL, "0", ANY_TIME, NO_CLUSTER),
     UNUSED("cluster-announce-bus-port", NULL, "0", ANY_TIME, NO_CLUSTER),

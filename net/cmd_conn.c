@@ -62,7 +62,7 @@ static void reply_hello(struct exec *x) {
     reply_cstr(x, "id");
     reply_int(x, (int64_t)x->client->id);
     reply_cstr(x, "mode");
-    reply_cstr(x, "standalone");
+    reply_cstr(x, x->client->flags & CLIENT_ENDPOINT ? "cluster" : "standalone");
     reply_cstr(x, "role");
     reply_cstr(x, "master");
     reply_cstr(x, "modules");

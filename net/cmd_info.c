@@ -83,7 +83,7 @@ static void info_across(struct gather *gather) {
     struct buf text;
     buf_init(&text, gather->home->heap, MEM_MESSAGE);
     net_runtime_facts(gather->home, &facts);
-    struct info info = {totals, &facts, gather->home->config, gather->home->registry, &text};
+    struct info info = {totals, &facts, gather->home->config, gather->home->registry, &text, gather->client};
     write_sections(&info, chosen);
     resp_verbatim(gather_out(gather), gather->resp, "txt", buf_slice(&text));
     buf_deinit(&text);

@@ -18,7 +18,13 @@ struct info {
     const struct config *config;
     const struct command_registry *registry;
     struct buf *out;
+    const struct client *client; /* who asks; NULL: nobody any more */
 };
+
+/* At a thread's own port it is told of a node of a cluster. */
+HOT_INLINE bool info_of_node(const struct info *info) {
+    return info->client && info->client->flags & CLIENT_ENDPOINT;
+}
 
 /* One "name:value" line each. */
 void info_number(const struct info *info, const char *name, uint64_t value);

@@ -1,5 +1,5 @@
 /* The server's commands: the table, and those that are too small for a file of their own. What asks for features that
- * are not here (cluster, modules, replicas) answers as a Redis does that has them switched off. */
+ * are not here (modules, replicas) answers as a Redis does that has them switched off. */
 #include "core/clock.h"
 #include "core/num.h"
 #include "net/cmd_server_priv.h"
@@ -73,10 +73,6 @@ static void cmd_replicaof(struct exec *x) {
 
 /* --- features that are off --- */
 
-static void cmd_no_cluster(struct exec *x) {
-    reply_error(x, "ERR This instance has cluster support disabled");
-}
-
 static void cmd_acl_whoami(struct exec *x) {
     reply_cstr(x, x->client->user);
 }
@@ -118,7 +114,6 @@ static const struct command acl_subs[] = {
     {.name = NULL},
 };
 
-#define NO_CLUSTER .where = ON_CONN, .run = cmd_no_cluster, .group = "cluster", .cost = "O(1)"
 static const struct command module_subs[] = {
     {.name = "list",
      .arity = 2,
@@ -137,46 +132,6 @@ static const struct command module_subs[] = {
      .since = "5.0.0",
      .cost = "O(1)",
      .doc = "Explains the subcommands of MODULE."},
-    {.name = NULL},
-};
-
-static const struct command cluster_subs[] = {
-    {.name = "info",
-     .arity = 2,
-     .flags = CMD_STALE,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .doc = "Describes the state of the cluster.",
-     .tips = "nondeterministic_output"},
-    {.name = "nodes",
-     .arity = 2,
-     .flags = CMD_STALE,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .doc = "Lists the cluster's nodes.",
-     .tips = "nondeterministic_output"},
-    {.name = "slots",
-     .arity = 2,
-     .flags = CMD_STALE,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .doc = "Says which node has which slots.",
-     .tips = "nondeterministic_output"},
-    {.name = "shards",
-     .arity = 2,
-     .flags = CMD_STALE,
-     NO_CLUSTER,
-     .since = "7.0.0",
-     .doc = "Says which shard has which slots.",
-     .tips = "nondeterministic_output"},
-    {.name = "myid", .arity = 2, .flags = CMD_STALE, NO_CLUSTER, .since = "3.0.0", .doc = "Returns this node's id."},
-    {.name = "keyslot",
-     .arity = 3,
-     .flags = CMD_STALE,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .args = "key:string",
-     .doc = "Returns the slot of a key."},
     {.name = NULL},
 };
 
@@ -275,34 +230,6 @@ const struct command server_commands[] = {
      .group = "server",
      .since = "4.0.0",
      .doc = "Holds the commands about modules."},
-    {.name = "cluster",
-     .arity = -2,
-     .where = ON_CONN,
-     .subs = cluster_subs,
-     .group = "cluster",
-     .since = "3.0.0",
-     .doc = "Holds the commands about the cluster."},
-    {.name = "readonly",
-     .arity = 1,
-     .flags = ANYTIME | CMD_FAST,
-     .acl = ACL_CONNECTION,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .doc = "Allows reads from a cluster's replica."},
-    {.name = "readwrite",
-     .arity = 1,
-     .flags = ANYTIME | CMD_FAST,
-     .acl = ACL_CONNECTION,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .doc = "Ends READONLY."},
-    {.name = "asking",
-     .arity = 1,
-     .flags = CMD_FAST,
-     .acl = ACL_CONNECTION,
-     NO_CLUSTER,
-     .since = "3.0.0",
-     .doc = "Allows the next command on a slot that is moving in."},
     /* sent by DEBUG to where its subcommands run */
     {.name = "sherd.sleep",
      .arity = 2,
@@ -327,6 +254,11 @@ const struct command server_commands[] = {
      .where = ON_ALL,
      .merge = MERGE_TEXT,
      .run = cmd_internal_htstats},
-    {.name = "sherd.txn", .arity = 1, .flags = CMD_INTERNAL, .where = ON_ALL, .merge = MERGE_CONCAT, .run = cmd_internal_txn},
+    {.name = "sherd.txn",
+     .arity = 1,
+     .flags = CMD_INTERNAL,
+     .where = ON_ALL,
+     .merge = MERGE_CONCAT,
+     .run = cmd_internal_txn},
     {.name = NULL},
 };

@@ -96,7 +96,7 @@ static void turn_away(struct thread *thread, int fd, const char *why) {
     atomic_fetch_sub_explicit(&thread->load, 1, memory_order_relaxed);
 }
 
-void conn_adopt(struct thread *thread, int fd) {
+void conn_adopt(struct thread *thread, int fd, bool endpoint) {
     struct shard *shard = thread->shard;
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
@@ -110,6 +110,7 @@ void conn_adopt(struct thread *thread, int fd) {
     struct conn *conn = heap_alloc_zero(shard->heap, MEM_CLIENT_IN, sizeof *conn);
     client_init(&conn->client, shard, &carrier, atomic_fetch_add(&thread->server->next_client_id, 1) + 1);
     if (peer.ss_family == AF_UNIX) conn->client.flags |= CLIENT_UNIX_SOCKET;
+    if (endpoint) conn->client.flags |= CLIENT_ENDPOINT;
     conn->thread = thread;
     conn->fd = fd;
     buf_init(&conn->sending, shard->heap, MEM_CLIENT_OUT);

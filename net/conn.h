@@ -37,7 +37,7 @@ struct conn {
     char *address;     /* "ip:port" of the peer, heap string; local address is looked up when asked for */
 };
 
-void conn_adopt(struct thread *thread, int fd);
+void conn_adopt(struct thread *thread, int fd, bool endpoint); /* endpoint: it came in at the thread's own port */
 void conn_received(struct conn *conn, const struct ring_event *event);
 void conn_sent(struct conn *conn, const struct ring_event *event);
 /* Lets the connection go on (client.wait ended), or be closed when that was asked for. */

@@ -1,6 +1,7 @@
 /* INFO's sections about the process and the data. Fields that belong to features which are not here say what Redis says
  * when they are switched off; a field is never left out because of that, since tools fail on missing ones. */
 #include "net/cmd_info_priv.h"
+#include "net/listener.h"
 #include <stdio.h>
 
 static void human(const struct info *info, const char *name, uint64_t bytes) {
@@ -15,7 +16,7 @@ void info_server(const struct info *info) {
     info_text(info, "redis_git_sha1", "00000000");
     info_text(info, "redis_git_dirty", "0");
     info_text(info, "redis_build_id", "0");
-    info_text(info, "redis_mode", "standalone");
+    info_text(info, "redis_mode", info_of_node(info) ? "cluster" : "standalone");
     info_text(info, "os", facts->os);
     info_number(info, "arch_bits", sizeof(void *) * 8);
     info_text(info, "monotonic_clock", "POSIX clock_gettime");
@@ -25,7 +26,8 @@ void info_server(const struct info *info) {
     info_number(info, "process_id", (uint64_t)facts->pid);
     info_text(info, "process_supervised", facts->supervisor ? facts->supervisor : "no");
     info_text(info, "run_id", facts->run_id);
-    info_number(info, "tcp_port", (uint64_t)facts->port);
+    int port = info_of_node(info) ? listener_endpoint_port(facts->port, home->id) : facts->port;
+    info_number(info, "tcp_port", (uint64_t)port);
     info_number(info, "server_time_usec", home->now_ms * 1000);
     info_number(info, "uptime_in_seconds", facts->uptime_s);
     info_number(info, "uptime_in_days", facts->uptime_s / 86400);
@@ -180,7 +182,7 @@ void info_cpu(const struct info *info) {
 }
 
 void info_cluster(const struct info *info) {
-    info_number(info, "cluster_enabled", 0);
+    info_number(info, "cluster_enabled", info->config->cluster_ports);
 }
 
 void info_keyspace(const struct info *info) {

@@ -128,6 +128,7 @@ void info_latencystats(const struct info *info) {
 void info_shards(const struct info *info) {
     const struct totals *totals = info->totals;
     info_number(info, "shards", totals->shard_count);
+    buf_printf(info->out, "hops_per_command:%.4f\r\n", ratio(totals->sum.hops_sent, totals->sum.commands));
     for (uint32_t i = 0; i < totals->shard_count; i++) {
         const struct shard_stats *stats = &totals->shard[i].stats;
         buf_printf(info->out, "shard%u:keys=%llu,expires=%llu,clients=%llu,commands=%llu", i,

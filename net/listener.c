@@ -1,4 +1,4 @@
-/* Sockets to listen on: TCP over IPv4 and IPv6, and a unix socket. */
+/* Sockets to listen on: TCP over IPv4 and IPv6, a unix socket, and the threads' own ports. */
 #include "net/listener.h"
 #include "core/assert.h"
 #include "net/thread.h"
@@ -16,9 +16,9 @@
 #define BIND_TRIES    40
 #define BIND_PAUSE_NS (25 * 1000000)
 
-static void add(struct server *server, int fd, bool is_unix) {
-    ASSERT(server->listener_count < LISTENERS_MAX);
-    server->listeners[server->listener_count++] = (struct listener){.fd = fd, .is_unix = is_unix};
+static void add(struct server *server, struct listener listener) {
+    ASSERT(server->listener_count < server->listener_cap);
+    server->listeners[server->listener_count++] = listener;
 }
 
 static int bind_patiently(int fd, const struct sockaddr *address, socklen_t len) {
@@ -58,12 +58,15 @@ static const char *host_of(const char *address, int *family) {
     return address;
 }
 
-static enum status open_address(struct server *server, const char *address, bool optional, struct error *error) {
-    const struct config *config = &server->config;
+/* Of the option bind; endpoint: the thread whose own port it is, or NULL. */
+static enum status open_address(struct server *server, unsigned entry, int number, struct thread *endpoint,
+                                struct error *error) {
+    const char *address = server->config.bind.entries[entry].address;
+    bool optional = server->config.bind.entries[entry].optional;
     int family;
     const char *host = host_of(address, &family);
     char port[16];
-    snprintf(port, sizeof port, "%d", config->port);
+    snprintf(port, sizeof port, "%d", number);
     struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     int result = getaddrinfo(host, port, &hints, &found);
@@ -72,10 +75,10 @@ static enum status open_address(struct server *server, const char *address, bool
         return error_set(error, ST_INVALID, 0, "Cannot resolve the bind address '%s': %s", address,
                          gai_strerror(result));
     }
-    int fd = open_tcp(found, config->tcp_backlog), reason = errno;
+    int fd = open_tcp(found, server->config.tcp_backlog), reason = errno;
     freeaddrinfo(found);
     if (fd >= 0) {
-        add(server, fd, false);
+        add(server, (struct listener){.fd = fd, .endpoint = endpoint});
         return ST_OK;
     }
     /* As Redis: an address family or address that this machine lacks is no reason to stop, if marked optional. */
@@ -84,7 +87,7 @@ static enum status open_address(struct server *server, const char *address, bool
                      reason == EADDRINUSE
                          ? "Port %d on %s is in use by another process; stop it or choose another --port"
                          : "Cannot listen on port %d of %s",
-                     config->port, address);
+                     number, address);
 }
 
 static enum status open_unix(struct server *server, struct error *error) {
@@ -99,15 +102,43 @@ static enum status open_unix(struct server *server, struct error *error) {
         return error_set(error, ST_IO, reason, "Cannot listen on the unix socket %s", config->unixsocket);
     }
     if (config->unixsocketperm) chmod(name.sun_path, (mode_t)config->unixsocketperm);
-    add(server, fd, true);
+    add(server, (struct listener){.fd = fd, .is_unix = true});
+    return ST_OK;
+}
+
+static enum status open_port(struct server *server, int number, struct thread *endpoint, struct error *error) {
+    for (unsigned i = 0; i < server->config.bind.count; i++) {
+        enum status status = open_address(server, i, number, endpoint, error);
+        if (status != ST_OK) return status;
+    }
+    return ST_OK;
+}
+
+static enum status open_endpoints(struct server *server, struct error *error) {
+    int port = server->config.port;
+    if (port == 0) return error_set(error, ST_INVALID, 0, "cluster-ports needs a TCP port (option port)");
+    if (port + (int)server->thread_count > UINT16_MAX)
+        return error_set(error, ST_INVALID, 0,
+                         "cluster-ports needs the %u ports behind port %d, and there are not so many",
+                         server->thread_count, port);
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        enum status status = open_port(server, listener_endpoint_port(port, i), &server->threads[i], error);
+        if (status != ST_OK) return status;
+    }
     return ST_OK;
 }
 
 enum status listener_open_all(struct server *server, struct error *error) {
     const struct config *config = &server->config;
-    for (unsigned i = 0; config->port && i < config->bind.count; i++) {
-        enum status status =
-            open_address(server, config->bind.entries[i].address, config->bind.entries[i].optional, error);
+    server->listener_cap = config->bind.count * (1 + (config->cluster_ports ? server->thread_count : 0)) + 1;
+    server->listeners = shared_alloc(server->listener_cap * sizeof *server->listeners);
+    if (!server->listeners) return error_set(error, ST_NO_MEMORY, 0, "No memory for listeners");
+    if (config->port) {
+        enum status status = open_port(server, config->port, NULL, error);
+        if (status != ST_OK) return status;
+    }
+    if (config->cluster_ports) {
+        enum status status = open_endpoints(server, error);
         if (status != ST_OK) return status;
     }
     if (config->unixsocket[0]) {
@@ -126,13 +157,18 @@ void listener_close_all(struct server *server) {
         if (server->listeners[i].is_unix) unlink(server->config.unixsocket);
     }
     server->listener_count = 0;
+    shared_free(server->listeners);
+    server->listeners = NULL;
 }
 
 void listener_start(struct thread *thread) {
-    if (thread->id != 0) return;
+    struct server *server = thread->server;
     thread->accepting = true;
-    for (uint32_t i = 0; i < thread->server->listener_count; i++)
-        ring_accept(thread->ring, thread->server->listeners[i].fd, &thread->server->listeners[i]);
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        struct listener *listener = &server->listeners[i];
+        if (thread == (listener->endpoint ? listener->endpoint : &server->threads[0]))
+            ring_accept(thread->ring, listener->fd, listener);
+    }
 }
 
 void listener_stop(struct thread *thread) {
@@ -160,12 +196,12 @@ static uint64_t hand_over_note(const struct thread *target, int fd) {
     return (uint64_t)target->id << 32 | (uint32_t)fd;
 }
 
-static void place(struct thread *thread, int fd) {
-    struct thread *target = emptiest(thread);
+static void place(struct thread *thread, const struct listener *listener, int fd) {
+    struct thread *target = listener->endpoint ? thread : emptiest(thread);
     atomic_fetch_add_explicit(&target->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&thread->server->client_count, 1, memory_order_relaxed);
     if (target == thread) {
-        conn_adopt(thread, fd);
+        conn_adopt(thread, fd, listener->endpoint);
         return;
     }
     int ring_fd = atomic_load_explicit(&target->ring_fd, memory_order_relaxed);
@@ -175,7 +211,7 @@ static void place(struct thread *thread, int fd) {
 void listener_accepted(struct thread *thread, const struct ring_event *event) {
     const struct listener *listener = event->owner;
     if (event->result >= 0)
-        place(thread, event->result);
+        place(thread, listener, event->result);
     else if (event->result == -EMFILE || event->result == -ENFILE)
         log_line(&thread->server->log, LOG_LEVEL_WARNING,
                  "Accepting a connection failed: out of file descriptors (ulimit -n)");
@@ -187,5 +223,5 @@ void listener_hand_over_failed(struct thread *thread, int64_t note) {
     struct thread *target = &thread->server->threads[note >> 32];
     atomic_fetch_sub_explicit(&target->load, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&thread->load, 1, memory_order_relaxed);
-    conn_adopt(thread, (int)(note & INT32_MAX));
+    conn_adopt(thread, (int)(note & INT32_MAX), false);
 }

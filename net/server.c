@@ -27,8 +27,8 @@
 #define MAILBOX_SLOTS 128
 
 const struct command *const *server_command_tables(void) {
-    static const struct command *const tables[] = {SHARD_COMMAND_TABLES, conn_commands, server_commands,
-                                                   persist_commands,     info_commands, NULL};
+    static const struct command *const tables[] = {
+        SHARD_COMMAND_TABLES, conn_commands, server_commands, cluster_commands, persist_commands, info_commands, NULL};
     return tables;
 }
 

@@ -21,11 +21,10 @@ struct mailbox;
 struct persist;
 struct disk_worker;
 
-#define LISTENERS_MAX (CONFIG_BIND_MAX + 1)
-
 struct listener {
     int fd;
     bool is_unix;
+    struct thread *endpoint; /* whose own port it is (option cluster-ports); NULL: it is for any thread */
 };
 
 struct server {
@@ -39,8 +38,8 @@ struct server {
     struct hash_seed hash_seed;
     uint64_t random_seed;
     struct machine machine;
-    struct listener listeners[LISTENERS_MAX];
-    uint32_t listener_count;
+    struct listener *listeners;
+    uint32_t listener_count, listener_cap;
     struct log log;
     struct log_file log_file;
     struct persist *persist;

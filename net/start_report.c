@@ -1,5 +1,6 @@
 /* The lines a person reads first. */
 #include "net/start_report.h"
+#include "net/listener.h"
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/vfs.h>
@@ -106,6 +107,10 @@ void start_report_before(struct server *server) {
 
 void start_report_ready(struct server *server, const struct config *config) {
     if (config->port) log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections on port %d", config->port);
+    if (config->cluster_ports)
+        log_line(&server->log, LOG_LEVEL_NOTICE, "Ready for cluster clients on ports %d to %d, one for each thread",
+                 listener_endpoint_port(config->port, 0),
+                 listener_endpoint_port(config->port, server->thread_count - 1));
     if (config->unixsocket[0])
         log_line(&server->log, LOG_LEVEL_NOTICE, "Ready to accept connections at %s", config->unixsocket);
 }

@@ -198,7 +198,7 @@ static void handle(struct thread *thread, const struct ring_event *event) {
         break;
     case RING_SEND: conn_sent(event->owner, event); break;
     case RING_ACCEPT: listener_accepted(thread, event); break;
-    case RING_ADOPT: conn_adopt(thread, event->result); break;
+    case RING_ADOPT: conn_adopt(thread, event->result, false); break;
     case RING_HANDED: listener_hand_over_failed(thread, (intptr_t)event->owner); break;
     case RING_STOP: thread->ending = true; break;
     case RING_JOBS: disk_ring_collect(event->owner); break;

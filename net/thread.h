@@ -3,8 +3,7 @@
  *    wait -> reap completions and parse -> run the batch -> mailboxes, slices, timers -> flush replies -> (submit with
  *    the next wait)
  *
- * Every thread is equal; the first also has the listeners and hands each accepted socket to the thread that has the
- * fewest. Threads share nothing but mailboxes and the words under "seen by others".
+ * Every thread is equal; the first also accepts and hands each socket to the thread that has the fewest. Threads share nothing but mailboxes and the words under "seen by others".
  *
  * Owner     the thread itself, except where said. */
 #pragma once

@@ -124,7 +124,8 @@ void client_set_text(struct client *client, char **field, struct slice text) {
 
 void client_reset_session(struct client *client) {
     pubsub_client_gone(client); /* which counts by the flags */
-    uint32_t kept = CLIENT_UNIX_SOCKET | CLIENT_DIRTY_OUT | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW;
+    uint32_t kept =
+        CLIENT_UNIX_SOCKET | CLIENT_DIRTY_OUT | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSE_NOW | CLIENT_ENDPOINT;
     client->flags &= kept;
     if (client->home->config->requirepass[0] == 0) client->flags |= CLIENT_AUTHENTICATED;
     multi_abandon(client);

@@ -34,7 +34,10 @@ enum client_flag {
     CLIENT_MONITOR = 1 << 15,     /* is shown all commands; has the limits of the class pubsub, too */
     CLIENT_STEP = 1 << 14,        /* of a command: a step of another one, which writes */
     CLIENT_DIRTY_OUT = 1 << 9,    /* is on the shard's list of clients with something to send */
+    CLIENT_ENDPOINT = 1 << 16,    /* came in at its thread's own port, which it takes for a node of a cluster */
 };
+
+#define CLIENT_FLAGS_INSIDE (CLIENT_NO_TOUCH | CLIENT_ENDPOINT) /* those that commands inside of EXEC see */
 
 enum client_wait { /* why its next command may not start */
                    WAIT_NOTHING,

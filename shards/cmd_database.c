@@ -77,6 +77,7 @@ const struct command database_commands[] = {
      .acl = ACL_KEYSPACE,
      .where = ON_ALL,
      .wide = true,
+     .per_node = true,
      .merge = MERGE_SUM,
      .run = cmd_dbsize,
      .group = "server",

@@ -8,6 +8,9 @@
  * Shard 0 at position 0 is where a scan starts; a shard that is finished hands over to the next one at position 0, and
  * behind the last one comes cursor 0, the end.
  *
+ * A client at a thread's own port (CLIENT_ENDPOINT) walks over that shard alone: its scan starts there, with the same
+ * cursor 0, and hands over to nobody.
+ *
  * When a table was resized between two calls the position may lie inside a bucket whose first part was visited already.
  * That part is passed over by its hashes (see `walk`), so that a resize makes nothing appear twice. */
 #include "core/glob.h"
@@ -31,30 +34,38 @@ static_assert(HT_CURSOR_BITS + SHARD_BITS <= 64, "a cursor is a 64-bit number");
 struct walk {
     struct exec *x;
     bool chained; /* keys go to x->elements, else to x->out */
+    bool counts;  /* they go nowhere */
     struct slice pattern;
     bool all;            /* everything matches */
     int type;            /* enum value_type, or SCAN_TYPE_... */
     uint64_t resumed_at; /* hashes before this were visited in an earlier call; 0: look at none */
+    int slot;            /* the only one whose keys match; -1: any */
+    uint64_t wanted;     /* no more than so many */
     uint64_t visited, found;
     size_t bytes; /* of the keys found */
 };
 
 static void walk_init(struct walk *walk, struct exec *x, struct slice pattern) {
-    *walk = (struct walk){.x = x, .pattern = pattern, .type = SCAN_TYPE_ANY};
+    *walk = (struct walk){.x = x, .pattern = pattern, .type = SCAN_TYPE_ANY, .slot = -1, .wanted = UINT64_MAX};
     walk->all = slice_equal(pattern, SLICE("*"));
+}
+
+static bool matches(const struct walk *walk, const struct entry *entry, struct slice key) {
+    if (walk->resumed_at) {
+        uint64_t position = key_hash(walk->x->shared, key) >> (64 - HT_CURSOR_BITS);
+        if (position < walk->resumed_at) return false;
+    }
+    if (walk->type != SCAN_TYPE_ANY && entry->type != walk->type) return false;
+    if (walk->slot >= 0 && (unsigned)walk->slot != hash_slot(key)) return false;
+    return (walk->all || glob_match(walk->pattern, key, false)) && walk->found < walk->wanted;
 }
 
 static void visit(void *ctx, struct entry *entry) {
     struct walk *walk = ctx;
     walk->visited++;
     struct slice key = entry_key(entry);
-    if (walk->resumed_at) {
-        uint64_t position = key_hash(walk->x->shared, key) >> (64 - HT_CURSOR_BITS);
-        if (position < walk->resumed_at) return;
-    }
-    if (walk->type != SCAN_TYPE_ANY && entry->type != walk->type) return;
-    if (!walk->all && !glob_match(walk->pattern, key, false)) return;
-    resp_bulk(walk->chained ? exec_elements(walk->x) : walk->x->out, key);
+    if (!matches(walk, entry, key)) return;
+    if (!walk->counts) resp_bulk(walk->chained ? exec_elements(walk->x) : walk->x->out, key);
     walk->found++;
     walk->bytes += key.len;
 }
@@ -108,9 +119,16 @@ static uint64_t cursor_position(uint64_t cursor) {
 }
 
 /* Where the client goes on. */
-static uint64_t cursor_after(const struct shard *shard, uint64_t position) {
+static uint64_t cursor_after(const struct exec *x, uint64_t position) {
+    const struct shard *shard = x->shard;
     if (position) return position << SHARD_BITS | shard->id;
-    return shard->id + 1 < shard->count ? shard->id + 1 : 0;
+    bool is_last = x->flags & CLIENT_ENDPOINT || shard->id + 1 == shard->count;
+    return is_last ? 0 : shard->id + 1;
+}
+
+/* Else it was never given out, and nothing is left to scan. */
+static bool cursor_is_ours(const struct exec *x, uint64_t cursor) {
+    return cursor_shard(cursor) == x->shard->id || (cursor == 0 && x->flags & CLIENT_ENDPOINT);
 }
 
 /* Cursors that nobody gave out go anywhere; the handler finds out. */
@@ -178,11 +196,43 @@ static void cmd_scan(struct exec *x) {
     scan.type = options.type;
     size_t mark = x->out->len;
     uint64_t next = 0;
-    if (cursor_shard(cursor) == x->shard->id) { /* else it was never given out: nothing is left to scan */
+    if (cursor_is_ours(x, cursor)) {
         uint64_t position = walk(&scan, cursor_position(cursor), MIN((uint64_t)options.count, SCAN_VISIT_MAX));
-        next = cursor_after(x->shard, position);
+        next = cursor_after(x, position);
     }
     scan_reply_head(x, mark, next, scan.found);
+}
+
+/* --- the keys of one slot (CLUSTER COUNTKEYSINSLOT, GETKEYSINSLOT) --- */
+
+enum { SLOT_POSITION, SLOT_FOUND, SLOT_MARK }; /* words of x->slice */
+
+/* sherd.slot-keys slot most: an array of their names, or how many they are where most is "count". There is no index by
+ * slot, so this looks at all keys of the shard, in slices; the two commands are for people and for tools that move
+ * slots, which here do not move. */
+static void cmd_internal_slot_keys(struct exec *x) {
+    uint64_t *slice = x->slice;
+    int64_t slot;
+    struct walk keys;
+    walk_init(&keys, x, SLICE("*"));
+    keys.counts = arg_is(x, 2, "count");
+    bool numbers = num_parse_i64(x->argv[1], &slot) && (keys.counts || num_parse_u64(x->argv[2], &keys.wanted));
+    ASSERT(numbers);
+    keys.slot = (int)slot;
+    keys.wanted = keys.counts ? UINT64_MAX : keys.wanted - slice[SLOT_FOUND];
+    if (slice[SLOT_POSITION] == 0) slice[SLOT_MARK] = x->out->len;
+    uint64_t position = keys.wanted ? walk(&keys, slice[SLOT_POSITION], KEYS_SLICE) : 0;
+    slice[SLOT_POSITION] = keys.found < keys.wanted ? position : 0;
+    slice[SLOT_FOUND] += keys.found;
+    if (slice[SLOT_POSITION]) {
+        exec_continue(x);
+    } else if (keys.counts) {
+        reply_int(x, (int64_t)slice[SLOT_FOUND]);
+    } else {
+        char header[RESP_HEADER_MAX];
+        size_t header_len = resp_header(header, '*', (int64_t)slice[SLOT_FOUND]);
+        buf_insert(x->out, slice[SLOT_MARK], slice_of(header, header_len));
+    }
 }
 
 /* --- RANDOMKEY --- */
@@ -241,6 +291,7 @@ const struct command scan_commands[] = {
      .flags = CMD_READ | CMD_SLICED,
      .acl = ACL_KEYSPACE | ACL_DANGEROUS,
      .where = ON_ALL,
+     .per_node = true,
      .merge = MERGE_CONCAT,
      .run = cmd_keys,
      .group = "generic",
@@ -255,6 +306,7 @@ const struct command scan_commands[] = {
      .acl = ACL_KEYSPACE,
      .where = ON_OWNER,
      .owner = scan_owner,
+     .per_node = true,
      .run = cmd_scan,
      .group = "generic",
      .since = "2.8.0",
@@ -268,6 +320,7 @@ const struct command scan_commands[] = {
      .flags = CMD_READ,
      .acl = ACL_KEYSPACE,
      .where = ON_ALL,
+     .per_node = true,
      .run = cmd_randomkey,
      .across = randomkey_gather,
      .group = "generic",
@@ -275,5 +328,10 @@ const struct command scan_commands[] = {
      .cost = "O(S), S = number of shards",
      .tips = "request_policy:all_shards nondeterministic_output",
      .doc = "Names a key chosen at random."},
+    {.name = "sherd.slot-keys",
+     .arity = 3,
+     .flags = CMD_INTERNAL | CMD_READ | CMD_SLICED,
+     .where = ON_OWNER,
+     .run = cmd_internal_slot_keys},
     {0},
 };

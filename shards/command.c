@@ -205,6 +205,9 @@ static void check_routing(const struct command *row) {
     case ON_CONN: break;
     }
     insist((row->merge == MERGE_CUSTOM) == (row->merge_with != NULL), row, "MERGE_CUSTOM and .merge_with go together");
+    insist(!row->per_node || row->where == ON_ALL || row->owner, row,
+           ".per_node is for what other shards have a part in");
+    insist(!row->per_node || row->run, row, ".per_node needs .run");
     insist(!(row->flags & CMD_NO_WAIT) || row->where == ON_CONN, row, "NO_WAIT is for ON_CONN");
     bool gathers = row->where == ON_ALL || row->flags & CMD_ROUTED;
     insist(row->run != NULL || (gathers && row->across != NULL), row, "no handler");

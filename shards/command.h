@@ -167,7 +167,9 @@ struct command {
     bool (*wakes)(struct exec *x);
     /* What is kept in place of it, for those of its keys that are here (shards/waiters.h); NULL: itself. */
     void (*waits_as)(const struct exec *x, struct waiting *as);
-    bool wide; /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
+    bool wide;     /* ON_ALL: all shards at one instant, as a transaction that locks them whole (FLUSHALL) */
+    bool per_node; /* to a client at a thread's own port (CLIENT_ENDPOINT) it is about that shard alone: who adds up the
+                    * nodes of a cluster must not count twice (DBSIZE, SCAN) */
     /* A part of a transaction: false when a watched key was changed since. NULL: it has none. */
     bool (*clean)(struct exec *x);
     /* What it touches, where key specifications do not say it all (commands inside of others; SORT's patterns). */
@@ -175,8 +177,8 @@ struct command {
     bool
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
                    * It has one key. Else the handler says what it did. */
-    const char *event;          /* the keyspace event of what it does, where that is not its own name */
-    uint8_t secrets;            /* enum command_secrets: what MONITOR does not show */
+    const char *event; /* the keyspace event of what it does, where that is not its own name */
+    uint8_t secrets;   /* enum command_secrets: what MONITOR does not show */
     /* May need much more memory than its arguments have bytes: how much, at most. x has only arguments, db, hash and
      * keys, and keys is NULL when they are elsewhere or not known yet. Called before each run: O(1). NULL: no. */
     uint64_t (*grows)(const struct exec *x);

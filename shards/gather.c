@@ -485,7 +485,9 @@ void gather_start_split(struct exec *x) {
 }
 
 static void send_to_all(struct gather *gather, const struct exec *x) {
-    if (x->slot->row->where == ON_CONN) { /* sliced */
+    const struct command *row = x->slot->row;
+    if (row->where == ON_CONN ||
+        (row->per_node && x->flags & CLIENT_ENDPOINT)) { /* sliced, or it would be FATE_LOCAL */
         send_part(gather, x->shard->id, x->slot, x->db, x->argv, x->argc);
         return;
     }

@@ -71,7 +71,7 @@ static void kept_open(struct shard *home, const struct multi *multi, const struc
         const struct message_item *item = kept_item(kept);
         all->heads[i++] = (struct part_command){.hash = item->hash,
                                                 .argc = item->argc,
-                                                .flags = x->flags & CLIENT_NO_TOUCH,
+                                                .flags = x->flags & CLIENT_FLAGS_INSIDE,
                                                 .number = item->number,
                                                 .db = x->client->db,
                                                 .hash_at = item->hash_at,
@@ -130,7 +130,7 @@ static void run_all(struct exec *x, const struct multi *multi) {
         message_item_argv(item, argv);
         struct part_command head = {.hash = item->hash,
                                     .argc = item->argc,
-                                    .flags = x->flags & CLIENT_NO_TOUCH,
+                                    .flags = x->flags & CLIENT_FLAGS_INSIDE,
                                     .number = item->number,
                                     .db = client->db,
                                     .hash_at = item->hash_at,
@@ -322,7 +322,7 @@ static void start_next(struct gather *gather, const struct kept *kept) {
                      .argc = item->argc,
                      .db = client ? client->db : gather->db,
                      .resp = client ? client->resp : gather->resp,
-                     .flags = (gather->flags & CLIENT_NO_TOUCH) | CLIENT_NO_BLOCK,
+                     .flags = (gather->flags & CLIENT_FLAGS_INSIDE) | CLIENT_NO_BLOCK,
                      .hash = item->hash,
                      .hash_at = item->hash_at,
                      .client = client,

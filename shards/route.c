@@ -59,14 +59,17 @@ static void route_several_keys(const struct shard *shard, struct queued *q) {
 }
 
 /* Several shards: decides where the command runs. */
-static void route_over_shards(const struct shard *shard, struct queued *q) {
+static void route_over_shards(const struct shard *shard, const struct client *client, struct queued *q) {
     const struct command *row = q->slot->row;
     q->fate = FATE_LOCAL;
     switch (row->where) {
     case ON_CONN: return;
-    case ON_ALL: q->fate = FATE_ALL; return;
+    case ON_ALL:
+        if (!(row->per_node && client->flags & CLIENT_ENDPOINT)) q->fate = FATE_ALL;
+        return;
     case ON_OWNER:
         if (row->owner) {
+            if (row->per_node && client->flags & CLIENT_ENDPOINT) return;
             struct exec x = {.shard = (struct shard *)(uintptr_t)shard, .argv = q->argv, .argc = q->argc};
             q->owner = (uint8_t)row->owner(&x);
         } else if (q->hash_at) {
@@ -107,7 +110,7 @@ HOT_INLINE void find_fate(struct shard *shard, const struct client *client, stru
         /* Everything is local, but what runs in slices or joins parts goes the gather's way. */
         q->fate = UNLIKELY(slot->gathers) ? FATE_ALL : FATE_LOCAL;
     } else {
-        route_over_shards(shard, q);
+        route_over_shards(shard, client, q);
         if (UNLIKELY(slot->row->flags & CMD_SLICED)) q->fate = FATE_ALL;
         q->leaves = q->fate == FATE_REMOTE || q->fate == FATE_SPLIT;
     }

@@ -212,6 +212,10 @@ void shard_delete(struct shard *shard);
 HOT_INLINE uint32_t shard_of_slot(uint32_t slot, uint32_t shard_count) {
     return (slot * shard_count) / HASH_SLOTS;
 }
+/* The first slot of a shard; of number shard_count: one behind the last of all. */
+HOT_INLINE uint32_t shard_first_slot(uint32_t shard, uint32_t shard_count) {
+    return (shard * HASH_SLOTS + shard_count - 1) / shard_count;
+}
 HOT_INLINE uint32_t shard_of_key(const struct shard *shard, struct slice key) {
     return shard->count == 1 ? 0 : shard_of_slot(hash_slot(key), shard->count);
 }

@@ -14,7 +14,9 @@ Environment
     SHERD_LONG      1: the long variants of tests
 """
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -49,10 +51,20 @@ def redis_binary():
     return os.environ.get("REDIS_BIN") or shutil.which("redis-server")
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def free_port(count=1):
+    """One that is free, and so are the count - 1 behind it. Several are taken from below those that the system hands out to
+    clients, because there one of them would often be somebody's."""
+    for _ in range(1000):
+        first = 0 if count == 1 else random.randrange(10_000, 32_000 - count)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    sock = stack.enter_context(socket.socket())
+                    sock.bind(("127.0.0.1", port))
+                return sock.getsockname()[1] - count + 1
+            except OSError:
+                continue
+    raise ServerFailed("no %d free ports in a row" % count)
 
 
 def wait_until(condition, timeout=10.0, what="condition", interval=0.01):
@@ -82,6 +94,7 @@ class Server:
         self.config = config
         self.defaults = defaults
         self.fixed_port = port
+        self.port_count = 1 + (threads or os.cpu_count() if "--cluster-ports" in options else 0)
         self.binary = binary or (redis_binary() if kind == "redis" else sherd_binary())
         if not self.binary or not os.path.exists(self.binary):
             raise ServerFailed("no such binary: %s" % self.binary)
@@ -117,7 +130,7 @@ class Server:
     def start(self):
         """Starts and waits until it answers PING. A port that somebody took in between is tried again elsewhere."""
         for attempt in range(5):
-            self.port = self.fixed_port or free_port()
+            self.port = self.fixed_port or free_port(self.port_count)
             taken = self.fixed_port and self._port_answers()
             self._launch()
             try:
@@ -139,7 +152,7 @@ class Server:
 
     def begin(self):
         """Starts, and does not wait for anything."""
-        self.port = self.fixed_port or free_port()
+        self.port = self.fixed_port or free_port(self.port_count)
         self._launch()
 
     def start_and_stop(self, text):
