@@ -27,6 +27,11 @@ static struct blocked *find(const struct shard *home, uint64_t stamp) {
     return idmap_get(&home->blocked, stamp);
 }
 
+struct client *blocked_client(struct shard *home, uint64_t stamp) {
+    const struct blocked *blocked = find(home, stamp);
+    return blocked ? blocked->client : NULL;
+}
+
 /* --- deadlines --- */
 
 void deadlines_init(struct deadlines *deadlines, struct heap *heap) {

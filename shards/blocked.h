@@ -36,6 +36,7 @@ NODISCARD bool blocked_over(struct shard *home, uint64_t stamp, uint64_t partici
 /* Tells shards that nobody waits under this stamp any more. participants: as for blocked_served. */
 void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards, uint64_t participants);
 
+struct client *blocked_client(struct shard *home, uint64_t stamp); /* NULL: it does not wait any more */
 /* Ends waiting with this reply; false when it is being served at this moment. */
 bool blocked_end(struct client *client, struct slice reply);
 void blocked_client_gone(struct client *client); /* the carrier closes it; nothing when it is not blocked */

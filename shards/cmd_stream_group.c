@@ -56,6 +56,10 @@ static void cmd_create(struct exec *x) {
     struct stream_id id;
     if (!parse_options(x, true, &options)) return;
     if (!(options.create ? stream_open(x, 2, &ref, &stream) : open_present(x, &ref, &stream))) return;
+    if (x->argc > 8) { /* an option twice */
+        reply_bad_sub(x);
+        return;
+    }
     if (slice_equal(x->argv[4], SLICE("$")))
         id = stream ? stream->last : STREAM_ID_MIN;
     else if (!stream_arg_id(x, 4, 0, &id))

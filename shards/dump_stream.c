@@ -291,11 +291,15 @@ static bool all_claimed(const struct stream_group *group) {
 static bool read_group(struct reading *reading) {
     struct slice name;
     struct stream_id last;
-    uint64_t read = (uint64_t)GROUP_READ_UNKNOWN;
+    uint64_t read;
     if (!dump_read_string(reading->rest, reading->target->scratch, &name) || stream_group_find(reading->stream, name))
         return false;
     struct stream_group *group = stream_group_add(reading->target->store, reading->stream, name, STREAM_ID_MIN, 0);
-    if (!read_id(reading, &last) || (reading->form > 1 && !dump_read_length(reading->rest, &read))) return false;
+    if (!read_id(reading, &last)) return false;
+    if (reading->form == 1) /* does not say, and is guessed */
+        read = (uint64_t)stream_count_to(reading->stream, last);
+    else if (!dump_read_length(reading->rest, &read))
+        return false;
     group->last = last;
     group->read = (int64_t)read;
     return read_many(reading, group, read_pending) && read_many(reading, group, read_consumer) && all_claimed(group);

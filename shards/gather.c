@@ -95,6 +95,7 @@ static void gather_wait(struct gather *gather) {
     struct client *client = gather->client;
     uint64_t stamp = gather->stamp, shards = gather->waits_at, timeout_ms = gather->timeout_ms;
     bool silent = gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP), again = gather->again;
+    if (!again) pipeline_count_gather(home, gather, false);
     if (!again && client) { /* before its locks are given back: who stood behind them may serve it at once */
         client->gather = NULL;
         client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;

@@ -42,8 +42,10 @@ void pipeline_run(struct shard *shard);
 void pipeline_execute(struct shard *shard, struct exec *x);
 /* Replies -OOM to a command that came from another home, and counts it as refused. */
 COLD void pipeline_refuse(struct shard *shard, struct exec *x);
-/* Counts and times a command over several shards, once, when it is done. */
+/* Counts and times a command over several shards, when it is done or begins to wait. */
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed);
+/* A command that had to wait, and was counted when it began to, has ended: adds what that took. x as above. */
+void pipeline_count_served(struct shard *shard, struct exec *x, uint64_t ticks);
 /* Gives the reply of a command that ran here to whom its note names; takes out's memory. */
 void pipeline_deliver_own(struct shard *shard, struct message_note note, struct buf *take);
 /* Puts those commands of a message that came back into the slow log that were slow. */

@@ -14,7 +14,7 @@ static void log_slow(struct shard *shard, const struct client *client, const str
 }
 
 static COLD void count_slow(struct shard *shard, struct exec *x, uint64_t micros) {
-    if (x->slot->row->flags & CMD_SKIP_SLOWLOG) return;
+    if (x->blocks || x->slot->row->flags & CMD_SKIP_SLOWLOG) return; /* one that waits is slow when it is served */
     if (x->slow_us)
         *x->slow_us = micros;
     else
@@ -34,11 +34,9 @@ void pipeline_log_slow(struct shard *shard, const struct message *message) {
     }
 }
 
-HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t ticks) {
-    struct command_stats *stats = &shard->command_stats[x->slot->number];
-    stats->calls++;
+/* What it took and how it ended. */
+HOT_INLINE void count_end(struct shard *shard, struct exec *x, struct command_stats *stats, uint64_t ticks) {
     stats->ticks += ticks;
-    shard->stats.commands++;
     if (UNLIKELY(x->failed)) {
         stats->failed++;
         shard->stats.errors++;
@@ -54,8 +52,19 @@ HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t tick
         count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
 }
 
+HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t ticks) {
+    struct command_stats *stats = &shard->command_stats[x->slot->number];
+    stats->calls++;
+    shard->stats.commands++;
+    count_end(shard, x, stats, ticks);
+}
+
 void pipeline_count(struct shard *shard, struct exec *x, uint64_t ticks) {
     count_command(shard, x, ticks);
+}
+
+void pipeline_count_served(struct shard *shard, struct exec *x, uint64_t ticks) {
+    count_end(shard, x, &shard->command_stats[x->slot->number], ticks);
 }
 
 /* Commands inside of it (EXEC) have effects of their own. */
@@ -104,8 +113,12 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
 }
 
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
-    struct exec x = {
-        .slot = gather->slot, .argv = gather->argv, .argc = gather->argc, .client = gather->client, .failed = failed};
+    struct exec x = {.slot = gather->slot,
+                     .argv = gather->argv,
+                     .argc = gather->argc,
+                     .client = gather->client,
+                     .blocks = gather->blocks,
+                     .failed = failed};
     struct slice name;
     if (!x.argv) { /* a split command: its name is all there is for the slow log */
         name = slice_of_cstr(gather->slot->row->name);
@@ -113,5 +126,8 @@ void pipeline_count_gather(struct shard *shard, const struct gather *gather, boo
         x.argc = 1;
     }
     uint64_t now = shard->host.ticks(shard->host.ctx);
-    count_command(shard, &x, now - gather->started_tick);
+    if (gather->again)
+        pipeline_count_served(shard, &x, now - gather->started_tick);
+    else
+        count_command(shard, &x, now - gather->started_tick);
 }

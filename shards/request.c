@@ -335,7 +335,10 @@ static bool run(struct shard *shard, const struct request *request, struct buf *
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
     struct exec x = exec_of(shard, request->item, argv, out);
     size_t mark = out->len;
+    uint64_t start = shard->last_tick;
     pipeline_execute(shard, &x);
+    if (request->kind == REQUEST_SERVE && !x.blocks)
+        waiter_count(shard, request->lock.stamp, shard->last_tick - start, slice_of(out->data + mark, out->len - mark));
     if (request->silent) out->len = mark;
     if (x.blocks && request->kind == REQUEST_COMMAND) waiter_add(&x, request->lock.stamp, request->home);
     *timeout_ms = x.timeout_ms;

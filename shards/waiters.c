@@ -5,7 +5,9 @@
 #include "shards/waiters.h"
 #include "core/assert.h"
 #include "shards/blocked.h"
+#include "shards/gather.h"
 #include "shards/interest.h"
+#include "shards/pipeline.h"
 #include "shards/planted.h"
 #include "shards/request.h"
 #include "shards/shard.h"
@@ -20,6 +22,7 @@ struct waiter {
     struct wait_link *link;   /* and which of its keys that is */
     uint32_t link_count;
     size_t bytes;
+    uint32_t number; /* of the command that its client sent; the item may be another one in its place */
     struct message_item *item;
     struct wait_link links[];
 };
@@ -153,13 +156,14 @@ void waiter_add(const struct exec *x, uint64_t stamp, uint32_t home) {
     const struct command *row = x->slot->row;
     struct waiting as = {.x = *x};
     if (!row->waits_as) {
-        (void)keep(x, stamp, home);
+        keep(x, stamp, home)->number = x->slot->number;
         return;
     }
     row->waits_as(x, &as);
     as.x.hash_at = as.x.hash_count = 0;
     as.x.hashes = NULL;
     struct waiter *waiter = keep(&as.x, stamp, home);
+    waiter->number = x->slot->number;
     for (uint32_t i = 0; as.ready && i < waiter->link_count; i++) mark_ready(x->shard, waiter->links[i].interest);
     heap_free(x->shard->heap, MEM_MESSAGE, as.memory, as.bytes);
 }
@@ -337,6 +341,26 @@ bool waiter_granted(struct shard *shard, uint64_t stamp) {
     if (args) buf_append(&message->request, args, args->size);
     message_news_close(message, at);
     return true;
+}
+
+/* Another home's client has no address here, and what stands in place of a command is not what its client sent. */
+void waiter_count(struct shard *shard, uint64_t stamp, uint64_t ticks, struct slice reply) {
+    const struct waiter *waiter = find(shard, stamp);
+    const struct command_slot *slot = command_at(shard->registry, waiter->number);
+    struct slice name = slice_of_cstr(slot->row->name), *argv = &name;
+    struct exec x = {.shard = shard, .slot = slot, .argc = 1, .failed = gather_reply_is_error(reply)};
+    size_t bytes = 0;
+    if (!slot->row->waits_as) {
+        x.argc = waiter->item->argc;
+        bytes = x.argc * sizeof *argv;
+        argv = heap_alloc(shard->heap, MEM_MESSAGE, bytes);
+        message_item_argv(waiter->item, argv);
+    }
+    x.argv = argv;
+    if (waiter->home == shard->id) x.client = blocked_client(shard, stamp);
+    if (x.failed) error_stats_count(&shard->errors, slice_of(reply.ptr + 1, reply.len - 1));
+    pipeline_count_served(shard, &x, ticks);
+    if (bytes) heap_free(shard->heap, MEM_MESSAGE, argv, bytes);
 }
 
 void waiter_leaves(struct shard *shard, uint64_t stamp, bool served) {

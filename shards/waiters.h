@@ -65,6 +65,8 @@ HOT_INLINE void waiters_serve(struct shard *shard) {
 /* --- for shards/request.c, about the request of a waiter's stamp --- */
 /* It has the key. False: there is nothing in it any more, and home does not know yet: the request may leave. */
 bool waiter_granted(struct shard *shard, uint64_t stamp);
+/* It ran, in so many ticks, and answered this: counted, and in the slow log, as the end of its client's command. */
+void waiter_count(struct shard *shard, uint64_t stamp, uint64_t ticks, struct slice reply);
 /* It is about to leave. served: the waiter is gone; else it goes on waiting. */
 void waiter_leaves(struct shard *shard, uint64_t stamp, bool served);
 

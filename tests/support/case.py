@@ -89,9 +89,9 @@ def knows(server, command):
     return server.known[command]
 
 
-def info_field(client, name):
-    """One field of INFO as text."""
-    text = bytes(client.must("INFO")).decode("latin-1")
+def info_field(client, name, *section):
+    """One field of INFO as text; of a section, if it is not one of those that INFO shows unasked."""
+    text = bytes(client.must("INFO", *section)).decode("latin-1")
     return text.split("\n%s:" % name)[1].split("\r")[0]
 
 

@@ -512,6 +512,28 @@ class Outside:
             self.assertEqual(a.flags(), ["N"] * len(a.sides))
             self.assertEqual(set(blocked()), {"0"})
 
+    def test_statistics(self):
+        """A command that waited is one call, which failed if what it was served with is an error, and is in the slow log
+        when it ends."""
+        a, b = self.pairs_of(2)
+        for command in (("BLPOP", A, 0), ("BRPOP", A, B, C, 0), ("BLMOVE", A, B, "LEFT", "LEFT", 0), ("BLMPOP", 0, 2, B, A, "LEFT"),
+                        ("BRPOPLPUSH", A, D, 0)):
+            with self.subTest(command=command):
+                b.all(("FLUSHALL",), ("SET", D, "x"), ("CONFIG", "RESETSTAT"), ("CONFIG", "SET", "slowlog-log-slower-than", "0"))
+                a.block(*command)
+                b("SLOWLOG", "RESET")
+                b("RPUSH", A, "x")
+                error = isinstance(a.reply(), resp.Error)
+                self.assertEqual(error, command[0] == "BRPOPLPUSH")
+                for observer in self.observers:
+                    stats = info_field(observer, "cmdstat_" + command[0].lower(), "commandstats")
+                    self.assertIn("calls=1,", stats)
+                    self.assertTrue(stats.endswith("failed_calls=%d" % error), stats)
+                    self.assertEqual(info_field(observer, "errorstat_WRONGTYPE", "errorstats") if error else None, "count=1" if error else None)
+                    slow = [entry[3] for entry in observer.call("SLOWLOG", "GET", "10")]
+                    self.assertIn([str(word).encode() for word in command], slow)
+        b("CONFIG", "SET", "slowlog-log-slower-than", "10000")
+
     def test_pushers_do_not_notice(self):
         """A push answers the length as if nobody waited."""
         a, b = self.pairs_of(2)

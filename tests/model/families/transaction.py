@@ -27,22 +27,27 @@ def exec_of(queued):
     return compare
 
 
-def others(g, low, high):
-    """Commands of other families. What needs a conversation, sends no reply or ends a transaction has no place in one."""
+def steps_of_others(g, low, high):
+    """Steps of other families. What needs a conversation, sends no reply or ends a transaction has no place in one."""
     out = []
     for _ in range(g.between(low, high)):
         step = g.step_of_others()
         while any(cmd.live or cmd.quiet or cmd.args[0].upper() == b"RESET" for cmd in step):
             step = g.step_of_others()
-        out += step
+        out.append(step)
     return out
+
+
+def others(g, low, high):
+    return [cmd for step in steps_of_others(g, low, high) for cmd in step]
 
 
 def inside(g, low=0, high=8):
     """What stands between MULTI and its end, and those of it that are queued."""
-    commands = others(g, low, high)
+    steps = steps_of_others(g, low, high)
     for _ in range(g.between(0, 2)):
-        commands.insert(g.between(0, len(commands)), blocking(g))
+        steps.insert(g.between(0, len(steps)), [blocking(g)])
+    commands = [command for step in steps for command in step]
     queued = list(commands)
     if g.flip(0.08):
         refused = g.pick([(b"MULTI",), (b"WATCH", g.key()), (b"WATCH",), (b"DISCARD", b"x"), (b"NOSUCH", b"a"), (b"GET",)])
