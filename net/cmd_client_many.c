@@ -194,6 +194,8 @@ void cmd_client_unblock(struct exec *x) {
         error_stats_count(&x->shard->errors, SLICE("UNBLOCKED"));
         x->shard->stats.errors++;
     }
+    /* Nothing is taken behind a command that waits. It failed also when it is told that its time is over, as in Redis. */
+    if (ended) x->shard->command_stats[client->last_command->number].failed++;
     reply_int(x, ended);
 }
 

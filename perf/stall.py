@@ -4,6 +4,7 @@
     perf/stall.py                        1,000,000 keys; sherd with 1 and 2 threads, and redis-server
     perf/stall.py --keys 5000000 --only keys
     perf/stall.py --rounds 5 --json a.json
+    perf/stall.py --elements 1000000 --only sort        commands on large values instead (stall_values.py)
 
 A neighbour, a process of its own, sends a GET every half millisecond, on one connection per thread of the server in
 turn and for keys of all shards. Meanwhile this process runs the large command on a connection of its own. What counts
@@ -27,6 +28,7 @@ sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import stall_values  # noqa: E402
 from support.resp import encode  # noqa: E402
 from support.server import Server, redis_binary  # noqa: E402
 
@@ -128,13 +130,29 @@ def load_value(sock, size):
     finish(sock, b"\r\n")
 
 
-def cases(only):
+def cases():
     """(name, what prepares it, the command). FLUSHALL comes last: it takes the keys with it."""
     found = [("KEYS *", None, ["KEYS", "*"])]
     found += [("DEL of %d MiB" % (size >> 20), lambda sock, size=size: load_value(sock, size), ["DEL", "large"])
               for size in VALUE_BYTES]
     found += [("FLUSHALL", None, ["FLUSHALL"])]
-    return [case for case in found if only.lower() in case[0].lower()]
+    return found
+
+
+def load(sock, commands):
+    """Many commands, a few hundred KiB at a time."""
+    waiting = []
+    for command in commands:
+        waiting.append(encode(command))
+        if len(waiting) >= 500 or len(command) > 500:
+            finish(sock, b"".join(waiting))
+            waiting = []
+    finish(sock, b"".join(waiting))
+
+
+def cases_on_values(elements):
+    return [(name, (lambda sock, before=before: load(sock, before)) if before else None, command)
+            for name, before, command in stall_values.commands(elements)]
 
 
 # --- a round ----------------------------------------------------------------------------------------------------------
@@ -167,8 +185,12 @@ def run_round(kind, threads, args):
         prefer(map(int, os.listdir("/proc/%d/task" % server.pid)), 1)
         with connect(server.port) as sock:
             load_keys(sock, args.keys)
-        for name, prepare, command in cases(args.only):
-            results[name] = measure(server, threads or 1, prepare, command)
+            for commands in stall_values.values(args.elements) if args.elements else ():
+                load(sock, commands)
+        for name, prepare, command in cases_on_values(args.elements) if args.elements else cases():
+            if args.only.lower() in name.lower():
+                results[name] = measure(server, threads or 1, prepare, command)
+                print("    %-20s %s" % (name, results[name]), file=sys.stderr, flush=True)
     return results
 
 
@@ -186,7 +208,7 @@ def least(rounds, name, column):
 def report(label, rounds):
     for name in rounds[0]:
         every = " ".join("%.1f" % results[name]["busy_ms"] for results in rounds)
-        print("%-16s %-14s %9.2f %9.2f %9.2f %10.0f   (%s)" % (
+        print("%-16s %-20s %9.2f %9.2f %9.2f %10.0f   (%s)" % (
             label, name, least(rounds, name, "busy_ms"), least(rounds, name, "quiet_ms"),
             least(rounds, name, "late_ms"), least(rounds, name, "took_ms"), every), flush=True)
 
@@ -194,6 +216,7 @@ def report(label, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--elements", type=int, default=0, help="commands on values of so many elements")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2], help="of sherd (default: 1 2)")
     parser.add_argument("--only", default="", help="commands whose name contains this")
@@ -203,7 +226,7 @@ def main():
     args = parser.parse_args()
     print("%d keys, %d rounds; longest wait of a neighbour in ms, least of the rounds (each round's behind it)"
           % (args.keys, args.rounds))
-    print("%-16s %-14s %9s %9s %9s %10s" % ("server", "command", "longest", "quiet", "late", "took"))
+    print("%-16s %-20s %9s %9s %9s %10s" % ("server", "command", "longest", "quiet", "late", "took"))
     kept = {}
     for kind, threads in servers(args):
         label = "%s, %d threads" % (kind, threads) if threads else kind

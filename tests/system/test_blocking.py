@@ -471,6 +471,8 @@ class Ending:
         for observer in self.observers:
             self.assertEqual(info_field(observer, "errorstat_UNBLOCKED"), "count=2")
             self.assertEqual(info_field(observer, "total_error_replies"), "2")
+            stats = info_field(observer, "cmdstat_blpop", "commandstats")
+            self.assertTrue(stats.startswith("calls=3,") and stats.endswith(",failed_calls=3"), stats)
 
     def test_reset_and_quit_wait(self):
         a, c, b = self.pairs_of(3)
