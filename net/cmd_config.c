@@ -47,6 +47,7 @@ static void reset_counters(struct shard *shard) {
     struct shard_stats *stats = &shard->stats;
     struct shard_stats kept = *stats;
     *stats = (struct shard_stats){.clients = kept.clients, .clients_blocked = kept.clients_blocked};
+    turns_reset(&shard->turns);
     shard->errors = (struct error_stats){0};
     shard->shared.expired = shard->shared.expired_fields = shard->shared.hits = shard->shared.misses = 0;
     for (uint32_t i = 0; i < command_registry_count(shard->registry); i++) {

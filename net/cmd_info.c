@@ -31,6 +31,7 @@ static const struct section {
     {"keyspace", "Keyspace", true, 0, info_keyspace},
     {"guard", "Guard", true, 0, info_limits},
     {"shards", "Shards", true, 0, info_shards},
+    {"turns", "Turns", false, TOTALS_TURNS, info_turns},
 };
 static_assert(ARRAY_LEN(sections) < 32, "a bit each");
 
@@ -186,5 +187,11 @@ const struct command info_commands[] = {
      .where = ON_ALL,
      .merge = MERGE_CONCAT,
      .run = cmd_internal_totals},
+    {.name = "sherd.spikes",
+     .arity = 1,
+     .flags = CMD_INTERNAL | CMD_LOADING | CMD_STALE,
+     .where = ON_ALL,
+     .merge = MERGE_CONCAT,
+     .run = cmd_internal_spikes},
     {.name = NULL},
 };

@@ -2,12 +2,13 @@
  *
  *   cmd_info.c       the command: which sections      info_sections.c  what they say about the process and the data
  *   info_traffic.c   ... about commands and shards    cmd_latency.c    LATENCY         cmd_memory.c    MEMORY
- *   info_persistence.c  ... about what is on the disk */
+ *   info_persistence.c  ... about what is on the disk     info_turns.c     ... about where the threads' time goes */
 #pragma once
 #include "net/runtime.h"
 #include "net/totals.h"
 
 extern const struct command latency_subs[];
+void cmd_internal_spikes(struct exec *x); /* "sherd.spikes" */
 extern const struct command memory_subs[];
 extern const struct command guard_subs[];
 
@@ -56,3 +57,5 @@ void info_commandstats(const struct info *info);
 void info_errorstats(const struct info *info);
 void info_latencystats(const struct info *info);
 void info_shards(const struct info *info);
+/* info_turns.c */
+void info_turns(const struct info *info);

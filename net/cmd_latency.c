@@ -1,9 +1,11 @@
-/* LATENCY. HISTOGRAM shows how long commands took, from the shards' histograms; the rest is Redis's latency monitor,
- * which samples events of a single-threaded server (fork, slow expiry cycles). Nothing here raises such events yet, so
- * its answers are those of a monitor that has seen nothing. */
+/* LATENCY. HISTOGRAM shows how long commands took, from the shards' histograms; the rest is about spikes: what took
+ * longer than latency-monitor-threshold, of which each shard keeps its own (shards/spikes.h) and home tells the sum. */
+#include "core/assert.h"
 #include "net/cmd_info_priv.h"
+#include "net/spike_report.h"
 #include "shards/command_view.h"
 #include "shards/exec.h"
+#include <stdio.h>
 
 /* --- HISTOGRAM --- */
 
@@ -84,29 +86,157 @@ static void histogram_across(struct gather *gather) {
     totals_delete(totals);
 }
 
-/* --- the monitor --- */
+/* --- spikes ---
+ *
+ * Step 0 asks all shards for what they have seen ("sherd.spikes"), step 1 merges it and answers. A shard says it in
+ * bytes: number and series of each event that it has. */
 
-static void cmd_latency_none(struct exec *x) {
-    reply_array(x, 0);
+void cmd_internal_spikes(struct exec *x) {
+    struct buf block;
+    buf_init(&block, x->shard->heap, MEM_MESSAGE);
+    for (uint64_t event = 0; event < SPIKE_EVENTS; event++) {
+        const struct spike_series *series = x->shard->spikes.series[event];
+        if (!series) continue;
+        buf_append(&block, &event, sizeof event);
+        buf_append(&block, series, sizeof *series);
+    }
+    reply_bulk(x, buf_slice(&block));
+    buf_deinit(&block);
 }
 
+static void ask_for_spikes(struct gather *gather) {
+    for (uint32_t i = 0; i < gather_shards(gather); i++) gather_send(gather, i, "sherd.spikes", NULL, 0);
+}
+
+static void merge_block(struct spike_series *sums, struct slice block) {
+    struct spike_series series;
+    uint64_t event;
+    for (; block.len > 0;
+         block = slice_of(block.ptr + sizeof event + sizeof series, block.len - sizeof event - sizeof series)) {
+        ASSERT(block.len >= sizeof event + sizeof series);
+        memcpy(&event, block.ptr, sizeof event);
+        memcpy(&series, block.ptr + sizeof event, sizeof series);
+        ASSERT(event < SPIKE_EVENTS);
+        spike_series_merge(&sums[event], &series);
+    }
+}
+
+#define SERIES_BYTES (SPIKE_EVENTS * sizeof(struct spike_series))
+
+/* Of all shards, SPIKE_EVENTS series; to be freed with free_spikes. */
+static struct spike_series *take_spikes(struct gather *gather) {
+    struct spike_series *sums = heap_alloc_zero(gather->home->heap, MEM_STATS, SERIES_BYTES);
+    for (uint32_t i = 0; i < gather->parts; i++) {
+        struct slice block;
+        ASSERT(gather_reply_bulk(gather_reply(gather, i), &block));
+        merge_block(sums, block);
+    }
+    return sums;
+}
+
+static void free_spikes(struct gather *gather, struct spike_series *sums) {
+    heap_free(gather->home->heap, MEM_STATS, sums, SERIES_BYTES);
+}
+
+static uint32_t now_s(const struct gather *gather) {
+    return (uint32_t)(gather->home->now_ms / 1000);
+}
+
+static void latest_across(struct gather *gather) {
+    if (gather->step == 0) {
+        ask_for_spikes(gather);
+        return;
+    }
+    struct spike_series *sums = take_spikes(gather);
+    struct buf *out = gather_out(gather);
+    uint64_t seen = 0;
+    for (int i = 0; i < SPIKE_EVENTS; i++) seen += sums[i].count > 0;
+    resp_array(out, seen);
+    for (int i = 0; i < SPIKE_EVENTS; i++) {
+        if (!sums[i].count) continue;
+        struct spike latest = spike_at(&sums[i], sums[i].count - 1);
+        resp_array(out, 4);
+        resp_bulk(out, slice_of_cstr(spike_name((enum spike_event)i)));
+        resp_int(out, latest.time_s);
+        resp_int(out, latest.ms);
+        resp_int(out, sums[i].max_ms);
+    }
+    free_spikes(gather, sums);
+}
+
+static void history_across(struct gather *gather) {
+    enum spike_event event;
+    if (gather->step == 0) {
+        ask_for_spikes(gather);
+        return;
+    }
+    struct spike_series *sums = take_spikes(gather);
+    struct buf *out = gather_out(gather);
+    bool known = spike_find(gather->argv[2].ptr, gather->argv[2].len, &event);
+    resp_array(out, known ? sums[event].count : 0);
+    for (uint32_t i = 0; known && i < sums[event].count; i++) {
+        struct spike spike = spike_at(&sums[event], i);
+        resp_array(out, 2);
+        resp_int(out, spike.time_s);
+        resp_int(out, spike.ms);
+    }
+    free_spikes(gather, sums);
+}
+
+static void graph_across(struct gather *gather) {
+    enum spike_event event;
+    struct slice name = gather->argv[2];
+    if (gather->step == 0) {
+        ask_for_spikes(gather);
+        return;
+    }
+    struct spike_series *sums = take_spikes(gather);
+    if (spike_find(name.ptr, name.len, &event) && sums[event].count > 0) {
+        struct buf text;
+        buf_init(&text, gather->home->heap, MEM_MESSAGE);
+        spike_graph(&text, event, &sums[event], now_s(gather));
+        resp_verbatim(gather_out(gather), gather->resp, "txt", buf_slice(&text));
+        buf_deinit(&text);
+    } else {
+        char error[600];
+        snprintf(error, sizeof error, "ERR No samples available for event '%.*s'", (int)MIN(name.len, (size_t)512),
+                 name.ptr);
+        gather_error(gather, error);
+    }
+    free_spikes(gather, sums);
+}
+
+static void doctor_across(struct gather *gather) {
+    if (gather->step == 0) {
+        ask_for_spikes(gather);
+        return;
+    }
+    struct spike_series *sums = take_spikes(gather);
+    struct buf text;
+    buf_init(&text, gather->home->heap, MEM_MESSAGE);
+    spike_doctor(&text, sums, gather->home->config, now_s(gather));
+    resp_verbatim(gather_out(gather), gather->resp, "txt", buf_slice(&text));
+    buf_deinit(&text);
+    free_spikes(gather, sums);
+}
+
+/* Answers which it forgot, a bit each: the client hears how many these are over all shards. */
 static void cmd_latency_reset(struct exec *x) {
-    reply_int(x, 0);
+    uint64_t forgot = 0;
+    enum spike_event event;
+    for (uint32_t i = 2; i < x->argc; i++)
+        if (spike_find(x->argv[i].ptr, x->argv[i].len, &event) && spikes_reset(&x->shard->spikes, event))
+            forgot |= 1ull << event;
+    for (int i = 0; x->argc == 2 && i < SPIKE_EVENTS; i++)
+        if (spikes_reset(&x->shard->spikes, (enum spike_event)i)) forgot |= 1ull << i;
+    reply_int(x, (int64_t)forgot);
 }
 
-static void cmd_latency_graph(struct exec *x) {
-    reply_errorf(x, "ERR No samples available for event '%.*s'", (int)MIN(x->argv[2].len, (size_t)512), x->argv[2].ptr);
-}
-
-static void cmd_latency_doctor(struct exec *x) {
-    struct slice text = x->shard->config->latency_monitor_threshold == 0
-                            ? SLICE("Dave, latency monitoring is switched off. CONFIG SET latency-monitor-threshold "
-                                    "<milliseconds> switches "
-                                    "it on; LATENCY HISTOGRAM works without it.\n")
-                            : SLICE("Dave, no latency spike was observed since the start or the last LATENCY RESET. "
-                                    "LATENCY HISTOGRAM shows "
-                                    "how long commands take.\n");
-    resp_verbatim(x->out, x->resp, "txt", text);
+static void merge_latency_reset(struct gather *gather) {
+    int64_t all = 0, part;
+    for (uint32_t i = 0; i < gather->parts; i++)
+        if (gather_reply_int(gather_reply(gather, i), &part)) all |= part;
+    resp_int(gather_out(gather), __builtin_popcountll((unsigned long long)all));
 }
 
 static void cmd_latency_help(struct exec *x) {
@@ -148,8 +278,8 @@ const struct command latency_subs[] = {
     {.name = "latest",
      .arity = 2,
      .flags = ADMIN,
-     .where = ON_CONN,
-     .run = cmd_latency_none,
+     .where = ON_ALL,
+     .across = latest_across,
      .since = "2.8.13",
      .cost = "O(1)",
      .doc = "Returns the latest latency spikes.",
@@ -157,8 +287,8 @@ const struct command latency_subs[] = {
     {.name = "history",
      .arity = 3,
      .flags = ADMIN,
-     .where = ON_CONN,
-     .run = cmd_latency_none,
+     .where = ON_ALL,
+     .across = history_across,
      .args = "event",
      .since = "2.8.13",
      .cost = "O(1)",
@@ -167,7 +297,9 @@ const struct command latency_subs[] = {
     {.name = "reset",
      .arity = -2,
      .flags = ADMIN,
-     .where = ON_CONN,
+     .where = ON_ALL,
+     .merge = MERGE_CUSTOM,
+     .merge_with = merge_latency_reset,
      .run = cmd_latency_reset,
      .args = "[event [event ...]]",
      .since = "2.8.13",
@@ -177,8 +309,8 @@ const struct command latency_subs[] = {
     {.name = "graph",
      .arity = 3,
      .flags = ADMIN,
-     .where = ON_CONN,
-     .run = cmd_latency_graph,
+     .where = ON_ALL,
+     .across = graph_across,
      .args = "event",
      .since = "2.8.13",
      .cost = "O(1)",
@@ -187,8 +319,8 @@ const struct command latency_subs[] = {
     {.name = "doctor",
      .arity = 2,
      .flags = ADMIN,
-     .where = ON_CONN,
-     .run = cmd_latency_doctor,
+     .where = ON_ALL,
+     .across = doctor_across,
      .since = "2.8.13",
      .cost = "O(1)",
      .doc = "Explains latency spikes.",

@@ -221,7 +221,9 @@ static void conn_settle(struct conn *conn) {
 
 void conn_attend(struct conn *conn) {
     struct client *client = &conn->client;
+    enum turn_phase before = shard_enter(client->home, SPENT_PARSE);
     if (!conn->closing && !(client->flags & CLIENT_CLOSE_NOW)) pipeline_feed_kept(client->home, client);
+    shard_enter(client->home, before);
     conn_settle(conn);
 }
 
@@ -246,7 +248,9 @@ static void take_input(struct conn *conn, struct slice bytes) {
 void conn_received(struct conn *conn, const struct ring_event *event) {
     if (!event->more) conn->receiving = conn->cancelling = false;
     if (LIKELY(event->result > 0)) {
+        enum turn_phase before = shard_enter(conn->client.home, SPENT_PARSE);
         if (!conn->closing) take_input(conn, slice_of(event->data, (size_t)event->result));
+        shard_enter(conn->client.home, before);
     } else if (event->result == 0) {
         conn->peer_done = true;
     } else if (event->result != -ENOBUFS && event->result != -ECANCELED && !conn->closing) {

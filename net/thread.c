@@ -265,15 +265,20 @@ static uint64_t rate(uint64_t now, uint64_t *before, uint64_t span_ns) {
     return delta * 1000 / MAX(span_ns / 1000000, 1ull);
 }
 
+/* CPU time of this thread. */
+static uint64_t cpu_ns(void) {
+    struct timespec cpu;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    return (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+}
+
 /* Once a second: this thread's rates for INFO. Relaxed: single figures, a moment old. */
 static void publish(struct thread *thread) {
     struct shard *shard = thread->shard;
     uint64_t span_ns = shard->now_ns - thread->published_ns;
     if (LIKELY(span_ns < 1000000000)) return;
     thread->published_ns = shard->now_ns;
-    struct timespec cpu;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    shard->stats.busy_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+    shard->stats.busy_ns = cpu_ns();
     shard->stats.idle_ns = shard->now_ns - MIN(shard->now_ns, thread->started_ns + shard->stats.busy_ns);
     atomic_store_explicit(&thread->ops_per_second, rate(shard->stats.commands, &thread->published_ops, span_ns),
                           memory_order_relaxed);
@@ -334,26 +339,54 @@ static void sleep_until_event(struct thread *thread, uint64_t wait_ns) {
     atomic_store_explicit(&thread->asleep, false, memory_order_relaxed);
 }
 
+/* Of the turn that begins with it. Returns how many ticks of it this thread worked in the kernel; 0 where nobody asks.
+ * */
+static uint64_t wait_for_turn(struct thread *thread, bool more) {
+    struct turns *turns = &thread->shard->turns;
+    uint64_t wait_ns = sleep_time(thread, more);
+    if (wait_ns) turns->phase = SPENT_WAIT;
+    if (LIKELY(!turns->sampling)) {
+        sleep_until_event(thread, wait_ns);
+        return 0;
+    }
+    uint64_t before_ns = cpu_ns();
+    sleep_until_event(thread, wait_ns);
+    return (uint64_t)((double)(cpu_ns() - before_ns) / thread->shard->host.tick_ns);
+}
+
+HOT_INLINE struct turn_counts counts_of(const struct shard *shard) {
+    return (struct turn_counts){shard->stats.commands, shard->stats.hop_messages_served, shard->stats.bytes_in};
+}
+
 static void run(struct thread *thread) {
     struct shard *shard = thread->shard;
+    struct turns *turns = &shard->turns;
     bool more = true;
     thread->started_ns = clock_mono_ns(&thread->clock);
+    turns->mark = ticks(NULL);
     while (!may_leave(thread)) {
-        sleep_until_event(thread, sleep_time(thread, more));
+        uint64_t kernel = wait_for_turn(thread, more);
         follow_config(thread);
-        uint64_t commands = shard->stats.commands;
+        struct turn_counts before = counts_of(shard), after;
         shard_turn_begin(shard, clock_mono_ns(&thread->clock), clock_real_us(&thread->clock) / 1000);
+        turns_begin(turns, ticks(NULL), kernel, shard->now_ms, &before);
         more = reap(thread);
+        turns_pass(turns, SPENT_EXECUTE, ticks(NULL));
         pipeline_run(shard);
         if (thread->attend) attend_all(thread);
+        turns_pass(turns, SPENT_MESSAGES, ticks(NULL));
         more |= shard_turn(shard);
-        more |= persist_turn(thread->persist, shard->stats.commands != commands);
+        turns_pass(turns, SPENT_JOURNAL, ticks(NULL));
+        more |= persist_turn(thread->persist, shard->stats.commands != before.commands);
+        turns_pass(turns, SPENT_REPLY, ticks(NULL));
         if (UNLIKELY(thread->ending)) look_at_end(thread);
         if (UNLIKELY(thread->asked_end)) look_at_refusals(thread);
         close_idle(thread);
         publish(thread);
         flush_all(thread);
         give_back_buffers(thread);
+        after = counts_of(shard);
+        shard_note_ticks(shard, SPIKE_TURN, turns_end(turns, ticks(NULL), &after));
     }
 }
 

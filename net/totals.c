@@ -1,6 +1,7 @@
 /* The block of words: shard_stats, error_stats, then counted lists of databases and commands:
  *
- *    | stats | errors | n | db keys expires ttl_sum index | ... | m | number calls ticks rejected failed [histogram] | ...
+ *    | stats | errors | n | db keys expires ttl_sum index | ... | m | number calls ticks rejected failed [histogram] |
+ *    ... | turn_stats |
  *
  * What was asked for is remembered in gather->memo[0], because it decides how the block is read. */
 #include "net/totals.h"
@@ -9,6 +10,7 @@
 
 static_assert(sizeof(struct shard_stats) % sizeof(uint64_t) == 0, "travels as words");
 static_assert(sizeof(struct error_stats) % sizeof(uint64_t) == 0, "travels as words");
+static_assert(sizeof(struct turn_stats) % sizeof(uint64_t) == 0, "travels as words");
 #define STATS_WORDS (sizeof(struct shard_stats) / sizeof(uint64_t))
 
 /* --- on each shard --- */
@@ -74,6 +76,7 @@ void cmd_internal_totals(struct exec *x) {
     buf_append(&block, &x->shard->errors, sizeof x->shard->errors);
     put_databases(&block, x->shard);
     if (what & TOTALS_COMMANDS) put_commands(&block, x->shard, what & TOTALS_HISTOGRAMS);
+    if (what & TOTALS_TURNS) buf_append(&block, &x->shard->turns.stats, sizeof x->shard->turns.stats);
     reply_bulk(x, buf_slice(&block));
     buf_deinit(&block);
 }
@@ -152,6 +155,7 @@ static void take_part(struct totals *totals, uint32_t shard, struct slice block,
     for (uint64_t i = 0; i < errors.used; i++) error_stats_add(&totals->errors, &errors.codes[i]);
     take_databases(totals, shard, &block);
     if (what & TOTALS_COMMANDS) take_commands(totals, &block, what & TOTALS_HISTOGRAMS);
+    if (what & TOTALS_TURNS) take_bytes(&block, &totals->turns[shard], sizeof *totals->turns);
     ASSERT(block.len == 0);
 }
 
@@ -166,6 +170,8 @@ struct totals *totals_new(const struct gather *gather) {
     totals->command_count = command_registry_count(home->registry);
     if (what & TOTALS_COMMANDS)
         totals->command = heap_alloc_zero(home->heap, MEM_STATS, totals->command_count * sizeof *totals->command);
+    if (what & TOTALS_TURNS)
+        totals->turns = heap_alloc_zero(home->heap, MEM_STATS, totals->shard_count * sizeof *totals->turns);
     for (uint32_t i = 0; i < gather->parts; i++) {
         struct slice block;
         ASSERT(gather_reply_bulk(gather_reply(gather, i), &block));
@@ -178,6 +184,7 @@ struct totals *totals_new(const struct gather *gather) {
 void totals_delete(struct totals *totals) {
     struct heap *heap = totals->home->heap;
     if (totals->command) heap_free(heap, MEM_STATS, totals->command, totals->command_count * sizeof *totals->command);
+    if (totals->turns) heap_free(heap, MEM_STATS, totals->turns, totals->shard_count * sizeof *totals->turns);
     heap_free(heap, MEM_STATS, totals->db, totals->db_count * sizeof *totals->db);
     heap_free(heap, MEM_STATS, totals, sizeof *totals);
 }

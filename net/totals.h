@@ -16,6 +16,7 @@
 enum totals_what {
     TOTALS_COMMANDS = 1 << 0,   /* calls and times per command */
     TOTALS_HISTOGRAMS = 1 << 1, /* with their histograms */
+    TOTALS_TURNS = 1 << 2,      /* where the time of turns went */
 };
 
 struct db_totals {
@@ -40,6 +41,7 @@ struct totals {
     struct db_totals *db;
     uint32_t command_count;
     struct command_totals *command; /* by command_slot.number; NULL unless asked for */
+    struct turn_stats *turns;       /* by shard; NULL unless asked for */
 };
 
 void totals_request(struct gather *gather, unsigned what); /* enum totals_what bits */

@@ -208,6 +208,7 @@ static bool slice(struct checkpoint *self, uint64_t batch, bool busy) {
         more = false;
     }
     self->slice_ended = host->ticks(host->ctx);
+    shard_note_ticks(self->shard, SPIKE_CHECKPOINT, self->slice_ended - now);
     return more;
 }
 

@@ -189,6 +189,8 @@ void journal_read_status(const struct journal *journal, struct journal_status *o
         .writes = journal->writes,
         .syncs = journal->syncs,
         .sync_ns_max = journal->sync_ns_max,
+        .syncs_ended = journal->syncs_ended,
+        .sync_ns_last = journal->sync_ns_last,
     };
     for (const struct journal_file *file = journal->head; file; file = file->next) {
         out->bytes_pending += file->tail.end - file->durable.offset;

@@ -58,6 +58,7 @@ struct journal_status {
     int error;                  /* errno of what keeps it from going on; 0: fine */
     int prepare_error; /* errno of what keeps it from preparing the next segment, not yet in need of it; 0: fine */
     uint64_t writes, syncs, sync_ns_max;
+    uint64_t syncs_ended, sync_ns_last; /* the latest that ended took so long, by the beginnings of turns */
 };
 
 /* Turns the shard's effects on. Creates the first segment in the background; nothing blocks, and a directory that

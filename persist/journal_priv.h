@@ -155,6 +155,7 @@ struct journal {
     bool was_busy; /* at the end of the last turn */
     uint64_t bytes_written, bytes_appended, bytes_durable, bytes_since_cut; /* as in the status */
     uint64_t writes, syncs, sync_ns_max, busy_ns;
+    uint64_t syncs_ended, sync_ns_last;
 };
 
 HOT_INLINE uint64_t page_down(uint64_t offset) {

@@ -246,7 +246,9 @@ static void release(struct journal *journal) {
 
 void journal_write_step(struct journal *journal) {
     if (journal->sync_ended) {
-        journal->sync_ns_max = MAX(journal->sync_ns_max, journal->now_ns - journal->sync_began_ns);
+        journal->sync_ns_last = journal->now_ns - journal->sync_began_ns;
+        journal->sync_ns_max = MAX(journal->sync_ns_max, journal->sync_ns_last);
+        journal->syncs_ended++;
         journal->sync_ended = false;
     }
     bool rest = resting(journal, &journal->write_trouble) || resting(journal, &journal->sync_trouble);

@@ -41,7 +41,9 @@ enum status part_open_journal(struct persist_part *part, struct error *error) {
 
 static void read_journal(struct persist_part *part) {
     if (!part->journal) return;
+    uint64_t syncs = part->status.syncs_ended;
     journal_read_status(part->journal, &part->status);
+    if (part->status.syncs_ended != syncs) shard_note_ns(part->shard, SPIKE_SYNC, part->status.sync_ns_last);
     part->batch = part->status.batch_written;
     part->batch_durable = part->status.batch_durable;
     part->next_segment = part->status.segment + 1;

@@ -47,6 +47,7 @@ struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t t
     message->count = 0;
     message->event_bytes = 0;
     message->uses = 1;
+    message->posted_tick = 0;
     message->next = NULL;
     return message;
 }

@@ -74,6 +74,7 @@ struct message {
     struct buf request, reply;
     struct buf notes;      /* struct message_note per item; home only */
     struct chain elements; /* MEM_CLIENT_OUT; home takes them before it releases the message */
+    uint64_t posted_tick;  /* at home: about when it left; 0: not with commands of home's own */
     struct message *next;
 };
 

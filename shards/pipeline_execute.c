@@ -48,8 +48,13 @@ HOT_INLINE void count_end(struct shard *shard, struct exec *x, struct command_st
         unsigned bucket = 63u - (unsigned)__builtin_clzll(ns);
         stats->histogram[MIN(bucket, HISTOGRAM_BUCKETS - 1u)]++;
     }
-    if (UNLIKELY(ticks >= shard->slow_ticks))
-        count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
+}
+
+/* One of the few that took as long as somebody wants to hear of: the slow log, LATENCY, or whoever asks what a slow
+ * turn did. */
+static COLD void took_long(struct shard *shard, struct exec *x, uint64_t ticks) {
+    shard_note_ticks(shard, x->slot->row->flags & CMD_FAST ? SPIKE_FAST_COMMAND : SPIKE_COMMAND, ticks);
+    if (ticks >= shard->slow_ticks) count_slow(shard, x, (uint64_t)((double)ticks * shard->host.tick_ns / 1000));
 }
 
 HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t ticks) {
@@ -61,10 +66,12 @@ HOT_INLINE void count_command(struct shard *shard, struct exec *x, uint64_t tick
 
 void pipeline_count(struct shard *shard, struct exec *x, uint64_t ticks) {
     count_command(shard, x, ticks);
+    if (UNLIKELY(ticks >= shard->watch_ticks)) took_long(shard, x, ticks);
 }
 
 void pipeline_count_served(struct shard *shard, struct exec *x, uint64_t ticks) {
     count_end(shard, x, &shard->command_stats[x->slot->number], ticks);
+    if (UNLIKELY(ticks >= shard->watch_ticks)) took_long(shard, x, ticks);
 }
 
 /* Commands inside of it (EXEC) have effects of their own. */
@@ -109,7 +116,12 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
         x->slot->row->run(x);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
-    if (LIKELY(!x->again && !x->part)) count_command(shard, x, end - start);
+    uint64_t ticks = end - start;
+    bool whole = !x->again && !x->part;
+    if (LIKELY(whole)) count_command(shard, x, ticks);
+    if (LIKELY(ticks < shard->watch_ticks)) return;
+    turns_note_command(&shard->turns, ticks, x->slot->number);
+    if (whole) took_long(shard, x, ticks);
 }
 
 void pipeline_count_gather(struct shard *shard, const struct gather *gather, bool failed) {
@@ -129,5 +141,5 @@ void pipeline_count_gather(struct shard *shard, const struct gather *gather, boo
     if (gather->again)
         pipeline_count_served(shard, &x, now - gather->started_tick);
     else
-        count_command(shard, &x, now - gather->started_tick);
+        pipeline_count(shard, &x, now - gather->started_tick);
 }

@@ -64,7 +64,8 @@ void pipeline_reject(struct shard *shard, struct queued *q, struct exec *x) {
         reply_reject(shard, q, x);
         multi_spoil(q->client);
     }
-    if (q->slot) shard->command_stats[q->slot->number].rejected++;
+    /* A subcommand that is not there is no command, and the one it would belong to was not called. */
+    if (q->slot && q->reject != REJECT_UNKNOWN_SUB) shard->command_stats[q->slot->number].rejected++;
     shard->stats.errors++;
 }
 

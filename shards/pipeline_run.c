@@ -307,6 +307,8 @@ void pipeline_run(struct shard *shard) {
     if (p->count == 0) return;
     ASSERT(!p->running);
     p->running = true;
+    shard->turns.stats.batch[turns_bucket(p->count)]++;
+    enum turn_phase before = shard_enter(shard, SPENT_EXECUTE);
     for (uint32_t i = 0; i < p->count; i++) {
         const struct queued *q = &p->batch[i];
         if (!route_runs_here(q) || !q->hash_at) continue;
@@ -321,4 +323,5 @@ void pipeline_run(struct shard *shard) {
     p->args_used = 0;
     p->bytes = 0;
     p->running = false;
+    shard_enter(shard, before);
 }

@@ -120,7 +120,9 @@ static bool make_room(struct shard *shard) {
     int64_t bytes = to_evict(shard);
     if (bytes <= 0) return false;
     bool more = reaper_step(shard->shared.reaper, TURN_REAPS);
+    uint64_t began = shard->host.ticks(shard->host.ctx);
     size_t freed = evict_some(shard, (size_t)bytes, TURN_EVICTS);
+    shard_note_ticks(shard, SPIKE_EVICTION, shard->host.ticks(shard->host.ctx) - began);
     account_note_evicted(shard, freed, (uint64_t)atomic_load_explicit(&account->shared->wanted, memory_order_relaxed));
     if (freed == 0) account->owed = 0; /* nothing more to do about it before the next sample */
     if (freed > 0) {

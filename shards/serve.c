@@ -188,5 +188,6 @@ void serve_message(struct shard *shard, struct message *message) {
         if (UNLIKELY(message->reply.len >= SPLIT_BYTES)) stop_behind(shard, message, at, served);
     }
     shard->stats.hops_served += message->count;
+    shard->turns.stats.hop[turns_bucket(message->count)]++;
     shard->stats.hop_messages_served++;
 }

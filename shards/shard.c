@@ -31,6 +31,7 @@
 #define REST_NS        (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
 #define TAKEN_NS       (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
 #define CRON_NS        (100 * 1000000ull)
+#define LONG_NS        100000.0 /* a command that took as long is told with its turn, if that is one of the slowest */
 
 /* One CMD_SLICED command under way. */
 struct job {
@@ -81,6 +82,7 @@ struct shard *shard_new(const struct shard_options *options) {
     shard->command_stats =
         heap_alloc_zero(heap, MEM_STATS, command_registry_count(shard->registry) * sizeof *shard->command_stats);
     slowlog_init(&shard->slowlog, heap);
+    spikes_init(&shard->spikes, heap);
     effects_init(&shard->effects, heap);
     account_open(shard, options->ledger);
     commit_init(shard);
@@ -101,6 +103,7 @@ static void delete_statistics(struct shard *shard) {
         heap_free(shard->heap, MEM_STATS, shard->command_stats[i].histogram, HISTOGRAM_BUCKETS * sizeof(uint64_t));
     heap_free(shard->heap, MEM_STATS, shard->command_stats, count * sizeof *shard->command_stats);
     slowlog_deinit(&shard->slowlog);
+    spikes_deinit(&shard->spikes);
 }
 
 void shard_drop_messages(struct shard *shard) {
@@ -148,6 +151,17 @@ void shard_config_changed(struct shard *shard) {
     client_limits_config_changed(shard);
     if (shard->account.shared) shard->account.trip = -1; /* whoever comes next looks at what there is now */
     shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
+    int64_t millis = MIN(shard->config->latency_monitor_threshold, INT64_MAX / 2000000);
+    shard->spike_ticks = millis ? (uint64_t)((double)millis * 1000000 / shard->host.tick_ns) : UINT64_MAX;
+    shard->watch_ticks = MIN(shard->slow_ticks, (uint64_t)(LONG_NS / shard->host.tick_ns));
+    shard->watch_ticks = MIN(shard->watch_ticks, shard->spike_ticks);
+}
+
+void shard_note_ns(struct shard *shard, enum spike_event event, uint64_t ns) {
+    int64_t least_ms = shard->config->latency_monitor_threshold;
+    uint64_t ms = ns / 1000000;
+    if (least_ms == 0 || ms < (uint64_t)least_ms) return;
+    spikes_add(&shard->spikes, event, (uint32_t)(shard->now_ms / 1000), (uint32_t)MIN(ms, (uint64_t)UINT32_MAX));
 }
 
 struct keyspace *shard_db(struct shard *shard, uint32_t db) {
@@ -255,7 +269,10 @@ static void post_now(struct shard *shard, uint32_t to) {
 
 void shard_post(struct shard *shard, struct message *message) {
     uint32_t to = message->kind == MESSAGE_REPLIES ? message->from : message->to;
-    if (message->kind == MESSAGE_COMMANDS) shard->stats.hop_messages_sent++;
+    if (message->kind == MESSAGE_COMMANDS) {
+        shard->stats.hop_messages_sent++;
+        message->posted_tick = shard->last_tick;
+    }
     message_leaves(message, shard->heap);
     if (!shard->unsent[to] && mailbox_post(shard->outbox[to], &message) == ST_OK) {
         shard->to_wake |= 1ull << to;
@@ -381,6 +398,7 @@ static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
+    if (LIKELY(message->posted_tick)) shard->turns.stats.trip[turns_bucket(shard->last_tick - message->posted_tick)]++;
     if (UNLIKELY(message->slow)) pipeline_log_slow(shard, message);
     if (shard->txns.count > 0) { /* else none of the notes is a transaction's */
         prefetch_own_parts(message, keyspace_prefetch_bucket);
@@ -677,7 +695,9 @@ static bool background(struct shard *shard) {
     more |= pubsub_forget_some(shard);
     if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
     shard->next_cron_ns = shard->now_ns + CRON_NS;
+    uint64_t began = shard->host.ticks(shard->host.ctx);
     shard->expire_more = expire(shard);
+    shard_note_ticks(shard, SPIKE_EXPIRE, shard->host.ticks(shard->host.ctx) - began);
     defrag_cron(shard);
     for (uint32_t i = 0; i < shard->db_used; i++)
         if (shard->db[i]) keyspace_resize_some(shard->db[i], RESIZE_BUCKETS);

@@ -31,6 +31,8 @@
 #include "shards/planted.h"
 #include "shards/pubsub.h"
 #include "shards/slowlog.h"
+#include "shards/spikes.h"
+#include "shards/turns.h"
 
 struct defrag;
 struct evictor;
@@ -173,8 +175,12 @@ struct shard {
     struct shard_stats stats;
     struct command_stats *command_stats;
     struct slowlog slowlog;
-    uint64_t slow_ticks; /* slowlog-log-slower-than */
-    uint64_t last_tick;  /* when the latest command ended */
+    struct spikes spikes;
+    struct turns turns;
+    uint64_t slow_ticks;  /* slowlog-log-slower-than */
+    uint64_t spike_ticks; /* latency-monitor-threshold */
+    uint64_t watch_ticks; /* the least of what makes a command one that took long, in whatever eyes */
+    uint64_t last_tick;   /* when the latest command ended */
     uint64_t started_ms;
     uint64_t next_cron_ns;
     bool expire_more;          /* expired keys are waiting */
@@ -252,6 +258,21 @@ void shard_start_job(struct shard *shard, struct message *take);
 
 void shard_unpause(struct shard *shard); /* CLIENT UNPAUSE, or its time is over */
 void shard_hold_writes(struct shard *shard, bool on);
+
+/* In a turn that is a sample, `phase` begins. Returns the phase before, with which to end it. A load and a branch else.
+ * */
+HOT_INLINE enum turn_phase shard_enter(struct shard *shard, enum turn_phase phase) {
+    enum turn_phase before = (enum turn_phase)shard->turns.phase;
+    if (UNLIKELY(shard->turns.sampling)) turns_pass(&shard->turns, phase, shard->host.ticks(shard->host.ctx));
+    return before;
+}
+
+/* It took so long: a spike, if latency-monitor-threshold says so. */
+void shard_note_ns(struct shard *shard, enum spike_event event, uint64_t ns);
+HOT_INLINE void shard_note_ticks(struct shard *shard, enum spike_event event, uint64_t ticks) {
+    if (UNLIKELY(ticks >= shard->spike_ticks))
+        shard_note_ns(shard, event, (uint64_t)((double)ticks * shard->host.tick_ns));
+}
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms);
 bool shard_turn(struct shard *shard);                 /* true when it has more to do right away */

@@ -26,6 +26,27 @@ class Info(ServerCase):
     threads = 3
 
     @sherd_only
+    def test_turns(self):
+        """The sums fit together: each turn has a length, each batch and message its commands; RESETSTAT forgets."""
+        client = self.client()
+        for _ in range(20):
+            client.pipeline([("SET", "k%d" % i, "v") for i in range(100)])
+        got = info(client, "turns")
+        counts = lambda name: {int(k): int(v) for k, v in parts(got[name]).items()}  # noqa: E731
+        self.assertEqual(sum(counts("turn_ns").values()), int(got["turns"]))
+        self.assertGreaterEqual(sum(k * v for k, v in counts("batch_commands").items()), 1000)
+        self.assertLessEqual(sum(counts("hop_ns").values()), sum(counts("hop_commands").values()))
+        self.assertGreater(sum(counts("hop_ns").values()), 0)
+        self.assertEqual(sum(int(parts(got["turns_shard%d" % i])["turns"]) for i in range(3)), int(got["turns"]))
+        client.must("CONFIG", "RESETSTAT")
+        client.must("DEL", *("k%d" % i for i in range(100_000)))  # some milliseconds on each shard; 0.1 are told of
+        slow = [parts(value) for name, value in info(client, "turns").items() if name.startswith("slow_turn")]
+        self.assertEqual(slow, sorted(slow, key=lambda turn: -int(turn["usec"])))
+        self.assertIn("del", [turn.get("longest") for turn in slow])
+        self.assertLess(int(info(client, "turns")["turns"]), int(got["turns"]))
+        self.assertNotIn("turns", info(client, "default"))
+
+    @sherd_only
     def test_errors_by_code(self):
         client = self.client()
         client.must("CONFIG", "RESETSTAT")
