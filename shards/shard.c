@@ -22,16 +22,17 @@
 #include "shards/watch.h"
 #include <stdatomic.h>
 
-#define TURN_MESSAGES  64                 /* per turn, all senders together */
-#define EXPIRE_BATCH   64                 /* keys per call */
-#define EXPIRE_CALLS   16                 /* calls per turn and database while expired keys are plenty */
-#define TURN_SLICES    4                  /* per turn, of all sliced commands together */
-#define REAP_UNITS     2                  /* pieces of 1 MiB or 256 entries per turn */
-#define RESIZE_BUCKETS 64                 /* per turn, beyond what inserts do by themselves */
-#define REST_NS        (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
-#define TAKEN_NS       (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
-#define CRON_NS        (100 * 1000000ull)
-#define LONG_NS        100000.0 /* a command that took as long is told with its turn, if that is one of the slowest */
+#define TURN_MESSAGES   64                 /* per turn, all senders together */
+#define EXPIRE_BATCH    64                 /* keys per call */
+#define EXPIRE_CALLS    16                 /* calls per turn and database while expired keys are plenty */
+#define TURN_SLICES     4                  /* per turn, of all sliced commands together */
+#define REAP_UNITS      2                  /* pieces of 1 MiB or 256 entries per turn */
+#define RESIZE_BUCKETS  64                 /* per turn, beyond what inserts do by themselves */
+#define REST_NS         (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
+#define TAKEN_NS        (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
+#define CRON_NS         (100 * 1000000ull)
+#define LONG_NS         100000.0 /* a command that took as long is told with its turn, if that is one of the slowest */
+#define LONGEST_WAIT_NS 1000000000ull
 
 /* One CMD_SLICED command under way. */
 struct job {
@@ -666,6 +667,24 @@ static bool expire(struct shard *shard) {
     return more;
 }
 
+/* Whatever sets a deadline is one of these. */
+static uint64_t commands_seen(const struct shard *shard) {
+    return shard->stats.commands + shard->stats.hop_messages_served;
+}
+
+/* Nothing has come since the last time: then it is worth looking when to look again. O(segments of tables), too much to
+ * do while commands come. */
+static void look_ahead(struct shard *shard) {
+    bool calm = commands_seen(shard) == shard->seen_at_cron && !shard->expire_more;
+    shard->seen_at_cron = commands_seen(shard);
+    shard->expire_at_ms = 0;
+    if (!calm) return;
+    uint32_t next_s = UINT32_MAX;
+    for (uint32_t i = 0; i < shard->db_used; i++)
+        if (shard->db[i]) next_s = MIN(next_s, keyspace_next_deadline_s(shard->db[i]));
+    shard->expire_at_ms = next_s * 1000ull;
+}
+
 static void end_pause(struct shard *shard) {
     if (!shard->pause_until_ms || shard->now_ms < shard->pause_until_ms) return;
     shard_unpause(shard);
@@ -698,6 +717,7 @@ static bool background(struct shard *shard) {
     uint64_t began = shard->host.ticks(shard->host.ctx);
     shard->expire_more = expire(shard);
     shard_note_ticks(shard, SPIKE_EXPIRE, shard->host.ticks(shard->host.ctx) - began);
+    look_ahead(shard);
     defrag_cron(shard);
     for (uint32_t i = 0; i < shard->db_used; i++)
         if (shard->db[i]) keyspace_resize_some(shard->db[i], RESIZE_BUCKETS);
@@ -725,10 +745,15 @@ static bool has_deadlines(const struct shard *shard) {
     return false;
 }
 
+/* Until the next look at deadlines. An idle shard knows when something expires, and sleeps until then. */
+static uint64_t wait_for_deadlines(const struct shard *shard) {
+    bool known = commands_seen(shard) == shard->seen_at_cron && shard->expire_at_ms > shard->now_ms;
+    return known ? (shard->expire_at_ms - shard->now_ms) * 1000000 : CRON_NS;
+}
+
 static uint64_t wait_for_timers(const struct shard *shard) {
     if (shard->pause_until_ms || shard->to_send || shard->braked.first) return 1000000;
-    if (has_deadlines(shard)) return CRON_NS;
-    return 1000000000;
+    return has_deadlines(shard) ? MIN(wait_for_deadlines(shard), LONGEST_WAIT_NS) : LONGEST_WAIT_NS;
 }
 
 /* Homes take replies in no time; memory may take long. */

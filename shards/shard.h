@@ -184,6 +184,8 @@ struct shard {
     uint64_t started_ms;
     uint64_t next_cron_ns;
     bool expire_more;          /* expired keys are waiting */
+    uint64_t seen_at_cron;     /* commands and messages until the latest look at deadlines */
+    uint64_t expire_at_ms;     /* when the next key expires, if nothing comes before; 0: not known */
     bool expire_off;           /* DEBUG SET-ACTIVE-EXPIRE 0 */
     struct error_stats errors; /* replies by code */
 
