@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The tools that measure: the floor stub answers every command however its bytes are cut, and the bench compares two
-runs. What they measure is not tested here: a test does not depend on time."""
+"""The tools that measure: the floor stub answers every command however its bytes are cut, the bench compares two runs, flame
+graphs have their boxes in their places, a profile leaves its files. What they measure is not tested here: a test does not
+depend on time."""
 
 import os
 import sys
@@ -11,10 +12,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import contextlib  # noqa: E402
 import io  # noqa: E402
 import json  # noqa: E402
+import random  # noqa: E402
 import socket  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import unittest  # noqa: E402
+import xml.etree.ElementTree as xml  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from support.case import SLOW, main, wait_until  # noqa: E402
@@ -22,6 +25,7 @@ from support.server import ROOT, free_port, sherd_binary  # noqa: E402
 
 sys.path.insert(0, os.path.join(ROOT, "perf"))
 import bench_show  # noqa: E402
+import flame  # noqa: E402
 
 TOOLS = Path(sherd_binary()).resolve().parent / "perf"
 GET = b"*2\r\n$3\r\nGET\r\n$5\r\nhello\r\n"
@@ -129,6 +133,95 @@ class Compare(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertRegex(text, r"restart +GB/s +1\.00 +1\.50 +\+50\.0% +\+50\.0%")
         self.assertEqual(self.compare(report("aaa", 4.0, 8.0), new)[0], 1)
+
+
+PERF = """\
+sherd-0 12/13  42.663178:    1001001 cpu-clock:
+\tffffffff821ecc26 tcp_sendmsg+0x46 ([kernel.kallsyms])
+\t           fce67 send+0x7 (/usr/lib/x86_64-linux-gnu/libc.so.6)
+\t           32f72 conn_flush.lto_priv.0+0x712 (/opt/sherd)
+
+sherd-0 12/13  42.663179:    1001001 cpu-clock:
+\t           32f72 cmd_get.constprop.0.isra.0+0x712 (/opt/sherd)
+\t           32000 run (/opt/sherd)
+
+"""
+
+CALLGRIND = """\
+events: Ir
+fl=(1) a.c
+fn=(1) main
+10 5
+cfn=(2) work.lto_priv.0
+calls=3 20
+11 90
+cfn=(3) leaf
+calls=1 30
+12 10
+fn=(2)
+20 60
++1 10
+cfn=(3)
+calls=2 30
+* 20
+fn=(3)
+30 30
+totals: 105
+"""
+
+
+class Flame(unittest.TestCase):
+    def test_samples_of_perf(self):
+        self.assertEqual(flame.read_perf(PERF.splitlines()), {
+            ("sherd-0", "conn_flush", "send_[l]", "tcp_sendmsg_[k]"): 1, ("sherd-0", "run", "cmd_get"): 1})
+
+    def test_arcs_of_callgrind(self):
+        """`leaf` cost 30, of which a third was for main."""
+        self.assertEqual(flame.Callgrind(CALLGRIND.splitlines()).stacks(), {
+            ("main",): 5, ("main", "work"): 70, ("main", "work", "leaf"): 20, ("main", "leaf"): 10})
+
+    def test_recursion_ends(self):
+        text = "fn=(1) a\n1 5\ncfn=(2) b\ncalls=1 1\n1 9\nfn=(2)\n1 4\ncfn=(1)\ncalls=1 1\n1 5\n"
+        self.assertGreater(sum(flame.Callgrind(text.splitlines()).stacks().values()), 0)
+
+    def test_boxes_stand_on_their_callers(self):
+        seed = int(os.environ.get("SHERD_SEED") or random.randrange(1 << 30))
+        print("seed", seed)
+        draw = random.Random(seed)
+        stacks = {tuple(draw.choice("abcde<&") for _ in range(draw.randint(1, 12))): draw.randint(1, 50) for _ in range(300)}
+        boxes = flame.boxes_of(flame.tree_of(stacks), 1000 / sum(stacks.values()))
+        rows = {}
+        for depth, x, width, *_ in boxes:
+            rows.setdefault(depth, []).append((x, x + width))
+        self.assertAlmostEqual(sum(b - a for a, b in rows[0]), 1000)
+        for depth, row in rows.items():
+            row.sort()
+            self.assertTrue(all(a[1] <= b[0] + 1e-6 for a, b in zip(row, row[1:])), "boxes of a row overlap")
+            for left, right in row if depth else ():
+                self.assertTrue(any(a <= left + 1e-6 and right <= b + 1e-6 for a, b in rows[depth - 1]), "no caller below")
+        xml.fromstring(flame.draw(stacks, "<title> & more"))
+        self.assertEqual(flame.read_folded(flame.fold(stacks).splitlines()), stacks)
+
+
+@unittest.skipUnless((TOOLS / "sherd-load").exists(), "sherd-load is not built")
+class Profile(unittest.TestCase):
+    def test_counters_alone(self):
+        with tempfile.TemporaryDirectory() as out:
+            done = subprocess.run(
+                [sys.executable, os.path.join(ROOT, "perf", "profile.py"), "set get incr p5 (no multi)", "--with", "none",
+                 "--time", "0.5", "--keys", "1000", "--threads", "2", "--out", out, "--sherd-bin", sherd_binary(),
+                 "--load-bin", TOOLS / "sherd-load"], capture_output=True, text=True, timeout=60 * SLOW)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertEqual(sorted(os.listdir(out)), ["info.txt", "load.json", "report.txt"])
+            report = Path(out, "report.txt").read_text()
+            for words in ("phases of the turn", "batches by commands", "messages between shards", "the slowest turns", "shard1"):
+                self.assertIn(words, report)
+            self.assertIn("# Commandstats", Path(out, "info.txt").read_text())
+
+    def test_an_unknown_scenario_is_answered_by_their_names(self):
+        done = subprocess.run([sys.executable, os.path.join(ROOT, "perf", "profile.py"), "nosuch"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("GET P16\n", done.stderr)
 
 
 if __name__ == "__main__":
