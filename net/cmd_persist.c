@@ -1,7 +1,9 @@
-/* Commands about saving: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, EXPORT. All but LASTSAVE make a checkpoint of all shards
- * (persist/checkpoints.h), and none of them stops anybody; the first three differ in when they reply and in what Redis
- * calls them. Their replies are Redis's, word for word, since scripts read them. EXPORT is our own. */
+/* Commands about saving: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, EXPORT, WAITAOF. All but the last and LASTSAVE make a
+ * checkpoint of all shards (persist/checkpoints.h), and none of them stops anybody; the first three differ in when they
+ * reply and in what Redis calls them. Their replies are Redis's, word for word, since scripts read them. EXPORT is our
+ * own. */
 #include "core/num.h"
+#include "core/resp_write.h"
 #include "net/cmd_tables.h"
 #include "net/runtime.h"
 #include "persist/checkpoints.h"
@@ -10,9 +12,10 @@
 #include "shards/gather.h"
 #include "shards/shard.h"
 
-#define ERROR_SAVING  "ERR Background save already in progress"
-#define ERROR_FAILED  "ERR Saving failed; the log says why"
-#define ERROR_NOWHERE "ERR There is no data directory to save to; the log says why"
+#define ERROR_SAVING     "ERR Background save already in progress"
+#define ERROR_FAILED     "ERR Saving failed; the log says why"
+#define ERROR_NO_INTEGER "ERR value is not an integer or out of range"
+#define ERROR_NOWHERE    "ERR There is no data directory to save to; the log says why"
 
 /* --- BGSAVE, BGREWRITEAOF --- */
 
@@ -85,6 +88,61 @@ static void cmd_internal_wait_save(struct exec *x) {
     case OUTCOME_OK: reply_ok(x); break;
     case OUTCOME_FAILED: reply_error(x, ERROR_FAILED); break;
     }
+}
+
+/* --- WAITAOF: each shard waits until its disk has all that was added to its journal before it was asked --- */
+
+#define FOREVER UINT64_MAX
+
+/* Until when, 0: not at all; for replicas, of which there are none, nobody waits. Returns the error to reply, NULL when
+ * it is fine. */
+static const char *parse_waitaof(const struct gather *g, uint64_t *deadline_ms) {
+    int64_t local, replicas, timeout_ms, end_ms;
+    bool may_wait = !g->parent && !(g->flags & CLIENT_NO_BLOCK);
+    if (!num_parse_i64(g->argv[1], &local)) return ERROR_NO_INTEGER;
+    if (local < 0 || local > 1) return "ERR value is out of range, value must between 0 and 1";
+    if (!num_parse_i64(g->argv[2], &replicas)) return ERROR_NO_INTEGER;
+    if (replicas < 0) return "ERR value is out of range, must be positive";
+    if (!num_parse_i64(g->argv[3], &timeout_ms)) return "ERR timeout is not an integer or out of range";
+    if (timeout_ms < 0) return "ERR timeout is negative";
+    if (__builtin_add_overflow(timeout_ms, (int64_t)g->home->now_ms, &end_ms)) return "ERR timeout is out of range";
+    if (local && !g->home->config->appendonly)
+        return "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    *deadline_ms = !local || !may_wait ? 0 : timeout_ms ? (uint64_t)end_ms : FOREVER;
+    return NULL;
+}
+
+static void waitaof_across(struct gather *g) {
+    uint64_t deadline_ms = 0;
+    const char *error = g->step == 0 ? parse_waitaof(g, &deadline_ms) : NULL;
+    if (error) {
+        gather_error(g, error);
+        return;
+    }
+    if (g->step == 0 && g->home->config->appendonly) {
+        char text[NUM_U64_MAX];
+        struct slice deadline = slice_of(text, num_format_u64(text, deadline_ms));
+        for (uint32_t i = 0; i < gather_shards(g); i++) gather_send(g, i, "sherd.wait-disk", &deadline, 1);
+        return;
+    }
+    int64_t all = g->step > 0, one;
+    for (uint32_t i = 0; i < g->parts; i++) all &= gather_reply_int(gather_reply(g, i), &one) && one;
+    resp_array(gather_out(g), 2);
+    resp_int(gather_out(g), all);
+    resp_int(gather_out(g), 0);
+}
+
+static void cmd_internal_wait_disk(struct exec *x) {
+    const struct shard *shard = x->shard;
+    uint64_t deadline_ms, *position = &x->slice[0];
+    bool fits = num_parse_u64(x->argv[1], &deadline_ms);
+    ASSERT(fits);
+    if (*position == 0) *position = shard->effects.position + 1; /* 0 is none yet */
+    bool durable = shard->commit.durable + 1 >= *position;
+    if (durable || shard->now_ms >= deadline_ms || !shard->config->appendonly)
+        reply_int(x, durable);
+    else
+        exec_continue_later(x);
 }
 
 /* --- EXPORT --- */
@@ -185,6 +243,23 @@ const struct command persist_commands[] = {
      .since = "0.4.0",
      .cost = "O(1); the work is done in slices and in a process of its own",
      .doc = "Writes all data, as of one instant, to one file that Redis reads, in the background."},
+    {.name = "waitaof",
+     .arity = 4,
+     .flags = CMD_NOSCRIPT,
+     .acl = ACL_CONNECTION,
+     .where = ON_ALL,
+     .across = waitaof_across,
+     .group = "generic",
+     .since = "7.2.0",
+     .cost = "O(1)",
+     .args = "numlocal numreplicas timeout",
+     .tips = "request_policy:all_shards response_policy:agg_min",
+     .doc = "Waits until the writes of this connection, and all before them, are in the journal on the disk."},
+    {.name = "sherd.wait-disk",
+     .arity = 2,
+     .flags = CMD_INTERNAL | CMD_SLICED,
+     .where = ON_OWNER,
+     .run = cmd_internal_wait_disk},
     {.name = "sherd.wait-save",
      .arity = 2,
      .flags = CMD_INTERNAL | CMD_SLICED,

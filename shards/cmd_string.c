@@ -1,6 +1,7 @@
 /* Strings, the whole value at once: SET and GET in all their forms.
  *
- * The other string commands: cmd_string_edit.c (parts of a value, numbers) and cmd_string_many.c (several keys).
+ * The other string commands: cmd_string_edit.c (parts of a value, numbers), cmd_string_many.c (several keys) and
+ * cmd_string_compare.c (what SET's conditions on the old value mean).
  *
  * GET and a SET without options are most of what a cache does: each is one look-up, writes its reply straight into
  * x->out and, when an overwritten value fits its block, allocates nothing.
@@ -10,11 +11,12 @@
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
+#include "shards/string_compare.h"
 
 enum set_option {
     OPT_NX = 1 << 0,
     OPT_XX = 1 << 1,
-    OPT_IFEQ = 1 << 2,
+    OPT_COMPARE = 1 << 2, /* IFEQ and its like */
     OPT_GET = 1 << 3,
     OPT_KEEPTTL = 1 << 4,
     OPT_PERSIST = 1 << 5,
@@ -23,14 +25,15 @@ enum set_option {
     OPT_EXAT = 1 << 8,
     OPT_PXAT = 1 << 9,
 };
-#define OPT_CONDITION (OPT_NX | OPT_XX | OPT_IFEQ)
+#define OPT_CONDITION (OPT_NX | OPT_XX | OPT_COMPARE)
 #define OPT_DEADLINE  (OPT_EX | OPT_PX | OPT_EXAT | OPT_PXAT)
 #define OPT_LIFETIME  (OPT_DEADLINE | OPT_KEEPTTL | OPT_PERSIST)
 
 #define FOR_SET   (OPT_CONDITION | OPT_GET | OPT_KEEPTTL | OPT_DEADLINE)
 #define FOR_GETEX (OPT_PERSIST | OPT_DEADLINE)
 
-/* An option word, and which options before it make it a syntax error. Repeating one is fine, except IFEQ. */
+/* An option word, and which options before it make it a syntax error. Repeating one is fine, except those that
+ * compare. */
 struct option_row {
     struct slice word;
     unsigned option, excluded_by;
@@ -40,7 +43,10 @@ struct option_row {
 static const struct option_row option_rows[] = {
     {SLICE_INIT("nx"), OPT_NX, OPT_CONDITION & ~OPT_NX, false},
     {SLICE_INIT("xx"), OPT_XX, OPT_CONDITION & ~OPT_XX, false},
-    {SLICE_INIT("ifeq"), OPT_IFEQ, OPT_CONDITION, true},
+    {SLICE_INIT("ifeq"), OPT_COMPARE, OPT_CONDITION, true},
+    {SLICE_INIT("ifne"), OPT_COMPARE, OPT_CONDITION, true},
+    {SLICE_INIT("ifdeq"), OPT_COMPARE, OPT_CONDITION, true},
+    {SLICE_INIT("ifdne"), OPT_COMPARE, OPT_CONDITION, true},
     {SLICE_INIT("get"), OPT_GET, 0, false},
     {SLICE_INIT("keepttl"), OPT_KEEPTTL, OPT_LIFETIME & ~OPT_KEEPTTL, false},
     {SLICE_INIT("persist"), OPT_PERSIST, OPT_LIFETIME & ~OPT_PERSIST, false},
@@ -53,7 +59,7 @@ static const struct option_row option_rows[] = {
 struct options {
     unsigned set;         /* enum set_option */
     uint32_t deadline_at; /* position in argv; 0: none */
-    uint32_t compare_at;  /* IFEQ's value */
+    uint32_t compare_at;  /* what is compared, as the word before it says; 0: nothing */
 };
 
 static const struct option_row *option_find(struct slice word) {
@@ -75,7 +81,7 @@ static bool parse_options(struct exec *x, uint32_t first, unsigned allowed, stru
         out->set |= row->option;
         if (!row->takes_value) continue;
         at++;
-        if (row->option == OPT_IFEQ)
+        if (row->option == OPT_COMPARE)
             out->compare_at = at;
         else
             out->deadline_at = at;
@@ -98,11 +104,6 @@ static bool read_deadline(struct exec *x, uint32_t at, unsigned unit, uint64_t *
     return true;
 }
 
-static bool holds(const struct entry *entry, struct slice value) {
-    char scratch[ENTRY_SCRATCH];
-    return slice_equal(entry_string(entry, scratch), value);
-}
-
 static void reply_value(struct exec *x, const struct entry *entry) {
     if (entry)
         reply_entry(x, entry);
@@ -118,12 +119,12 @@ static void put(struct exec *x, struct key_ref *ref, uint32_t value_at, uint64_t
 
 /* --- SET --- */
 
-/* May it be set, as its condition says? The key is of type string when the condition is IFEQ. */
+/* May it be set, as its condition says? The key is of type string when something is compared with it. */
 static bool condition_met(const struct exec *x, const struct options *options, const struct entry *old) {
+    uint32_t at = options->compare_at;
     if (options->set & OPT_NX) return !old;
     if (options->set & OPT_XX) return old;
-    if (options->set & OPT_IFEQ) return old && holds(old, x->argv[options->compare_at]);
-    return true;
+    return !at || string_compare_holds(string_compare_of(x->argv[at - 1]), old, x->argv[at]);
 }
 
 static void set_with_options(struct exec *x) {
@@ -135,7 +136,7 @@ static void set_with_options(struct exec *x) {
     struct key_ref ref;
     if (options.set & OPT_GET) {
         if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
-    } else if (options.set & OPT_IFEQ) {
+    } else if (options.compare_at) {
         if (!exec_open(x, 1, TYPE_STRING, &ref)) return;
     } else {
         exec_open_any(x, 1, &ref);
@@ -149,8 +150,8 @@ static void set_with_options(struct exec *x) {
     if ((options.set & OPT_KEEPTTL) && ref.entry) deadline_ms = entry_deadline_ms(ref.entry);
     put(x, &ref, 2, deadline_ms);
     if (options.deadline_at) exec_event_as(x, NOTIFY_GENERIC, "expire", x->argv[1]);
-    /* What counts from now would count from later; IFEQ is not Redis's. */
-    if (options.set & (OPT_EX | OPT_PX | OPT_IFEQ)) effect_set(x, x->argv[1], x->argv[2], deadline_ms);
+    /* What counts from now would count from later; older Redis does not compare. */
+    if (options.set & (OPT_EX | OPT_PX | OPT_COMPARE)) effect_set(x, x->argv[1], x->argv[2], deadline_ms);
     if (!(options.set & OPT_GET)) reply_ok(x);
 }
 
@@ -246,17 +247,6 @@ static void cmd_getex(struct exec *x) {
     }
 }
 
-static void cmd_delifeq(struct exec *x) {
-    struct key_ref ref;
-    if (!exec_open(x, 1, TYPE_STRING, &ref)) return;
-    if (!ref.entry || !holds(ref.entry, x->argv[2])) {
-        reply_int(x, 0);
-        return;
-    }
-    remove_key(x, &ref);
-    reply_int(x, 1);
-}
-
 static uint32_t access_of_set(const struct slice *argv, uint32_t argc) {
     for (uint32_t at = 3; at < argc; at++)
         if (slice_is(argv[at], "get")) return KEY_RW | KEY_ACCESS | KEY_UPDATE;
@@ -279,8 +269,8 @@ const struct command string_commands[] = {
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",
-     .args = "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | "
-             "EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+     .args = "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] "
+             "[GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
      .doc = "Stores a string under a key, whatever was there before; options make it conditional, give it a "
             "deadline or return the old value."},
     {.name = "setnx",
@@ -369,17 +359,5 @@ const struct command string_commands[] = {
      .cost = "O(1)",
      .args = "key value",
      .doc = "Stores a string and answers the one it replaces."},
-    {.name = "delifeq",
-     .arity = 3,
-     .flags = CMD_WRITE | CMD_FAST,
-     .acl = ACL_STRING,
-     .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
-     .where = ON_OWNER,
-     .run = cmd_delifeq,
-     .group = "string",
-     .since = "9.0.0",
-     .cost = "O(N), N = length of the value",
-     .args = "key value",
-     .doc = "Deletes a key if it holds exactly this string."},
     {0},
 };

@@ -2,6 +2,7 @@
 #pragma once
 #include "shards/command.h"
 
+extern const struct command string_compare_commands[]; /* cmd_string_compare.c: DELEX, DIGEST */
 extern const struct command string_commands[];      /* cmd_string.c: whole values */
 extern const struct command string_edit_commands[]; /* cmd_string_edit.c: parts and numbers */
 extern const struct command string_many_commands[]; /* cmd_string_many.c: several keys */
@@ -54,5 +55,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
     zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,    \
     msetex_commands, stream_commands, stream_read_commands, stream_group_commands, stream_pending_commands,           \
-    stream_info_commands, monitor_commands
+    stream_info_commands, monitor_commands, string_compare_commands
 /* clang-format on */

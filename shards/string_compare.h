@@ -1,0 +1,15 @@
+/* String compare: what SET and DELEX ask of a value before they do anything: IFEQ, IFNE with a value, IFDEQ, IFDNE with
+ * a digest (core/xxh3.h), sixteen hexadecimal digits, in whichever case. A digest that is none fits no value.
+ *
+ * Thread    any. Cost: O(bytes of the value). */
+#pragma once
+#include "core/value.h"
+
+enum string_compare { COMPARE_NOTHING, COMPARE_EQUAL, COMPARE_UNEQUAL, COMPARE_DIGEST, COMPARE_OTHER_DIGEST };
+
+enum string_compare string_compare_of(struct slice word); /* COMPARE_NOTHING: it is no such word */
+/* entry: a string, or NULL: an absent key is unlike everything. */
+bool string_compare_holds(enum string_compare how, const struct entry *entry, struct slice operand);
+
+#define STRING_DIGEST_BYTES 16
+void string_digest(struct slice value, char text[STRING_DIGEST_BYTES]);
