@@ -111,11 +111,13 @@ struct run {
     uint8_t value, bytes;
 };
 
+/* Somebody may have written into the string: of a run of two bytes that is cut short the second one is zero, as Redis
+ * finds it behind the string. */
 static struct run run_at(const unsigned char *at, const unsigned char *end) {
     if (*at & 0x80) return (struct run){(*at & 3u) + 1, (uint8_t)((*at >> 2 & 31) + 1), 1};
     if (!(*at & 0x40)) return (struct run){(*at & 63u) + 1, 0, 1};
-    if (at + 1 == end) return (struct run){0}; /* cut short */
-    return (struct run){((*at & 63u) << 8 | at[1]) + 1, 0, 2};
+    unsigned second = at + 1 < end ? at[1] : 0;
+    return (struct run){((*at & 63u) << 8 | second) + 1, 0, 2};
 }
 
 static size_t write_run(unsigned char *out, uint32_t len, unsigned value) {
@@ -170,7 +172,6 @@ static bool find_run(const struct buf *value, uint32_t place, struct found *foun
     *found = (struct found){.at = HLL_HEADER, .before = HLL_HEADER};
     while (bytes + found->at < end) {
         found->run = run_at(bytes + found->at, end);
-        if (found->run.len == 0) return false;
         if (place < found->first + found->run.len) return true;
         found->before = found->at;
         found->at += found->run.bytes;
@@ -202,10 +203,10 @@ static enum hll_result raise_sparse(struct buf *value, struct hll_place place, s
     unsigned char runs[5];
     size_t len = split(&found, place, runs), old = found.run.bytes;
     if (len > old && value->len + (len - old) > sparse_max) return raise_as_dense(value, place);
-    if (len > old) (void)buf_reserve(value, len - old);
+    (void)buf_reserve(value, sizeof runs);
     char *at = value->data + found.at;
-    memmove(at + len, at + old, value->len - found.at - old);
-    memcpy(at, runs, len);
+    if (found.at + old < value->len) memmove(at + len, at + old, value->len - found.at - old);
+    memcpy(at, runs, len); /* of a run that was cut short one byte less than that counts */
     value->len = value->len + len - old;
     join_runs(value, found.before);
     return HLL_CHANGED;
@@ -225,7 +226,7 @@ static bool merge_sparse(struct slice value, uint8_t registers[HLL_REGISTERS]) {
     uint32_t first = 0;
     while (at < end) {
         struct run run = run_at(at, end);
-        if (run.len == 0 || run.len > HLL_REGISTERS - first) return false;
+        if (run.len > HLL_REGISTERS - first) return false;
         for (uint32_t i = 0; run.value && i < run.len; i++)
             if (registers[first + i] < run.value) registers[first + i] = run.value;
         first += run.len;

@@ -106,9 +106,29 @@ static void any_bytes(void **state) {
     heap_delete(heap);
 }
 
+/* A run of two bytes whose second one is not there any more (BITFIELD, SETRANGE): Redis takes it for zero, and what it
+ * writes in its place is one byte short, too. */
+static void a_run_cut_short(void **state) {
+    (void)state;
+    struct heap *heap = heap_new();
+    struct buf value;
+    uint8_t registers[HLL_REGISTERS] = {0};
+    buf_init(&value, heap, MEM_MESSAGE);
+    hll_init(&value);
+    value.len = HLL_HEADER;
+    buf_append(&value, "\x7f", 1); /* 16129 registers */
+    assert_int_equal(hll_raise(&value, (struct hll_place){16129, 2}, 3000), HLL_CORRUPT);
+    assert_int_equal(hll_raise(&value, (struct hll_place){5, 2}, 3000), HLL_CHANGED);
+    assert_int_equal(value.len, HLL_HEADER + 3);
+    assert_memory_equal(value.data + HLL_HEADER, "\x04\x84\x7e", 3);
+    assert_false(hll_merge(buf_slice(&value), registers));
+    buf_deinit(&value);
+    heap_delete(heap);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(additions), cmocka_unit_test(estimates),
-                                       cmocka_unit_test(any_bytes)};
+                                       cmocka_unit_test(any_bytes), cmocka_unit_test(a_run_cut_short)};
     seed = seed_or((uint64_t)time(NULL));
     printf("seed %" PRIu64 "\n", seed);
     return cmocka_run_group_tests(tests, NULL, NULL);
