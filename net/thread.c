@@ -11,6 +11,7 @@
  *           so an idle server stays idle. With a CPU for each thread there is nobody to let run. */
 #include "net/thread.h"
 #include "core/assert.h"
+#include "core/probe.h"
 #include "core/resp_write.h"
 #include "net/listener.h"
 #include "persist/persist.h"
@@ -339,8 +340,8 @@ static void sleep_until_event(struct thread *thread, uint64_t wait_ns) {
     atomic_store_explicit(&thread->asleep, false, memory_order_relaxed);
 }
 
-/* Of the turn that begins with it. Returns how many ticks of it this thread worked in the kernel; 0 where nobody asks.
- * */
+/* Of the turn that begins with it. Returns how many ticks of it this thread worked in the kernel; 0
+ * where nobody asks. */
 static uint64_t wait_for_turn(struct thread *thread, bool more) {
     struct turns *turns = &thread->shard->turns;
     uint64_t wait_ns = sleep_time(thread, more);
@@ -358,6 +359,14 @@ HOT_INLINE struct turn_counts counts_of(const struct shard *shard) {
     return (struct turn_counts){shard->stats.commands, shard->stats.hop_messages_served, shard->stats.bytes_in};
 }
 
+static void end_turn(struct shard *shard) {
+    struct turn_counts counts = counts_of(shard);
+    uint64_t commands = counts.commands - shard->turns.before.commands;
+    uint64_t length = turns_end(&shard->turns, ticks(NULL), &counts);
+    PROBE3(turn, shard->id, (uint64_t)((double)length * shard->host.tick_ns), commands);
+    shard_note_ticks(shard, SPIKE_TURN, length);
+}
+
 static void run(struct thread *thread) {
     struct shard *shard = thread->shard;
     struct turns *turns = &shard->turns;
@@ -367,7 +376,7 @@ static void run(struct thread *thread) {
     while (!may_leave(thread)) {
         uint64_t kernel = wait_for_turn(thread, more);
         follow_config(thread);
-        struct turn_counts before = counts_of(shard), after;
+        struct turn_counts before = counts_of(shard);
         shard_turn_begin(shard, clock_mono_ns(&thread->clock), clock_real_us(&thread->clock) / 1000);
         turns_begin(turns, ticks(NULL), kernel, shard->now_ms, &before);
         more = reap(thread);
@@ -385,8 +394,7 @@ static void run(struct thread *thread) {
         publish(thread);
         flush_all(thread);
         give_back_buffers(thread);
-        after = counts_of(shard);
-        shard_note_ticks(shard, SPIKE_TURN, turns_end(turns, ticks(NULL), &after));
+        end_turn(shard);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Checkpoint: the slice, its pace, and the file's beginning and end. The way through the keys is checkpoint_walk.c. */
 #include "persist/checkpoint.h"
 #include "core/num.h"
+#include "core/probe.h"
 #include "persist/checkpoint_walk.h"
 #include "persist/frontier.h"
 #include "persist/spool.h"
@@ -208,6 +209,8 @@ static bool slice(struct checkpoint *self, uint64_t batch, bool busy) {
         more = false;
     }
     self->slice_ended = host->ticks(host->ctx);
+    PROBE3(checkpoint_slice, self->shard->id, (uint64_t)((double)(self->slice_ended - now) * host->tick_ns),
+           self->spool.size);
     shard_note_ticks(self->shard, SPIKE_CHECKPOINT, self->slice_ended - now);
     return more;
 }

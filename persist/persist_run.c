@@ -1,5 +1,6 @@
 /* The turn of a part that has loaded: the journal's batch, what that makes durable, the checkpoint's slice; and the
  * end. */
+#include "core/probe.h"
 #include "persist/persist_priv.h"
 #include "persist/spool.h"
 #include "shards/commit.h"
@@ -43,10 +44,12 @@ static void read_journal(struct persist_part *part) {
     if (!part->journal) return;
     uint64_t syncs = part->status.syncs_ended;
     journal_read_status(part->journal, &part->status);
-    if (part->status.syncs_ended != syncs) shard_note_ns(part->shard, SPIKE_SYNC, part->status.sync_ns_last);
     part->batch = part->status.batch_written;
     part->batch_durable = part->status.batch_durable;
     part->next_segment = part->status.segment + 1;
+    if (part->status.syncs_ended == syncs) return;
+    PROBE3(fsync, part->shard->id, part->status.sync_ns_last, part->status.bytes_pending);
+    shard_note_ns(part->shard, SPIKE_SYNC, part->status.sync_ns_last);
 }
 
 /* Off: what it holds goes to the disk, and then its files are closed (close_journal). */

@@ -1,5 +1,6 @@
 /* One command, wherever it came from: with what it writes to the journal, counted, timed, and into the slow log. */
 #include "core/assert.h"
+#include "core/probe.h"
 #include "shards/gather.h"
 #include "shards/message.h"
 #include "shards/pipeline_priv.h"
@@ -110,12 +111,14 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
     x->shared = &shard->shared;
     x->keys = shard_db(shard, x->db);
     uint64_t start = shard->last_tick;
+    PROBE4(command_start, shard->id, x->client_id, x->slot->row->name, x->argc);
     if (shard->effects.on)
         run_and_note(shard, x);
     else
         x->slot->row->run(x);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
+    PROBE4(command_end, shard->id, x->client_id, x->slot->row->name, x->failed);
     uint64_t ticks = end - start;
     bool whole = !x->again && !x->part;
     if (LIKELY(whole)) count_command(shard, x, ticks);

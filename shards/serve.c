@@ -2,6 +2,7 @@
  * reply, be it that there is none yet. */
 #include "shards/serve.h"
 #include "core/assert.h"
+#include "core/probe.h"
 #include "shards/admit.h"
 #include "shards/exec.h"
 #include "shards/pipeline.h"
@@ -187,6 +188,7 @@ void serve_message(struct shard *shard, struct message *message) {
         served++;
         if (UNLIKELY(message->reply.len >= SPLIT_BYTES)) stop_behind(shard, message, at, served);
     }
+    PROBE3(hop_served, shard->id, message->from, message->count);
     shard->stats.hops_served += message->count;
     shard->turns.stats.hop[turns_bucket(message->count)]++;
     shard->stats.hop_messages_served++;

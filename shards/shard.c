@@ -3,6 +3,7 @@
  * A message goes home -> owner -> home as one object. What does not fit into a mailbox waits in `unsent` in order, so a
  * sender never blocks and never reorders; the amount is bounded by the clients' own limits (pipeline.h). */
 #include "shards/shard.h"
+#include "core/probe.h"
 #include "shards/blocked.h"
 #include "shards/client_limits.h"
 #include "shards/defrag.h"
@@ -273,6 +274,7 @@ void shard_post(struct shard *shard, struct message *message) {
     if (message->kind == MESSAGE_COMMANDS) {
         shard->stats.hop_messages_sent++;
         message->posted_tick = shard->last_tick;
+        PROBE3(hop_sent, shard->id, to, message->count);
     }
     message_leaves(message, shard->heap);
     if (!shard->unsent[to] && mailbox_post(shard->outbox[to], &message) == ST_OK) {
@@ -399,6 +401,7 @@ static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
+    PROBE3(hop_done, shard->id, message->to, message->count);
     if (LIKELY(message->posted_tick)) shard->turns.stats.trip[turns_bucket(shard->last_tick - message->posted_tick)]++;
     if (UNLIKELY(message->slow)) pipeline_log_slow(shard, message);
     if (shard->txns.count > 0) { /* else none of the notes is a transaction's */
