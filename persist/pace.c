@@ -1,6 +1,7 @@
 /* The arithmetic of the header. Everything old is forgotten at a rate of its own: the disk's speed after so much of its
- * working time or so many bytes, whichever comes first. Time alone would keep the figures of an hour of tiny writes,
- * which say little of what it can do, through the first second of a rush. */
+ * working time or so many lumps of the size that is usual of late, whichever comes first. Time alone would keep the
+ * figures of an hour of tiny writes, which say little of what it can do, through the first second of a rush: its first
+ * lump is worth many of them. */
 #include "persist/pace.h"
 #include "core/assert.h"
 #include <math.h>
@@ -11,12 +12,17 @@
 #define FILL_SECONDS  0.05          /* in which the level may rise to BRAKE_ON from below: the estimate may be low */
 #define CALM_NS       1000000000ull /* below BRAKE_OFF, until it no longer does */
 #define SLOPE         5.0           /* rate / disk rate: 2 where it begins, 1 at 0.8, 0 at 1 */
-#define HURRY         0.25          /* of the window */
-#define DISK_SECONDS  0.3
-#define DISK_BYTES    (4.0 * 1024 * 1024)
-#define CHUNK_SECONDS 16.0 /* a part of the limit on age */
+#define SETTLED       0.8           /* of the window: where writes come as fast as the disk */
+#define GENTLE_SLOPE  2.0
+#define GENTLE_MIN    0.1
+#define HURRY         0.25 /* of the window */
+#define DISK_SECONDS  1.0
+#define DISK_LUMPS    16.0
+#define DISK_BYTES    (1024.0 * 1024) /* at least */
+#define LUMP_PART     0.25            /* of what is known of them: the latest */
+#define CHUNK_SECONDS 16.0            /* a part of the limit on age */
 #define CHUNK_MIN     (64.0 * 1024)
-#define WINDOW_SHARE  0.6             /* of the limit on age: the rest is for a disk that gets slower */
+#define WINDOW_SHARE  0.56            /* of the limit on age: the rest is for a disk that gets slower */
 #define WINDOW_MIN    (1024.0 * 1024) /* less is no disk, or nothing was learnt about it yet */
 #define WINDOW_MAX    (1024.0 * 1024 * 1024)
 #define RATE_MIN      (64.0 * 1024) /* as long as the limit is not reached */
@@ -24,19 +30,19 @@
 #define BURST_SECONDS 0.05 /* what comes now, as against what comes in the long run */
 #define REACT_SECONDS 0.25 /* until space that is nearly gone has been measured anew, and something came of it */
 #define RATIO_MAX     8.0
-#define DRAIN_MAX     0.95 /* too fast is not yet at an end */
+#define ESTIMATE_MAX  0.95 /* too much, or too fast, by what is only an estimate: not yet at an end */
 
 static void learn_disk(struct pace *pace, double bytes, double seconds) {
-    double keep = exp(-(seconds / DISK_SECONDS + bytes / DISK_BYTES));
+    double keep = exp(-(seconds / DISK_SECONDS + bytes / MAX(DISK_BYTES, DISK_LUMPS * pace->lump)));
     pace->bytes = pace->bytes * keep + bytes;
     pace->seconds = pace->seconds * keep + seconds;
 }
 
-/* At best all that waits becomes durable now. */
+/* At best all that is on its way becomes durable now. */
 static double disk_rate(const struct pace *pace, double pending) {
     if (pace->seconds <= 0) return 0;
     double known = pace->bytes / pace->seconds;
-    double now = (pace->bytes + pending) / (pace->seconds + pace->open_seconds);
+    double now = (pace->bytes + MIN(pending, pace->on_its_way)) / (pace->seconds + pace->open_seconds);
     return MIN(known, now);
 }
 
@@ -60,12 +66,21 @@ static void learn(struct pace *pace, const struct pace_input *input) {
     pace->append_rate += (appended - pace->append_rate) * (1 - exp(-seconds / RATIO_SECONDS));
     pace->burst_rate += (appended - pace->burst_rate) * (1 - exp(-seconds / BURST_SECONDS));
     if (input->durable != pace->durable) {
-        learn_disk(pace, (double)(input->durable - pace->durable), pace->open_seconds);
+        double lump = (double)(input->durable - pace->durable);
+        learn_disk(pace, lump, pace->open_seconds);
+        pace->lump += (lump - pace->lump) * LUMP_PART;
         pace->open_seconds = 0;
     } else if (input->pending == 0) {
         pace->open_seconds = 0;
     }
     if (pace->brake) learn_ratio(pace, input, seconds);
+}
+
+/* What is not durable, less what the disk has probably done of the lump that becomes so next: pending falls by a lump
+ * at a time, and writes are not to follow each of them. A lump that is late is not done any further. */
+static double undone(const struct pace *pace, const struct pace_input *input, double rate) {
+    double done = MIN(rate * pace->open_seconds, pace->lump);
+    return MAX(0.0, (double)input->pending - done);
 }
 
 static double window_of(const struct pace_input *input, double rate) {
@@ -103,8 +118,11 @@ static double allowed_by_room(const struct pace *pace, const struct pace_input *
     return rate / ratio(pace);
 }
 
-static double allowed_rate(const struct pace *pace, double level, double disk, double window) {
-    double follows = disk * MIN(RATE_MAX, SLOPE * (1 - level));
+/* limits: the level by what is known; bytes: by the window, which is an estimate, and may be above 1. */
+static double allowed_rate(const struct pace *pace, double limits, double bytes, double disk, double window) {
+    double gently = MAX(GENTLE_MIN, 1 + GENTLE_SLOPE * (SETTLED - bytes));
+    double follows = disk * MIN(RATE_MAX, MIN(gently, SLOPE * (1 - limits)));
+    double level = MAX(limits, bytes);
     double fills = level < BRAKE_ON ? (BRAKE_ON - level) * MIN(window, WINDOW_MAX) / FILL_SECONDS : 0;
     return MAX(RATE_MIN, MAX(follows, fills) / ratio(pace));
 }
@@ -127,19 +145,23 @@ void pace_step(struct pace *pace, const struct pace_input *input, struct pace_ou
     double rate = disk_rate(pace, (double)input->pending), window = window_of(input, rate);
     uint64_t age_ns = input->oldest_ns && input->now_ns > input->oldest_ns ? input->now_ns - input->oldest_ns : 0;
     double by_age = input->staleness_ns == PACE_NONE ? 0 : (double)age_ns / (double)input->staleness_ns;
-    double by_bytes = (double)input->pending / window;
-    double level = MAX(by_age, by_bytes), edge = edge_of(input);
-    double by_room = MAX(edge, MIN(drain_of(pace, input), DRAIN_MAX));
-    double allowed = level >= 1 ? 0 : allowed_rate(pace, level, rate, window);
+    double by_unsynced = input->unsynced == PACE_NONE ? 0 : (double)input->pending / (double)input->unsynced;
+    double by_bytes = undone(pace, input, rate) / window, limits = MAX(by_age, by_unsynced);
+    double level = MAX(limits, MIN(by_bytes, ESTIMATE_MAX)), edge = edge_of(input);
+    double by_room = MAX(edge, MIN(drain_of(pace, input), ESTIMATE_MAX));
+    double allowed = level >= 1 ? 0 : allowed_rate(pace, limits, by_bytes, rate, window);
     allowed = MIN(allowed, allowed_by_room(pace, input, rate));
     level = MAX(level, by_room);
     follow(pace, level);
+    bool hurry = (double)input->pending >= HURRY * window || pace->brake;
+    uint64_t chunk = chunk_of(input, rate);
+    pace->on_its_way = hurry && chunk != PACE_NONE ? 2.0 * (double)chunk : INFINITY;
     *out = (struct pace_output){.level = level,
                                 .brake = pace->brake,
                                 .rate = (uint64_t)allowed,
-                                .hurry = by_bytes >= HURRY || pace->brake,
+                                .hurry = hurry,
                                 .disk_rate = (uint64_t)rate,
-                                .chunk = chunk_of(input, rate),
+                                .chunk = chunk,
                                 .window = isinf(window) ? PACE_NONE : (uint64_t)window,
                                 .age_ns = age_ns,
                                 .room_level = by_room};

@@ -5,15 +5,20 @@
  * such writes there are (unsynced). The level is how near the nearer one is; 1 is there.
  *
  *      level     0 ........... 0.6 ................ 0.8 ................. 1
- *      writes    as they come  twice as fast as     as fast as the disk   stand
- *                              the disk
+ *      writes    as they come  a good deal faster   as fast as the disk   stand
+ *                              than the disk
  *
  * A level that only looked at ages would come too late: what waits now is old by the time the disk has it. So bytes
- * count against a window, what the disk can take within 0.6 of the limit on age, so that it may become a good deal
- * slower; and for that its speed is measured: bytes over the time in which it had something to do, which says what it
- * could do also while little is asked of it. It is measured from one moment to the next in which something became
- * durable; and while such a moment is late, the estimate sinks, so a disk that comes to a standstill is noticed at
- * once.
+ * count against a window, what the disk can take within a little more than half of the limit on age, so that it may
+ * become a good deal slower; and for that its speed is measured: bytes over the time in which it had something to do,
+ * which says what it could do also while little is asked of it. It is measured from one moment to the next in which
+ * something became durable; and while such a moment is late, the estimate sinks, so a disk that comes to a standstill
+ * is noticed at once. The window is an estimate, and never stops writes by itself: beyond it they only become slower,
+ * until one of the limits is reached.
+ *
+ * Evenly: bytes become durable in lumps, of an eighth of a second each on a slow disk, and some take several times as
+ * long as others. Whoever writes is not to feel them. So what the disk has probably done of the present lump is taken
+ * off what waits; the speed is that of many lumps; and writes follow the window gently.
  *
  * Space on the disk is a third limit: as it comes to an end writes become slower in the same way. What comes in until
  * it is measured again (it is, some times a second) has to fit in what is left, or a rush would be through all of it
@@ -62,6 +67,8 @@ struct pace { /* all zero at first */
     uint64_t appended, durable, busy_ns, passed; /* of the step before */
     double bytes, seconds;                       /* the disk's work, weighted; newer counts more */
     double open_seconds;                         /* busy since something became durable last */
+    double lump;                                 /* bytes that become durable at once, of late */
+    double on_its_way;                           /* bytes that the disk was given, at most */
     double append_rate, burst_rate;              /* bytes a second that come to the journal, over a second; just now */
     double grown, let_in;                        /* bytes of the journal, and of what was let in for them */
     uint64_t pressed_ns;                         /* when the level was high last */

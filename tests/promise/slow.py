@@ -6,7 +6,9 @@ behind. A disk that stands still lets what waits for it grow old; what the serve
 nothing more once the oldest has waited for max-staleness (2 s). So all that is lost was acknowledged within such a time.
 
 Claims: what is lost was acknowledged within the bound, and while the disk goes on, however slowly, nothing is older than
-it; reads are always answered; and with the disk at half speed few wait, none longer than half a second."""
+it; reads are always answered; and with the disk at half speed a pipeline of eight writes takes 50 ms at the 99th
+percentile and no longer than 200 ms, more than reads take at the same time: those do not wait for the disk, so what
+holds them up is the machine."""
 
 import random
 import time
@@ -21,7 +23,7 @@ SLACK_S = 1.0 * SLOW  # until a client has noticed
 RATE = 4 << 20  # bytes a second; writers ask for several times that
 
 
-OF_TIME = ("nobody waits for long",)
+OF_TIME = ("few wait", "nobody waits for long")
 
 
 def percentile(times, share):
@@ -88,5 +90,6 @@ def broken(facts):
     if facts["disk"] == "half":
         claims["nothing lost is older than the bound"] = facts["lost, oldest s"] <= BOUND_S + SLACK_S
         claims["staleness keeps to the bound"] = facts["staleness told, max s"] <= BOUND_S + SLACK_S
-        claims["nobody waits for long"] = facts["write max ms"] <= 500 * SLOW
+        claims["few wait"] = facts["write p99 ms"] - facts["read p99 ms"] <= 50 * SLOW
+        claims["nobody waits for long"] = facts["write max ms"] - facts["read max ms"] <= 200 * SLOW
     return [claim for claim, holds in claims.items() if not holds]
