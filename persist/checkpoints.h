@@ -129,6 +129,7 @@ struct checkpoints_status {
     uint64_t keys, keys_total;                          /* of the one under way */
     uint64_t base_bytes, journal_bytes;                 /* of the last one; since its cut, a moment old */
     uint64_t expected_bytes;                            /* of one that begins now; 0: not known */
+    double rate;                                        /* of the last one, bytes a second; 0: not known */
     uint64_t bytes;                                     /* of the one under way, so far */
     double seconds;                                     /* since it began */
     uint32_t shards;

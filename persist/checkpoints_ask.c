@@ -132,6 +132,7 @@ static void read_status(const struct checkpoints *all, uint64_t now_ms, struct c
         .base_bytes = all->base_bytes,
         .journal_bytes = journal_bytes(all),
         .expected_bytes = checkpoints_expected(all),
+        .rate = all->base_rate,
         .seconds = all->phase == PHASE_IDLE ? 0 : (double)(now_ms - MIN(now_ms, all->started_ms)) / 1000,
         .shards = all->shards,
     };

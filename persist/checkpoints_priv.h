@@ -63,6 +63,7 @@ struct checkpoints {
     uint64_t saves, rewrites, rewrites_failed;
     uint64_t changes_saved;         /* of all shards, at the cut of the last one */
     uint64_t base_bytes, base_data; /* of its files; and data_bytes of all seats by then, 0: not known */
+    double base_rate;               /* at which it was written, bytes a second; 0: not known */
     uint64_t left_bytes;            /* that a new one may take; UINT64_MAX: as much as it likes */
     bool tight;                     /* it is time for one, before there is no room */
     uint64_t refused_ns;            /* when one was refused last that nobody asked for */

@@ -27,12 +27,11 @@
 #define SYNC_EVERY_NS 1000000000ull
 #define CHUNK_MIN     (64ull << 10)
 #define SPARE_NS      10000000000ull /* after it had none, the disk is taken to have time to spare again */
-#define ROOMY_PARTS   32 /* of the space at whose end writes become slower: with less the log takes nothing in advance */
 #define RATE_SECONDS  2.0
 
 struct seat {
     /* --- written by the shard, read by all --- */
-    _Alignas(CACHE_LINE) _Atomic uint64_t pending, oldest_ns, appended, durable, busy_ns;
+    _Alignas(CACHE_LINE) _Atomic uint64_t pending, oldest_ns, appended, durable, busy_ns, spare;
     _Atomic int error;
     /* --- the shard's --- */
     struct journal_status told; /* a journal begins at zero again */
@@ -108,6 +107,7 @@ static void add(_Atomic uint64_t *at, uint64_t now, uint64_t before) {
 static void tell(struct seat *seat, const struct journal_status *journal, bool on) {
     store(&seat->pending, on ? journal->bytes_pending : 0);
     store(&seat->oldest_ns, on ? journal->oldest_pending_ns : 0);
+    store(&seat->spare, on ? journal->bytes_spare : 0);
     add(&seat->appended, journal->bytes_appended, seat->told.bytes_appended);
     add(&seat->durable, journal->bytes_durable, seat->told.bytes_durable);
     add(&seat->busy_ns, journal->busy_ns, seat->told.busy_ns);
@@ -115,7 +115,6 @@ static void tell(struct seat *seat, const struct journal_status *journal, bool o
     seat->told = *journal;
 }
 
-/* Segments that were written ahead are counted twice for a moment: once as used, once as they fill. */
 static void gather_space(const struct guard *guard, const struct config *config, struct pace_input *input) {
     const struct space_plan *plan = &guard->space.plan;
     uint64_t since = input->appended - MIN(input->appended, guard->space.durable);
@@ -303,7 +302,7 @@ static void give_orders(struct guard *guard, const struct pace_input *input, con
     bool refuse = guard->status.state == GUARD_REFUSING, excuse = always && disk_is_silent(guard, config);
     uint64_t every_ns = sync_every(guard, input, config), chunk = chunk_of(guard);
     bool spare = !guard->hurry_ns || guard->now_ns - guard->hurry_ns >= SPARE_NS;
-    bool roomy = input->room == PACE_NONE || input->room / ROOMY_PARTS > input->near;
+    bool roomy = input->room == PACE_NONE || guard->space.plan.roomy;
     bool texts = guard->status.state != GUARD_OPEN && guard->now_ns >= guard->text_ns;
     if (refuse == orders->refuse && excuse == orders->excuse && every_ns == orders->sync_every_ns &&
         chunk == orders->chunk_bytes && spare == orders->spare && roomy == orders->roomy && !texts)
@@ -378,6 +377,12 @@ void guard_set_space(struct guard *guard, const struct guard_space *space) {
 uint64_t guard_durable(const struct guard *guard) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < guard->shards; i++) sum += load(&guard->seats[i].durable);
+    return sum;
+}
+
+uint64_t guard_spare(const struct guard *guard) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < guard->shards; i++) sum += load(&guard->seats[i].spare);
     return sum;
 }
 

@@ -86,6 +86,7 @@ struct guard_space {
 };
 void guard_set_space(struct guard *guard, const struct guard_space *space);
 uint64_t guard_durable(const struct guard *guard);
+uint64_t guard_spare(const struct guard *guard); /* journal_status.bytes_spare of all */
 uint64_t guard_version(const struct guard *guard);
 void guard_read_orders(struct guard *guard, struct guard_orders *out);
 

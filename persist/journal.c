@@ -171,6 +171,14 @@ static uint64_t oldest_after(const struct journal_file *file, uint64_t offset) {
     return 0;
 }
 
+static uint64_t spare_bytes(const struct journal *journal) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < journal->spare_count; i++) bytes += journal->spares[i].bytes;
+    for (const struct journal_file *file = journal->head; file; file = file->next)
+        bytes += file->frontier - MIN(file->frontier, page_up(file->issued));
+    return bytes;
+}
+
 void journal_read_status(const struct journal *journal, struct journal_status *out) {
     *out = (struct journal_status){
         .batch_written = journal->batch,
@@ -184,6 +192,7 @@ void journal_read_status(const struct journal *journal, struct journal_status *o
         .segment = journal->active->number,
         .segment_bytes = journal->active->tail.end,
         .bytes_since_cut = journal->bytes_since_cut,
+        .bytes_spare = spare_bytes(journal),
         .error = first_error(journal),
         .prepare_error = journal->prepare_trouble.error,
         .writes = journal->writes,

@@ -54,6 +54,7 @@ struct journal_status {
     uint64_t busy_ns;                            /* so long something was under way at the disk, about */
     uint64_t segment, segment_bytes;             /* where the next batch goes, and how much is in it */
     uint64_t bytes_since_cut;                    /* of batches, since the last cut or the start */
+    uint64_t bytes_spare;                        /* of blocks that hold nothing: they are filled next, or given back */
     uint64_t oldest_pending_ns; /* when the oldest batch of bytes_pending was closed; 0: there is none */
     int error;                  /* errno of what keeps it from going on; 0: fine */
     int prepare_error; /* errno of what keeps it from preparing the next segment, not yet in need of it; 0: fine */

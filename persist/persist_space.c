@@ -11,6 +11,7 @@ struct space_job {
     struct persist_part *part;
     struct space space;
     uint64_t durable; /* of the journals, when it was begun */
+    uint64_t budget;  /* disk-budget then: another one is followed at once */
     uint64_t next_ns;
     bool busy, known;
     bool failed; /* it was said */
@@ -20,8 +21,10 @@ static struct space_plan plan(const struct persist_part *part, const struct spac
                               const struct checkpoints_status *status) {
     struct space_plan plan;
     struct space_input input = {.space = *space,
-                                .budget = part->shard->config->disk_budget,
+                                .spare = guard_spare(part->persist->guard),
+                                .budget = part->space->budget,
                                 .expected = status->expected_bytes,
+                                .rate = status->rate,
                                 .saving = status->saving || status->rewriting,
                                 .saved = status->bytes,
                                 .keys = status->keys,
@@ -83,8 +86,10 @@ void part_look_at_space(struct persist_part *part) {
         forget(job);
         return;
     }
-    if (shard->now_ns < job->next_ns) return;
+    uint64_t budget = shard->config->disk_budget;
+    if (shard->now_ns < job->next_ns && budget == job->budget) return;
     job->busy = true;
+    job->budget = budget;
     job->next_ns = shard->now_ns + RETRY_NS;
     job->durable = guard_durable(part->persist->guard);
     part->jobs++;

@@ -13,12 +13,15 @@
 #define NEAR_MAX      (64 * MB)
 #define NEAR_PART     32 /* of the budget */
 #define NEAR_MIN      (1 * MB)
-#define EARLY_PART    4    /* of a checkpoint: so much more room is to be there when it begins */
+#define EARLY_PART    4  /* of a checkpoint: so much more room is to be there when it begins, if there ever is */
+#define ROOMY_PARTS   32 /* of the space at whose end writes become slower: with less the log takes nothing in advance */
+#define ROOMY_TIMES   4  /* a checkpoint; nor with less than that to share with two of them */
 #define WORTH_PART    50   /* of a checkpoint: a log that is longer is worth another one, when space is scarce */
-#define RATE_AT_FIRST 50e6 /* bytes a second, until the checkpoint has shown its own speed */
+#define RATE_AT_FIRST 50e6 /* bytes a second, until a checkpoint has shown its speed */
 #define SLOWER        1.5  /* it is read back at the end */
-#define FASTEST       4e9  /* bytes a second: no disk takes more */
-#define AGAIN_MIN     0.1  /* seconds; persist/pace.c counts on it */
+#define AROUND        0.3 /* seconds that it takes whatever its size: its cuts, the manifest, and to be measured again */
+#define FASTEST       4e9 /* bytes a second: no disk takes more */
+#define AGAIN_MIN     0.1 /* seconds; persist/pace.c counts on it */
 #define AGAIN_MAX     2.0
 
 /* --- measuring --- */
@@ -53,6 +56,11 @@ static uint64_t less(uint64_t a, uint64_t b) {
     return a - MIN(a, b);
 }
 
+/* What is spare is filled before anything else is taken, or given back when space is short. */
+static uint64_t needed(const struct space_input *input) {
+    return less(input->space.used, input->spare);
+}
+
 static uint64_t budget_of(const struct space_input *input) {
     uint64_t margin = MIN(MARGIN_MAX, input->space.total / MARGIN_PART);
     uint64_t possible = less(input->space.used + input->space.free, margin);
@@ -68,15 +76,20 @@ static uint64_t rest_of(const struct space_input *input) {
 }
 
 static double seconds_for(const struct space_input *input, uint64_t rest) {
-    double rate =
-        input->saving && input->seconds > 1 && input->saved ? (double)input->saved / input->seconds : RATE_AT_FIRST;
-    return 1 + SLOWER * (double)rest / rate;
+    double rate = input->rate > 0 ? input->rate : RATE_AT_FIRST;
+    if (input->saving && input->seconds > 1 && input->saved) rate = (double)input->saved / input->seconds;
+    return AROUND + SLOWER * (double)rest / rate;
+}
+
+/* Beside two checkpoints the log has what is left: a half before the next one begins, the other half meanwhile. */
+static uint64_t early_of(const struct space_input *input, uint64_t budget) {
+    return MIN(input->expected / EARLY_PART, less(budget, 2 * input->expected) / 2);
 }
 
 /* A log that is not worth the writing of everything is left. */
 static bool is_worth_it(const struct space_input *input) {
     uint64_t least = input->expected + MAX(NEAR_MIN, input->expected / WORTH_PART);
-    return input->space.used > least;
+    return needed(input) > least;
 }
 
 /* Nothing is to be done before `slack` bytes are gone. */
@@ -85,10 +98,10 @@ static double again_after(uint64_t slack) {
 }
 
 void space_plan(const struct space_input *input, struct space_plan *out) {
-    uint64_t budget = budget_of(input), left = less(budget, input->space.used);
+    uint64_t budget = budget_of(input), left = less(budget, needed(input));
     uint64_t near = MAX(NEAR_MIN, MIN(NEAR_MAX, budget / NEAR_PART));
     uint64_t most = left + near; /* that a checkpoint may take: writers stop where it comes to an end, not sooner */
-    uint64_t wanted = input->expected + input->expected / EARLY_PART;
+    uint64_t wanted = input->expected + early_of(input, budget);
     bool fits = input->expected <= most, early = left < wanted;
     uint64_t kept = input->saving ? rest_of(input) : fits ? input->expected : 0;
     bool tight = input->expected && early && is_worth_it(input);
@@ -97,6 +110,7 @@ void space_plan(const struct space_input *input, struct space_plan *out) {
                                .near = near,
                                .seconds = input->saving || tight ? seconds_for(input, kept) : 0,
                                .most = most,
+                               .roomy = less(left, kept) / ROOMY_PARTS > near && budget / ROOMY_TIMES > input->expected,
                                .tight = tight,
                                .again = again_after(less(left, MAX(kept, wanted)))};
 }

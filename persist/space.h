@@ -24,8 +24,10 @@ int space_measure(const struct datadir *dir, struct space *out);
 
 struct space_input {
     struct space space;
+    uint64_t spare;    /* of space.used: blocks of the log that hold nothing */
     uint64_t budget;   /* disk-budget; 0: what is free */
     uint64_t expected; /* what a checkpoint of now would come to; 0: not known */
+    double rate;       /* at which the last one was written, bytes a second; 0: not known */
     bool saving;
     uint64_t saved, keys, keys_total; /* of the one under way: bytes and keys so far, and how many there are */
     double seconds;                   /* since it began */
@@ -36,6 +38,7 @@ struct space_plan {
     uint64_t near;   /* with less room than that writes are slowed down in any case */
     double seconds;  /* the room has to last so long; 0: it need not */
     uint64_t most;   /* a checkpoint that begins now may take */
+    bool roomy;      /* the log may take blocks before it needs them */
     bool tight;      /* it is time for one, or it will not fit any more */
     double again;    /* in so many seconds it is to be measured again */
 };

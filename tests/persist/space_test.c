@@ -68,6 +68,23 @@ static void checkpoints(void **state) {
     input.budget = 150 * MB;
     input.space.used = 101 * MB;
     assert_false(plan_of(input).tight); /* there is hardly a log */
+    input.budget = 320 * MB;
+    input.space.used = 236 * MB; /* but for blocks of the log that hold nothing */
+    input.spare = 40 * MB;
+    plan = plan_of(input);
+    assert_true(plan.most >= input.expected && plan.tight && !plan.roomy);
+    assert_int_equal(plan.room, 24 * MB);
+    input.spare = 0;
+    input.budget = 220 * MB; /* two of them and a little: half of that before the next one begins */
+    input.space.used = 109 * MB;
+    assert_false(plan_of(input).tight);
+    input.space.used = 111 * MB;
+    plan = plan_of(input);
+    assert_true(plan.tight && plan.most >= input.expected);
+    assert_int_equal(plan.room, 9 * MB);
+    input.rate = 200 * (double)MB;
+    assert_true(plan_of(input).seconds > 0.5 && plan_of(input).seconds < 2);
+    input.rate = 0;
     /* Under way: its rest is spoken for, and the room has to last. */
     input.budget = 320 * MB;
     input.space.used = 140 * MB;

@@ -120,6 +120,33 @@ class FullDisk(unittest.TestCase):
         wait_until(lambda: client.call("BGREWRITEAOF") and info_field(client, "aof_last_bgrewrite_status") == "err", timeout=30 * SLOW, what="a refusal")
         self.assertRegex(server.log(), "No checkpoint is begun.*disk-budget")
 
+    def test_twice_the_data(self):
+        """A disk-budget of 2.2 times the data, set while the server runs: two snapshots and a fifth for the log. All writers at full
+        speed are slowed down to what is left, by waiting; none is refused."""
+        os.unlink(self.ballast)
+        server = self.server("--appendonly", "yes", "--auto-aof-rewrite-min-size", "1mb")
+        client, keys, most = server.client(), 1500, 0
+        client.timeout = 60 * SLOW
+        values = [os.urandom(len(VALUE)) for _ in range(64)]
+
+        def overwrite(first):
+            return [client.call("SET", "key:%d" % ((first + i) % keys), values[(first + i) % 64]) for i in range(20)]
+
+        for number in range(0, keys, 20):
+            self.assertEqual(set(overwrite(number)), {resp.OK})
+        wait_until(lambda: not isinstance(client.call("BGREWRITEAOF"), resp.Error), timeout=60, what="a snapshot of all to begin")
+        wait_until(lambda: info_field(client, "aof_rewrite_in_progress") == "0", timeout=60, what="its end")
+        budget = int(2.2 * keys * len(VALUE))
+        client.must("CONFIG", "SET", "disk-budget", budget)
+        before, until, number = int(info_field(client, "aof_rewrites")), time.monotonic() + 60 * SLOW, 0
+        while time.monotonic() < until and (number <= keys or int(info_field(client, "aof_rewrites")) < before + 4):
+            self.assertEqual(set(overwrite(number)), {resp.OK})
+            number += 20
+            if number > keys:  # what was there when the budget was set has gone
+                most = max(most, sum(os.stat(entry.path).st_blocks for entry in os.scandir(self.dir)) * 512)
+        self.assertGreater(number, keys)
+        self.assertLess(most, budget + MB)
+
     def test_save(self):
         server = self.server("--appendonly", "no")
         client = server.client()
