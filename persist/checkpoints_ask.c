@@ -67,6 +67,8 @@ static uint64_t journal_bytes(const struct checkpoints *all) {
 static bool rule_fits(const struct checkpoints *all, const struct config *config, uint64_t now_ms) {
     uint64_t changes = checkpoints_changes(all), seconds = (now_ms - MIN(now_ms, all->saved_ms)) / 1000;
     const struct config_save *save = &config->save;
+    /* Writes are refused since one failed: nobody else may come to end that. Not at once again: try_ns. */
+    if (save->count > 0 && config->stop_writes_on_bgsave_error && !all->save_ok) return true;
     for (unsigned i = 0; i < save->count && changes > 0; i++)
         if (changes >= (uint64_t)save->rules[i].changes && seconds >= (uint64_t)save->rules[i].seconds) return true;
     return false;

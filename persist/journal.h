@@ -5,7 +5,7 @@
  *
  *    always     each turn's batch is durable as soon as the disk can: one write, or several turns' in one while the
  *               one before is under way; with RWF_DSYNC where the device can do that alone (write_through), else
- *               synced behind it, while the next one is written already
+ *               with a sync behind it
  *    everysec   gathered until there are 64 KiB or 10 ms have passed; synced once a second, sooner after 8 MiB
  *    no         gathered likewise; synced only after 8 MiB, at the end of a segment and when asked (journal_flush)
  *

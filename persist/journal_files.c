@@ -6,10 +6,11 @@
  * Prepared  a file is there, durably with its name, before anything is written to it. Its first page is zeros, so that
  *           after a crash it reads as empty whatever a recycled file held.
  * Filled    a durable write that makes the file longer has to wait for the file system's journal; one over bytes that
- *           are there does not (100 us against 150). So under `always` zeros are written ahead of the data: at least
- *           FILL_BYTES, as much again as there is, at most FILL_AHEAD_MAX; a server that writes little has small files.
- *           Otherwise nobody waits for a write, and zeros would only double what the disk is given: blocks are reserved
- *           ahead (fallocate). Both tell of a full disk before data meet it. Data never wait for either: when they
+ *           are there does not (100 us against 150). So where writes are durable (`always`, write_through) zeros are
+ *           written ahead of the data: at least FILL_BYTES, as much again as there is, at most FILL_AHEAD_MAX; a server
+ *           that writes little has small files. Otherwise nobody waits for a write, or a flush of the device takes many
+ *           times as long, and zeros would only double what the disk is given: blocks are reserved ahead (fallocate).
+ *           Both tell of a full disk before data meet it. Data never wait for either: when they
  *           catch up, or the disk has no time to spare (journal_set_pace), they make the file longer themselves. A
  *           recycled file needs none.
  * Sealed    cut at its end, so that Redis and its tools read it.
@@ -216,7 +217,7 @@ static void reserve(struct journal *journal) {
 
 static void fill_some(struct journal *journal) {
     if (journal->filling) return;
-    bool wanted = fill_is_wanted(journal), zeros = journal->fsync == APPENDFSYNC_ALWAYS || journal->cannot_reserve;
+    bool wanted = fill_is_wanted(journal), zeros = journal_writes_durably(journal) || journal->cannot_reserve;
     if (journal->zeros && !(wanted && zeros)) {
         heap_free(journal->options.heap, MEM_JOURNAL, journal->zeros, FILL_BYTES);
         journal->zeros = NULL;

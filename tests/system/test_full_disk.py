@@ -147,6 +147,20 @@ class FullDisk(unittest.TestCase):
         self.assertGreater(number, keys)
         self.assertLess(most, budget + MB)
 
+    def test_refused_since_a_save_failed(self):
+        """Writes are refused since a save found no room (stop-writes-on-bgsave-error). When there is room, it is tried again without
+        being asked for, and they go on."""
+        server = Server("--save", "3600 1", "--appendonly", "no", "--dir", self.dir, threads=2, defaults=False)
+        self.addCleanup(server.clean)
+        client = server.client()
+        for number in range(2 * (ROOM - BALLAST) // len(VALUE)):
+            client.must("SET", "key:%d" % number, os.urandom(len(VALUE)))
+        self.assertIsInstance(client.call("SAVE"), resp.Error)
+        wait_until(lambda: isinstance(client.call("SET", "key:0", "v"), resp.Error), timeout=30, what="writes to be refused")
+        os.unlink(self.ballast)
+        wait_until(lambda: client.call("SET", "key:0", "v") == resp.OK, timeout=30, what="writes to go on")
+        self.assertEqual(info_field(client, "rdb_last_bgsave_status"), "ok")
+
     def test_save(self):
         server = self.server("--appendonly", "no")
         client = server.client()
