@@ -264,7 +264,7 @@ static void debug_log(struct gather *gather) {
 }
 
 static void debug_reload(struct gather *gather) {
-    gather_error(gather, "ERR DEBUG RELOAD is not possible: this version of sherd does not save to disk yet");
+    gather_error(gather, "ERR DEBUG RELOAD is not possible: a server loads when it starts, and not while it serves");
 }
 
 static const char *const help_lines[] = {
@@ -285,7 +285,7 @@ static const char *const help_lines[] = {
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    Accepted; does nothing.",
     "RELOAD",
-    "    Not possible yet.",
+    "    Not possible.",
     "PROTOCOL <type>",
     "    Reply with one of the kind: string, integer, double, bignum, null, array, set,",
     "    map, attrib, push, verbatim, true, false.",
