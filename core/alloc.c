@@ -3,6 +3,10 @@
  * The counters have one writer, the heap's thread, so an update is a plain load, add and store: relaxed atomics cost
  * nothing here and let INFO read them from another thread without a data race.
  *
+ * Large      blocks of more than HEAP_MAP_OVER are mappings of their own, which their size alone tells. Such a block
+ *            grows without being copied, and all of its memory goes back when it is freed. mimalloc keeps pages for a
+ *            moment and whole segments for half a second: a few buffers that grow to 32 MiB left as much again resident
+ *            behind them.
  * Exactness  a block is counted as heap_block_size(size), the size class mimalloc puts it in, so that the sum over
  *            classes follows the resident set and not the requests. For the same reason a resize moves as soon as the
  *            size class changes: mi_realloc would leave a shrunk block in a place up to twice its size.
@@ -43,6 +47,8 @@
 
 #define DECOMMIT_DELAY_MS 25 /* mimalloc's default */
 
+#define MAP_PAGE 4096u
+
 /* Above this a request is refused before the allocator sees it: no machine has it, and sizes near 2^64 would wrap. */
 #define SIZE_LIMIT ((size_t)1 << 46)
 
@@ -81,8 +87,19 @@ static void *raw_alloc_aligned(struct heap *heap, size_t size, size_t align) {
     void *block = NULL;
     return posix_memalign(&block, MAX(align, sizeof(void *)), size) == 0 ? block : NULL;
 }
-static void raw_free(void *block) {
+static void raw_free(void *block, size_t size) {
+    (void)size;
     free(block);
+}
+static bool is_remapped(size_t old_size, size_t new_size) {
+    (void)old_size;
+    (void)new_size;
+    return false;
+}
+static void *raw_remap(void *block, size_t old_size, size_t new_size) {
+    (void)old_size;
+    (void)new_size;
+    return block;
 }
 size_t heap_block_size(size_t size) {
     return size;
@@ -92,17 +109,41 @@ const char *alloc_name(char out[ALLOC_NAME_MAX]) {
     return out;
 }
 #else
+HOT_INLINE bool is_mapped(size_t size) {
+    return UNLIKELY(size > HEAP_MAP_OVER);
+}
+size_t heap_block_size(size_t size) {
+    return is_mapped(size) ? (size + MAP_PAGE - 1) & ~(size_t)(MAP_PAGE - 1) : mi_good_size(size);
+}
+COLD static void *map_block(size_t size) {
+    void *block = mmap(NULL, heap_block_size(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return block != MAP_FAILED ? block : NULL;
+}
+/* The process may have only so many mappings (vm.max_map_count), and to free the middle of one makes two. Then its
+ * memory goes back and the addresses stay. */
+COLD static void unmap_block(void *block, size_t size) {
+    if (munmap(block, heap_block_size(size)) != 0) madvise(block, heap_block_size(size), MADV_DONTNEED);
+}
+static bool is_remapped(size_t old_size, size_t new_size) {
+    return is_mapped(old_size) && is_mapped(new_size);
+}
+COLD static void *raw_remap(void *block, size_t old_size, size_t new_size) {
+    void *moved = mremap(block, heap_block_size(old_size), heap_block_size(new_size), MREMAP_MAYMOVE);
+    return moved != MAP_FAILED ? moved : NULL;
+}
 static void *raw_alloc(struct heap *heap, size_t size) {
-    return mi_heap_malloc(heap->blocks, size);
+    return is_mapped(size) ? map_block(size) : mi_heap_malloc(heap->blocks, size);
 }
 static void *raw_alloc_zero(struct heap *heap, size_t size) {
-    return mi_heap_zalloc(heap->blocks, size);
+    return is_mapped(size) ? map_block(size) : mi_heap_zalloc(heap->blocks, size);
 }
 /* mi_heap_malloc_aligned asks for size + align - 1 bytes, which for a power of two means the next size class, a
  * quarter more. But most size classes are aligned by nature (all multiples of 64 are to 64), so try the plain call
  * first. The 8 bytes more: 2.0.9 answers size == align == 256 (512, 1024) with a misaligned block, because it trusts
  * the size class; a size that is no multiple of align takes its careful path. */
 static void *raw_alloc_aligned(struct heap *heap, size_t size, size_t align) {
+    ASSERT(align <= MAP_PAGE);
+    if (is_mapped(size)) return map_block(size);
     void *block = mi_heap_malloc(heap->blocks, size);
     if (LIKELY(((uintptr_t)block & (align - 1)) == 0)) return block;
     mi_free(block);
@@ -110,11 +151,11 @@ static void *raw_alloc_aligned(struct heap *heap, size_t size, size_t align) {
     ASSERT(((uintptr_t)block & (align - 1)) == 0);
     return block;
 }
-static void raw_free(void *block) {
-    mi_free(block);
-}
-size_t heap_block_size(size_t size) {
-    return mi_good_size(size);
+static void raw_free(void *block, size_t size) {
+    if (is_mapped(size))
+        unmap_block(block, size);
+    else
+        mi_free(block);
 }
 /* Asked of the library that runs, which need not be the one we compiled with. 209 is 2.0.9. */
 const char *alloc_name(char out[ALLOC_NAME_MAX]) {
@@ -222,13 +263,19 @@ void *heap_alloc_aligned(struct heap *heap, enum mem_class owner, size_t size, s
 
 void heap_free(struct heap *heap, enum mem_class owner, void *block, size_t size) {
     if (block == NULL) return;
-    raw_free(block);
+    raw_free(block, size);
     count(heap, owner, -(int64_t)heap_block_size(size));
 }
 
 void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size) {
     if (block == NULL) return heap_try_alloc(heap, owner, new_size);
+    if (UNLIKELY(new_size > SIZE_LIMIT)) return NULL;
     if (heap_block_size(old_size) == heap_block_size(new_size)) return block;
+    if (is_remapped(old_size, new_size)) {
+        void *grown = raw_remap(block, old_size, new_size);
+        if (grown) count(heap, owner, (int64_t)heap_block_size(new_size) - (int64_t)heap_block_size(old_size));
+        return grown;
+    }
     void *moved = heap_try_alloc(heap, owner, new_size);
     if (moved == NULL) return NULL;
     memcpy(moved, block, MIN(old_size, new_size));

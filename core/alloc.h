@@ -28,10 +28,15 @@ const char *mem_class_name(enum mem_class owner);
 
 struct heap;
 
+/* Larger blocks are mappings of their own: they are resized without being copied, and when they are freed nothing of
+ * them stays resident. */
+#define HEAP_MAP_OVER ((size_t)4 << 20)
+
 /* --- owner thread --- */
 struct heap *heap_new(void); /* for the calling thread; NULL when out of memory */
-/* Frees every block that is left, too, wherever it is (so messages have to be back by then); mapped pages are not
- * included. In sanitizer builds blocks that are left are reported as leaks instead. */
+/* Frees every block that is left, too, wherever it is (so messages have to be back by then); mapped pages and
+ * blocks over HEAP_MAP_OVER are not included. In sanitizer builds blocks that are left are
+ * reported as leaks instead. */
 void heap_delete(struct heap *heap);
 
 NODISCARD void *heap_alloc(struct heap *heap, enum mem_class owner, size_t size);

@@ -18,6 +18,7 @@ struct buf_pool {
 
 void buf_pool_init(struct buf_pool *pool, struct heap *heap, enum mem_class owner);
 void buf_pool_deinit(struct buf_pool *pool);
+void buf_pool_drain(struct buf_pool *pool); /* frees the spare ones */
 
 /* buf has no memory; it gets BUF_POOL_BYTES of it. */
 HOT_INLINE void buf_pool_lend(struct buf_pool *pool, struct buf *buf) {

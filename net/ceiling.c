@@ -23,11 +23,16 @@
 #define DEFAULT_PERCENT 80
 #define SHARE_PART      32 /* of the ceiling is the clients' share, unless maxmemory-clients says more or less */
 #define SHARE_MIN       (512 * 1024) /* per shard */
-#define MARGIN_PART     256          /* of the ceiling lies between it and the brim: what happens between two samples */
+#define MARGIN_PART     128          /* of the ceiling lies between it and the brim: what happens between two samples */
 #define REUSE_PART      128          /* of the ceiling may be used per sample in the hope that it is reused, */
 #define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
 #define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
 #define PATIENCE        3            /* samples beyond the brim before data go: what heaps do not use goes first */
+#define SAMPLE_MS       100          /* the shards take a sample so often */
+#define NEAR_MS         5 /* and the resident set is measured so often while it is near the ceiling and moves: */
+#define NEAR_PART       8 /* nearer than this part of it, or than */
+#define NEAR_BYTES      (64ull << 20)
+#define MOVES_PART      4096 /* by more than this part */
 #define PURGE_NS        1000000000ull
 #define PURGE_AGAIN_NS  5000000000ull
 #define SETTLE_NS       400000000ull
@@ -115,7 +120,10 @@ static void apply(struct server *server) {
     atomic_store_explicit(&ledger->client_share, share ? (int64_t)(share / shards) : LEDGER_UNBOUNDED,
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
-    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit, memory_order_relaxed);
+    int64_t headroom = MAX(limit - sums.resident, (int64_t)0) / 2 / (int64_t)shards;
+    atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
+    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / MARGIN_PART / 2,
+                          memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
     ceiling->budget = budget;
     tell(&ceiling->bytes, bytes);
@@ -197,19 +205,40 @@ static void ask_cgroup(struct server *server, uint64_t now_ns) {
              (unsigned long long)ceiling_bytes(server) >> 20);
 }
 
-void ceiling_watch(struct server *server) {
+/* A tenth of a second has passed. */
+static void give_sample(struct ceiling *ceiling, uint64_t now_ns) {
+    struct ledger *ledger = &ceiling->ledger;
+    if (now_ns < ceiling->sampled_ns + SAMPLE_MS * 1000000ull - NEAR_MS * 500000ull) return;
+    ceiling->sampled_ns = now_ns;
+    note_rate(ceiling, told(&ceiling->used), now_ns);
+    atomic_store_explicit(&ledger->wanted, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ledger->samples, 1, memory_order_relaxed);
+}
+
+/* Near is what may be reached before the next sample, at some 500 MB/s. A server that does nothing is left asleep. */
+static unsigned next_look_ms(const struct ceiling *ceiling, uint64_t resident_before, uint64_t used_before) {
+    uint64_t bytes = told(&ceiling->bytes), resident = told(&ceiling->resident), used = told(&ceiling->used);
+    uint64_t some = bytes / MOVES_PART;
+    bool is_near = bytes && MAX(resident, used) + MAX(bytes / NEAR_PART, NEAR_BYTES) > bytes;
+    bool moves = resident > resident_before + some || resident_before > resident + some || used > used_before + some ||
+                 used_before > used + some;
+    return is_near && moves ? NEAR_MS : SAMPLE_MS;
+}
+
+unsigned ceiling_watch(struct server *server) {
     struct ceiling *ceiling = &server->ceiling;
     struct clock clock = clock_system();
     uint64_t now_ns = clock_mono_ns(&clock);
     pthread_mutex_lock(&ceiling->lock);
+    uint64_t resident = told(&ceiling->resident), used = told(&ceiling->used);
     ask_cgroup(server, now_ns);
     apply(server);
-    note_rate(ceiling, told(&ceiling->used), now_ns);
     ask_for_purge(ceiling, now_ns);
+    give_sample(ceiling, now_ns);
+    unsigned next_ms = next_look_ms(ceiling, resident, used);
     pthread_mutex_unlock(&ceiling->lock);
-    atomic_store_explicit(&ceiling->ledger.wanted, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&ceiling->ledger.samples, 1, memory_order_relaxed);
     ledger_tell(&ceiling->ledger);
+    return next_ms;
 }
 
 /* --- what is told --- */

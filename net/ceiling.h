@@ -5,8 +5,10 @@
  * something is noticed. The cgroup is asked again every second, so that a container may be resized. `maxmemory 0` in
  * so many words means no ceiling, as in Redis.
  *
- * The main thread, which has nothing else to do, measures the resident set ten times a second and gives the shards the
- * budget that follows (ceiling.c has the drawing; shards/ledger.h what they do with it).
+ * The main thread, which has nothing else to do, measures the resident set and gives the shards the budget that follows
+ * (ceiling.c has the drawing; shards/ledger.h what they do with it): ten times a second, and every few milliseconds
+ * while the ceiling is near and anything moves. A sample for the shards, which do things once per sample, is every
+ * tenth of a second all the same.
  *
  * Threads   ceiling_open before the threads start; ceiling_watch is the main thread's; ceiling_changed whoever holds
  *           the options' lock; ceiling_read anybody. A mutex orders the first three; none is on the hot path. */
@@ -16,8 +18,7 @@
 #include "shards/ledger.h"
 #include <pthread.h>
 
-#define CEILING_WATCH_MS 100
-#define CEILING_WHY_MAX  160
+#define CEILING_WHY_MAX 160
 
 struct server;
 
@@ -29,7 +30,7 @@ struct ceiling {
     bool given;         /* somebody set it */
     int64_t clients;    /* maxmemory-clients, as in struct config */
     uint64_t limit;     /* of the cgroup; UINT64_MAX: none */
-    uint64_t looked_ns, purged_ns, rated_ns;
+    uint64_t looked_ns, purged_ns, rated_ns, sampled_ns;
     int64_t budget;         /* as the shards know it */
     int64_t overhead_least; /* code, stacks, receive buffers: what is resident besides the heaps at least */
     bool at_once;           /* heaps give back at once what they free */
@@ -45,8 +46,9 @@ struct ceiling {
 
 void ceiling_open(struct server *server);
 void ceiling_close(struct server *server);
-/* Reads the resident set and adjusts the budget; asks the cgroup once a second. Logs a ceiling that moved. */
-void ceiling_watch(struct server *server);
+/* Reads the resident set and adjusts the budget; asks the cgroup once a second. Logs a ceiling that moved. Returns
+ * after how many milliseconds it wants to be called again. */
+NODISCARD unsigned ceiling_watch(struct server *server);
 /* Options changed: they apply when this returns. The caller holds the options' lock. */
 void ceiling_changed(struct server *server);
 /* What was chosen and why, for a person. */

@@ -3,6 +3,7 @@
 #include "core/num.h"
 #include "net/cmd_info_priv.h"
 #include "shards/exec.h"
+#include "shards/pressure.h"
 #include <stdio.h>
 
 /* --- USAGE --- */
@@ -232,7 +233,7 @@ static void malloc_stats_across(struct gather *gather) {
 }
 
 static void cmd_memory_purge(struct exec *x) {
-    heap_purge(x->shard->heap);
+    pressure_purge(x->shard);
     reply_ok(x);
 }
 

@@ -83,9 +83,10 @@ static void live(struct server *server, const struct config *config, const sigse
     bool asked = wait_for_data(server, set);
     if (server_loaded(server) == SERVER_LOADED) start_report_ready(server, config);
     do {
+        unsigned wait_ms = 0;
         while (!asked && server_loaded(server) != SERVER_NOT_LOADED) {
-            asked = stop_signal(server, set, CEILING_WATCH_MS);
-            ceiling_watch(server);
+            asked = stop_signal(server, set, wait_ms);
+            wait_ms = ceiling_watch(server);
         }
         asked = false;
     } while (!stop(server, set));

@@ -78,13 +78,11 @@ static enum admission refuse(struct shard *shard) {
     return ADMIT_REFUSE;
 }
 
-/* While it is braked, only some bytes per sample go. */
-static bool passes(struct shard *shard, uint64_t bytes) {
-    struct account *account = &shard->account;
-    if (LIKELY(!atomic_load_explicit(&account->shared->braked, memory_order_relaxed))) return true;
-    if (account->pass <= 0) return false;
-    account->pass -= (int64_t)bytes;
-    return true;
+/* What was evicted for a command is not room for it yet, as long as its pages do not empty. So between two measurements
+ * of the resident set only so much is written as there was found to be up to the ceiling, and a little where there is
+ * none. */
+static bool passes(const struct shard *shard, uint64_t ahead) {
+    return LIKELY(shard->account.pass > (int64_t)ahead);
 }
 
 /* Is the command that the client is at the one that it has waited with? */
@@ -98,12 +96,13 @@ bool admit_is_in_vain(const struct client *client) {
     return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
 
-static enum admission admit_growth(struct shard *shard, const struct client *client, uint64_t bytes) {
+/* ahead: of the bytes, those of commands before it. */
+static enum admission admit_growth(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t ahead) {
     bool progress;
     if (!account_trips(&shard->account, bytes)) return ADMIT_GO;
     account_look(shard);
     bool made = make_room(shard, bytes, &progress);
-    if (made && passes(shard, bytes)) return ADMIT_GO;
+    if (made && passes(shard, ahead)) return ADMIT_GO;
     if (!(made || progress) || admit_is_in_vain(client)) return refuse(shard);
     if (!made) account_want(shard, bytes);
     return ADMIT_WAIT;
@@ -149,8 +148,12 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
         if (account->uncovered > 0 && !admit_is_in_vain(client)) return ADMIT_WAIT;
     }
     if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
-    if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) return ADMIT_GO; /* its owner decides */
-    return admit_growth(shard, client, need_of(shard, client, q) + ahead);
+    if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) { /* its owner decides, but cannot let it wait */
+        if (!passes(shard, ahead) && !admit_is_in_vain(client)) return ADMIT_WAIT;
+        account->pass -= q->raw_len;
+        return ADMIT_GO;
+    }
+    return admit_growth(shard, client, need_of(shard, client, q) + ahead, ahead);
 }
 
 bool admit_reply(struct shard *shard, const struct client *client) {

@@ -3,6 +3,7 @@
  * not found any more that is the end of it. */
 #include "shards/defrag.h"
 #include "core/assert.h"
+#include "shards/pressure.h"
 #include "shards/shard.h"
 
 #define TURN_BUCKETS 24             /* of databases, per slice: some 150 keys */
@@ -72,11 +73,11 @@ static int64_t heap_in_use(const struct shard *shard) {
     return bytes;
 }
 
-static void trim_heap(struct defrag *defrag, const struct shard *shard) {
+static void trim_heap(struct defrag *defrag, struct shard *shard) {
     int64_t bytes = heap_in_use(shard), peak = defrag->heap_peak;
     if (bytes > peak) defrag->heap_peak = bytes;
     if (peak - bytes < (int64_t)DEFRAG_MIN || peak - bytes < peak / 8) return;
-    heap_purge(shard->heap);
+    pressure_purge(shard);
     defrag->heap_peak = bytes;
 }
 

@@ -3,7 +3,8 @@
 #include "core/assert.h"
 #include "shards/shard.h"
 
-#define CALM_PART 16 /* there is plenty when more is free than this part of what was granted, and what may hide */
+#define TIGHT_QUANTA 4  /* who may write less than so much before the next measurement has every command looked at */
+#define CALM_PART    16 /* there is plenty when more is free than this part of what was granted, and what may hide */
 
 void ledger_init(struct ledger *ledger, uint32_t shards) {
     ASSERT(shards > 0 && shards <= SHARDS_MAX);
@@ -11,12 +12,14 @@ void ledger_init(struct ledger *ledger, uint32_t shards) {
     atomic_store(&ledger->pool.free, LEDGER_UNBOUNDED);
     atomic_store(&ledger->quantum, 1 << 20);
     atomic_store(&ledger->client_share, LEDGER_UNBOUNDED);
+    atomic_store(&ledger->headroom, LEDGER_UNBOUNDED);
 }
 
 void account_open(struct shard *shard, struct ledger *ledger) {
     struct account *account = &shard->account;
     account->total = heap_total(shard->heap);
     account->trip = INT64_MAX;
+    account->pass = LEDGER_UNBOUNDED;
     account->shared = ledger;
     if (!ledger) return;
     ASSERT(shard->count == ledger->shards);
@@ -47,13 +50,18 @@ static bool is_hard(const struct account *account) {
     return atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
 }
 
-/* What clients have beyond their share is granted as far as it is free. */
+static bool is_braked(const struct account *account) {
+    return atomic_load_explicit(&account->shared->braked, memory_order_relaxed);
+}
+
+/* What clients have beyond their share is granted as far as it is free. While writers are braked what comes free is
+ * theirs: keys went for it. */
 static void cover_clients(struct account *account, int64_t share) {
     int64_t excess = MAX(account->clients - share, (int64_t)0);
     if (excess <= account->covered || is_hard(account))
         account->covered = is_hard(account) ? 0 : excess;
-    else if (credit_take(&account->credit, account->data + account->covered, excess - account->covered,
-                         quantum(account)))
+    else if (!is_braked(account) && credit_take(&account->credit, account->data + account->covered,
+                                                excess - account->covered, quantum(account)))
         account->covered = excess;
     account->uncovered = excess - account->covered;
 }
@@ -65,11 +73,12 @@ static bool somebody_is_uncovered(const struct ledger *ledger) {
     return false;
 }
 
-/* Whoever uses up what is granted, nobody has to look before that. */
+/* Whoever uses up what is granted, nobody has to look before that, unless the resident set is near the ceiling. */
 static int64_t next_trip(const struct account *account, int64_t total, int64_t share) {
     int64_t room = account->credit.granted - account->data - account->covered;
     /* In debt what comes free pays it back first, and is no room for the next command of the same turn. */
-    if (account->crowded || credit_pool_free(account->credit.pool) < 0) return -1;
+    bool tight = account->pass < TIGHT_QUANTA * quantum(account);
+    if (account->crowded || tight || credit_pool_free(account->credit.pool) < 0) return -1;
     if (is_hard(account)) room = MIN(room, share - account->clients);
     return total + MAX(room, (int64_t)0);
 }
@@ -98,6 +107,9 @@ void account_look(struct shard *shard) {
     if (!account->shared) return;
     int64_t total = read_word(account->total), slack = slack_of(shard),
             share = read_word(&account->shared->client_share);
+    account->pass -=
+        MAX(total - account->looked, (int64_t)0); /* gross: what became free between two looks is no more */
+    account->looked = total;
     account->clients = heap_used(shard->heap, MEM_CLIENT_IN) + heap_used(shard->heap, MEM_CLIENT_OUT) +
                        heap_used(shard->heap, MEM_MESSAGE);
     account->data = total - account->clients - slack;

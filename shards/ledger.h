@@ -43,6 +43,7 @@ struct ledger {
     _Alignas(CACHE_LINE) _Atomic int64_t quantum;
     _Atomic int64_t client_share; /* of each shard */
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
+    _Atomic int64_t headroom;     /* what each shard may write before the resident set is measured again */
     _Atomic bool braked;          /* more is resident than the ceiling allows, whatever the counts say */
     _Atomic bool settles;         /* heaps are giving back what they do not use: there may be room in a moment */
     _Atomic uint64_t samples;     /* how often it has looked: about ten times a second */
@@ -70,9 +71,10 @@ struct account {
     int64_t covered, uncovered; /* clients' excess over their share: granted, and not */
     bool crowded;               /* clients of some shard have more than they may */
     uint64_t samples, purges;   /* seen of the ledger's */
-    int64_t pass;               /* while it is braked: bytes that may still be written before the next sample */
-    int64_t saved;              /* evicted for a command that waits, and not used by one yet; at most its need */
-    int64_t owed;               /* what this shard has still to evict of what the last sample found too much */
+    int64_t looked;             /* the total, when it was looked last */
+    int64_t pass;  /* bytes that may still be written, whatever goes for them, before it is measured again */
+    int64_t saved; /* evicted for a command that waits, and not used by one yet; at most its need */
+    int64_t owed;  /* what this shard has still to evict of what the last sample found too much */
     struct client *waiting, *waiting_last; /* clients with WAIT_MEMORY in order of arrival (shards/admit.h) */
     uint32_t waiting_count;
     uint32_t squeezed; /* samples in a row that found clients over what they may have */

@@ -19,13 +19,17 @@ static void message_free(struct message_pool *pool, struct message *message) {
     heap_free(pool->heap, MEM_MESSAGE, message, sizeof *message);
 }
 
-void message_pool_deinit(struct message_pool *pool) {
+void message_pool_drain(struct message_pool *pool) {
     while (pool->free) {
         struct message *message = pool->free;
         pool->free = message->next;
         message_free(pool, message);
     }
     pool->free_count = 0;
+}
+
+void message_pool_deinit(struct message_pool *pool) {
+    message_pool_drain(pool);
 }
 
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to) {

@@ -135,6 +135,7 @@ struct message_pool {
 
 void message_pool_init(struct message_pool *pool, struct heap *heap, struct reaper *reaper);
 void message_pool_deinit(struct message_pool *pool);
+void message_pool_drain(struct message_pool *pool); /* frees the spare ones */
 struct message *message_new(struct message_pool *pool, uint32_t from, uint32_t to);
 void message_release(struct message_pool *pool, struct message *take); /* one use less; recycles at none */
 /* Takes the items from the one at offset `at` of the request on, whose number is `served`, into a message of their own

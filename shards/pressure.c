@@ -9,7 +9,7 @@
 #define TURN_EVICTS   128          /* keys per turn */
 #define TURN_REAPS    8            /* pieces per turn, instead of the usual few */
 #define TURN_RESUMES  16           /* clients that try again per turn */
-#define PASS_BYTES    (256 * 1024) /* that a shard may write per sample while writers are braked */
+#define PASS_BYTES    (256 * 1024) /* that a shard may write per sample in any case; a large one uses up several */
 #define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
 #define DROPS_MAX     8            /* clients per sample */
 #define LEAN_BYTES    (64 * 1024)  /* who holds less is not dropped, unless by maxmemory-clients */
@@ -101,7 +101,7 @@ static void take_sample(struct shard *shard, uint64_t samples) {
     struct account *account = &shard->account;
     account->samples = samples;
     account->owed = debt_of(account) / shard->count;
-    account->pass = MIN(account->pass + PASS_BYTES, (int64_t)PASS_BYTES); /* a large one has used up several */
+    if (account->pass < PASS_BYTES) account->pass = MIN(account->pass + PASS_BYTES, (int64_t)PASS_BYTES);
     if (!account->waiting) account->saved = 0;
     squeeze_clients(shard);
 }
@@ -137,17 +137,27 @@ static bool is_calm(const struct account *account) {
            atomic_load_explicit(&account->shared->wanted, memory_order_relaxed) == 0;
 }
 
+void pressure_purge(struct shard *shard) {
+    message_pool_drain(&shard->messages);
+    buf_pool_drain(&shard->replies);
+    heap_purge(shard->heap);
+}
+
 bool pressure_turn(struct shard *shard) {
     struct account *account = &shard->account;
     if (!account->shared || LIKELY(is_calm(account))) return false;
-    account->changes = atomic_load_explicit(&account->shared->changes, memory_order_acquire); /* see ledger_tell */
+    uint64_t changes = atomic_load_explicit(&account->shared->changes, memory_order_acquire); /* see ledger_tell */
+    bool changed = changes != account->changes;
+    account->changes = changes;
+    int64_t headroom = atomic_load_explicit(&account->shared->headroom, memory_order_relaxed);
+    if (headroom > 0 && changed) account->pass = headroom;
     account_look(shard);
     uint64_t samples = atomic_load_explicit(&account->shared->samples, memory_order_relaxed);
     if (UNLIKELY(samples != account->samples)) take_sample(shard, samples);
     uint64_t purges = atomic_load_explicit(&account->shared->purges, memory_order_relaxed);
     if (UNLIKELY(purges != account->purges)) {
         account->purges = purges;
-        heap_purge(shard->heap);
+        pressure_purge(shard);
     }
     bool more = !shard->loading && !evict_is_paused(shard) && make_room(shard);
     if (UNLIKELY(account->waiting != NULL)) admit_resume(shard, TURN_RESUMES);

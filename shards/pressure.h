@@ -18,5 +18,8 @@ struct shard;
 
 /* At the end of a turn. True: there is more to do right away. */
 bool pressure_turn(struct shard *shard);
+/* What the shard keeps for later goes back: spare messages and buffers to the heap, each of which may hold a page of
+ * many blocks, and the pages that the heap does not use to the system. Some 100 us and more. */
+void pressure_purge(struct shard *shard);
 /* How long a shard may sleep that may have to make room for others. */
 uint64_t pressure_wait_ns(const struct shard *shard);
