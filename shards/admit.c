@@ -156,10 +156,20 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
     return admit_growth(shard, client, need_of(shard, client, q) + ahead, ahead);
 }
 
-bool admit_reply(struct shard *shard, const struct client *client) {
+/* A client that is new asks for a large string: what no earlier reply tells, the key does. */
+static bool reads_large(struct shard *shard, const struct client *client, const struct queued *q) {
+    struct key_ref ref;
+    if (q->fate != FATE_LOCAL || !q->hash_at || !(q->slot->row->flags & CMD_READ)) return false;
+    struct keyspace *keys = shard_db_peek(shard, client->db);
+    const struct entry *entry = keys ? keyspace_open(keys, q->argv[q->hash_at], q->hash, &ref) : NULL;
+    return entry && entry->type == TYPE_STRING && entry_string_len(entry) > SMALL_REPLY;
+}
+
+bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q) {
     if (!client->carrier) return true;
     account_look(shard);
-    return shard->account.uncovered <= 0 || admit_is_in_vain(client) || !is_heavy(client);
+    if (shard->account.uncovered <= 0 || admit_is_in_vain(client)) return true;
+    return !is_heavy(client) && !reads_large(shard, client, q);
 }
 
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived) {

@@ -30,7 +30,7 @@ enum admission { ADMIT_GO, ADMIT_WAIT, ADMIT_REFUSE };
 COLD enum admission admit_command(struct shard *shard, const struct client *client, const struct queued *q,
                                   uint64_t ahead);
 /* Before a command runs: may its client be answered now? */
-COLD bool admit_reply(struct shard *shard, const struct client *client);
+COLD bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q);
 /* Before so many bytes are set aside for the input of a client whose command is not complete. ADMIT_REFUSE: they will
  * not come free. Room is made for little more than has arrived, whatever was announced. */
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived);

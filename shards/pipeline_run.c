@@ -246,7 +246,7 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
  * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h). Who publishes
  * adds to what others hold, wherever these are, and waits from the first byte that they may not have. */
 static COLD bool may_answer(struct shard *shard, const struct client *client, const struct queued *q) {
-    if (!admit_reply(shard, client)) return false;
+    if (!admit_reply(shard, client, q)) return false;
     bool overrun = shard->account.uncovered > OVERRUN_MAX / (int64_t)shard->count;
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
     bool publishes = q->slot && q->slot->row->flags & CMD_PUBSUB;
