@@ -3,10 +3,9 @@
  *
  *    PROBE3(turn, shard->id, length_ns, commands)
  *
- * Where CMake finds sys/sdt.h (Debian: systemtap-sdt-dev), a probe is one `nop` and a note in the
- * binary that says where the arguments are; a tool that listens puts a breakpoint there. Without the header it is
- * nothing at all, and its arguments are not evaluated: hence they have no side effects. perf/README.md has the list of
- * the probes and examples.
+ * Where CMake finds sys/sdt.h (Debian: systemtap-sdt-dev), a probe is one `nop` and a note in the binary that says
+ * where the arguments are; a tool that listens puts a breakpoint there. Without the header it is nothing at all, and
+ * its arguments are not evaluated: hence they have no side effects. perf/README.md has the list and examples.
  *
  * Cost      a nop, and that the arguments are in a register or in memory at that place: what a hot path would have to
  *           compute for it is left out. */

@@ -8,11 +8,12 @@
  *    turns_pass(&turns, SPENT_EXECUTE, now) ...
  *    turns_end(&turns, now, ...)           the turn is over; what comes next is the next one's wait
  *
- * Every turn is timed like that, at six places: without it the slowest ones could not be told. One turn in SAMPLE_EVERY
- * is a *sample*: it alone is also timed inside (shard_enter, for each piece of input and each batch), and its wait is
- * divided into the kernel's work for this thread and sleep. The sums per phase are of the samples.
+ * Every turn is timed like that, at six places: without it the slowest ones could not be told. One turn in
+ * TURNS_SAMPLE_EVERY is a *sample*: it alone is also timed inside (shard_enter, for each piece of input and each
+ * batch), and its wait is divided into the kernel's work for this thread and sleep. The sums per phase are of the
+ * samples.
  *
- * Cost      per turn some 100 instructions and six readings of the time stamp counter, per batch, message and piece of
+ * Cost      per turn some 135 instructions and six readings of the time stamp counter, per batch, message and piece of
  *           input about five instructions. perf/README.md has what that comes to.
  * Thread    the shard's own. Times are ticks of its host (shard_host.ticks) unless they say otherwise. */
 #pragma once
