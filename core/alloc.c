@@ -201,6 +201,9 @@ void heap_delete(struct heap *heap) {
 void heap_purge(struct heap *heap) {
     (void)heap;
 }
+void heap_each_area(struct heap *heap, heap_area_visit visit, void *ctx) {
+    (void)heap, (void)visit, (void)ctx;
+}
 void heap_return_at_once(bool on) {
     (void)on;
 }
@@ -225,6 +228,22 @@ void heap_purge(struct heap *heap) {
 }
 void heap_return_at_once(bool on) {
     mi_option_set(mi_option_decommit_delay, on ? 0 : DECOMMIT_DELAY_MS);
+}
+
+struct area_visit {
+    heap_area_visit visit;
+    void *ctx;
+};
+
+static bool visit_area(const mi_heap_t *blocks, const mi_heap_area_t *area, void *block, size_t size, void *arg) {
+    const struct area_visit *to = arg;
+    (void)blocks, (void)block, (void)size;
+    return to->visit(to->ctx, area->blocks, area->committed);
+}
+
+void heap_each_area(struct heap *heap, heap_area_visit visit, void *ctx) {
+    struct area_visit to = {visit, ctx};
+    mi_heap_visit_blocks(heap->blocks, false, visit_area, &to);
 }
 #endif
 

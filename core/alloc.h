@@ -63,6 +63,12 @@ void heap_discard(void *block, size_t from, size_t size);
 /* Gives back what the allocator holds but does not use (MEMORY PURGE). O(pages). */
 void heap_purge(struct heap *heap);
 
+/* The memory behind the heap's blocks in contiguous areas, touched or not, for whoever asks the kernel where it is
+ * (net/placement.h), until visit says false; without mapped pages, and blocks that are mappings. An area has 64 KiB or
+ * more. Sanitizer builds have none to show. */
+typedef bool (*heap_area_visit)(void *ctx, const void *start, size_t bytes);
+void heap_each_area(struct heap *heap, heap_area_visit visit, void *ctx);
+
 /* --- any thread --- */
 /* Pages that a heap has freed go back to the kernel at once, or a moment later, when something near them is freed or
  * used: that is five times cheaper for who overwrites values of 200 KB, and leaves much resident after a wave of

@@ -50,6 +50,7 @@ enum config_maxmemory_policy {
 enum config_appendfsync { APPENDFSYNC_EVERYSEC, APPENDFSYNC_ALWAYS, APPENDFSYNC_NO };
 enum config_recovery_damage { DAMAGE_REFUSE, DAMAGE_TRUNCATE, DAMAGE_SKIP };
 enum config_supervised { SUPERVISED_NO, SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO };
+enum config_numa { NUMA_ON, NUMA_OFF };
 enum config_permission { PERMIT_NO, PERMIT_YES, PERMIT_LOCAL }; /* local: loopback and unix-socket clients */
 
 /* Bits of notify_keyspace_events, with Redis's letters. */
@@ -124,6 +125,7 @@ struct config {
 
     /* general */
     int threads; /* 0: as many as this process may use */
+    enum config_numa numa;
     int databases;
     int hz;
     bool daemonize;                    /* later */

@@ -4,7 +4,7 @@
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
  *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout, disk-budget,
- *   cluster-ports           sherd's own
+ *   cluster-ports, numa     sherd's own
  *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people test
  *   port, bind              fixed while running, until the listeners can be moved
  *   loglevel nothing        from Redis 7.2, as are set-max-listpack-* */
@@ -46,6 +46,11 @@ static const struct option_name supervised_names[] = {
     {"systemd", SUPERVISED_SYSTEMD},
     {"auto", SUPERVISED_AUTO},
     {"no", SUPERVISED_NO},
+    {NULL, 0},
+};
+static const struct option_name numa_names[] = {
+    {"on", NUMA_ON},
+    {"off", NUMA_OFF},
     {NULL, 0},
 };
 static const struct option_name permission_names[] = {
@@ -127,6 +132,8 @@ const struct config_option config_options[] = {
     /* --- general --- */
     {.name = "threads", FIELD(threads), .preset = "0", RANGE(0, SHARDS_MAX), LIVE(AT_START), .group = GROUP_GENERAL,
      .doc = "Threads, each with its share of the keys; 0 means one per processor this process may use."},
+    {.name = "numa", FIELD(numa), .preset = "on", ENUM(numa_names), LIVE(AT_START), .group = GROUP_GENERAL,
+     .doc = "On a machine with several memory nodes: on keeps each thread and its memory on one, off spreads all memory over them."},
     {.name = "databases", FIELD(databases), .preset = "16", RANGE(1, 65536), LIVE(AT_START),
      .group = GROUP_GENERAL, .doc = "Databases that SELECT can choose; sherd has at most 65536."},
     {.name = "hz", FIELD(hz), .preset = "10", RANGE(1, 500), .clamp = true, .unit = "per second", LATER(ANY_TIME),

@@ -464,6 +464,11 @@ void slab_delete(struct slab *slab) {
     heap_free(slab->heap, slab->owner, slab, sizeof *slab);
 }
 
+void slab_each_area(const struct slab *slab, heap_area_visit visit, void *ctx) {
+    for (const struct chunk *chunk = slab->all; chunk != NULL; chunk = chunk->all_next)
+        if (!visit(ctx, chunk, CHUNK_SIZE)) return;
+}
+
 size_t slab_used_bytes(const struct slab *slab) {
     return slab->used_bytes;
 }

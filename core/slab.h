@@ -53,6 +53,8 @@ void *slab_move(struct slab *slab, void *block, size_t size); /* does that; retu
 uint64_t slab_moves(const struct slab *slab);                 /* so far */
 size_t slab_spare_bytes(const struct slab *slab); /* free blocks in pages that have others: what moving can save */
 
+/* Its chunks, the newest first, as heap_each_area. */
+void slab_each_area(const struct slab *slab, heap_area_visit visit, void *ctx);
 size_t slab_used_bytes(const struct slab *slab); /* blocks handed out */
 size_t slab_held_bytes(const struct slab *slab); /* resident pages: headers, gaps and spare pages included */
 void slab_check(const struct slab *slab);        /* every invariant; for tests */

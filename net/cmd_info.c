@@ -30,7 +30,7 @@ static const struct section {
     {"cluster", "Cluster", true, 0, info_cluster},
     {"keyspace", "Keyspace", true, 0, info_keyspace},
     {"guard", "Guard", true, 0, info_limits},
-    {"shards", "Shards", true, 0, info_shards},
+    {"shards", "Shards", true, TOTALS_PLACES, info_shards},
     {"turns", "Turns", false, TOTALS_TURNS, info_turns},
 };
 static_assert(ARRAY_LEN(sections) < 32, "a bit each");

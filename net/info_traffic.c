@@ -125,6 +125,11 @@ void info_latencystats(const struct info *info) {
 
 /* --- per shard --- */
 
+/* Of the pages that were looked at; where there is one node none are, and all are local. */
+static uint64_t local_permille(const struct shard_stats *stats) {
+    return stats->pages_seen ? stats->pages_local * 1000 / stats->pages_seen : 1000;
+}
+
 void info_shards(const struct info *info) {
     const struct totals *totals = info->totals;
     info_number(info, "shards", totals->shard_count);
@@ -142,9 +147,12 @@ void info_shards(const struct info *info) {
         buf_printf(info->out, ",messages_per_hop=%.3f,turns=%llu,busy_share=%.3f",
                    ratio(stats->hop_messages_sent, stats->hops_sent), (unsigned long long)stats->turns,
                    ratio(stats->busy_ns, stats->busy_ns + stats->idle_ns));
+        buf_printf(info->out, ",node=%u,local_pages_permille=%llu", info->facts->node[i],
+                   (unsigned long long)local_permille(stats));
         for (int m = 0; m < MEM_CLASSES; m++) /* signed: a shard may have freed what another allocated */
             buf_printf(info->out, ",mem_%s=%lld", mem_class_name((enum mem_class)m), (long long)stats->memory[m]);
         buf_append_literal(info->out, "\r\n");
     }
-    buf_printf(info->out, "local_pages_permille:%llu\r\n", (unsigned long long)info->facts->local_pages_permille);
+    info_number(info, "local_pages_permille", local_permille(&totals->sum));
+    info_number(info, "local_pages_looked_at", totals->sum.pages_seen);
 }

@@ -98,14 +98,25 @@ static void read_cgroups(struct machine *out) {
     if (cgroup_path("cpu", path, sizeof path)) take_quota_v1(path, &out->cpu_quota);
 }
 
+/* Insertion, since CPUs come in the order of their numbers, which mostly is that of nodes. */
+static void add_cpu(struct machine *out, uint32_t cpu, int node) {
+    uint32_t at = out->cpu_count++;
+    for (; at > 0 && out->nodes[at - 1] > node; at--) {
+        out->cpus[at] = out->cpus[at - 1];
+        out->nodes[at] = out->nodes[at - 1];
+    }
+    out->cpus[at] = cpu;
+    out->nodes[at] = (uint16_t)node;
+}
+
 static void read_cpus(struct machine *out) {
     cpu_set_t set;
+    out->numa_nodes = numa_available() < 0 ? 1 : (uint32_t)numa_num_configured_nodes();
     CPU_ZERO(&set);
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         for (uint32_t i = 0; i < CPU_SETSIZE && i < MACHINE_CPUS_MAX; i++)
-            if (CPU_ISSET(i, &set)) out->cpus[out->cpu_count++] = i;
+            if (CPU_ISSET(i, &set)) add_cpu(out, i, out->numa_nodes > 1 ? MAX(numa_node_of_cpu((int)i), 0) : 0);
     if (out->cpu_count == 0) out->cpu_count = 1;
-    out->numa_nodes = numa_available() < 0 ? 1 : (uint32_t)numa_num_configured_nodes();
 }
 
 static void raise_open_files(struct machine *out) {
@@ -122,6 +133,20 @@ void machine_read(struct machine *out) {
     read_cgroups(out);
     raise_open_files(out);
     out->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint32_t place_evenly(const struct machine *machine, uint32_t threads, uint32_t thread) {
+    return (uint32_t)((uint64_t)thread * machine->cpu_count / threads);
+}
+
+uint32_t machine_place(const struct machine *machine, uint32_t threads, uint32_t thread) {
+    const uint16_t *nodes = machine->nodes;
+    uint32_t first = place_evenly(machine, threads, thread), count = 0, before = 0;
+    uint16_t node = nodes[first];
+    while (first > 0 && nodes[first - 1] == node) first--;
+    while (first + count < machine->cpu_count && nodes[first + count] == node) count++;
+    for (uint32_t i = 0; i < thread; i++) before += nodes[place_evenly(machine, threads, i)] == node;
+    return first + before % count;
 }
 
 uint32_t machine_default_threads(const struct machine *machine, uint32_t most) {

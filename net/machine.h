@@ -7,7 +7,8 @@
 #define MACHINE_CPUS_MAX 1024
 
 struct machine {
-    uint32_t cpus[MACHINE_CPUS_MAX]; /* numbers of the CPUs in the affinity mask */
+    uint32_t cpus[MACHINE_CPUS_MAX];  /* numbers of the CPUs in the affinity mask, node after node */
+    uint16_t nodes[MACHINE_CPUS_MAX]; /* the memory node of each of them */
     uint32_t cpu_count;
     uint32_t cpu_quota;    /* whole CPUs the cgroup grants, rounded up; 0: no quota */
     uint64_t memory_bytes; /* RAM */
@@ -17,6 +18,9 @@ struct machine {
 };
 
 void machine_read(struct machine *out);
+/* Where in cpus the CPU is for one of so many threads: neighbours share a node, each node gets as many as its share of
+ * the CPUs is, and within a node they go round. O(threads). */
+uint32_t machine_place(const struct machine *machine, uint32_t threads, uint32_t thread);
 uint32_t machine_default_threads(const struct machine *machine, uint32_t most);
 /* The first bytes of a file of /proc or /sys as a string; false when it cannot be read. */
 bool machine_read_file(const char *path, char *out, size_t size);

@@ -113,6 +113,11 @@ void ring_close(struct ring *ring) {
     shared_free(ring);
 }
 
+const void *ring_memory(const struct ring *ring, size_t *bytes) {
+    *bytes = ring->memory_bytes;
+    return ring->memory;
+}
+
 int ring_wake_target(const struct ring *ring) {
     return ring->uring.ring_fd;
 }

@@ -43,6 +43,8 @@ struct ring_event {
 NODISCARD enum status ring_open(struct ring **out, unsigned entries, unsigned buffers, struct error *error);
 void ring_close(struct ring *ring);
 int ring_wake_target(const struct ring *ring);
+/* The receive buffers. */
+const void *ring_memory(const struct ring *ring, size_t *bytes);
 
 /* --- operations --- */
 void ring_accept(struct ring *ring, int listener, void *owner); /* multishot */

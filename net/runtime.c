@@ -101,8 +101,8 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out) {
                                   .rss = machine_resident_bytes(),
                                   .rss_peak = machine_peak_resident_bytes(),
                                   .used_startup = server->used_startup,
-                                  .total_system_memory = server->machine.memory_bytes,
-                                  .local_pages_permille = 1000};
+                                  .total_system_memory = server->machine.memory_bytes};
+    for (uint32_t i = 0; i < server->thread_count; i++) out->node[i] = server->threads[i].node;
     if (server->machine.memory_limit != UINT64_MAX) out->memory_limit = server->machine.memory_limit;
     uint64_t used = server_used_bytes(server), peak = atomic_load_explicit(&server->used_peak, memory_order_relaxed);
     out->used_peak = MAX(used, peak);

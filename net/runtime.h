@@ -72,7 +72,7 @@ struct runtime_facts {
     /* rates over about the last second, all threads together */
     double ops_per_second, input_kbps, output_kbps; /* kilobytes per second */
 
-    uint64_t local_pages_permille; /* NUMA: share of shard memory on its own node; 1000 when there is one node */
+    uint16_t node[SHARDS_MAX]; /* of memory, by shard */
 };
 /* shard is the asking thread's. Reads a few files of /proc: about 50 us. */
 void net_runtime_facts(struct shard *shard, struct runtime_facts *out);

@@ -74,7 +74,9 @@ static enum status make_threads(struct server *server, struct error *error) {
         struct thread *thread = &server->threads[i];
         thread->server = server;
         thread->id = i;
-        thread->cpu = server->machine.cpus[i % server->machine.cpu_count];
+        uint32_t place = machine_place(&server->machine, server->thread_count, i);
+        thread->cpu = server->machine.cpus[place];
+        thread->node = server->machine.nodes[place];
     }
     return ST_OK;
 }

@@ -14,11 +14,11 @@
 #include "core/probe.h"
 #include "core/resp_write.h"
 #include "net/listener.h"
+#include "net/placement.h"
 #include "persist/persist.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
 #include <errno.h>
-#include <numa.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
@@ -68,17 +68,6 @@ void thread_attend(struct thread *thread, struct conn *conn) {
 
 /* --- start --- */
 
-static void pin(struct thread *thread) {
-    cpu_set_t set;
-    thread->crowded = thread->server->thread_count > thread->server->machine.cpu_count;
-    CPU_ZERO(&set);
-    CPU_SET(thread->cpu, &set);
-    /* More threads than CPUs share them freely: pinning two busy threads to one CPU while another
-     * idles helps nobody. */
-    if (!thread->crowded) sched_setaffinity(0, sizeof set, &set);
-    if (thread->server->machine.numa_nodes > 1) numa_set_localalloc();
-}
-
 static struct shard *make_shard(struct thread *thread) {
     struct server *server = thread->server;
     uint32_t count = server->thread_count;
@@ -118,7 +107,7 @@ static enum status join_disk(struct thread *thread, struct error *error) {
 
 static enum status start(struct thread *thread, struct error *error) {
     assert_set_shard((int)thread->id);
-    pin(thread);
+    placement_settle(thread);
     thread->config_version = server_config_read(thread->server, 0, &thread->config);
     thread->attend_end = &thread->attend;
     thread->clock = clock_system();

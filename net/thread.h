@@ -23,6 +23,7 @@ struct thread {
     struct clock clock;
     uint32_t id;
     uint32_t cpu;
+    uint16_t node; /* of memory, that of the CPU */
     pthread_t handle;
 
     struct conn *attend, **attend_end; /* may be parsed again, or are to be closed */

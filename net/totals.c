@@ -6,6 +6,8 @@
  * What was asked for is remembered in gather->memo[0], because it decides how the block is read. */
 #include "net/totals.h"
 #include "core/num.h"
+#include "net/placement.h"
+#include "net/thread.h"
 #include "shards/exec.h"
 
 static_assert(sizeof(struct shard_stats) % sizeof(uint64_t) == 0, "travels as words");
@@ -72,6 +74,7 @@ void cmd_internal_totals(struct exec *x) {
     buf_init(&block, x->shard->heap, MEM_MESSAGE);
     shard_stats_read(x->shard, &stats);
     stats.clients -= closing_clients(x->shard);
+    if (what & TOTALS_PLACES) placement_look(thread_of(x->shard), &stats.pages_seen, &stats.pages_local);
     buf_append(&block, &stats, sizeof stats);
     buf_append(&block, &x->shard->errors, sizeof x->shard->errors);
     put_databases(&block, x->shard);

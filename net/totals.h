@@ -17,6 +17,7 @@ enum totals_what {
     TOTALS_COMMANDS = 1 << 0,   /* calls and times per command */
     TOTALS_HISTOGRAMS = 1 << 1, /* with their histograms */
     TOTALS_TURNS = 1 << 2,      /* where the time of turns went */
+    TOTALS_PLACES = 1 << 3,     /* on which memory nodes pages are: stats.pages_seen */
 };
 
 struct db_totals {
