@@ -7,7 +7,12 @@
  * but what may be reused: entries that went have left room in pages that are resident anyway, how much nobody knows, so
  * a little growth is allowed, less and less, and the next sample shows whether the resident set has grown. Beyond the
  * brim the data have to shrink, a quarter of what is too much at a time, but not before heaps were asked for what they
- * do not use; beyond the ceiling writers are braked, too.
+ * do not use.
+ *
+ * What is evicted for a command is not room before its pages are empty. So besides the budget there is a headroom: half
+ * of what was measured to be left up to the ceiling may be written before the next measurement, whatever goes for it.
+ * If that comes late, on a machine that is busy, writers wait for it. Close to the ceiling there is none, writers get a
+ * few 100 KiB per sample and clients no more than they have: they are braked.
  *
  * Why not simply "ceiling less what is resident and not counted"? Because evicting an entry makes it smaller in the
  * count and not in the resident set, which would look like still more that is not counted, and more had to go: at a

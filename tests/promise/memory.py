@@ -94,9 +94,10 @@ def run(kind, threads, seed, seconds):
         end, peak, saves = time.monotonic() + seconds, 0, 0
         while time.monotonic() < end and server.alive():
             pressure.go_on()
-            peak = max(peak, load.resident(server.pid))
             saves += load.call(server.port, "BGSAVE") == load.resp.Simple(b"Background saving started")
-            time.sleep(0.5)
+            for _ in range(25):
+                peak = max(peak, load.resident(server.pid))
+                time.sleep(0.02)
         facts["seconds"] = round(seconds - max(0, end - time.monotonic()))
         facts["alive"] = server.alive()
         probe.stop()
