@@ -58,7 +58,7 @@ static void field_delete(const struct store *store, struct fields *fields, struc
 /* The common overwrite: the same block, new bytes. */
 static bool overwrite(struct field *field, struct slice value) {
     size_t old = field_size(field), fresh = size_for(field->name_len, value.len);
-    if (store_block_size(old) != store_block_size(fresh) || (old <= SLAB_MAX) != (fresh <= SLAB_MAX)) return false;
+    if (store_block_size(old) != store_block_size(fresh)) return false;
     field->value_len = (uint32_t)value.len;
     slice_copy(field->bytes + field->name_len, value.ptr, value.len);
     return true;

@@ -55,13 +55,15 @@ const struct ht_bucket ht_empty_segment[HT_SEGMENT];
 /* --- storage --- */
 
 static bool from_slab(const struct hashtable *table, size_t size) {
-    return table->slab != NULL && size <= SLAB_ALIGNED_MAX;
+    return table->slab != NULL && (size <= SLAB_ALIGNED_MAX || size % 64 == 0);
 }
 
 void *ht_take(struct hashtable *table, size_t size) {
     if (from_slab(table, size)) {
-        table->bytes += slab_block_size(size);
-        return slab_alloc(table->slab, size);
+        size_t bytes = size % 64 ? slab_block_size(size) : slab_lines_size(size);
+        table->bytes += bytes;
+        if (size > SLAB_ALIGNED_MAX) slab_count_as(table->slab, MEM_INDEX, (int64_t)bytes);
+        return size % 64 ? slab_alloc(table->slab, size) : slab_alloc_lines(table->slab, size);
     }
     table->bytes += heap_block_size(size);
     return heap_alloc_aligned(table->heap, MEM_INDEX, size, size % 64 == 0 ? 64 : 8);
@@ -69,13 +71,23 @@ void *ht_take(struct hashtable *table, size_t size) {
 
 void ht_give_back(struct hashtable *table, void *block, size_t size) {
     if (block == NULL) return;
-    if (from_slab(table, size)) {
-        table->bytes -= slab_block_size(size);
-        slab_free(table->slab, block, size);
-    } else {
+    if (!from_slab(table, size)) {
         table->bytes -= heap_block_size(size);
         heap_free(table->heap, MEM_INDEX, block, size);
+        return;
     }
+    size_t bytes = size % 64 ? slab_block_size(size) : slab_lines_size(size);
+    table->bytes -= bytes;
+    if (size > SLAB_ALIGNED_MAX) slab_count_as(table->slab, MEM_INDEX, -(int64_t)bytes);
+    if (size % 64)
+        slab_free(table->slab, block, size);
+    else
+        slab_free_lines(table->slab, block, size);
+}
+
+void *ht_moved(struct hashtable *table, void *block, size_t size) {
+    if (!from_slab(table, size) || size > SLAB_PAGED_MAX || !slab_is_sparse(table->slab, block)) return block;
+    return slab_move(table->slab, block, size);
 }
 
 static struct ht_bucket *overflow_new(struct hashtable *table) {

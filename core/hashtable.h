@@ -45,7 +45,7 @@ struct hashtable_type {
     uint32_t (*deadline_s)(void *ctx, const void *entry);
 };
 
-/* slab may be NULL: overflow buckets then come from the heap. */
+/* slab may be NULL: buckets then come from the heap. */
 struct hashtable *hashtable_new(struct heap *heap, struct slab *slab, const struct hashtable_type *type, void *ctx);
 /* Frees the arrays. drop (may be NULL) is called with every entry. O(n): to free a large table in slices, drain it. */
 void hashtable_delete(struct hashtable *table, void (*drop)(void *ctx, void *entry));
@@ -89,8 +89,8 @@ typedef void (*hashtable_visit)(void *ctx, void *entry, unsigned flags);
  * buckets are passed over, at most 64 in one call. */
 #define HT_CURSOR_BITS 48
 uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visit visit, void *ctx);
-/* Like a scan, for who moves entries: `relocate` answers where the entry is now, and its slot points there. Overflow
- * buckets in sparse pages of the slab are moved as well. */
+/* Like a scan, for who moves entries: `relocate` answers where the entry is now, and its slot points there. Buckets in
+ * sparse pages of the slab are moved as well. */
 typedef void *(*hashtable_relocate)(void *ctx, void *entry);
 uint64_t hashtable_defrag(struct hashtable *table, uint64_t cursor, hashtable_relocate relocate, void *ctx);
 /* An entry chosen fairly (within a few percent) at random; NULL when empty. Bounded: falls back to the nearest

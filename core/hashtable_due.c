@@ -39,6 +39,11 @@ void ht_due_release(struct hashtable *table, struct ht_array *array, uint64_t s)
     array->due[s].groups = NULL;
 }
 
+void ht_due_move(struct hashtable *table, struct ht_array *array, uint64_t s) {
+    if (array->due == NULL || array->due[s].groups == NULL) return;
+    array->due[s].groups = ht_moved(table, array->due[s].groups, group_bytes(array, s));
+}
+
 void ht_due_note(struct hashtable *table, struct ht_array *array, uint64_t index, uint32_t when_s) {
     uint64_t s = index >> HT_SEGMENT_BITS;
     if (UNLIKELY(array->due == NULL || array->due[s].groups == NULL)) due_new(table, array, s);

@@ -57,6 +57,7 @@ void ht_directory_release(struct hashtable *table, struct ht_array *array); /* i
 void ht_segment_release(struct hashtable *table, struct ht_array *array, uint64_t s);
 void *ht_take(struct hashtable *table, size_t size); /* 64-byte aligned when size is a multiple of 64 */
 void ht_give_back(struct hashtable *table, void *block, size_t size);
+void *ht_moved(struct hashtable *table, void *block, size_t size); /* out of a sparse page; where it is now */
 void ht_overflow_free(struct hashtable *table, struct ht_bucket *bucket);
 void ht_set_limits(struct hashtable *table); /* grow_at and shrink_at for arrays[0] */
 
@@ -77,6 +78,7 @@ bool ht_deduce(uint32_t stored, unsigned window, uint64_t low, uint64_t high, ui
 /* --- deadlines (hashtable_due.c) --- */
 void ht_due_note(struct hashtable *table, struct ht_array *array, uint64_t index, uint32_t when_s);
 void ht_due_release(struct hashtable *table, struct ht_array *array, uint64_t s);
+void ht_due_move(struct hashtable *table, struct ht_array *array, uint64_t s); /* see ht_moved */
 HOT_INLINE uint32_t ht_due_bound(const struct ht_array *array, uint64_t index) {
     if (array->due == NULL || array->due[index >> HT_SEGMENT_BITS].groups == NULL) return UINT32_MAX;
     return array->due[index >> HT_SEGMENT_BITS].groups[(index & (HT_SEGMENT - 1)) / HT_GROUP];

@@ -63,10 +63,14 @@ uint64_t hashtable_scan(struct hashtable *table, uint64_t cursor, hashtable_visi
 /* --- moving --- */
 
 static void move_overflow(struct hashtable *table, struct ht_bucket *before) {
-    struct ht_bucket *bucket = ht_next(before);
-    if (table->slab == NULL || !slab_is_sparse(table->slab, bucket)) return;
-    struct ht_bucket *moved = slab_move(table->slab, bucket, sizeof *bucket);
+    struct ht_bucket *moved = ht_moved(table, ht_next(before), sizeof *moved);
     before->slots[HT_SLOTS - 1] = (uint64_t)(uintptr_t)moved;
+}
+
+/* When the walk enters it. */
+static void move_segment(struct hashtable *table, struct ht_array *array, uint64_t s) {
+    array->segments[s] = ht_moved(table, array->segments[s], ht_segment_size(array, s) * sizeof(struct ht_bucket));
+    ht_due_move(table, array, s);
 }
 
 static void prefetch_entries(const struct ht_bucket *bucket) {
@@ -78,6 +82,7 @@ uint64_t hashtable_defrag(struct hashtable *table, uint64_t cursor, hashtable_re
     struct ht_place place = ht_place_at(table, hash);
     if (ht_is_empty(place.array->segments[place.index >> HT_SEGMENT_BITS]))
         return segment_end(table, &place) >> (64 - HT_CURSOR_BITS);
+    if (place.index % HT_SEGMENT == 0) move_segment(table, place.array, place.index / HT_SEGMENT);
     struct ht_bucket *bucket = ht_bucket_at(place.array, place.index);
     if ((place.index + 1) % HT_SEGMENT != 0 && place.index + 1 < place.array->buckets) prefetch_entries(bucket + 1);
     for (;; bucket = ht_next(bucket)) {

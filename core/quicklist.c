@@ -9,8 +9,6 @@
 #include "core/assert.h"
 #include "core/quicklist_priv.h"
 
-#define DEFRAG_NODES_MAX 4096u
-
 struct quicklist_rule quicklist_rule_of(int list_max_listpack_size) {
     static const uint32_t kib[] = {4, 8, 16, 32, 64};
     if (list_max_listpack_size < 0)
@@ -83,6 +81,7 @@ struct quicklist_node *node_add(const struct store *store, struct quicklist *lis
 void node_remove(const struct store *store, struct quicklist *list, struct quicklist_node *node) {
     *(node->prev ? &node->prev->next : &list->head) = node->next;
     *(node->next ? &node->next->prev : &list->tail) = node->prev;
+    if (list->walk == node) list->walk = node->next;
     list->nodes--;
     list->bytes -= sizeof *node + node->cap;
     store_free(store, node, sizeof *node + node->cap);
@@ -100,6 +99,7 @@ struct quicklist_node *node_resize(const struct store *store, struct quicklist *
     moved->end = moved->start + used;
     memcpy(moved->bytes + moved->start, node->bytes + node->start, used);
     link_neighbours(list, moved);
+    if (list->walk == node) list->walk = moved;
     list->bytes += (size_t)moved->cap - node->cap;
     store_free(store, node, sizeof *node + node->cap);
     return moved;
@@ -233,7 +233,8 @@ static void cut_off(const struct store *store, struct quicklist *list, struct qu
     *(first->prev ? &first->prev->next : &list->head) = last->next;
     *(last->next ? &last->next->prev : &list->tail) = first->prev;
     first->prev = last->next = NULL;
-    *chain = (struct quicklist){first, last, sums.count, sums.nodes, sums.bytes};
+    *chain = (struct quicklist){first, last, sums.count, sums.nodes, sums.bytes, NULL};
+    list->walk = NULL; /* it may be among them */
     list->count -= sums.count;
     list->nodes -= sums.nodes;
     list->bytes -= sums.bytes;
@@ -341,7 +342,9 @@ void quicklist_check(const struct quicklist *list) {
     uint64_t count = 0, nodes = 0, elements;
     size_t bytes = 0;
     const struct quicklist_node *prev = NULL;
+    unsigned walk = 0;
     for (const struct quicklist_node *node = list->head; node; prev = node, node = node->next) {
+        walk += list->walk == node;
         ASSERT(node->prev == prev && node->count > 0 && node->start < node->end && node->end <= node->cap);
         bool valid = packed_valid(slice_of(node->bytes + node->start, node_used(node)), &elements);
         ASSERT(valid && elements == node->count);
@@ -350,7 +353,7 @@ void quicklist_check(const struct quicklist *list) {
         bytes += sizeof *node + node->cap;
         nodes++;
     }
-    ASSERT(list->tail == prev && list->count == count && list->nodes == nodes && list->bytes == bytes);
+    ASSERT(walk == (list->walk != NULL) && list->tail == prev && list->count == count && list->nodes == nodes && list->bytes == bytes);
 }
 
 /* --- moving --- */
@@ -358,26 +361,15 @@ void quicklist_check(const struct quicklist *list) {
 static struct quicklist_node *move_node(const struct store *store, struct quicklist *list,
                                         struct quicklist_node *node) {
     struct quicklist_node *moved = store_moved(store, node, sizeof *node + node->cap);
-    if (moved == node) return node;
-    if (moved->prev)
-        moved->prev->next = moved;
-    else
-        list->head = moved;
-    if (moved->next)
-        moved->next->prev = moved;
-    else
-        list->tail = moved;
+    if (moved != node) link_neighbours(list, moved);
     return moved;
 }
 
-/* A store_defrag_some; a unit is a node, and the position their number. Nodes before the position are passed one by
- * one, so it ends at DEFRAG_NODES_MAX. That is no loss where nodes have their usual size: a full one is no block of the
- * slab. */
+/* A store_defrag_some; a unit is a node. The list itself knows where it goes on. */
 uint64_t quicklist_defrag_some(const struct store *store, void *object, uint64_t position, unsigned units) {
     struct quicklist *list = object;
-    struct quicklist_node *node = list->head;
-    uint64_t at = 0;
-    for (; node && at < position; at++) node = node->next;
-    for (; node && units-- > 0; at++) node = move_node(store, list, node)->next;
-    return node && at < DEFRAG_NODES_MAX ? at : 0;
+    struct quicklist_node *node = position == 0 ? list->head : list->walk;
+    for (; node && units > 0; units--) node = move_node(store, list, node)->next;
+    list->walk = node;
+    return node != NULL;
 }

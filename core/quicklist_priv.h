@@ -13,7 +13,8 @@ struct quicklist_node {
 struct quicklist {
     struct quicklist_node *head, *tail;
     uint64_t count, nodes;
-    size_t bytes; /* of the nodes' blocks */
+    size_t bytes;                /* of the nodes' blocks */
+    struct quicklist_node *walk; /* where defragmenting goes on; NULL: it does not */
 };
 
 #define NODE_START ((uint32_t)(1024 - sizeof(struct quicklist_node))) /* first capacity of a node, and a small one */

@@ -1,10 +1,12 @@
-/* Sorted sets, moving: leaf after leaf, each with its elements and the nodes on the way down to it.
+/* Sorted sets, moving: leaf after leaf, each with its elements and the nodes on the way down to it; then the table.
  *
  * An element is pointed to by its leaf, by the table, and by every node above for which it is the first element. A node
- * is pointed to by its parent alone. The position is a rank: what is inserted or removed before it between two calls
+ * is pointed to by its parent alone. The position is a rank or, from TABLE on, a place in the table: what is inserted or removed before it between two calls
  * shifts it by as much, and then a few elements are looked at twice or not at all. */
 #include "core/hashtable_inline.h"
 #include "core/sorted_priv.h"
+
+#define TABLE (1ull << 63)
 
 HOT_INLINE bool is_same(const void *element, const void *other) {
     return element == other;
@@ -53,9 +55,21 @@ static uint64_t move_leaf(const struct store *store, struct sorted *set, uint64_
     return before + node->count;
 }
 
-/* A store_defrag_some; a unit is a leaf. */
-uint64_t sorted_defrag_some(const struct store *store, void *object, uint64_t rank, unsigned units) {
+static void *stays(void *ctx, void *element) {
+    (void)ctx;
+    return element;
+}
+
+/* A store_defrag_some; a unit is a leaf, or a bucket of the table. */
+uint64_t sorted_defrag_some(const struct store *store, void *object, uint64_t position, unsigned units) {
     struct sorted *set = object;
-    while (units-- > 0 && rank < sorted_count(set)) rank = move_leaf(store, set, rank);
-    return rank < sorted_count(set) ? rank : 0;
+    for (; units > 0 && position < TABLE && position < sorted_count(set); units--)
+        position = move_leaf(store, set, position);
+    if (position < TABLE && position < sorted_count(set)) return position;
+    uint64_t cursor = position < TABLE ? 0 : position - TABLE;
+    for (; units > 0; units--) {
+        cursor = hashtable_defrag(set->table, cursor, stays, NULL);
+        if (cursor == 0) return 0;
+    }
+    return TABLE + cursor;
 }

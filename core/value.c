@@ -144,12 +144,12 @@ static char *payload(struct entry *entry) {
     return (char *)(uintptr_t)entry_payload(entry);
 }
 
-/* A block of its own always comes from the heap: the store tells by the size to whom it goes back. */
+/* A block of its own is never a small one, so that a run has room to shrink and grow a little. */
 #define BIGSTR_CAP_MIN (SLAB_MAX + 1 - sizeof(struct bigstr))
 
 static struct bigstr *bigstr_new(const struct store *store, size_t len, size_t cap) {
     cap = MAX(cap, BIGSTR_CAP_MIN);
-    struct bigstr *big = heap_alloc(store->heap, MEM_DATA, sizeof *big + cap);
+    struct bigstr *big = store_alloc(store, sizeof *big + cap);
     big->len = len;
     big->cap = cap;
     return big;
@@ -189,7 +189,7 @@ const char *entry_encoding_name(const struct entry *entry) {
 
 size_t entry_bytes(const struct entry *entry) {
     size_t bytes = store_block_size(entry_size(entry));
-    if (entry->encoding == ENC_EXTERNAL) bytes += heap_block_size(sizeof(struct bigstr) + entry_bigstr(entry)->cap);
+    if (entry->encoding == ENC_EXTERNAL) bytes += store_block_size(sizeof(struct bigstr) + entry_bigstr(entry)->cap);
     if (entry->encoding == ENC_OBJECT) bytes += collection_of(entry)->bytes(entry_object(entry));
     return bytes;
 }
@@ -276,7 +276,7 @@ void entry_delete(const struct store *store, struct entry *entry) {
 /* Both sizes come from a block of the same kind and size, so nothing has to move. */
 HOT_INLINE bool is_same_block(size_t a, size_t b) {
     if (LIKELY(a <= SLAB_MAX)) return b <= SLAB_MAX && slab_block_size(a) == slab_block_size(b);
-    return b > SLAB_MAX && heap_block_size(a) == heap_block_size(b);
+    return store_block_size(a) == store_block_size(b);
 }
 
 /* True when the entry's block also fits a payload of that length with or without a deadline as it has now. */
@@ -470,7 +470,7 @@ static struct entry *edit_external(const struct store *store, struct entry *entr
     ASSERT(new_len >= big->len);
     if (new_len > big->cap) {
         size_t cap = grown_cap(new_len);
-        big = heap_try_resize(store->heap, MEM_DATA, big, sizeof *big + big->cap, sizeof *big + cap);
+        big = store_try_resize(store, big, sizeof *big + big->cap, sizeof *big + cap);
         if (!big) return NULL;
         big->cap = cap;
         memcpy(payload(entry), &big, sizeof big);
@@ -484,7 +484,7 @@ static struct entry *edit_external(const struct store *store, struct entry *entr
 static struct entry *edit_to_external(const struct store *store, struct entry *take, struct slice old, size_t new_len,
                                       char **bytes) {
     size_t cap = grown_cap(new_len);
-    struct bigstr *big = heap_try_alloc(store->heap, MEM_DATA, sizeof *big + cap);
+    struct bigstr *big = store_try_alloc(store, sizeof *big + cap);
     if (!big) return NULL;
     big->len = new_len;
     big->cap = cap;
@@ -548,7 +548,14 @@ struct entry *entry_moved(const struct store *store, struct entry *take) {
     return store_moved(store, take, entry_size(take));
 }
 
-uint64_t entry_defrag_some(const struct store *store, const struct entry *entry, uint64_t position, unsigned units) {
+static void move_block(const struct store *store, struct entry *entry) {
+    struct bigstr *big = entry_bigstr(entry);
+    big = store_moved(store, big, sizeof *big + big->cap);
+    memcpy(payload(entry), &big, sizeof big);
+}
+
+uint64_t entry_defrag_some(const struct store *store, struct entry *entry, uint64_t position, unsigned units) {
+    if (entry->encoding == ENC_EXTERNAL) move_block(store, entry);
     if (entry->encoding != ENC_OBJECT || !collection_of(entry)->defrag_some) return 0;
     return collection_of(entry)->defrag_some(store, entry_object(entry), position, units);
 }

@@ -167,5 +167,5 @@ struct entry *entry_rename(const struct store *store, struct entry *take, struct
 struct entry *entry_copy(const struct store *store, const struct entry *entry, struct slice key, uint64_t deadline_ms);
 /* --- moving out of sparse pages (core/slab.h) --- */
 struct entry *entry_moved(const struct store *store, struct entry *take); /* the entry alone; returns where it is */
-/* What it owns, if that is an object: see store_defrag_some. */
-uint64_t entry_defrag_some(const struct store *store, const struct entry *entry, uint64_t position, unsigned units);
+/* What it owns, a block or, see store_defrag_some, an object. */
+uint64_t entry_defrag_some(const struct store *store, struct entry *entry, uint64_t position, unsigned units);

@@ -7,9 +7,10 @@
 #include "shards/shard.h"
 
 #define TURN_BUCKETS 24             /* of databases, per slice: some 150 keys */
-#define TURN_MOVES   256            /* a slice ends after as many */
-#define FIRST_UNITS  8              /* of a collection that the walk comes by */
-#define TURN_UNITS   32             /* of one on the list, per slice: some hundreds of elements */
+#define TURN_MOVES   256            /* a slice ends after as many, */
+#define TURN_BYTES   (128 * 1024)   /* or when so many bytes were moved */
+#define FIRST_UNITS  4              /* of a collection that the walk comes by */
+#define TURN_UNITS   16             /* of one on the list, per slice: some hundreds of elements, or 128 KiB of a list */
 #define LIST_MAX     32u            /* more than a bucket has entries, but for strange hashes */
 #define PAUSE_NS     1000000000ull  /* between rounds */
 #define IDLE_NS      10000000000ull /* after one that was of no use */
@@ -48,7 +49,7 @@ bool defrag_is_running(const struct shard *shard) {
 
 static bool is_sparse(const struct shard *shard) {
     size_t spare = slab_spare_bytes(shard->slab);
-    return spare > DEFRAG_MIN && spare * 8 > spare + slab_used_bytes(shard->slab);
+    return spare > DEFRAG_MIN && spare * 8 > spare + slab_paged_bytes(shard->slab);
 }
 
 static void begin_round(struct defrag *defrag, const struct shard *shard) {
@@ -84,6 +85,7 @@ static void trim_heap(struct defrag *defrag, struct shard *shard) {
 void defrag_cron(struct shard *shard) {
     struct defrag *defrag = shard->defrag;
     trim_heap(defrag, shard);
+    slab_trim(shard->slab);
     if (defrag->running || !shard->config->activedefrag || shard->loading) return;
     if (shard->now_ns >= defrag->not_before_ns && is_sparse(shard)) begin_round(defrag, shard);
 }
@@ -122,7 +124,7 @@ static bool next_database(struct defrag *defrag, const struct shard *shard) {
 }
 
 static void walk(struct defrag *defrag, struct shard *shard) {
-    uint64_t moves = slab_moves(shard->slab);
+    uint64_t moves = slab_moves(shard->slab) + TURN_MOVES, bytes = slab_moved_bytes(shard->slab) + TURN_BYTES;
     for (unsigned i = 0; i < TURN_BUCKETS && defrag->count == 0; i++) {
         struct keyspace *keys = shard_db_peek(shard, defrag->db);
         if (!keys) return;
@@ -131,7 +133,7 @@ static void walk(struct defrag *defrag, struct shard *shard) {
             defrag->db++;
             return;
         }
-        if (slab_moves(shard->slab) - moves >= TURN_MOVES) return;
+        if (slab_moves(shard->slab) >= moves || slab_moved_bytes(shard->slab) >= bytes) return;
     }
 }
 

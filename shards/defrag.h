@@ -8,8 +8,8 @@
  * (slab_spare_bytes), and the next one follows while that goes on and helps. While there is nothing to do it costs some
  * comparisons every 100 ms.
  *
- * Not moved: blocks above SLAB_MAX, which are the heap's (whole pages of it come free by themselves); streams; the
- * heads of collections; small tables; of a list whose nodes are small, what lies behind the first thousands of them.
+ * Not moved: blocks above SLAB_PAGED_MAX, which share no page with others; streams; the heads of collections and of
+ * their tables.
  *
  * Thread    the shard's owner, between commands: no entry is open then. What is pinned for being read over several
  *           turns stays where it is. */

@@ -5,6 +5,7 @@
 #include "core/fields.h"
 #include "core/num.h"
 #include "tests/support/seed.h"
+#include "tests/support/store_memory.h"
 #include "tests/support/text_array.h"
 #include <inttypes.h>
 #include <setjmp.h>
@@ -191,13 +192,13 @@ static void memory_is_what_it_says(void **state) {
     (void)state;
     enum { COUNT = 200000, PAYLOAD = 6 + 8 };
     char name[16];
-    size_t before = (size_t)heap_used(store.heap, MEM_INDEX) + slab_used_bytes(store.slab);
+    size_t before = store_memory(&store);
     struct fields *fields = fields_new(&store, &seed);
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof name, "%06d", i);
         fields_put(&store, fields, slice_of(name, 6), SLICE("8 bytes."));
     }
-    size_t taken = (size_t)heap_used(store.heap, MEM_INDEX) + slab_used_bytes(store.slab) - before;
+    size_t taken = store_memory(&store) - before;
     assert_int_equal(taken, fields_bytes(fields));
     double over = (double)taken / COUNT - PAYLOAD;
     print_message("%.1f bytes over payload per element\n", over);
