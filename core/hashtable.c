@@ -46,9 +46,11 @@
 static_assert(sizeof(struct ht_bucket) == 64, "a bucket is a cache line");
 static_assert(offsetof(struct ht_bucket, meta) == HT_SLOTS, "tags are compared as one word");
 
-/* Entries per bucket, in tenths: above the first a table grows, below the second it shrinks. */
-#define GROW_TENTHS   63
-#define SHRINK_TENTHS 20
+/* Entries per bucket, in tenths: above the first a table grows, below the second it shrinks. One that doubles when it
+ * grows, and so has half of the first then, must have much less. */
+#define GROW_TENTHS         63
+#define SHRINK_TENTHS       32
+#define SHRINK_SMALL_TENTHS 20
 
 const struct ht_bucket ht_empty_segment[HT_SEGMENT];
 
@@ -213,7 +215,7 @@ void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_buc
 void ht_set_limits(struct hashtable *table) {
     uint64_t buckets = table->arrays[0].buckets;
     table->grow_at = buckets * GROW_TENTHS / 10;
-    table->shrink_at = buckets == 1 ? 0 : buckets * SHRINK_TENTHS / 10;
+    table->shrink_at = buckets == 1 ? 0 : buckets * (ht_may_double(buckets) ? SHRINK_SMALL_TENTHS : SHRINK_TENTHS) / 10;
 }
 
 static void start_empty(struct hashtable *table, uint64_t buckets) {
@@ -288,7 +290,7 @@ ht_slot *hashtable_insert(struct hashtable *table, uint64_t hash, void *entry, u
                   (uint64_t)(window >> 8) << 48 | (uint64_t)(uintptr_t)entry | flags);
 }
 
-/* Shrinks to a load of 5 per bucket, from 2: the way back to growth and the way to the next shrink are both long. */
+/* Shrinks to a load of 5 per bucket, from 3 or 2: the way back to growth and the way to the next shrink are both long. */
 static void maybe_shrink(struct hashtable *table) {
     uint64_t buckets = table->count / 5 + 1;
     if (table->expected == 0 && buckets < table->arrays[0].buckets) ht_resize_start(table, buckets);

@@ -69,6 +69,7 @@ void ht_take_out(struct hashtable *table, struct ht_bucket *first, struct ht_buc
 /* --- resize (hashtable_resize.c) --- */
 void ht_resize_start(struct hashtable *table, uint64_t buckets);
 uint64_t ht_grown(uint64_t buckets);
+bool ht_may_double(uint64_t buckets); /* has a table of that size doubled, perhaps, when it grew? */
 unsigned ht_window_for(uint64_t buckets, unsigned window); /* the next array's window, given the last one's */
 /* Works out the bucket in an array of `buckets` from stored bits of an entry of [low, high]; false when it takes the
  * hash. *known is a hash that agrees with the entry's in all stored bits. */

@@ -6,7 +6,7 @@
  *
  * The pace is fixed when the resize starts: the nearest count at which the new array would have to be resized again is
  * `left` inserts or removes away, so moving ceil(n / left) buckets in each finishes before. Growth by a quarter from 6.3
- * per bucket leaves 1.5 n inserts, doubling more; a shrink from 2 to 5 per bucket leaves 0.5 n inserts. So it is 1 or 2
+ * per bucket leaves 1.5 n inserts, doubling more; a shrink from 3.2 to 5 per bucket leaves 0.8 n inserts. So it is 1 or 2
  * buckets, and PACE_MAX is for strange hints only. */
 #include "core/hashtable_priv.h"
 
@@ -22,6 +22,10 @@ static unsigned log2_floor(uint64_t n) {
 unsigned ht_window_for(uint64_t buckets, unsigned window) {
     unsigned best = log2_floor(buckets);
     return window > best || best - window > WINDOW_OVERLAP ? best : window;
+}
+
+bool ht_may_double(uint64_t buckets) {
+    return buckets < 2 * SMALL_TABLE;
 }
 
 uint64_t ht_grown(uint64_t buckets) {

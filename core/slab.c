@@ -203,11 +203,11 @@ static struct page *page_of_any(const void *block) {
 }
 
 /* Emptying the pages that are no fuller than the mean needs the fewest moves. Among equals, all but the current page
- * may move. A class of which an eighth is free is left alone: the last pages cost the most moves. */
+ * may move. A class of which a sixteenth is free is left alone: the last pages cost the most moves. */
 bool slab_is_sparse(const struct slab *slab, const void *block) {
     const struct page *page = page_of_any(block);
     const struct size_class *class = &slab->classes[page->class];
-    if (page == class->current || class->used * 8 > class->pages * page->capacity * 7) return false;
+    if (page == class->current || class->used * 16 > class->pages * page->capacity * 15) return false;
     return class->pages > 1 && page->used * class->pages <= class->used;
 }
 

@@ -76,7 +76,7 @@ bool slab_purge_some(struct slab *slab);
 void slab_trim(struct slab *slab);
 
 /* --- moving: blocks of up to SLAB_PAGED_MAX bytes, however they were allocated --- */
-/* Would moving this block to a new one help to empty its page? True when more than an eighth of the blocks of its size
+/* Would moving this block to a new one help to empty its page? True when more than a sixteenth of the blocks of its size
  * are free, and its page is not fuller than the mean of them and not the one they are allocated from. For
  * defragmenting: allocate anew, copy, free. O(1). */
 bool slab_is_sparse(const struct slab *slab, const void *block);

@@ -51,7 +51,8 @@ static uint32_t pages_of(const struct chunk *chunk) {
 /* A chunk is listed by the eighth it is used to, an empty one in a list of its own, one without free pages in none. */
 uint8_t slab_chunk_list(const struct chunk *chunk) {
     if (chunk->used_pages == pages_of(chunk) - 1) return NO_BIN;
-    return chunk->used_pages ? (uint8_t)(1 + chunk->used_pages * (CHUNK_LISTS - 1) / pages_of(chunk)) : 0;
+    uint32_t eighth = chunk->used_pages * (CHUNK_LISTS - 1) / pages_of(chunk);
+    return chunk->used_pages ? (uint8_t)(1 + eighth) : 0;
 }
 
 static void chunk_relist(struct chunk *chunk) {
@@ -177,7 +178,7 @@ static bool wants_purge(const struct pool *pool) {
 }
 
 static bool purge_some(struct slab *slab, struct pool *pool) {
-    if (LIKELY(!wants_purge(pool))) return false;
+    if (!wants_purge(pool)) return false;
     if (pool->empty_chunks > 1)
         chunk_free(slab, pool->with_free[0]);
     else
@@ -186,9 +187,10 @@ static bool purge_some(struct slab *slab, struct pool *pool) {
 }
 
 bool slab_purge_some(struct slab *slab) {
+    if (LIKELY(!wants_purge(&slab->small) && !wants_purge(&slab->large))) return spans_purge_some(slab->spans);
     bool more = purge_some(slab, &slab->small);
     more |= purge_some(slab, &slab->large);
-    return more | spans_purge_some(slab->spans);
+    return spans_purge_some(slab->spans) || more;
 }
 
 /* --- pages --- */

@@ -2,19 +2,19 @@
  *
  *    chunk, 4 MiB aligned: | struct chunk | frame 1 | frame 2 | ... | frame 1023 |
  *
- * Free frames are always given back to the kernel; there is no second kind of them. What was freed a moment ago does
- * not become free at once but waits in a list that runs through the freed memory itself. A new block is cut from what
- * fits it best among the last ones of that list, so a server whose values are overwritten goes on using the same few
- * frames, and no page fault and no call of the kernel is needed. What is too much there goes back, the oldest first
- * (spans_purge_some).
+ * Free frames have been given back to the kernel, always. What was freed a moment ago is not free in this sense but
+ * waits, in a list that runs through the freed memory itself, neighbours joined; bits tell who is a neighbour. A new
+ * block is cut from what fits it best among the newest of that list, so a server whose values are overwritten goes on
+ * using the same few frames, with hardly a page fault and no call of the kernel. What is too much there goes back, the
+ * oldest first (spans_purge_some).
  *
  * Else frames come from a chunk, the first run in it that is long enough. A chunk knows the length of its longest run
  * of free frames, and is in one of 40 lists by that length, four to a doubling; a word of bits says which lists have
  * chunks. All chunks in the lists above that of a length have room for it, some in the list itself; looked through
  * upwards, this takes from the chunk that has least to lose.
  *
- * Invariant: a frame's bit is set if and only if it is free; the longest run is what the bits say; a run that waits is
- * neither free nor in a block; an empty chunk is kept if it is the only one. */
+ * Invariant: each frame is free, or waits, or is in a block; the longest run is what the bits say; frames that wait
+ * side by side are one run; an empty chunk is kept if it is the only one. */
 #include "core/spans.h"
 #include "core/assert.h"
 #include <assert.h>
@@ -27,8 +27,9 @@
 #define LISTS        40u
 #define NO_LIST      0xFFu
 #define LOOK_MAX     8u  /* chunks of a list whose longest run may be too short */
-#define WAITING_LOOK 32u /* runs that wait, the newest, among which a block looks for its place */
+#define WAITING_LOOK 64u /* runs that wait, the newest, among which a block looks for its place */
 #define PURGE_FRAMES 256u
+#define SPARE_PART   32u
 
 #if defined(__SANITIZE_ADDRESS__)
 #define POISONING 1
@@ -49,7 +50,7 @@
 struct chunk {
     struct chunk *next, *prev; /* in a list */
     struct chunk *all_next, *all_prev;
-    uint64_t free[WORDS];
+    uint64_t free[WORDS], waiting[WORDS];
     uint32_t free_frames, longest; /* of the runs of free frames */
     uint8_t list;
 };
@@ -80,6 +81,9 @@ static struct chunk *chunk_of(const void *block) {
 static uint32_t frame_of(const void *block) {
     return (uint32_t)((uintptr_t)block % CHUNK_SIZE / SPANS_FRAME);
 }
+static void *frame_at(struct chunk *chunk, uint32_t frame) {
+    return (char *)chunk + (size_t)frame * SPANS_FRAME;
+}
 static uint32_t frames_for(size_t size) {
     return (uint32_t)(spans_block_size(size) / SPANS_FRAME);
 }
@@ -91,32 +95,49 @@ static void count_held(struct spans *spans, int64_t bytes) {
 
 /* --- bits --- */
 
-/* The first frame from `at` on that is free or, if `set` is false, not free; CHUNK_FRAMES if there is none. */
-static uint32_t next_frame(const struct chunk *chunk, uint32_t at, bool set) {
+/* The first frame from `at` on whose bit is set or, if `set` is false, clear; CHUNK_FRAMES if there is none. */
+static uint32_t next_frame(const uint64_t bits[WORDS], uint32_t at, bool set) {
     while (at < CHUNK_FRAMES) {
-        uint64_t word = (set ? chunk->free[at / 64] : ~chunk->free[at / 64]) >> (at % 64);
+        uint64_t word = (set ? bits[at / 64] : ~bits[at / 64]) >> (at % 64);
         if (word != 0) return at + (uint32_t)__builtin_ctzll(word);
         at = (at / 64 + 1) * 64;
     }
     return CHUNK_FRAMES;
 }
 
-static void set_frames(struct chunk *chunk, uint32_t at, uint32_t count, bool set) {
+/* Of the frames with set bits that end before `end`, the first. Frame 0 has none. */
+static uint32_t first_before(const uint64_t bits[WORDS], uint32_t end) {
+    for (uint32_t at = end;; at = (at - 1) / 64 * 64) {
+        uint64_t word = ~bits[(at - 1) / 64] << (63 - (at - 1) % 64);
+        if (word != 0) return at - (uint32_t)__builtin_clzll(word);
+    }
+}
+
+static bool is_set(const uint64_t bits[WORDS], uint32_t at) {
+    return at < CHUNK_FRAMES && (bits[at / 64] >> (at % 64) & 1) != 0;
+}
+
+/* They are all clear, or all set, before. */
+static void flip(uint64_t bits[WORDS], uint32_t at, uint32_t count, bool set) {
     for (uint32_t end = at + count; at < end;) {
         uint32_t some = MIN(end - at, 64 - at % 64);
         uint64_t mask = (some == 64 ? ~0ull : (1ull << some) - 1) << (at % 64);
-        ASSERT((chunk->free[at / 64] & mask) == (set ? 0 : mask));
-        chunk->free[at / 64] ^= mask;
+        ASSERT((bits[at / 64] & mask) == (set ? 0 : mask));
+        bits[at / 64] ^= mask;
         at += some;
     }
+}
+
+static void set_free(struct chunk *chunk, uint32_t at, uint32_t count, bool set) {
+    flip(chunk->free, at, count, set);
     chunk->free_frames += set ? count : -count;
 }
 
 /* O(runs), a few dozen words at most. */
 static uint32_t longest_run(const struct chunk *chunk) {
     uint32_t longest = 0;
-    for (uint32_t at = next_frame(chunk, 0, true), end; at < CHUNK_FRAMES; at = next_frame(chunk, end, true)) {
-        end = next_frame(chunk, at, false);
+    for (uint32_t at = next_frame(chunk->free, 0, true), end; at < CHUNK_FRAMES; at = next_frame(chunk->free, end, true)) {
+        end = next_frame(chunk->free, at, false);
         longest = MAX(longest, end - at);
     }
     return longest;
@@ -124,11 +145,11 @@ static uint32_t longest_run(const struct chunk *chunk) {
 
 /* The first that is long enough; there is one. */
 static uint32_t find_run(const struct chunk *chunk, uint32_t frames) {
-    uint32_t at = next_frame(chunk, 0, true), end = next_frame(chunk, at, false);
+    uint32_t at = next_frame(chunk->free, 0, true), end = next_frame(chunk->free, at, false);
     while (end - at < frames) {
-        at = next_frame(chunk, end, true);
+        at = next_frame(chunk->free, end, true);
         ASSERT(at < CHUNK_FRAMES);
-        end = next_frame(chunk, at, false);
+        end = next_frame(chunk->free, at, false);
     }
     return at;
 }
@@ -178,7 +199,7 @@ COLD static struct chunk *chunk_new(struct spans *spans) {
     count_held(spans, SPANS_FRAME);
     madvise(chunk, CHUNK_SIZE, MADV_NOHUGEPAGE);
     chunk->list = NO_LIST;
-    set_frames(chunk, 1, CHUNK_FRAMES - 1, true);
+    set_free(chunk, 1, CHUNK_FRAMES - 1, true);
     chunk->all_next = spans->all;
     if (spans->all) spans->all->all_prev = chunk;
     spans->all = chunk;
@@ -212,10 +233,10 @@ static void *take_from_chunk(struct spans *spans, uint32_t frames) {
     struct chunk *chunk = chunk_with_room(spans, frames);
     uint32_t at = find_run(chunk, frames);
     spans->empty_chunks -= is_empty(chunk);
-    set_frames(chunk, at, frames, false);
+    set_free(chunk, at, frames, false);
     relist(spans, chunk);
     count_held(spans, (int64_t)frames * SPANS_FRAME);
-    char *block = (char *)chunk + (size_t)at * SPANS_FRAME;
+    void *block = frame_at(chunk, at);
     UNPOISON(block, (size_t)frames * SPANS_FRAME);
     return block;
 }
@@ -224,7 +245,7 @@ static void give_to_chunk(struct spans *spans, void *at, uint32_t frames) {
     struct chunk *chunk = chunk_of(at);
     POISON(at, (size_t)frames * SPANS_FRAME);
     madvise(at, (size_t)frames * SPANS_FRAME, MADV_DONTNEED);
-    set_frames(chunk, frame_of(at), frames, true);
+    set_free(chunk, frame_of(at), frames, true);
     relist(spans, chunk);
     count_held(spans, -(int64_t)frames * SPANS_FRAME);
     if (!is_empty(chunk)) return;
@@ -249,19 +270,45 @@ static void run_replace(struct spans *spans, const struct run *run, struct run *
 }
 
 static void put_aside(struct spans *spans, void *at, uint32_t frames) {
-    struct run *run = run_make(at, frames);
+    struct chunk *chunk = chunk_of(at);
+    uint32_t begin = frame_of(at), end = begin + frames;
+    flip(chunk->waiting, begin, frames, true);
+    spans->waiting_frames += frames;
+    if (is_set(chunk->waiting, end)) {
+        struct run *behind = frame_at(chunk, end);
+        run_replace(spans, behind, NULL);
+        end += behind->frames;
+    }
+    if (is_set(chunk->waiting, begin - 1)) {
+        begin = first_before(chunk->waiting, begin);
+        run_replace(spans, frame_at(chunk, begin), NULL);
+    }
+    struct run *run = run_make(frame_at(chunk, begin), end - begin);
     run->newer = NULL;
     run->older = spans->newest;
     *(run->older ? &run->older->newer : &spans->oldest) = run;
     spans->newest = run;
-    spans->waiting_frames += frames;
+}
+
+/* The front of it waits no more, and what is left goes on waiting in its place. */
+static void cut_run(struct spans *spans, struct run *run, uint32_t frames) {
+    struct chunk *chunk = chunk_of(run);
+    uint32_t begin = frame_of(run);
+    struct run *rest = NULL;
+    if (run->frames > frames) {
+        rest = run_make(frame_at(chunk, begin + frames), run->frames - frames);
+        rest->older = run->older;
+        rest->newer = run->newer;
+    }
+    run_replace(spans, run, rest);
+    flip(chunk->waiting, begin, frames, false);
+    spans->waiting_frames -= frames;
 }
 
 static uint32_t purge_oldest(struct spans *spans) {
     struct run *run = spans->oldest;
-    uint32_t frames = run->frames;
-    run_replace(spans, run, NULL);
-    spans->waiting_frames -= frames;
+    uint32_t frames = MIN(run->frames, PURGE_FRAMES);
+    cut_run(spans, run, frames);
     give_to_chunk(spans, run, frames);
     return frames;
 }
@@ -277,17 +324,10 @@ static struct run *find_waiting(const struct spans *spans, uint32_t frames) {
     return best;
 }
 
-/* The block is the front of it, and what is left goes on waiting in its place. */
 static void *take_waiting(struct spans *spans, uint32_t frames) {
-    struct run *run = find_waiting(spans, frames), *rest = NULL;
+    struct run *run = find_waiting(spans, frames);
     if (!run) return NULL;
-    if (run->frames > frames) {
-        rest = run_make((char *)run + (size_t)frames * SPANS_FRAME, run->frames - frames);
-        rest->older = run->older;
-        rest->newer = run->newer;
-    }
-    run_replace(spans, run, rest);
-    spans->waiting_frames -= frames;
+    cut_run(spans, run, frames);
     UNPOISON(run, (size_t)frames * SPANS_FRAME);
     return run;
 }
@@ -312,7 +352,7 @@ void spans_free(struct spans *spans, void *block, size_t size) {
 }
 
 static bool wants_purge(const struct spans *spans) {
-    return spans->waiting_frames > SPANS_SPARE / SPANS_FRAME;
+    return spans->waiting_frames > (SPANS_SPARE + spans->used_bytes / SPARE_PART) / SPANS_FRAME;
 }
 
 bool spans_purge_some(struct spans *spans) {
@@ -345,11 +385,15 @@ size_t spans_held_bytes(const struct spans *spans) {
 }
 
 void spans_check(const struct spans *spans) {
-    size_t held = 0, waiting = 0, chunks = 0;
+    size_t held = 0, waiting = 0, marked = 0, chunks = 0;
     uint32_t empty = 0, listed = 0;
     for (const struct chunk *chunk = spans->all; chunk; chunk = chunk->all_next, chunks++) {
         uint32_t free = 0;
-        for (unsigned i = 0; i < WORDS; i++) free += (uint32_t)__builtin_popcountll(chunk->free[i]);
+        for (unsigned i = 0; i < WORDS; i++) {
+            ASSERT(!(chunk->free[i] & chunk->waiting[i]));
+            free += (uint32_t)__builtin_popcountll(chunk->free[i]);
+            marked += (size_t)__builtin_popcountll(chunk->waiting[i]);
+        }
         ASSERT(free == chunk->free_frames && !(chunk->free[0] & 1));
         ASSERT(chunk->longest == longest_run(chunk) && chunk->list == list_of(chunk->longest));
         ASSERT(chunk->prev ? chunk->prev->next == chunk : spans->lists[chunk->list] == chunk);
@@ -360,13 +404,14 @@ void spans_check(const struct spans *spans) {
         ASSERT((spans->lists_used >> i & 1) == (spans->lists[i] != NULL));
         for (const struct chunk *chunk = spans->lists[i]; chunk; chunk = chunk->next) listed++;
     }
-    for (const struct run *run = spans->newest; run; run = run->older) {
+    for (struct run *run = spans->newest; run; run = run->older) {
+        const struct chunk *chunk = chunk_of(run);
         uint32_t at = frame_of(run), end = at + run->frames;
-        ASSERT(run->frames > 0 && end <= CHUNK_FRAMES && next_frame(chunk_of(run), at, true) >= end);
+        ASSERT(run->frames > 0 && next_frame(chunk->waiting, at, false) == end && !is_set(chunk->waiting, at - 1));
         ASSERT(run->older ? run->older->newer == run : spans->oldest == run);
         waiting += run->frames;
     }
     ASSERT(listed == chunks && empty == spans->empty_chunks && empty <= 1);
-    ASSERT(held == spans->held_bytes && waiting == spans->waiting_frames);
+    ASSERT(held == spans->held_bytes && waiting == spans->waiting_frames && waiting == marked);
     ASSERT(spans->used_bytes + (waiting + chunks) * SPANS_FRAME == held);
 }

@@ -2,7 +2,7 @@
  *
  * A block takes the frames that it needs and gives them back to the kernel, so nothing has to be moved to keep what is
  * resident near what is used: what is lost is half a frame per block in the mean, and what waits for being used again
- * (SPANS_SPARE at most, after purging). Address space is not kept so tight, and need not be.
+ * (SPANS_SPARE and a 32nd of it at most, after purging). Address space is not kept so tight, and need not be.
  *
  * Blocks are aligned to 4096. Part of the slab (core/slab.h), which hands out everything below as blocks in pages.
  *
@@ -13,7 +13,7 @@
 
 #define SPANS_FRAME 4096u
 #define SPANS_MAX   (1024 * 1024u)     /* bytes of the largest block */
-#define SPANS_SPARE (2 * 1024 * 1024u) /* bytes that purging leaves to be used again */
+#define SPANS_SPARE (1024 * 1024u)     /* bytes that purging leaves to be used again, and a 32nd of what is used */
 
 struct spans;
 

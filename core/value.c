@@ -273,10 +273,14 @@ void entry_delete(const struct store *store, struct entry *entry) {
     delete_shell(store, entry);
 }
 
+COLD static bool is_same_large_block(size_t a, size_t b) {
+    return b > SLAB_MAX && store_large_size(a) == store_large_size(b);
+}
+
 /* Both sizes come from a block of the same kind and size, so nothing has to move. */
 HOT_INLINE bool is_same_block(size_t a, size_t b) {
     if (LIKELY(a <= SLAB_MAX)) return b <= SLAB_MAX && slab_block_size(a) == slab_block_size(b);
-    return store_block_size(a) == store_block_size(b);
+    return is_same_large_block(a, b);
 }
 
 /* True when the entry's block also fits a payload of that length with or without a deadline as it has now. */

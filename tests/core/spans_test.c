@@ -98,7 +98,7 @@ static void model(uint64_t seed) {
             bias = (unsigned)prng_below(&prng, 100);
             purge(spans);
             /* one frame for every chunk there ever was at once */
-            assert_true(spans_held_bytes(spans) <= bytes + SPANS_SPARE + (most / (CHUNK / 4) + 2) * FRAME);
+            assert_true(spans_held_bytes(spans) <= bytes + bytes / 32 + SPANS_SPARE + (most / (CHUNK / 4) + 2) * FRAME);
         }
         if (count < limit && bytes < (256u << 20) && prng_below(&prng, 100) < bias) {
             struct live *live = &all[count++];
