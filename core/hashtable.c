@@ -290,7 +290,7 @@ ht_slot *hashtable_insert(struct hashtable *table, uint64_t hash, void *entry, u
                   (uint64_t)(window >> 8) << 48 | (uint64_t)(uintptr_t)entry | flags);
 }
 
-/* Shrinks to a load of 5 per bucket, from 3 or 2: the way back to growth and the way to the next shrink are both long. */
+/* Shrinks to a load of 5 per bucket, from 3 or 2: the ways to growth and to the next shrink are both long. */
 static void maybe_shrink(struct hashtable *table) {
     uint64_t buckets = table->count / 5 + 1;
     if (table->expected == 0 && buckets < table->arrays[0].buckets) ht_resize_start(table, buckets);

@@ -5,9 +5,9 @@
  * Look-ups go to one array or the other by comparing with the frontier, so nothing is ever in two places.
  *
  * The pace is fixed when the resize starts: the nearest count at which the new array would have to be resized again is
- * `left` inserts or removes away, so moving ceil(n / left) buckets in each finishes before. Growth by a quarter from 6.3
- * per bucket leaves 1.5 n inserts, doubling more; a shrink from 3.2 to 5 per bucket leaves 0.8 n inserts. So it is 1 or 2
- * buckets, and PACE_MAX is for strange hints only. */
+ * `left` inserts or removes away, so moving ceil(n / left) buckets in each finishes before. Growth by a quarter from
+ * 6.3 per bucket leaves 1.5 n inserts, doubling more; a shrink from 3.2 to 5 per bucket leaves 0.8 n inserts. So it is
+ * 1 or 2 buckets, and PACE_MAX is for strange hints only. */
 #include "core/hashtable_priv.h"
 
 #define PACE_MAX       8

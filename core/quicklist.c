@@ -353,7 +353,8 @@ void quicklist_check(const struct quicklist *list) {
         bytes += sizeof *node + node->cap;
         nodes++;
     }
-    ASSERT(walk == (list->walk != NULL) && list->tail == prev && list->count == count && list->nodes == nodes && list->bytes == bytes);
+    ASSERT(walk == (list->walk != NULL) && list->tail == prev && list->count == count && list->nodes == nodes &&
+           list->bytes == bytes);
 }
 
 /* --- moving --- */

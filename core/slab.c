@@ -265,9 +265,15 @@ void slab_delete(struct slab *slab) {
     heap_free(slab->heap, slab->owner, slab, sizeof *slab);
 }
 
+static bool pool_each_area(const struct pool *pool, heap_area_visit visit, void *ctx) {
+    for (const struct chunk *chunk = pool->all; chunk != NULL; chunk = chunk->all_next)
+        if (!visit(ctx, chunk, CHUNK_SIZE)) return false;
+    return true;
+}
+
 void slab_each_area(const struct slab *slab, heap_area_visit visit, void *ctx) {
-    for (const struct chunk *chunk = slab->all; chunk != NULL; chunk = chunk->all_next)
-        if (!visit(ctx, chunk, CHUNK_SIZE)) return;
+    if (pool_each_area(&slab->small, visit, ctx) && pool_each_area(&slab->large, visit, ctx))
+        spans_each_area(slab->spans, visit, ctx);
 }
 
 size_t slab_used_bytes(const struct slab *slab) {

@@ -2,7 +2,7 @@
  *
  *    bytes                 where
  *    1 .. 512              in pages of 16 KiB that hold one size only, multiples of 8
- *    .. 4096               the same, a page cut into 31, 30, ... 4 blocks, so that all of it is used: 1 KiB and a header
+ *    .. 4096               the same, cut into 31, 30, ... 4 blocks, so that all of a page is used: 1 KiB and a header
  *                          take 1088 bytes (15 blocks), where an allocator with four sizes per doubling takes 1280
  *    .. 21824              in pages of 128 KiB that are cut into 31, 30, ... 6 blocks
  *    .. 1 MiB              whole frames of 4 KiB of its own (core/spans.h)
@@ -15,8 +15,8 @@
  *    chunk, 2 MiB aligned: | descriptions of its pages | page 1 | page 2 | ... |
  *    page:                 | block | block | block | ... |
  *
- * Blocks are 8-byte aligned. Those above SLAB_MAX, those whose size is a multiple of 64 up to SLAB_ALIGNED_MAX, and those
- * of slab_alloc_lines are 64-byte aligned, as tables need it.
+ * Blocks are 8-byte aligned. Those above SLAB_MAX, those whose size is a multiple of 64 up to SLAB_ALIGNED_MAX, and
+ * those of slab_alloc_lines are 64-byte aligned, as tables need it.
  * Why not mimalloc: freeing and allocating 56-byte objects at random among 2M costs about 175 ns and 64.5 B each
  * with mimalloc 2.0.9 and 24 ns and 56 B here (perf/README.md says how it is measured); and its pages, once they are
  * sparse, stay resident.
@@ -76,8 +76,8 @@ bool slab_purge_some(struct slab *slab);
 void slab_trim(struct slab *slab);
 
 /* --- moving: blocks of up to SLAB_PAGED_MAX bytes, however they were allocated --- */
-/* Would moving this block to a new one help to empty its page? True when more than a sixteenth of the blocks of its size
- * are free, and its page is not fuller than the mean of them and not the one they are allocated from. For
+/* Would moving this block to a new one help to empty its page? True when more than a sixteenth of the blocks of its
+ * size are free, and its page is not fuller than the mean of them and not the one they are allocated from. For
  * defragmenting: allocate anew, copy, free. O(1). */
 bool slab_is_sparse(const struct slab *slab, const void *block);
 void *slab_move(struct slab *slab, void *block, size_t size); /* does that; returns where the block is now. O(bytes) */
@@ -86,7 +86,7 @@ uint64_t slab_moved_bytes(const struct slab *slab);
 size_t slab_spare_bytes(const struct slab *slab); /* free blocks in pages that have others: what moving can save */
 size_t slab_paged_bytes(const struct slab *slab); /* blocks handed out of pages: what may have to be moved */
 
-/* Its chunks, the newest first, as heap_each_area. */
+/* Its chunks, the newest of each kind first, as heap_each_area. */
 void slab_each_area(const struct slab *slab, heap_area_visit visit, void *ctx);
 size_t slab_used_bytes(const struct slab *slab); /* blocks handed out */
 size_t slab_held_bytes(const struct slab *slab); /* resident pages: headers, gaps and spare pages included */

@@ -8,12 +8,12 @@
  * would also fall into a handful of cache sets, since their addresses agree in 14 bits.
  *
  * A chunk has 127 small pages or 15 large ones; the rest of a large chunk's first page is address space and nothing
- * else. Empty pages go back to the kernel later, in batches, once more than SLAB_SPARE bytes of them are dirty; an empty
- * chunk is unmapped unless it is the only empty one. To give each page back when it empties would be dear, and all at
- * once when a large table is freed: its entries lie at random places, so that almost every page empties within the last
- * hundredth of it, and a call that takes a piece out of a huge page while other threads run costs 10 to 50 us. Those
- * that wait are often reused, or go with their whole chunk. The heap's count follows exactly: a frame counts from its
- * first use until it is given back.
+ * else. Empty pages go back to the kernel later, in batches, once more than SLAB_SPARE bytes of them are dirty; an
+ * empty chunk is unmapped unless it is the only empty one. To give each page back when it empties would be dear, and
+ * all at once when a large table is freed: its entries lie at random places, so that almost every page empties within
+ * the last hundredth of it, and a call that takes a piece out of a huge page while other threads run costs 10 to 50 us.
+ * Those that wait are often reused, or go with their whole chunk. The heap's count follows exactly: a frame counts from
+ * its first use until it is given back.
  *
  * Huge pages are for chunks that are full. In one that asks for them, the kernel's khugepaged makes whole again what
  * was given back in pieces: within minutes all that purging saved would be resident. So a chunk of which a piece goes
@@ -218,7 +218,7 @@ struct page *slab_page_take(struct slab *slab, const struct size_class *class) {
 
     POISON(slab_page_blocks(page, pool->page_size), pool->page_size);
     *page = (struct page){
-        .block_size = (uint16_t)class->block_size,
+        .block_size = (uint16_t)(class->block_size),
         .capacity = (uint16_t)(pool->page_size / class->block_size),
         .class = (uint8_t)(class - slab->classes),
         .bin = NO_BIN,

@@ -77,8 +77,8 @@ struct chunk {
     uint32_t page_size, used_pages;
     uint8_t list; /* which list; NO_BIN when no page is free */
     bool in_dirty;
-    bool for_huge; /* it is to have a huge page while it is full, */
-    bool huge;     /* and has asked for one */
+    bool for_huge;                  /* it is to have a huge page while it is full, */
+    bool huge;                      /* and has asked for one */
     struct page pages[CHUNK_PAGES]; /* [0] is not used */
 };
 static_assert(CHUNK_PAGES == 128, "two words of bits");

@@ -1,8 +1,9 @@
 /* Sorted sets, moving: leaf after leaf, each with its elements and the nodes on the way down to it; then the table.
  *
  * An element is pointed to by its leaf, by the table, and by every node above for which it is the first element. A node
- * is pointed to by its parent alone. The position is a rank or, from TABLE on, a place in the table: what is inserted or removed before it between two calls
- * shifts it by as much, and then a few elements are looked at twice or not at all. */
+ * is pointed to by its parent alone. The position is a rank or, from TABLE on, a place in the table: what is inserted
+ * or removed before it between two calls shifts it by as much, and then a few elements are looked at twice or not at
+ * all. */
 #include "core/hashtable_inline.h"
 #include "core/sorted_priv.h"
 

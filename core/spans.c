@@ -136,7 +136,8 @@ static void set_free(struct chunk *chunk, uint32_t at, uint32_t count, bool set)
 /* O(runs), a few dozen words at most. */
 static uint32_t longest_run(const struct chunk *chunk) {
     uint32_t longest = 0;
-    for (uint32_t at = next_frame(chunk->free, 0, true), end; at < CHUNK_FRAMES; at = next_frame(chunk->free, end, true)) {
+    for (uint32_t at = next_frame(chunk->free, 0, true), end; at < CHUNK_FRAMES;
+         at = next_frame(chunk->free, end, true)) {
         end = next_frame(chunk->free, at, false);
         longest = MAX(longest, end - at);
     }
@@ -374,6 +375,11 @@ void spans_delete(struct spans *spans) {
     while (spans->all) chunk_free(spans, spans->all);
     ASSERT(spans->held_bytes == 0 && spans->empty_chunks == 0);
     heap_free(spans->heap, spans->owner, spans, sizeof *spans);
+}
+
+void spans_each_area(const struct spans *spans, heap_area_visit visit, void *ctx) {
+    for (const struct chunk *chunk = spans->all; chunk; chunk = chunk->all_next)
+        if (!visit(ctx, chunk, CHUNK_SIZE)) return;
 }
 
 size_t spans_used_bytes(const struct spans *spans) {

@@ -12,8 +12,8 @@
 #include "core/alloc.h"
 
 #define SPANS_FRAME 4096u
-#define SPANS_MAX   (1024 * 1024u)     /* bytes of the largest block */
-#define SPANS_SPARE (1024 * 1024u)     /* bytes that purging leaves to be used again, and a 32nd of what is used */
+#define SPANS_MAX   (1024 * 1024u) /* bytes of the largest block */
+#define SPANS_SPARE (1024 * 1024u) /* bytes that purging leaves to be used again, and a 32nd of what is used */
 
 struct spans;
 
@@ -29,6 +29,8 @@ HOT_INLINE size_t spans_block_size(size_t size) {               /* what a block 
 /* Gives some frames, about 1 MiB, back to the kernel. True while there are more to give. */
 bool spans_purge_some(struct spans *spans);
 
+/* Its chunks, as heap_each_area. */
+void spans_each_area(const struct spans *spans, heap_area_visit visit, void *ctx);
 size_t spans_used_bytes(const struct spans *spans); /* blocks handed out */
 size_t spans_held_bytes(const struct spans *spans); /* besides, what waits, and the chunks' own frames */
 void spans_check(const struct spans *spans);        /* every invariant; for tests */

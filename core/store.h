@@ -51,8 +51,8 @@ size_t store_large_size(size_t size);
 HOT_INLINE size_t store_block_size(size_t size) {
     return LIKELY(size <= SLAB_MAX) ? slab_block_size(size) : store_large_size(size);
 }
-/* A block of a size that a client chose, or one in place of `block`, with its bytes. NULL, and nothing has changed, when
- * memory is refused. */
+/* A block of a size that a client chose, or one in place of `block`, with its bytes. NULL, and nothing has changed,
+ * when memory is refused. */
 void *store_try_alloc(const struct store *store, size_t size);
 void *store_try_resize(const struct store *store, void *block, size_t old_size, size_t new_size);
 

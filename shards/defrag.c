@@ -14,6 +14,7 @@
 #define LIST_MAX     32u            /* more than a bucket has entries, but for strange hashes */
 #define PAUSE_NS     1000000000ull  /* between rounds */
 #define IDLE_NS      10000000000ull /* after one that was of no use */
+#define HEAP_MIN     (4 << 20)      /* bytes that it must use less than it did */
 #define DATABASES    64             /* empty ones that are passed over per slice */
 
 struct large {
@@ -77,7 +78,7 @@ static int64_t heap_in_use(const struct shard *shard) {
 static void trim_heap(struct defrag *defrag, struct shard *shard) {
     int64_t bytes = heap_in_use(shard), peak = defrag->heap_peak;
     if (bytes > peak) defrag->heap_peak = bytes;
-    if (peak - bytes < (int64_t)DEFRAG_MIN || peak - bytes < peak / 8) return;
+    if (peak - bytes < HEAP_MIN || peak - bytes < peak / 8) return;
     pressure_purge(shard);
     defrag->heap_peak = bytes;
 }

@@ -16,7 +16,7 @@
 #pragma once
 #include "core/defs.h"
 
-#define DEFRAG_MIN (4u << 20) /* bytes */
+#define DEFRAG_MIN (1u << 20) /* bytes */
 
 struct defrag;
 struct heap;

@@ -1,5 +1,6 @@
-/* Slab: blocks of all sizes never overlap, keep their bytes, are aligned as promised; what is held follows what is used,
- * within bounds, and goes back to the kernel. The model test keeps a twin of every live block and its fill byte. */
+/* Slab: blocks of all sizes never overlap, keep their bytes, are aligned as promised; what is held follows what is
+ * used, within bounds, and goes back to the kernel. The model test keeps a twin of every live block
+ * and its fill byte. */
 #include "core/prng.h"
 #include "core/slab.h"
 #include "tests/support/seed.h"
@@ -179,7 +180,8 @@ static void empty_sparse_pages(size_t size, unsigned kept_percent) {
     slab_trim(slab);
     purge(slab);
     size_t page = size <= SLAB_MAX ? PAGE : 8 * PAGE;
-    size_t rest = page - page / taken(size, lines) * taken(size, lines); /* at the end of a page, little but for lines */
+    size_t rest =
+        page - page / taken(size, lines) * taken(size, lines); /* at the end of a page, little but for lines */
     assert_true(slab_held_bytes(slab) < slab_used_bytes(slab) / (page - rest) * page * 5 / 4 + SPARE + 3 * page);
     for (size_t i = 0; i < count; i++)
         for (size_t at = 0; blocks[i] && at < size; at += 8) assert_int_equal((unsigned char)blocks[i][at], i % 251);
@@ -203,7 +205,7 @@ struct live {
 };
 
 static void verify(const struct live *live) {
-    for (unsigned i = 0; i < live->size; i += live->size > SLAB_MAX ? 61 : 1)
+    for (unsigned i = 0; i<live->size; i += live->size> SLAB_MAX ? 61 : 1)
         if (live->block[i] != live->fill) fail_msg("block %p of %u changed", (void *)live->block, live->size);
 }
 
@@ -283,9 +285,12 @@ static void against_a_twin(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(alignment),        cmocka_unit_test(large_ones),
-        cmocka_unit_test(counts_what_is_touched), cmocka_unit_test(packs_without_waste),
-        cmocka_unit_test(memory_goes_back), cmocka_unit_test(sparse_pages_can_be_emptied),
+        cmocka_unit_test(alignment),
+        cmocka_unit_test(large_ones),
+        cmocka_unit_test(counts_what_is_touched),
+        cmocka_unit_test(packs_without_waste),
+        cmocka_unit_test(memory_goes_back),
+        cmocka_unit_test(sparse_pages_can_be_emptied),
         cmocka_unit_test(against_a_twin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
