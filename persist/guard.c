@@ -22,7 +22,7 @@
 #define AHEAD_SECONDS 0.005
 #define WRITES_AGAIN  0.9 /* the level at which refusing ends */
 #define BRAKES_BY_AGE 0.6 /* of max-staleness: the earliest that age alone makes writers slower (persist/pace.c) */
-#define SYNC_PARTS    16  /* in a hurry: so many syncs within max-staleness */
+#define SYNC_PARTS    24  /* in a hurry: so many syncs within max-staleness */
 #define SYNC_HURRY_NS 50000000ull /* and without such a limit */
 #define SYNC_EVERY_NS 1000000000ull
 #define CHUNK_MIN     (64ull << 10)

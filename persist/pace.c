@@ -20,7 +20,7 @@
 #define DISK_LUMPS    16.0
 #define DISK_BYTES    (1024.0 * 1024) /* at least */
 #define LUMP_PART     0.25            /* of what is known of them: the latest */
-#define CHUNK_SECONDS 16.0            /* a part of the limit on age */
+#define CHUNK_SECONDS 24.0            /* a part of the limit on age */
 #define CHUNK_MIN     (64.0 * 1024)
 #define WINDOW_SHARE  0.56            /* of the limit on age: the rest is for a disk that gets slower */
 #define WINDOW_MIN    (1024.0 * 1024) /* less is no disk, or nothing was learnt about it yet */

@@ -16,7 +16,7 @@
  * is noticed at once. The window is an estimate, and never stops writes by itself: beyond it they only become slower,
  * until one of the limits is reached.
  *
- * Evenly: bytes become durable in lumps, of an eighth of a second each on a slow disk, and some take several times as
+ * Evenly: bytes become durable in lumps, of a twelfth of a second each on a slow disk, and some take several times as
  * long as others. Whoever writes is not to feel them. So what the disk has probably done of the present lump is taken
  * off what waits; the speed is that of many lumps; and writes follow the window gently.
  *
