@@ -7,8 +7,8 @@ nothing more once the oldest has waited for max-staleness (2 s). So all that is 
 
 Claims: what is lost was acknowledged within the bound, and while the disk goes on, however slowly, nothing is older than
 it; reads are always answered; and with the disk at half speed a pipeline of eight writes takes 50 ms at the 99th
-percentile and no longer than 200 ms, more than reads take at the same time: those do not wait for the disk, so what
-holds them up is the machine."""
+percentile and no longer than 200 ms. That is judged only where reads show that the machine is not busy with other
+things: they do not wait for the disk, and eight writes that are let in one by one are held up eight times as often."""
 
 import random
 import time
@@ -22,6 +22,8 @@ BOUND_S = 2.0
 SLACK_S = 1.0 * SLOW  # until a client has noticed
 RATE = 4 << 20  # bytes a second; writers ask for several times that
 
+
+QUIET_P99_MS, QUIET_MAX_MS = 10, 50  # of reads
 
 OF_TIME = ("few wait", "nobody waits for long")
 
@@ -90,6 +92,6 @@ def broken(facts):
     if facts["disk"] == "half":
         claims["nothing lost is older than the bound"] = facts["lost, oldest s"] <= BOUND_S + SLACK_S
         claims["staleness keeps to the bound"] = facts["staleness told, max s"] <= BOUND_S + SLACK_S
-        claims["few wait"] = facts["write p99 ms"] - facts["read p99 ms"] <= 50 * SLOW
-        claims["nobody waits for long"] = facts["write max ms"] - facts["read max ms"] <= 200 * SLOW
+        claims["few wait"] = facts["write p99 ms"] <= 50 * SLOW or facts["read p99 ms"] > QUIET_P99_MS
+        claims["nobody waits for long"] = facts["write max ms"] <= 200 * SLOW or facts["read max ms"] > QUIET_MAX_MS
     return [claim for claim, holds in claims.items() if not holds]
