@@ -13,7 +13,7 @@ import time
 from promise import load
 from promise.common import binary_of
 from support import resp
-from support.server import SLOW, Server, wait_until
+from support.server import SLOW, Server
 
 DATA = 16 << 20
 SIZES = (50, 150, 500, 1500, 5000, 1500, 500, 150)
@@ -22,7 +22,7 @@ PER_KEY = 40  # what a server may take for a key beyond its bytes
 RATIO = 1.5
 SPARE = 8 << 20  # pages kept for later, buffers of clients
 DRIFT = 1.15
-SETTLE_S = 10
+SETTLE_S, QUIET_S = 10, 2
 BATCH = 500
 
 
@@ -48,6 +48,17 @@ def phase(client, draw, size, keys_before, seconds):
     return keys
 
 
+def settled(pid):
+    """What is resident when it falls no more, or after SETTLE_S."""
+    end, least, since = time.monotonic() + SETTLE_S, load.resident(pid), time.monotonic()
+    while time.monotonic() < min(end, since + QUIET_S):
+        time.sleep(0.1)
+        now = load.resident(pid)
+        if now < least - (least >> 7):
+            least, since = now, time.monotonic()
+    return load.resident(pid)
+
+
 def run(kind, threads, seed, seconds):
     draw = random.Random(seed)
     server = Server("--save", "", "--appendonly", "no", kind=kind, binary=binary_of(kind), threads=threads, defaults=False)
@@ -60,12 +71,7 @@ def run(kind, threads, seed, seconds):
                 for size in SIZES:
                     keys = phase(client, draw, size, keys, seconds / 3 / len(SIZES))
                     data = client.call("DBSIZE") * (size + KEY + PER_KEY)
-                    most = RATIO * data + SPARE
-                    try:
-                        wait_until(lambda most=most: load.resident(server.pid) - base <= most, SETTLE_S, interval=0.1)
-                    except AssertionError:
-                        pass  # the claim says so
-                    held = load.resident(server.pid) - base
+                    held = settled(server.pid) - base
                     ratio = max(ratio, (held - SPARE) / data)
                     drift = max(drift, (held - SPARE) / first.setdefault(size, held))
                 rounds += 1
