@@ -106,10 +106,15 @@ void checkpoints_leave(struct checkpoints_member *self) {
     heap_free(shard->heap, MEM_STATS, self, sizeof *self);
 }
 
+/* Of shard 0's, on the background thread. */
+static bool has_job(const struct checkpoints *all) {
+    return all->phase == PHASE_PREPARING || all->phase == PHASE_PUBLISHING;
+}
+
 bool checkpoints_idle(const struct checkpoints_member *self) {
     struct checkpoint_facts facts;
     checkpoint_read_facts(self->checkpoint, &facts);
-    return facts.state == CHECKPOINT_IDLE && (self->shard->id != 0 || self->all->phase != PHASE_PUBLISHING);
+    return facts.state == CHECKPOINT_IDLE && (self->shard->id != 0 || !has_job(self->all));
 }
 
 static void remove_file(struct checkpoints_member *self) {
@@ -225,7 +230,7 @@ static const char *why_text(enum checkpoint_why why) {
 
 static void start(struct checkpoints *all, const struct checkpoints_member *self) {
     all->number = MAX(all->number + 1, all->manifest->next);
-    all->phase = PHASE_CUTTING;
+    all->phase = PHASE_PREPARING;
     all->order = ORDER_NONE;
     if (!all->again) all->started_ms = self->shard->now_ms;
     all->again = false;
@@ -322,7 +327,20 @@ static void published(void *ctx, bool ok, const struct error *error) {
     wake_others(self);
 }
 
-enum action { ACT_NOTHING, ACT_CUT_BEGIN, ACT_CUT_END, ACT_PUBLISH };
+static void prepared(void *ctx, bool ok, const struct error *error) {
+    struct checkpoints_member *self = ctx;
+    struct checkpoints *all = self->all;
+    pthread_mutex_lock(&all->lock);
+    bool goes_on = ok && !all->stopping;
+    if (!ok) log_line(all->log, LOG_LEVEL_WARNING, "Checkpoint %llu: %s", (unsigned long long)all->number, error->text);
+    if (!goes_on) decide(all, self, false);
+    all->phase = goes_on ? PHASE_CUTTING : PHASE_IDLE;
+    uint64_t number = all->number;
+    pthread_mutex_unlock(&all->lock);
+    if (goes_on) start_cut(self, CUT_BEGIN, number);
+}
+
+enum action { ACT_NOTHING, ACT_PREPARE, ACT_CUT_END, ACT_PUBLISH };
 
 /* It would not come to its end, and what it had written until then would be missing elsewhere. The last save of a
  * server is tried all the same. */
@@ -352,7 +370,7 @@ static enum action while_idle(struct checkpoints *all, const struct checkpoints_
         all->now = (struct request_of_one){.wanted = true, .why = why, .ticket = ++all->tickets};
     if (!all->now.wanted || refuse(all, self, all->now.why)) return ACT_NOTHING;
     start(all, self);
-    return ACT_CUT_BEGIN;
+    return ACT_PREPARE;
 }
 
 static enum action while_saving(struct checkpoints *all, const struct checkpoints_member *self) {
@@ -399,6 +417,7 @@ static enum action next_action(struct checkpoints *all, const struct checkpoints
     case PHASE_CUTTING:
     case PHASE_SAVING: return while_saving(all, self);
     case PHASE_CLOSING: return while_closing(all);
+    case PHASE_PREPARING:
     case PHASE_PUBLISHING: return ACT_NOTHING;
     case PHASE_ENDING:
         if (every(all, is_out)) all->phase = PHASE_IDLE;
@@ -422,7 +441,7 @@ static bool lead(struct checkpoints_member *self) {
     if (moved) wake_others(self);
     switch (action) {
     case ACT_NOTHING: return moved;
-    case ACT_CUT_BEGIN: start_cut(self, CUT_BEGIN, number); return true;
+    case ACT_PREPARE: checkpoints_prepare(self, prepared); return false;
     case ACT_CUT_END: start_cut(self, CUT_END, number); return true;
     case ACT_PUBLISH: checkpoints_publish(self, published); return false;
     }

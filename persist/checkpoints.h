@@ -1,9 +1,11 @@
 /* Checkpoints: when the shards save themselves, and when what they saved becomes the truth.
  *
- *      IDLE -> CUTTING -> SAVING -> CLOSING -> PUBLISHING -> ENDING -> IDLE
- *                 |          |         |            |           ^
- *                 '----------'---------'----------- UNDOING ----'       FLUSHALL and its like: from the start again
+ *      IDLE -> PREPARING -> CUTTING -> SAVING -> CLOSING -> PUBLISHING -> ENDING -> IDLE
+ *                              |          |         |            |           ^
+ *                              '----------'---------'----------- UNDOING ----'    FLUSHALL and its like: again
  *
+ * PREPARING   where there is no manifest yet, one is written, of what the server began with: files that a crash left
+ *             without one would keep the next server from starting.
  * CUTTING     a transaction over all shards ("sherd.cut"): each begins a new segment of its journal, and its file.
  * SAVING      each for itself (persist/checkpoint.h), until all files are on the disk and read back.
  * CLOSING     a second one: whatever is in a file belongs to a transaction that is over on all its shards by now. When

@@ -6,7 +6,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum phase { PHASE_IDLE, PHASE_CUTTING, PHASE_SAVING, PHASE_CLOSING, PHASE_PUBLISHING, PHASE_ENDING, PHASE_UNDOING };
+enum phase {
+    PHASE_IDLE,
+    PHASE_PREPARING,
+    PHASE_CUTTING,
+    PHASE_SAVING,
+    PHASE_CLOSING,
+    PHASE_PUBLISHING,
+    PHASE_ENDING,
+    PHASE_UNDOING
+};
 enum order {
     ORDER_NONE,
     ORDER_KEEP,   /* it is the truth: what it replaces may go */
@@ -109,3 +118,5 @@ uint64_t checkpoints_changes(const struct checkpoints *all);  /* since the last 
 /* Shard 0: the manifest that names this checkpoint is written, by a job; done says whether it is (true) the truth. */
 typedef void (*publish_done)(void *ctx, bool ok, const struct error *error);
 void checkpoints_publish(struct checkpoints_member *member, publish_done done);
+/* Shard 0, before the first file: there is a manifest, if there was none, of what the server began with. */
+void checkpoints_prepare(struct checkpoints_member *member, publish_done done);

@@ -1,5 +1,6 @@
-/* Checkpoints: the manifest says that one is the truth. What it replaces is deleted only when that is certain; when it
- * is not (the write failed, perhaps after the rename), both stay, and the next checkpoint or the next start clears. */
+/* Checkpoints: there is a manifest before there are files, and in the end it says that they are the truth. What it
+ * replaces is deleted only when that is certain; when it is not (the write failed, perhaps after the rename), both
+ * stay, and the next checkpoint or the next start clears. */
 #include "persist/checkpoints_priv.h"
 #include "shards/shard.h"
 #include <unistd.h>
@@ -131,4 +132,36 @@ void checkpoints_publish(struct checkpoints_member *member, publish_done done) {
     }
     error_set(&self->error, ST_NO_MEMORY, 0, "No memory for the manifest");
     finished(self, -1);
+}
+
+static int work_prepare(void *job) {
+    struct publication *self = job;
+    const struct datadir *dir = self->member->all->dir;
+    bool is_known =
+        faccessat(dir->fd, DATADIR_MANIFEST, F_OK, 0) == 0 || faccessat(dir->fd, DATADIR_IMPORTING, F_OK, 0) == 0;
+    return is_known || manifest_save(&self->manifest, dir, &self->error) == ST_OK ? 0 : -1;
+}
+
+static void prepare_finished(void *owner, int64_t result) {
+    struct publication *self = owner;
+    struct checkpoints_member *member = self->member;
+    self->done(member, result == 0, &self->error);
+    manifest_deinit(&self->manifest);
+    heap_free(member->shard->heap, MEM_STATS, self, sizeof *self);
+}
+
+/* Called without the lock. A server without a log has no manifest until it saves; and a crash that left files without
+ * one would keep it from starting, as nobody could tell that from a manifest that was lost. */
+void checkpoints_prepare(struct checkpoints_member *member, publish_done done) {
+    struct publication *self = heap_alloc_zero(member->shard->heap, MEM_STATS, sizeof *self);
+    struct disk disk = checkpoint_disk(member->checkpoint);
+    self->member = member;
+    self->done = done;
+    manifest_init(&self->manifest);
+    if (manifest_copy(&self->manifest, member->all->manifest)) {
+        disk.job(disk.ctx, work_prepare, self, prepare_finished);
+        return;
+    }
+    error_set(&self->error, ST_NO_MEMORY, 0, "No memory for the manifest");
+    prepare_finished(self, -1);
 }

@@ -170,6 +170,22 @@ class Restart(PersistenceCase):
         client.must("FLUSHDB")
         self.assertHolds(self.restart(server, 5), before)
 
+    @unittest.skipIf(KIND == "redis", "saves in another way")
+    def test_killed_in_its_first_save(self):
+        """With no log there is nothing on the disk before: files of ours without a manifest would be no start at all."""
+        server = self.server(*NO_LOG)
+        client = server.client()
+        value = os.urandom(1 << 20)
+        for number in range(64):
+            client.must("SET", "k%d" % number, value)
+        client.must("BGSAVE")
+        wait_until(lambda: glob.glob(os.path.join(server.dir, "**", "shard-*"), recursive=True), what="the first file", interval=0.001)
+        client = self.restart(server)
+        self.assertIn(client.must("DBSIZE"), (0, 64))  # 64: it was quicker than we
+        client.must("SET", "k", "v")
+        self.saved(client)
+        self.assertIn(self.restart(server).must("DBSIZE"), (1, 65))
+
     def test_deadlines_pass_while_nobody_runs(self):
         server = self.server(*LOG)
         client = server.client()
