@@ -9,10 +9,9 @@
  * brim the data have to shrink, a quarter of what is too much at a time, but not before heaps were asked for what they
  * do not use.
  *
- * What is evicted for a command is not room before its pages are empty. So besides the budget there is a headroom: half
- * of what was measured to be left up to the ceiling may be written before the next measurement, whatever goes for it.
- * If that comes late, on a machine that is busy, writers wait for it. Close to the ceiling there is none, writers get a
- * few 100 KiB per sample and clients no more than they have: they are braked.
+ * What is evicted for a command is not room before its pages are empty. That shows in the resident set, which near the
+ * ceiling is measured every few milliseconds; and when it is beyond the ceiling, writers get a few 100 KiB per sample,
+ * whatever goes for it, and clients no more than they have: they are braked.
  *
  * Why not simply "ceiling less what is resident and not counted"? Because evicting an entry makes it smaller in the
  * count and not in the resident set, which would look like still more that is not counted, and more had to go: at a
@@ -101,18 +100,27 @@ static struct sums sum_up(const struct server *server, uint64_t resident) {
     return sums;
 }
 
-/* What the data may have, as the drawing above says. */
+static int64_t brim_of(int64_t bytes) {
+    return bytes - bytes / MARGIN_PART;
+}
+
+/* What the data may have, as the drawing above says. With each sample. */
 static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int64_t bytes, int64_t share) {
-    int64_t brim = bytes - bytes / MARGIN_PART, aim = brim - MAX(share - sums->in_share, (int64_t)0);
-    ceiling->beyond = sums->resident > brim ? ceiling->beyond + 1 : 0;
+    int64_t brim = brim_of(bytes), aim = brim - MAX(share - sums->in_share, (int64_t)0);
     int64_t reuse = (aim + (brim - aim) / REUSE_UP_TO - sums->resident) / 2;
+    ceiling->beyond = sums->resident > brim ? ceiling->beyond + 1 : 0;
     if (sums->resident <= brim)
         return sums->charged + MAX(aim - sums->resident, (int64_t)0) + MAX(MIN(bytes / REUSE_PART, reuse), (int64_t)0);
     return sums->charged - (ceiling->beyond > PATIENCE ? (sums->resident - brim) / DEBT_PART : 0);
 }
 
-/* Measures and tells the shards. Under the lock. */
-static void apply(struct server *server) {
+/* Between two samples: at the brim nothing more is given, and what was given and not used is taken back. */
+static int64_t budget_meanwhile(const struct ceiling *ceiling, const struct sums *sums, int64_t bytes) {
+    return sums->resident > brim_of(bytes) ? MIN(ceiling->budget, sums->charged) : ceiling->budget;
+}
+
+/* Measures and tells the shards. sample: the budget is reckoned anew. Under the lock. */
+static void apply(struct server *server, bool sample) {
     struct ceiling *ceiling = &server->ceiling;
     struct ledger *ledger = &ceiling->ledger;
     uint64_t bytes = ceiling_bytes(server), share = share_bytes(server, bytes), shards = server->thread_count;
@@ -120,15 +128,18 @@ static void apply(struct server *server) {
     struct sums sums = sum_up(server, resident);
     int64_t quantum = bytes ? (int64_t)MAX(MIN(some, (uint64_t)QUANTUM_MAX), (uint64_t)QUANTUM_MIN) : QUANTUM_MAX;
     int64_t limit = (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
-    int64_t budget = bytes ? budget_for(ceiling, &sums, limit, (int64_t)MIN(share, bytes / 2)) : LEDGER_UNBOUNDED;
+    int64_t budget = LEDGER_UNBOUNDED;
+    if (bytes && sample)
+        budget = budget_for(ceiling, &sums, limit, (int64_t)MIN(share, bytes / 2));
+    else if (bytes)
+        budget = budget_meanwhile(ceiling, &sums, limit);
     atomic_store_explicit(&ledger->quantum, quantum, memory_order_relaxed);
     atomic_store_explicit(&ledger->client_share, share ? (int64_t)(share / shards) : LEDGER_UNBOUNDED,
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
     int64_t headroom = MAX(limit - sums.resident, (int64_t)0) / 2 / (int64_t)shards;
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
-    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / MARGIN_PART / 2,
-                          memory_order_relaxed);
+    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
     ceiling->budget = budget;
     tell(&ceiling->bytes, bytes);
@@ -153,7 +164,7 @@ void ceiling_open(struct server *server) {
     ceiling->budget = LEDGER_UNBOUNDED;
     ceiling->overhead_least = (int64_t)(machine_resident_bytes() + server->thread_count * (uint64_t)THREAD_OVERHEAD);
     take_options(ceiling, &server->config);
-    apply(server);
+    apply(server, true);
     ceiling->resident_peak_permille = 0;
 }
 
@@ -165,7 +176,7 @@ void ceiling_changed(struct server *server) {
     struct ceiling *ceiling = &server->ceiling;
     pthread_mutex_lock(&ceiling->lock);
     take_options(ceiling, &server->config);
-    apply(server);
+    apply(server, true);
     ledger_tell(&ceiling->ledger);
     pthread_mutex_unlock(&ceiling->lock);
 }
@@ -210,10 +221,13 @@ static void ask_cgroup(struct server *server, uint64_t now_ns) {
              (unsigned long long)ceiling_bytes(server) >> 20);
 }
 
-/* A tenth of a second has passed. */
+/* Has a tenth of a second passed? */
+static bool sample_is_due(const struct ceiling *ceiling, uint64_t now_ns) {
+    return now_ns >= ceiling->sampled_ns + SAMPLE_MS * 1000000ull - NEAR_MS * 500000ull;
+}
+
 static void give_sample(struct ceiling *ceiling, uint64_t now_ns) {
     struct ledger *ledger = &ceiling->ledger;
-    if (now_ns < ceiling->sampled_ns + SAMPLE_MS * 1000000ull - NEAR_MS * 500000ull) return;
     ceiling->sampled_ns = now_ns;
     note_rate(ceiling, told(&ceiling->used), now_ns);
     atomic_store_explicit(&ledger->wanted, 0, memory_order_relaxed);
@@ -237,9 +251,10 @@ unsigned ceiling_watch(struct server *server) {
     pthread_mutex_lock(&ceiling->lock);
     uint64_t resident = told(&ceiling->resident), used = told(&ceiling->used);
     ask_cgroup(server, now_ns);
-    apply(server);
+    bool sample = sample_is_due(ceiling, now_ns);
+    apply(server, sample);
     ask_for_purge(ceiling, now_ns);
-    give_sample(ceiling, now_ns);
+    if (sample) give_sample(ceiling, now_ns);
     unsigned next_ms = next_look_ms(ceiling, resident, used);
     pthread_mutex_unlock(&ceiling->lock);
     ledger_tell(&ceiling->ledger);

@@ -78,11 +78,13 @@ static enum admission refuse(struct shard *shard) {
     return ADMIT_REFUSE;
 }
 
-/* What was evicted for a command is not room for it yet, as long as its pages do not empty. So between two measurements
- * of the resident set only so much is written as there was found to be up to the ceiling, and a little where there is
- * none. */
+/* What was evicted for a command is not room for it yet, as long as its pages do not empty. So while the resident set
+ * is at the ceiling, only so much is written until it is measured again as there was found to be, and a little where
+ * there is none. Otherwise what is evicted is room at once: a cache that is full goes on at full speed. */
 static bool passes(const struct shard *shard, uint64_t ahead) {
-    return LIKELY(shard->account.pass > (int64_t)ahead);
+    const struct account *account = &shard->account;
+    return LIKELY(!atomic_load_explicit(&account->shared->braked, memory_order_relaxed)) ||
+           account->pass > (int64_t)ahead;
 }
 
 /* Is the command that the client is at the one that it has waited with? */

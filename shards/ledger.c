@@ -3,7 +3,7 @@
 #include "core/assert.h"
 #include "shards/shard.h"
 
-#define TIGHT_QUANTA 4  /* who may write less than so much before the next measurement has every command looked at */
+#define TIGHT_QUANTA 4  /* braked, who may write less than so much before the next measurement is looked at each time */
 #define CALM_PART    16 /* there is plenty when more is free than this part of what was granted, and what may hide */
 
 void ledger_init(struct ledger *ledger, uint32_t shards) {
@@ -77,7 +77,7 @@ static bool somebody_is_uncovered(const struct ledger *ledger) {
 static int64_t next_trip(const struct account *account, int64_t total, int64_t share) {
     int64_t room = account->credit.granted - account->data - account->covered;
     /* In debt what comes free pays it back first, and is no room for the next command of the same turn. */
-    bool tight = account->pass < TIGHT_QUANTA * quantum(account);
+    bool tight = is_braked(account) && account->pass < TIGHT_QUANTA * quantum(account);
     if (account->crowded || tight || credit_pool_free(account->credit.pool) < 0) return -1;
     if (is_hard(account)) room = MIN(room, share - account->clients);
     return total + MAX(room, (int64_t)0);
