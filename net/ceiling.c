@@ -114,9 +114,10 @@ static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int6
     return sums->charged - (ceiling->beyond > PATIENCE ? (sums->resident - brim) / DEBT_PART : 0);
 }
 
-/* Between two samples: at the brim nothing more is given, and what was given and not used is taken back. */
+/* Between two samples: at the brim little is given, and what was given and not used is taken back. */
 static int64_t budget_meanwhile(const struct ceiling *ceiling, const struct sums *sums, int64_t bytes) {
-    return sums->resident > brim_of(bytes) ? MIN(ceiling->budget, sums->charged) : ceiling->budget;
+    if (sums->resident <= brim_of(bytes)) return ceiling->budget;
+    return MIN(ceiling->budget, sums->charged + bytes / REUSE_PART);
 }
 
 /* Measures and tells the shards. sample: the budget is reckoned anew. Under the lock. */
