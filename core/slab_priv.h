@@ -1,6 +1,7 @@
 /* What slab.c (blocks), slab_page.c (pages and chunks) and slab_check.c share. */
 #pragma once
 #include "core/assert.h"
+#include "core/poison.h"
 #include "core/slab.h"
 #include "core/spans.h"
 #include <assert.h>
@@ -26,22 +27,6 @@
 #define CHUNK_LISTS    9u /* lists of chunks with free pages: the empty ones, then by how many are in use */
 #define NO_BIN         0xFFu
 static_assert(CLASSES <= UINT8_MAX, "struct page has a byte for it");
-
-#if defined(__SANITIZE_ADDRESS__)
-#define POISONING 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POISONING 1
-#endif
-#endif
-#ifdef POISONING
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n)   __asan_poison_memory_region(p, n)
-#define UNPOISON(p, n) __asan_unpoison_memory_region(p, n)
-#else
-#define POISON(p, n)   ((void)(p), (void)(n))
-#define UNPOISON(p, n) ((void)(p), (void)(n))
-#endif
 
 struct page {
     struct page *next, *prev; /* in a list of partial pages */

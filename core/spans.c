@@ -17,6 +17,7 @@
  * side by side are one run; an empty chunk is kept if it is the only one. */
 #include "core/spans.h"
 #include "core/assert.h"
+#include "core/poison.h"
 #include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,22 +31,6 @@
 #define WAITING_LOOK 64u /* runs that wait, the newest, among which a block looks for its place */
 #define PURGE_FRAMES 256u
 #define SPARE_PART   32u
-
-#if defined(__SANITIZE_ADDRESS__)
-#define POISONING 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POISONING 1
-#endif
-#endif
-#ifdef POISONING
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n)   __asan_poison_memory_region(p, n)
-#define UNPOISON(p, n) __asan_unpoison_memory_region(p, n)
-#else
-#define POISON(p, n)   ((void)(p), (void)(n))
-#define UNPOISON(p, n) ((void)(p), (void)(n))
-#endif
 
 struct chunk {
     struct chunk *next, *prev; /* in a list */

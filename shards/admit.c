@@ -265,6 +265,7 @@ void admit_resume(struct shard *shard, unsigned count) {
     struct account *account = &shard->account;
     for (; count > 0 && account->waiting; count--) {
         struct client *client = account->waiting;
+        if (client->tried_ms == shard->now_ms) return; /* and all behind it: what has changed since is little */
         admit_forget(client);
         client->tried_ms = shard->now_ms;
         shard->host.attend(shard->host.ctx, client);

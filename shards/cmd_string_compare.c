@@ -1,10 +1,10 @@
 /* Strings, compared: DELEX, DELIFEQ, DIGEST, and what SET's conditions on the old value mean. DELEX and DIGEST are
  * Redis 8.4's, DELIFEQ is Valkey's. */
-#include "core/xxh3.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/string_compare.h"
+#include <xxhash.h>
 
 /* --- what conditions mean --- */
 
@@ -25,7 +25,7 @@ enum string_compare string_compare_of(struct slice word) {
 }
 
 void string_digest(struct slice value, char text[STRING_DIGEST_BYTES]) {
-    uint64_t digest = xxh3_64(value);
+    uint64_t digest = XXH3_64bits(value.ptr, value.len);
     for (int i = STRING_DIGEST_BYTES - 1; i >= 0; i--, digest >>= 4) text[i] = "0123456789abcdef"[digest & 15];
 }
 

@@ -1,5 +1,6 @@
 /* String compare: what SET and DELEX ask of a value before they do anything: IFEQ, IFNE with a value, IFDEQ, IFDNE with
- * a digest (core/xxh3.h), sixteen hexadecimal digits, in whichever case. A digest that is none fits no value.
+ * a digest (XXH3, 64 bits, as clients compute it), sixteen hexadecimal digits, in whichever case. A digest that is none
+ * fits no value.
  *
  * Thread    any. Cost: O(bytes of the value). */
 #pragma once
