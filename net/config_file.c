@@ -38,7 +38,9 @@ static enum status read_failed(struct error *error, enum status status, int os_e
     if (status == ST_TOO_LARGE)
         return error_set(error, status, 0, "configuration file '%.256s' is larger than %d bytes", path,
                          CONFIG_FILE_BYTES_MAX);
-    return error_set(error, status, os_errno, "can't read configuration file '%.256s'", path);
+    bool is_word = os_errno == ENOENT && !strpbrk(path, "/.");
+    return error_set(error, status, os_errno, "can't read configuration file '%.256s'%s", path,
+                     is_word ? " (and the commands are check, export and doctor; --help tells more)" : "");
 }
 
 static enum status include_files(void *ctx, struct config *config, const char *pattern, int depth, struct error *error);
