@@ -17,6 +17,7 @@
 #define UNSEEN_BYTES (1024 * 1024)  /* evicted at the most for what was announced and has not come */
 #define SMALL_REPLY  (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
 #define WAIT_MAX_MS  10000          /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS    500            /* after the last key went its pages have been given back, and that was measured */
 #define TRY_MAX_MS   1000           /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
@@ -38,12 +39,15 @@ static bool take_saved(struct shard *shard, uint64_t bytes) {
     return true;
 }
 
-static bool somebody_evicts(const struct shard *shard) {
-    return shard->config->maxmemory_policy != MAXMEMORY_NOEVICTION && !account_all_spent(shard);
+/* Or did so until that long ago. */
+static bool somebody_evicts(const struct shard *shard, unsigned ms) {
+    return shard->config->maxmemory_policy != MAXMEMORY_NOEVICTION && !account_all_spent(shard, ms);
 }
 
-static bool settles(const struct shard *shard) {
-    return atomic_load_explicit(&shard->account.shared->settles, memory_order_relaxed);
+/* From another shard, which is asked when this one waits, or from pages that have not gone back yet. */
+static bool room_may_come(const struct shard *shard) {
+    return somebody_evicts(shard, SETTLE_MS) ||
+           atomic_load_explicit(&shard->account.shared->settles, memory_order_relaxed);
 }
 
 /* Makes room for `bytes`, as far as this shard can. True: it is granted. *progress: room is being made. */
@@ -68,7 +72,7 @@ static bool make_room(struct shard *shard, uint64_t bytes, bool *progress) {
             return true;
         }
     }
-    if (somebody_evicts(shard) || settles(shard)) *progress = true; /* another shard is asked when this one waits */
+    if (room_may_come(shard)) *progress = true;
     return take_saved(shard, bytes);
 }
 
@@ -178,8 +182,7 @@ enum admission admit_input(struct shard *shard, const struct client *client, uin
     if (!shard->account.shared || !client->carrier) return ADMIT_GO;
     account_look(shard);
     if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
-    bool vain =
-        !evict_is_paused(shard) && !somebody_evicts(shard) && !settles(shard) && reaper_idle(shard->shared.reaper);
+    bool vain = !evict_is_paused(shard) && !room_may_come(shard) && reaper_idle(shard->shared.reaper);
     if (vain || admit_is_in_vain(client)) return refuse(shard);
     account_want(shard, MIN(bytes, MAX(arrived + arrived / 2, (uint64_t)UNSEEN_BYTES)));
     return ADMIT_WAIT;
@@ -283,7 +286,7 @@ bool admit_here_slow(struct exec *x, uint64_t bytes) {
     account_look(shard);
     if (make_room(shard, with_overhead(bytes), &progress)) return true;
     /* What is small may go into debt: as far as others evict, or a little, where room is only hoped for. */
-    if (progress && bytes < ADMIT_LARGE && (somebody_evicts(shard) || account_may_owe(shard))) return true;
+    if (progress && bytes < ADMIT_LARGE && (somebody_evicts(shard, 0) || account_may_owe(shard))) return true;
     refuse(shard);
     return false;
 }

@@ -155,8 +155,8 @@ static bool fit(const struct field *field, __int128 *value) {
     return true;
 }
 
-/* One operation and its reply. True: the string was changed. */
-static bool run_field(struct exec *x, const struct field *field, unsigned char *bytes, size_t len) {
+/* One operation and its reply. True: it counts as a change, as every write does that made the string longer. */
+static bool run_field(struct exec *x, const struct field *field, unsigned char *bytes, size_t len, bool grew) {
     __int128 before = field_get(field, bytes, len), after;
     if (field->operation == FIELD_GET) {
         reply_int(x, (int64_t)before);
@@ -173,7 +173,7 @@ static bool run_field(struct exec *x, const struct field *field, unsigned char *
     }
     reply_int(x, (int64_t)(adds ? after : before));
     field_put(field, bytes, (uint64_t)after);
-    return before != after;
+    return grew || before != after;
 }
 
 static void run_all(struct exec *x, const struct plan *plan, struct key_ref *ref, unsigned char *bytes, size_t len,
@@ -186,12 +186,14 @@ static void run_all(struct exec *x, const struct plan *plan, struct key_ref *ref
         bool parsed = parse_field(x, &at, &field, &found);
         ASSERT(parsed); /* parse_all was here before */
         if (!found) break;
-        bool wrote = run_field(x, &field, bytes, len);
-        changes += wrote || (grew && field.operation != FIELD_GET);
+        changes += run_field(x, &field, bytes, len, grew);
     }
-    if (!changes) return;
-    exec_changed(x, ref->key, changes);
-    exec_event_as(x, NOTIFY_STRING, "setbit", ref->key);
+    if (changes) {
+        exec_changed(x, ref->key, changes);
+        exec_event_as(x, NOTIFY_STRING, "setbit", ref->key);
+    } else if (grew) { /* and everything overflowed */
+        exec_changed_unseen(x);
+    }
 }
 
 static void run_on_string(struct exec *x, const struct plan *plan) {

@@ -41,6 +41,10 @@ void exec_changed_in(struct exec *x, uint32_t db, struct slice key, uint64_t n) 
     x->shared->dirty += n;
 }
 
+void exec_changed_unseen(struct exec *x) {
+    x->shared->dirty++;
+}
+
 bool exec_int(struct exec *x, uint32_t at, int64_t *value) {
     if (num_parse_i64(x->argv[at], value)) return true;
     reply_error(x, "ERR value is not an integer or out of range");

@@ -72,6 +72,8 @@ struct entry *exec_read_any(struct exec *x, uint32_t at, struct key_ref *ref);
  * notifications hook in. */
 void exec_changed(struct exec *x, struct slice key, uint64_t n);
 void exec_changed_in(struct exec *x, uint32_t db, struct slice key, uint64_t n); /* in another database */
+/* A change that Redis does not take for one: watchers do not see it, but the journal has to have it. */
+void exec_changed_unseen(struct exec *x);
 
 /* --- keyspace events (shards/notify.h): told after the change, in Redis's words and order. class: enum config_notify.
  * Costs a load and a branch while nobody wants any. --- */

@@ -151,8 +151,11 @@ bool account_take_for_clients(struct shard *shard, uint64_t bytes) {
 
 void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed) {
     struct account *account = &shard->account;
-    tell(&account->place->spent, bytes == 0);
-    if (bytes == 0) return;
+    if (bytes == 0) {
+        if (!read_word(&account->place->spent)) tell(&account->place->spent, (int64_t)MAX(shard->now_ms, (uint64_t)1));
+        return;
+    }
+    tell(&account->place->spent, 0);
     int64_t saved = account->saved + (int64_t)bytes, most = (int64_t)MIN(needed, (uint64_t)LEDGER_UNBOUNDED);
     account->saved = MAX(account->saved, MIN(saved, most));
     atomic_fetch_add_explicit(&account->place->evicted_bytes, bytes, memory_order_relaxed);
@@ -163,10 +166,12 @@ bool account_may_owe(const struct shard *shard) {
     return credit_pool_free(&account->shared->pool) > -quantum(account);
 }
 
-bool account_all_spent(const struct shard *shard) {
+bool account_all_spent(const struct shard *shard, unsigned ms) {
     const struct ledger *ledger = shard->account.shared;
-    for (uint32_t i = 0; i < ledger->shards; i++)
-        if (!read_word(&ledger->place[i].spent)) return false;
+    for (uint32_t i = 0; i < ledger->shards; i++) {
+        int64_t since_ms = read_word(&ledger->place[i].spent);
+        if (!since_ms || (int64_t)shard->now_ms < since_ms + ms) return false;
+    }
     return true;
 }
 

@@ -32,7 +32,7 @@ struct ledger_place {
     _Atomic int64_t clients;                    /* bytes of replies, input and messages */
     _Atomic int64_t uncovered;
     _Atomic int64_t charged;                   /* to the budget: data, and what clients have beyond their share */
-    _Atomic int64_t spent;                     /* 1: it was asked to evict, and found nothing that it may */
+    _Atomic int64_t spent;                     /* ms, since when it finds nothing that it may evict; 0: it does */
     _Atomic uint64_t refused, waited, dropped; /* since the start: commands with -OOM, that waited; clients closed */
     _Atomic uint64_t evicted_bytes;
 };
@@ -116,7 +116,7 @@ NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
 void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed);
 /* May a small command run in debt, which is paid back in a moment? Together no more than a quantum does. */
 bool account_may_owe(const struct shard *shard);
-/* Has no shard anything left to evict? */
-bool account_all_spent(const struct shard *shard);
+/* Has no shard found anything to evict for so long? */
+bool account_all_spent(const struct shard *shard, unsigned ms);
 /* A command waits until so many bytes are free: all shards make room. */
 void account_want(struct shard *shard, uint64_t bytes);

@@ -44,6 +44,9 @@ CHANGES = [  # what there was before WATCH, and what is done then
     ("SET A 1", "SWAPDB 0 1; SWAPDB 0 1"), ("SET A 1", "DUMP A"), ("SET A 1", "OBJECT ENCODING A"),
     ("SET A 1", "SCAN 0"), ("SET A 1", "MULTI; SET A 2; EXEC"), ("SET A 1", "MULTI; SET A 2; DISCARD"),
     ("SET A 1", "MULTI; GET A; EXEC"), ("SET A 1", "SET A 2; SET A 1"),
+    ("", "BITFIELD A OVERFLOW FAIL SET u8 0 256"), ("SET A 1", "BITFIELD A OVERFLOW FAIL SET u8 64 256"),
+    ("SET A 1", "BITFIELD A OVERFLOW FAIL SET u8 64 256 SET u8 0 49"), ("SET A 1", "BITFIELD A SET u8 0 49"),
+    ("SET A 1", "BITFIELD A OVERFLOW FAIL SET u8 64 256 GET u8 0"),
 ]
 LIST_CHANGES = [
     ("", "LPUSH A x"), ("RPUSH A x", "RPUSH A x"), ("RPUSH A x", "LPOP A"), ("", "LPOP A"),
