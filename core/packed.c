@@ -207,9 +207,9 @@ static char *write_tail(char *at, uint64_t body) {
 }
 
 char *packed_write(char *at, const struct packed_value *value) {
-    size_t body = body_of(value);
-    at = value->is_int ? write_int(at, value->number, body) : write_text(at, value->text);
-    return write_tail(at, body);
+    if (!value->is_int) return write_tail(write_text(at, value->text), body_of_text(value->text.len));
+    size_t body = body_of_int(value->number); /* by itself, so that the compiler sees that it is at most 9 */
+    return write_tail(write_int(at, value->number, body), body);
 }
 
 char *packed_purge(char *begin, char *end, const struct packed_value *sought, uint32_t skip, uint64_t max,
