@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """DESIGN.md section 10, measured: sherd beside redis-server, on this machine, now.
 
-    ./run bench                          everything (about seven minutes)
+    ./run bench                          everything (about fifteen minutes)
     ./run bench --quick --only 'GET'     short times, scenarios whose name matches
+    ./run bench --only open              latency at half of redis's rate, open loop (bench_open.py)
+    ./run bench --only eviction          what eviction costs, and hit ratios (bench_evict.py)
     ./run bench --json a.json            keep the figures;  --plot a.png  draw them
     ./run bench compare a.json b.json    what changed between two runs
     ./run bench persist [--full]         what the disk costs: journal, restart, checkpoints (bench_persist.py)
@@ -30,6 +32,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_evict import COSTS, HITS, run_eviction
+from bench_open import OPEN, run_open
 from bench_persist import FULL, QUICK, PersistBench
 from bench_servers import BenchError, Floor, Generator, Server
 from bench_show import CROWDED, compare, notes, plot, show, show_persist
@@ -171,6 +175,8 @@ class Bench:
         self.records = {}  # (scenario, server) -> a record or None per repetition
         self.results = []  # {"scenario", "server", "reps": [record or None, ...], "median": record}
         self.stalls = []   # {"scenario", "server", "group", medians}
+        self.opens = []    # {"scenario", "server", "load", medians}: bench_open.py
+        self.evictions = []  # {"scenario", "server", "policy", "cpu_us", "ops_per_s", "keys", "hits"}: bench_evict.py
         self.checks = []   # {"name", "value", "target", "unit", "ok": bool or None}
         self.failures = []
 
@@ -179,11 +185,11 @@ class Bench:
         return pattern is None or fnmatch.fnmatch(name.lower(), f"*{pattern.lower()}*") or \
             bool(re.search(pattern, name, re.IGNORECASE))
 
-    def servers(self, pinned=True, threads=1):
+    def servers(self, pinned=True, threads=1, options=()):
         cpus = self.server_cpus if pinned else None
-        found = [Server("sherd", self.args.sherd_bin, cpus, threads)] if self.args.sherd_bin else []
+        found = [Server("sherd", self.args.sherd_bin, cpus, threads, options)] if self.args.sherd_bin else []
         if self.args.redis_bin:
-            found.append(Server("redis", self.args.redis_bin, cpus))
+            found.append(Server("redis", self.args.redis_bin, cpus, None, options))
         return found
 
     def floor(self):
@@ -192,12 +198,12 @@ class Bench:
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
-    def measure(self, generator, server, scenario, label, load=(), beside=None):
+    def measure(self, generator, server, scenario, label, load=(), beside=None, rate=()):
         """Keeps a record; None when the server does not know the command, or when it failed, which is kept too."""
         got = None
         try:
             if generator.prepare(server, scenario.op, scenario.pipeline, load, getattr(scenario, "setup", ())):
-                got = generator.measure(server, scenario.op, scenario.pipeline, self.args, load, beside)
+                got = generator.measure(server, scenario.op, scenario.pipeline, self.args, (*load, *rate), beside)
         except BenchError as error:
             self.failures.append(f"{label}: {error}")
         if got and got["nils"] and scenario.op.startswith(("get", "mget")):
@@ -220,6 +226,11 @@ class Bench:
         self.checks.append({"name": name, "value": value, "target": target, "unit": unit, "or_us": or_us,
                             "noisy": any(r["others"] > CROWDED for r in records),
                             "ok": None if target is None else value <= target})
+
+    def check_least(self, name, value, target, unit):
+        """Of what should be large and does not depend on how busy the machine is."""
+        self.check(name, value, target, unit)
+        self.checks[-1] |= {"at_least": True, "ok": value >= target}
 
     # rates and CPU per operation
 
@@ -424,7 +435,7 @@ def main():
         return plot(json.loads(Path(sys.argv[2]).read_text()), sys.argv[3])
     args = parse()
     if args.list:
-        return print("\n".join(s.name for s in [*SCENARIOS, *MEMORY, *THREADS, *STALLS]))
+        return print("\n".join(s.name for s in [*SCENARIOS, *MEMORY, *THREADS, *STALLS, *OPEN, *COSTS, *HITS]))
     args.sherd_bin = find_program(args.sherd_bin, ROOT / "build/release/sherd")
     args.redis_bin = find_program(args.redis_bin, "redis-server")
     args.load_bin = find_program(args.load_bin, ROOT / "build/release/perf/sherd-load")
@@ -459,8 +470,10 @@ def bench_all(args):
     bench.run_threads()
     bench.check_surcharges()
     bench.run_stalls()
+    run_open(bench)
+    run_eviction(bench)
     report = {"meta": describe(args, bench.pinned), "results": bench.results, "stalls": bench.stalls,
-              "checks": bench.checks, "failures": bench.failures}
+              "opens": bench.opens, "evictions": bench.evictions, "checks": bench.checks, "failures": bench.failures}
     report["notes"] = notes(report)
     show(report)
     if args.json:

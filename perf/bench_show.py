@@ -45,7 +45,7 @@ def show_results(report):
 def verdict(check):
     if check["ok"] is None:
         return "-"
-    target = f"{check['target']}" + (f" / {check['or_us']} us" if check.get("or_us") else "")
+    target = ("at least " if check.get("at_least") else "") + f"{check['target']}" + (f" / {check['or_us']} us" if check.get("or_us") else "")
     return f"{target} {'ok' if check['ok'] else 'MISSED'}{' (noisy)' if check['noisy'] else ''}"
 
 
@@ -58,9 +58,26 @@ def show_stalls(report):
         table(rows, ["group", "server", "kops/s", "p50 us", "p99", "p99.9", "max", "slowest client's ops", "fastest's"])
 
 
+def show_opens(report):
+    rows = [[f"{o['scenario']}, {o['load']}", o["server"], f"{o['ops_per_s'] / 1000:.0f}",
+             *(f"{o[p]:.0f}" for p in ("p50_us", "p99_us", "p99.9_us", "max_us")), f"{o['server_busy'] * 100:.0f}%"]
+            for o in report["opens"]]
+    if rows:
+        print()
+        table(rows, ["open loop", "server", "kops/s", "p50 us", "p99", "p99.9", "max", "server"])
+
+
+def show_evictions(report):
+    rows = [[f"{e['scenario']}, {e['policy']}", e["server"], f"{e['cpu_us']:.3f}", f"{e['ops_per_s'] / 1000:.0f}",
+             f"{e['keys'] / 1000:.0f}", "" if e["hits"] is None else f"{e['hits']:.4f}"] for e in report["evictions"]]
+    if rows:
+        print()
+        table(rows, ["eviction", "server", "CPU us/op", "kops/s", "thousand keys", "hits"])
+
+
 def show_checks(report):
     shown = {r["scenario"] for r in report["results"] if not r["shared_cores"]}
-    rows = [[c["name"], c["unit"], f"{c['value']:.2f}", verdict(c)] for c in report["checks"] if c["name"] not in shown]
+    rows = [[c["name"], c["unit"], f"{c['value']:.{3 if c.get('at_least') else 2}f}", verdict(c)] for c in report["checks"] if c["name"] not in shown]
     if rows:
         print()
         table(rows, ["figure", "unit", "value", "target"])
@@ -100,6 +117,8 @@ def show(report):
     show_head(report["meta"])
     show_results(report)
     show_stalls(report)
+    show_opens(report)
+    show_evictions(report)
     show_checks(report)
     for note in report["notes"]:
         print(f"\nnote: {note}")
