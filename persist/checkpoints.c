@@ -12,6 +12,7 @@
 
 #define LOOK_NS     1000000000ull  /* how often a member tells its figures when nothing happens */
 #define SAVING_NS   50000000ull    /* and while it saves: how far it is says how much space it still needs */
+#define GROWN_BYTES (1ull << 20)   /* or when the journal has grown so much: with it the data may have */
 #define BUSY_NS     2000000ull     /* and when something does, or is waited for */
 #define PROGRESS_NS 5000000000ull  /* between lines in the log */
 #define SPACE_NS    200000000ull   /* space may be there a moment later: files are being removed */
@@ -44,11 +45,16 @@ void checkpoints_delete(struct checkpoints *all) {
 
 /* --- cuts, as a member sees them --- */
 
+static uint64_t data_bytes(const struct checkpoints_member *self) {
+    return (uint64_t)MAX(heap_used(self->shard->heap, MEM_DATA), 0);
+}
+
 static void begin(struct checkpoints_member *self, const struct checkpoint_cut_order *order) {
     self->begin = self->journal.cut(self->journal.ctx, order);
     self->number = order->number;
     self->closed = self->durable = self->broken = false;
     self->changes_at_cut = self->shard->shared.dirty;
+    self->data_at_cut = data_bytes(self);
     self->well_ns = self->shard->now_ns;
     checkpoint_begin(self->checkpoint, order->number);
 }
@@ -152,8 +158,10 @@ static void tell(struct checkpoints_member *self, const struct checkpoints_turn 
     seat->changes = self->shard->shared.dirty;
     seat->changes_at_cut = self->changes_at_cut;
     seat->journal_bytes = turn->journal_bytes;
-    seat->data_bytes = (uint64_t)MAX(heap_used(self->shard->heap, MEM_DATA), 0);
+    seat->data_bytes = data_bytes(self);
+    seat->data_at_cut = self->data_at_cut;
     self->told = seat->facts.state;
+    self->told_bytes = turn->journal_bytes;
     self->news = false;
 }
 
@@ -232,6 +240,7 @@ static void start(struct checkpoints *all, const struct checkpoints_member *self
     all->number = MAX(all->number + 1, all->manifest->next);
     all->phase = PHASE_PREPARING;
     all->order = ORDER_NONE;
+    all->tight = false; /* it has been heard */
     if (!all->again) all->started_ms = self->shard->now_ms;
     all->again = false;
     all->progress_ns = self->now_ns + PROGRESS_NS;
@@ -297,8 +306,9 @@ static void complete(struct checkpoints *all, const struct checkpoints_member *s
     uint64_t keys, total, bytes, changes = 0, data = 0;
     sum_facts(all, &keys, &total, &bytes);
     for (uint32_t i = 0; i < all->shards; i++) {
-        changes += all->seats[i].changes_at_cut;
-        data += all->seats[i].data_bytes;
+        const struct seat *seat = &all->seats[i];
+        changes += seat->changes_at_cut;
+        data += seat->data_at_cut / 2 + seat->data_bytes / 2; /* its keys were seen one by one in between */
     }
     all->changes_saved = changes;
     all->base_bytes = bytes;
@@ -475,7 +485,8 @@ bool checkpoints_turn(struct checkpoints_member *self, const struct checkpoints_
     bool more = checkpoint_turn(self->checkpoint, turn->batch, turn->busy);
     if (UNLIKELY(self->number != 0)) follow_journal(self, turn);
     self->news |= checkpoint_state(self->checkpoint) != self->told;
-    if (LIKELY(!self->news && !is_called(self)) && turn->now_ns < self->look_ns) return more;
+    bool quiet = turn->now_ns < self->look_ns && turn->journal_bytes - self->told_bytes < GROWN_BYTES;
+    if (LIKELY(!self->news && !is_called(self) && quiet)) return more;
     look(self, turn);
     if (self->shard->id == 0) more |= lead(self);
     return more;

@@ -128,6 +128,7 @@ struct checkpoints_status {
     uint64_t saves, rewrites, rewrites_failed_in_a_row; /* since start; successful ones */
     uint64_t changes;                                   /* since the last one, a moment old */
     uint64_t changes_saved;                             /* before it: what shared.dirty of all shards was then */
+    uint64_t number;                                    /* of the one under way, or of the last one */
     uint64_t keys, keys_total;                          /* of the one under way */
     uint64_t base_bytes, journal_bytes;                 /* of the last one; since its cut, a moment old */
     uint64_t expected_bytes;                            /* of one that begins now; 0: not known */

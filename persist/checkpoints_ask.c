@@ -129,6 +129,7 @@ static void read_status(const struct checkpoints *all, uint64_t now_ms, struct c
         .saves = all->saves,
         .rewrites = all->rewrites,
         .rewrites_failed_in_a_row = all->rewrites_failed,
+        .number = all->number,
         .changes = checkpoints_changes(all),
         .changes_saved = all->changes_saved,
         .base_bytes = all->base_bytes,
@@ -143,7 +144,7 @@ static void read_status(const struct checkpoints *all, uint64_t now_ms, struct c
     for (uint32_t i = 0; i < all->shards; i++) {
         const struct checkpoint_facts *facts = &all->seats[i].facts;
         out->shard[i] = (struct checkpoints_shard_status){facts->state, facts->keys, facts->keys_total, facts->bytes};
-        if (!all->now.wanted) continue;
+        if (!all->now.wanted || all->seats[i].begun != all->number) continue; /* else they are of the one before */
         out->bytes += facts->bytes;
         out->keys += facts->keys;
         out->keys_total += facts->keys_total;

@@ -33,7 +33,7 @@ struct seat {
     struct checkpoint_cut begin, end;
     uint64_t changes, changes_at_cut; /* since start; as Redis counts them */
     uint64_t journal_bytes;
-    uint64_t data_bytes; /* of memory: what a checkpoint comes to goes with it */
+    uint64_t data_bytes, data_at_cut; /* of memory: what a checkpoint comes to goes with it */
 };
 
 struct request_of_one { /* a checkpoint that somebody wants */
@@ -71,7 +71,7 @@ struct checkpoints {
     int64_t save_took_ms, rewrite_took_ms;
     uint64_t saves, rewrites, rewrites_failed;
     uint64_t changes_saved;         /* of all shards, at the cut of the last one */
-    uint64_t base_bytes, base_data; /* of its files; and data_bytes of all seats by then, 0: not known */
+    uint64_t base_bytes, base_data; /* of its files; and data_bytes of all seats meanwhile, 0: not known */
     double base_rate;               /* at which it was written, bytes a second; 0: not known */
     uint64_t left_bytes;            /* that a new one may take; UINT64_MAX: as much as it likes */
     bool tight;                     /* it is time for one, before there is no room */
@@ -93,10 +93,11 @@ struct checkpoints_member {
     bool closed, durable, broken, stopped;
     bool save_ok; /* as of the last look */
     struct checkpoint_cut begin, end;
-    uint64_t changes_at_cut;
+    uint64_t changes_at_cut, data_at_cut;
     uint64_t well_ns; /* when its journal had no error last */
     /* what the others know */
     enum checkpoint_state told;
+    uint64_t told_bytes; /* of the journal */
     bool news;
     uint64_t seen_orders, seen_tidings;
     uint64_t look_ns;

@@ -357,8 +357,10 @@ void guard_turn(struct guard *guard, uint32_t shard, const struct journal_status
 uint64_t guard_wait_ns(const struct guard *guard, const struct journal_status *journal, const struct config *config,
                        uint64_t now_ns) {
     uint64_t oldest_ns = journal->oldest_pending_ns;
+    int state = atomic_load_explicit(&guard->state, memory_order_relaxed);
+    if (state != GUARD_OPEN && (oldest_ns || state != GUARD_REFUSING))
+        return STEP_LAZY_NS; /* somebody may be waiting */
     if (!oldest_ns) return UINT64_MAX;
-    if (atomic_load_explicit(&guard->state, memory_order_relaxed) != GUARD_OPEN) return STEP_LAZY_NS;
     if (!config->appendonly || config->appendfsync == APPENDFSYNC_NO) return UINT64_MAX;
     double limit_ms = config->appendfsync == APPENDFSYNC_ALWAYS ? (double)config->persist_timeout
                                                                 : BRAKES_BY_AGE * (double)config->max_staleness;

@@ -10,19 +10,23 @@
 struct space_job {
     struct persist_part *part;
     struct space space;
-    uint64_t durable; /* of the journals, when it was begun */
-    uint64_t budget;  /* disk-budget then: another one is followed at once */
+    /* when it was begun: */
+    uint64_t base, fresh; /* checkpoints: the truth; under way, or 0 */
+    uint64_t durable;     /* of the journals */
+    uint64_t spare;       /* blocks of theirs */
+    uint64_t budget;      /* disk-budget: another one is followed at once */
     uint64_t next_ns;
     bool busy, known;
     bool failed; /* it was said */
 };
 
-static struct space_plan plan(const struct persist_part *part, const struct space *space,
-                              const struct checkpoints_status *status) {
+/* Blocks count as spare if they were before and after: of those that came or went meanwhile it is not known. */
+static struct space_plan plan(const struct persist_part *part, const struct checkpoints_status *status) {
     struct space_plan plan;
-    struct space_input input = {.space = *space,
-                                .spare = guard_spare(part->persist->guard),
-                                .budget = part->space->budget,
+    const struct space_job *job = part->space;
+    struct space_input input = {.space = job->space,
+                                .spare = MIN(job->spare, guard_spare(part->persist->guard)),
+                                .budget = job->budget,
                                 .expected = status->expected_bytes,
                                 .rate = status->rate,
                                 .saving = status->saving || status->rewriting,
@@ -36,7 +40,7 @@ static struct space_plan plan(const struct persist_part *part, const struct spac
 
 static int measure(void *arg) {
     struct space_job *job = arg;
-    return space_measure(&job->part->persist->dir, &job->space);
+    return space_measure(&job->part->persist->dir, job->base, job->fresh, &job->space);
 }
 
 static void measured(void *owner, int64_t result) {
@@ -54,7 +58,7 @@ static void measured(void *owner, int64_t result) {
         return;
     }
     checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
-    struct guard_space space = {plan(part, &job->space, &status), job->space.used, job->durable};
+    struct guard_space space = {plan(part, &status), job->space.used, job->durable};
     guard_set_space(persist->guard, &space);
     checkpoints_set_room(persist->checkpoints, space.plan.most, space.plan.tight);
     job->known = true;
@@ -74,6 +78,19 @@ static void forget(struct space_job *job) {
     job->next_ns = 0;
 }
 
+static void begin(struct space_job *job) {
+    const struct persist_part *part = job->part;
+    struct checkpoints_status status;
+    checkpoints_read_status(part->persist->checkpoints, part->shard->now_ms, &status);
+    job->busy = true;
+    job->budget = part->shard->config->disk_budget;
+    job->next_ns = part->shard->now_ns + RETRY_NS;
+    job->base = part->persist->manifest.checkpoint.number;
+    job->fresh = status.saving || status.rewriting ? status.number : 0;
+    job->durable = guard_durable(part->persist->guard);
+    job->spare = guard_spare(part->persist->guard);
+}
+
 void part_look_at_space(struct persist_part *part) {
     struct shard *shard = part->shard;
     if (!part->space) {
@@ -86,12 +103,8 @@ void part_look_at_space(struct persist_part *part) {
         forget(job);
         return;
     }
-    uint64_t budget = shard->config->disk_budget;
-    if (shard->now_ns < job->next_ns && budget == job->budget) return;
-    job->busy = true;
-    job->budget = budget;
-    job->next_ns = shard->now_ns + RETRY_NS;
-    job->durable = guard_durable(part->persist->guard);
+    if (shard->now_ns < job->next_ns && shard->config->disk_budget == job->budget) return;
+    begin(job);
     part->jobs++;
     part->disk.job(part->disk.ctx, measure, job, measured);
 }
