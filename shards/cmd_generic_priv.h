@@ -9,6 +9,10 @@ struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref);
 /* The number of a database as COPY and MOVE take it. Returns the error to reply, NULL when it is fine. */
 const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db);
 
+/* COPY of a value that takes longer than a turn should, over many of them (cmd_copy_work.c). */
+bool copy_takes_long(const struct entry *entry);
+struct work *copy_work_new(const struct exec *x, uint16_t db, const struct entry *from);
+
 /* What SCAN and its like for the members of a collection have in common. */
 #define SCAN_VISIT_MAX 20000 /* entries looked at per call, whatever COUNT says: about 1 ms */
 struct scan_options {

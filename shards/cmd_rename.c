@@ -20,6 +20,7 @@
 #include "shards/gather.h"
 #include "shards/set.h"
 #include "shards/shard.h"
+#include "shards/work.h"
 
 #define NO_SUCH_KEY "ERR no such key"
 #define SAME_OBJECT "ERR source and destination objects are the same"
@@ -101,6 +102,10 @@ static void cmd_copy(struct exec *x) {
     (void)exec_read_any(x, 1, &source); /* counts */
     if (!open_pair(x, &source, dst, 2, &target) || (target.entry && !options.replace)) {
         reply_int(x, 0);
+        return;
+    }
+    if (copy_takes_long(source.entry) && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, copy_work_new(x, options.db, source.entry));
         return;
     }
     if (target.entry) exec_event_in(x, options.db, NOTIFY_NEW, "new", x->argv[2]);
@@ -338,6 +343,7 @@ const struct command rename_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS), KEYS_ONE(2, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_copy,
+     .takes_turns = true,
      .grows = copy_grows,
      .across = copy_gather,
      .group = "generic",

@@ -17,28 +17,20 @@
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_generic_priv.h"
+#include "shards/cmd_set_algebra_priv.h"
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
+#include "shards/work.h"
 #include <stdlib.h>
-
-enum operation { INTER, UNION, DIFF };
 
 static const char *const operation_names[] = {[INTER] = "inter", [UNION] = "union", [DIFF] = "diff"};
 
 /* --- where members go --- */
 
-/* What an operation finds: replied, put together, or only counted. */
-struct collector {
-    const struct store *store;
-    struct buf *out;         /* NULL: not replied */
-    struct members *members; /* NULL: not put together; else what is there already does not count */
-    uint64_t count, limit;   /* limit 0: none */
-};
-
-static bool collect(void *ctx, struct slice text) {
+bool set_collect(void *ctx, struct slice text) {
     struct collector *into = ctx;
     if (into->members && !members_add(into->store, into->members, text)) return true;
     if (into->out) resp_bulk(into->out, text);
@@ -46,20 +38,11 @@ static bool collect(void *ctx, struct slice text) {
     return into->count != into->limit;
 }
 
-/* Lets through what is in all of these sets, or in none of them. */
-struct filter {
-    bool (*has)(const void *set, struct slice text);
-    const void *const *sets;
-    uint32_t count;
-    bool in_all;
-    struct collector *into;
-};
-
-static bool pass(void *ctx, struct slice text) {
+bool set_pass(void *ctx, struct slice text) {
     const struct filter *filter = ctx;
     for (uint32_t i = 0; i < filter->count; i++)
         if (filter->has(filter->sets[i], text) != filter->in_all) return true;
-    return collect(filter->into, text);
+    return set_collect(filter->into, text);
 }
 
 /* Writes the head of a reply whose members are in out from mark on. */
@@ -99,32 +82,32 @@ static bool sources_open(struct exec *x, uint32_t first, uint32_t count, struct 
     return true;
 }
 
-static bool entry_has(const void *set, struct slice text) {
+bool set_entry_has(const void *set, struct slice text) {
     return set && set_has(set, text);
 }
 
-static int by_count(const void *a, const void *b) {
+int set_by_count(const void *a, const void *b) {
     uint64_t x = set_count(*(const struct entry *const *)a), y = set_count(*(const struct entry *const *)b);
     return (x > y) - (x < y);
 }
 
-static void compute(enum operation operation, struct sources *sources, struct collector *into) {
+static void compute(enum set_operation operation, struct sources *sources, struct collector *into) {
     if (operation == UNION) {
         for (uint32_t i = 0; i < sources->count; i++)
-            if (sources->sets[i]) set_each(sources->sets[i], collect, into);
+            if (sources->sets[i]) set_each(sources->sets[i], set_collect, into);
         return;
     }
     if (operation == INTER) {
         if (sources->present < sources->count) return;
-        qsort(sources->sets, sources->count, sizeof *sources->sets, by_count);
+        qsort(sources->sets, sources->count, sizeof *sources->sets, set_by_count);
     }
     if (!sources->sets[0]) return;
-    struct filter filter = {.has = entry_has,
+    struct filter filter = {.has = set_entry_has,
                             .sets = sources->sets + 1,
                             .count = sources->count - 1,
                             .in_all = operation == INTER,
                             .into = into};
-    set_each(sources->sets[0], pass, &filter);
+    set_each(sources->sets[0], set_pass, &filter);
 }
 
 /* --- as Redis would have computed it --- */
@@ -152,14 +135,14 @@ static bool difference_leaves_table(bool first_is_table, uint64_t first_count, u
 
 /* --- the result under a key --- */
 
-static void put_result(struct exec *x, uint32_t at, struct collector *result, bool allow_intset, struct slice event) {
+const struct entry *set_put_result(struct exec *x, uint32_t at, struct collector *result, bool allow_intset,
+                                   struct slice event) {
     struct key_ref ref;
+    struct entry *entry = NULL;
     const struct entry *old = exec_open_any(x, at, &ref);
     if (result->count > 0) {
-        struct entry *entry =
-            set_new_entry(&x->shared->store, &x->shared->set_rule, x->argv[at], result->members, allow_intset, 0);
+        entry = set_new_entry(&x->shared->store, &x->shared->set_rule, x->argv[at], result->members, allow_intset, 0);
         keyspace_put_entry(x->keys, &ref, entry);
-        effect_value(x, x->db, entry);
     } else {
         members_delete(&x->shared->store, result->members);
         if (old) keyspace_remove(x->keys, &ref);
@@ -170,17 +153,32 @@ static void put_result(struct exec *x, uint32_t at, struct collector *result, bo
         notify_event(x->shard, x->db, event, x->argv[at]);
     else if (result->count == 0 && old)
         exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[at]);
+    return entry;
+}
+
+static void put_result(struct exec *x, uint32_t at, struct collector *result, bool allow_intset, struct slice event) {
+    const struct entry *entry = set_put_result(x, at, result, allow_intset, event);
+    if (entry) effect_value(x, x->db, entry);
     reply_int(x, (int64_t)result->count);
 }
 
-static struct collector collector_of_members(const struct exec *x) {
+struct collector set_collector_of_members(const struct exec *x) {
     const struct store *store = &x->shared->store;
     return (struct collector){.store = store, .members = members_new(store, &x->shared->set_rule.seed)};
 }
 
 /* --- handlers --- */
 
-static void reply_result(struct exec *x, enum operation operation) {
+/* It is so much that it takes turns, if it may: then the handler is through. */
+static bool takes_turns(struct exec *x, struct set_job job, struct sources *sources) {
+    if (LIKELY(sources->total <= WORK_AT_ONCE) || !work_takes_turns(x)) return false;
+    job.present = sources->present;
+    sources_close(x, sources);
+    if (work_begins(x)) work_begin(x, set_work_new(x, &job));
+    return true;
+}
+
+static void reply_result(struct exec *x, enum set_operation operation) {
     struct sources sources;
     size_t mark = x->out->len;
     if (!sources_open(x, 1, x->argc - 1, &sources)) return;
@@ -192,13 +190,15 @@ static void reply_result(struct exec *x, enum operation operation) {
     sources_close(x, &sources);
 }
 
-static void store_result(struct exec *x, enum operation operation) {
+static void store_result(struct exec *x, enum set_operation operation) {
     struct sources sources;
     if (!sources_open(x, 2, x->argc - 2, &sources)) return;
     const struct entry *first = sources.sets[0];
     bool as_table = operation == DIFF && first &&
                     difference_leaves_table(would_be_table(x, first), set_count(first), sources.present, sources.total);
-    struct collector result = collector_of_members(x);
+    struct set_job job = {.operation = operation, .first = 2, .count = x->argc - 2, .target = 1, .as_table = as_table};
+    if (takes_turns(x, job, &sources)) return;
+    struct collector result = set_collector_of_members(x);
     compute(operation, &sources, &result);
     sources_close(x, &sources);
     put_result(x, 1, &result, !as_table, slice_of_cstr(x->slot->row->name));
@@ -250,6 +250,8 @@ static void cmd_sintercard(struct exec *x) {
         return;
     }
     if (!sources_open(x, 2, card.keys, &sources)) return;
+    struct set_job job = {.operation = INTER, .first = 2, .count = card.keys, .limit = card.limit};
+    if (takes_turns(x, job, &sources)) return;
     struct collector counted = {.limit = card.limit};
     compute(INTER, &sources, &counted);
     sources_close(x, &sources);
@@ -262,7 +264,7 @@ static void cmd_sintercard(struct exec *x) {
  * members of all, and the result. */
 static void cmd_set_part(struct exec *x) {
     struct sources sources;
-    enum operation operation = arg_is(x, 1, "inter") ? INTER : arg_is(x, 1, "union") ? UNION : DIFF;
+    enum set_operation operation = arg_is(x, 1, "inter") ? INTER : arg_is(x, 1, "union") ? UNION : DIFF;
     if (!sources_open(x, 2, x->argc - 2, &sources)) return;
     const struct entry *first = sources.sets[0];
     reply_array(x, 5);
@@ -292,8 +294,8 @@ static void each_element(struct slice elements, set_visit visit, void *ctx) {
 
 /* sherd.set-store key intset|table members event: members as they stand in a reply. */
 static void cmd_set_store(struct exec *x) {
-    struct collector result = collector_of_members(x);
-    each_element(x->argv[3], collect, &result);
+    struct collector result = set_collector_of_members(x);
+    each_element(x->argv[3], set_collect, &result);
     put_result(x, 1, &result, arg_is(x, 2, "intset"), x->argv[4]);
 }
 
@@ -301,7 +303,7 @@ static void cmd_set_store(struct exec *x) {
 
 /* What the gather's command is: operation, where its sources stand, where its destination (0: none). */
 struct across {
-    enum operation operation;
+    enum set_operation operation;
     uint32_t first, count, target;
     bool counts;
     uint64_t limit;
@@ -376,7 +378,7 @@ static void join(struct gather *g, const struct across *across, const struct ans
     *into = (struct collector){.store = &shared->store, .out = out, .limit = across->limit};
     if (across->operation == UNION) {
         into->members = members_new(into->store, &shared->set_rule.seed);
-        for (uint32_t part = 0; part < answers->parts; part++) each_element(answers->elements[part], collect, into);
+        for (uint32_t part = 0; part < answers->parts; part++) each_element(answers->elements[part], set_collect, into);
         members_delete(into->store, into->members);
         return;
     }
@@ -385,10 +387,10 @@ static void join(struct gather *g, const struct across *across, const struct ans
         if (part == answers->first) continue;
         struct collector table = {.store = &shared->store};
         table.members = tables[filter.count] = members_new(table.store, &shared->set_rule.seed);
-        each_element(answers->elements[part], collect, &table);
+        each_element(answers->elements[part], set_collect, &table);
         sets[filter.count++] = table.members;
     }
-    each_element(answers->elements[answers->first], pass, &filter);
+    each_element(answers->elements[answers->first], set_pass, &filter);
     for (uint32_t i = 0; i < filter.count; i++) members_delete(&shared->store, tables[i]);
 }
 
@@ -423,11 +425,11 @@ static void run_across(struct gather *g, const struct across *across) {
     }
 }
 
-static void reply_across(struct gather *g, enum operation operation) {
+static void reply_across(struct gather *g, enum set_operation operation) {
     run_across(g, &(struct across){.operation = operation, .first = 1, .count = g->argc - 1});
 }
 
-static void store_across(struct gather *g, enum operation operation) {
+static void store_across(struct gather *g, enum set_operation operation) {
     run_across(g, &(struct across){.operation = operation, .first = 2, .count = g->argc - 2, .target = 1});
 }
 
@@ -511,6 +513,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sinterstore,
+     .takes_turns = true,
      .across = sinterstore_gather,
      .group = "set",
      .since = "1.0.0",
@@ -524,6 +527,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sunionstore,
+     .takes_turns = true,
      .across = sunionstore_gather,
      .group = "set",
      .since = "1.0.0",
@@ -537,6 +541,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sdiffstore,
+     .takes_turns = true,
      .across = sdiffstore_gather,
      .group = "set",
      .since = "1.0.0",
@@ -550,6 +555,7 @@ const struct command set_algebra_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_sintercard,
+     .takes_turns = true,
      .across = sintercard_gather,
      .group = "set",
      .since = "7.0.0",

@@ -34,7 +34,7 @@ struct entry *zset_new_result(const struct keyspace_shared *shared, struct slice
     return zset_new_entry(&shared->store, key, set, 0);
 }
 
-void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
+struct entry *zset_store_untold(struct exec *x, uint32_t at, struct sorted *set) {
     struct key_ref ref;
     uint64_t count = sorted_count(set);
     exec_open_any(x, at, &ref);
@@ -42,7 +42,6 @@ void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
     struct entry *entry = zset_new_result(x->shared, x->argv[at], set);
     if (entry) {
         keyspace_put_entry(x->keys, &ref, entry);
-        effect_value(x, x->db, entry);
     } else if (ref.entry) {
         keyspace_remove(x->keys, &ref);
         effect_del(x, x->db, x->argv[at]);
@@ -52,6 +51,13 @@ void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
         exec_event(x, NOTIFY_ZSET, x->argv[at]);
     else if (changes)
         exec_event_as(x, NOTIFY_GENERIC, "del", x->argv[at]);
+    return entry;
+}
+
+void zset_store(struct exec *x, uint32_t at, struct sorted *set) {
+    uint64_t count = sorted_count(set);
+    struct entry *entry = zset_store_untold(x, at, set);
+    if (entry) effect_value(x, x->db, entry);
     reply_int(x, (int64_t)count);
 }
 

@@ -13,44 +13,22 @@
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_tables.h"
+#include "shards/cmd_zset_join_priv.h"
 #include "shards/cmd_zset_priv.h"
 #include "shards/dump.h"
 #include "shards/gather.h"
 #include "shards/set.h"
 #include "shards/shard.h"
+#include "shards/work.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
 
-enum operation { UNION, INTER, DIFF };
-enum form { ANSWERS, COUNTS, STORES };
-enum aggregate { SUM, MINIMUM, MAXIMUM };
-
-/* A command's arguments. */
-struct join {
-    enum operation operation;
-    enum form form;
-    uint32_t first, keys; /* argv[first .. first + keys) */
-    uint32_t weights_at;  /* 0: all are 1 */
-    enum aggregate aggregate;
-    bool with_scores;
-    uint64_t limit; /* of COUNTS; 0: none */
-    const char *error;
-    char text[96]; /* of an error that names the command */
-};
-
-struct source {
-    const struct entry *entry; /* NULL: the key is absent */
-    uint64_t len;
-    double weight;
-    uint32_t place; /* among the keys */
-};
-
 /* --- what a source may be: a sorted set, or a set, whose members all have the score 1 --- */
 
-static bool is_source(const struct entry *entry) {
+bool join_is_source(const struct entry *entry) {
     return entry->type == TYPE_ZSET || entry->type == TYPE_SET;
 }
 
@@ -78,7 +56,7 @@ static bool visit_member(void *ctx, struct slice member) {
     return walk->visit(walk->ctx, member, 1);
 }
 
-static void source_each(const struct source *source, source_visit visit, void *ctx) {
+static void join_source_each(const struct source *source, source_visit visit, void *ctx) {
     struct zset_pair pair;
     if (!source->entry) return;
     if (source->entry->type == TYPE_SET) {
@@ -161,7 +139,7 @@ static double weighed(const struct source *source, double score) {
     return source->weight * score;
 }
 
-static double aggregate(enum aggregate how, double score, double other) {
+static double aggregate(enum join_aggregate how, double score, double other) {
     switch (how) {
     case MINIMUM: return other < score ? other : score;
     case MAXIMUM: return other > score ? other : score;
@@ -169,16 +147,7 @@ static double aggregate(enum aggregate how, double score, double other) {
     }
 }
 
-/* A join under way. */
-struct joining {
-    const struct store *store;
-    const struct join *join;
-    const struct source *sources, *source; /* source: the one that is walked over */
-    struct sorted *set;                    /* the result; NULL: only counted */
-    uint64_t count;
-};
-
-static bool unite_member(void *ctx, struct slice member, double score) {
+bool join_unite_member(void *ctx, struct slice member, double score) {
     const struct joining *joining = ctx;
     struct sorted *set = joining->set;
     struct sorted_element *element = sorted_find(set, member);
@@ -193,7 +162,7 @@ static bool unite_member(void *ctx, struct slice member, double score) {
 static void unite(struct joining *joining) {
     for (uint32_t i = 0; i < joining->join->keys; i++) {
         joining->source = &joining->sources[i];
-        source_each(joining->source, unite_member, joining);
+        join_source_each(joining->source, join_unite_member, joining);
     }
 }
 
@@ -215,7 +184,7 @@ static bool is_in_no_other(const struct join *join, const struct source *sources
     return true;
 }
 
-static bool select_member(void *ctx, struct slice member, double score) {
+bool join_select_member(void *ctx, struct slice member, double score) {
     struct joining *joining = ctx;
     const struct join *join = joining->join;
     bool in = join->operation == INTER ? is_in_all(join, joining->sources, member, &score)
@@ -228,7 +197,7 @@ static bool select_member(void *ctx, struct slice member, double score) {
 /* How many members the result of an intersection has. */
 static uint64_t count_of(const struct join *join, const struct source *sources) {
     struct joining joining = {.join = join, .sources = sources};
-    source_each(&sources[0], select_member, &joining);
+    join_source_each(&sources[0], join_select_member, &joining);
     return joining.count;
 }
 
@@ -238,8 +207,7 @@ static int compare_sources(const void *a, const void *b) {
     return left->place < right->place ? -1 : left->place > right->place;
 }
 
-/* Fills in what is to be known of the sources, whose entries are there, and puts them in order. */
-static void prepare(const struct join *join, const struct slice *argv, struct source *sources) {
+void join_prepare(const struct join *join, const struct slice *argv, struct source *sources) {
     for (uint32_t i = 0; i < join->keys; i++) {
         struct source *source = &sources[i];
         source->place = i;
@@ -258,7 +226,7 @@ static struct sorted *result_of(const struct keyspace_shared *shared, const stru
     if (join->operation == UNION)
         unite(&joining);
     else
-        source_each(&sources[0], select_member, &joining);
+        join_source_each(&sources[0], join_select_member, &joining);
     return joining.set;
 }
 
@@ -274,11 +242,23 @@ static void reply_result(struct buf *out, int resp, const struct join *join, con
 
 /* --- on one shard --- */
 
+/* It is so much that it takes turns, if it may: then the handler is through. What is answered as a whole is made so. */
+static bool takes_turns(struct exec *x, const struct join *join, const struct source *sources) {
+    uint64_t total = 0, present = 0;
+    for (uint32_t i = 0; i < join->keys; i++) {
+        total += sources[i].len;
+        present += sources[i].entry != NULL;
+    }
+    if (LIKELY(total <= WORK_AT_ONCE) || join->form == ANSWERS || !work_takes_turns(x)) return false;
+    if (work_begins(x)) work_begin(x, join_work_new(x, join, present));
+    return true;
+}
+
 static void join_here(struct exec *x, struct join *join, struct source *sources) {
     struct key_ref ref;
     for (uint32_t i = 0; i < join->keys; i++) { /* entries stay where they are when another one expires */
         sources[i].entry = exec_read_any(x, join->first + i, &ref);
-        if (sources[i].entry && !is_source(sources[i].entry)) {
+        if (sources[i].entry && !join_is_source(sources[i].entry)) {
             reply_wrong_type(x);
             return;
         }
@@ -287,7 +267,8 @@ static void join_here(struct exec *x, struct join *join, struct source *sources)
         reply_error(x, join->error);
         return;
     }
-    prepare(join, x->argv, sources);
+    join_prepare(join, x->argv, sources);
+    if (takes_turns(x, join, sources)) return;
     if (join->form == COUNTS) {
         reply_int(x, (int64_t)count_of(join, sources));
         return;
@@ -301,7 +282,7 @@ static void join_here(struct exec *x, struct join *join, struct source *sources)
     sorted_delete(&x->shared->store, set);
 }
 
-static void run_join(struct exec *x, enum operation operation, enum form form) {
+static void run_join(struct exec *x, enum join_operation operation, enum join_form form) {
     struct join join = {.operation = operation, .form = form};
     if (!parse_keys(&join, x->slot->row->name, x->argv, x->argc)) {
         reply_error(x, join.error);
@@ -404,13 +385,13 @@ static void store_across(struct gather *g, struct sorted *set) {
 static void finish_across(struct gather *g, struct join *join, struct source *sources) {
     const char *error = NULL;
     for (uint32_t i = 0; i < join->keys && !error; i++)
-        if (sources[i].entry && !is_source(sources[i].entry)) error = WRONG_TYPE;
+        if (sources[i].entry && !join_is_source(sources[i].entry)) error = WRONG_TYPE;
     if (!error && !parse_options(join, g->argv, g->argc)) error = join->error;
     if (error) {
         gather_error(g, error);
         return;
     }
-    prepare(join, g->argv, sources);
+    join_prepare(join, g->argv, sources);
     if (join->form == COUNTS) {
         resp_int(gather_out(g), (int64_t)count_of(join, sources));
         return;
@@ -424,7 +405,7 @@ static void finish_across(struct gather *g, struct join *join, struct source *so
     sorted_delete(&g->home->shared.store, set);
 }
 
-static void join_across(struct gather *g, enum operation operation, enum form form) {
+static void join_across(struct gather *g, enum join_operation operation, enum join_form form) {
     struct join join = {.operation = operation, .form = form};
     if (g->memo[MEMO_STORED]) {
         resp_int(gather_out(g), (int64_t)g->memo[MEMO_COUNT]);
@@ -498,6 +479,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zintercard,
+     .takes_turns = true,
      .across = zintercard_gather,
      .group = "sorted-set",
      .since = "7.0.0",
@@ -511,6 +493,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zunionstore,
+     .takes_turns = true,
      .across = zunionstore_gather,
      .group = "sorted-set",
      .since = "2.0.0",
@@ -524,6 +507,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zinterstore,
+     .takes_turns = true,
      .across = zinterstore_gather,
      .group = "sorted-set",
      .since = "2.0.0",
@@ -537,6 +521,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zdiffstore,
+     .takes_turns = true,
      .across = zdiffstore_gather,
      .group = "sorted-set",
      .since = "6.2.0",

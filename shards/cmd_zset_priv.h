@@ -13,6 +13,8 @@ void zset_reply_pair(struct exec *x, const struct zset_pair *pair, bool with_sco
 /* What a command made becomes the value of argv[at], or an empty set nothing, whatever was there. Replies its length.
  * The set is taken. */
 void zset_store(struct exec *x, uint32_t at, struct sorted *take);
+/* The same without a reply, and the journal does not hear of the new value, which is returned; NULL: there is none. */
+struct entry *zset_store_untold(struct exec *x, uint32_t at, struct sorted *take);
 /* The same as an entry without a key for dump_write_body; NULL when it is empty. */
 struct entry *zset_new_result(const struct keyspace_shared *shared, struct slice key, struct sorted *take);
 

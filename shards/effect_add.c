@@ -9,6 +9,7 @@
 #include "shards/list.h"
 #include "shards/set.h"
 #include "shards/shard.h"
+#include "shards/work.h"
 #include "shards/zset.h"
 
 #define PAYLOAD_MAX 65536u /* bytes of memory of what becomes one payload */
@@ -149,12 +150,14 @@ static void add_elements(struct effect_run *run, const struct entry *entry) {
     while (quicklist_next(&iter, &value)) add_packed(run, &value);
 }
 
-static void add_scores(struct effect_run *run, const struct entry *entry) {
+/* At most `max` from that rank on; returns the rank behind them. */
+static uint64_t add_scores(struct effect_run *run, const struct entry *entry, uint64_t from, uint64_t max) {
     struct zset_pair pair;
     char digits[NUM_DOUBLE_MAX];
-    struct zset_iter iter = zset_seek(entry, 0);
-    while (zset_next(&iter, &pair))
+    struct zset_iter iter = zset_seek(entry, from);
+    for (; max && zset_next(&iter, &pair); max--, from++)
         effect_run_add(run, (struct slice[]){slice_of(digits, num_format_double(digits, pair.score)), pair.member}, 2);
+    return from;
 }
 
 struct timed_hash {
@@ -172,17 +175,18 @@ static void add_deadline(void *ctx, const struct packed_value *field, const stru
     if (deadline) field_deadline_in(timed->x, timed->db, entry_key(timed->entry), name, deadline);
 }
 
+static const char *const element_adders[TYPE_COUNT] = {
+    [TYPE_LIST] = "RPUSH", [TYPE_SET] = "SADD", [TYPE_ZSET] = "ZADD", [TYPE_HASH] = "HSET"};
+
 /* From nothing, element by element. */
 static void put_together(struct exec *x, uint32_t db, const struct entry *entry) {
-    static const char *const names[TYPE_COUNT] = {
-        [TYPE_LIST] = "RPUSH", [TYPE_SET] = "SADD", [TYPE_ZSET] = "ZADD", [TYPE_HASH] = "HSET"};
     struct effect_run run;
     effect_del(x, db, entry_key(entry));
-    effect_run_begin(&run, x, db, names[entry->type], entry_key(entry));
+    effect_run_begin(&run, x, db, element_adders[entry->type], entry_key(entry));
     switch ((enum value_type)entry->type) {
     case TYPE_LIST: add_elements(&run, entry); break;
     case TYPE_SET: set_each(entry, add_member, &run); break;
-    case TYPE_ZSET: add_scores(&run, entry); break;
+    case TYPE_ZSET: (void)add_scores(&run, entry, 0, UINT64_MAX); break;
     case TYPE_HASH: hash_each(entry, add_field, &run); break;
     default: ASSERT(false);
     }
@@ -201,4 +205,42 @@ void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
         restore(x, db, entry);
     else
         put_together(x, db, entry);
+}
+
+/* --- the same in slices --- */
+
+static bool is_in_slices(const struct entry *entry) {
+    bool timed = entry->type == TYPE_HASH && entry->flags & ENTRY_FIELDS_TIMED;
+    return entry->encoding == ENC_OBJECT && !timed &&
+           (entry->type == TYPE_SET || entry->type == TYPE_ZSET || entry->type == TYPE_HASH);
+}
+
+/* A step through a table of fields answers a few of them. */
+static uint64_t add_some_fields(struct effect_run *run, const struct entry *entry, uint64_t at) {
+    for (unsigned steps = 0; steps < WORK_SLICE; steps++)
+        if (!(at = hash_scan(entry, at, add_field, run))) break;
+    return at;
+}
+
+bool effect_tell_some(struct effect_tale *tale, struct exec *x, uint32_t db, const struct entry *entry) {
+    struct effect_run run;
+    if (!is_on(x)) return false;
+    if (!tale->begun && (entry_bytes(entry) <= PAYLOAD_MAX || !is_in_slices(entry))) {
+        effect_value(x, db, entry);
+        return false;
+    }
+    ASSERT(!entry_deadline_ms(entry));
+    if (!tale->begun) effect_del(x, db, entry_key(entry));
+    tale->begun = true;
+    effect_run_begin(&run, x, db, element_adders[entry->type], entry_key(entry));
+    switch ((enum value_type)entry->type) {
+    case TYPE_SET: tale->at = set_scan(entry, tale->at, WORK_SLICE, add_member, &run); break;
+    case TYPE_ZSET:
+        tale->at = add_scores(&run, entry, tale->at, WORK_SLICE);
+        if (tale->at == zset_len(entry)) tale->at = 0;
+        break;
+    default: tale->at = add_some_fields(&run, entry, tale->at);
+    }
+    effect_run_end(&run);
+    return tale->at != 0;
 }

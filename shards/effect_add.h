@@ -19,6 +19,14 @@ void effect_pop(struct exec *x, const char *name, struct slice key, uint64_t cou
 /* The entry is what its key holds now, whatever was there before. A large one becomes many commands. */
 void effect_value(struct exec *x, uint32_t db, const struct entry *entry);
 
+/* The same of a large value, over several slices of a work that keeps it unchanged and without a deadline (zero-filled
+ * at first). True while there is more to tell. */
+struct effect_tale {
+    uint64_t at; /* where it goes on */
+    bool begun;
+};
+bool effect_tell_some(struct effect_tale *tale, struct exec *x, uint32_t db, const struct entry *entry);
+
 /* name key element ..., in as many effects as keep each of them short. */
 struct effect_run {
     struct exec *x;

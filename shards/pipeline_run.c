@@ -56,7 +56,11 @@ static COLD void park(struct shard *shard, const struct queued *q, struct exec *
 }
 
 /* It found nothing and waits for its keys. */
-static COLD void block(struct shard *shard, const struct queued *q, const struct exec *x) {
+static COLD void block(struct shard *shard, const struct queued *q, struct exec *x) {
+    if (x->again) { /* or rather for its turn, with its keys held */
+        park(shard, q, x);
+        return;
+    }
     struct client *client = q->client;
     uint64_t stamp = txn_stamp(shard), place = reply_queue_reserve(&client->replies);
     client->wait = WAIT_REPLIES;

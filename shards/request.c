@@ -2,34 +2,15 @@
  *
  *    | struct request | link | link | ... | message_item with its arguments |
  */
-#include "shards/request.h"
 #include "core/assert.h"
 #include "shards/blocked.h"
 #include "shards/pipeline.h"
 #include "shards/planted.h"
+#include "shards/request_priv.h"
 #include "shards/txn.h"
 #include "shards/waiters.h"
 
 #define SETTLE_MAX 512 /* commands run per call: what waited for a popular key runs in several turns */
-
-enum request_kind {
-    REQUEST_COMMAND, /* runs when it is granted */
-    REQUEST_PART,    /* tells its home and waits for what that says */
-    REQUEST_SERVE,   /* the same, for a blocked client */
-    REQUEST_GUARD,   /* does nothing but stand there */
-    REQUEST_HOLD,    /* the same, and gives nothing back before it is through */
-};
-
-struct request {
-    struct lock_request lock; /* first: a lock request is cast back */
-    uint8_t kind;
-    uint8_t home;
-    bool silent;
-    struct message_note note; /* of a command whose client lives here */
-    size_t bytes;             /* of this block */
-    struct message_item *item;
-    struct effect_group *effects; /* of its steps so far; NULL: none */
-};
 
 /* --- what a command touches --- */
 
@@ -184,13 +165,13 @@ bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t home) {
 }
 
 /* Who waits for what it left behind gets in line before anybody else can have it. */
-static void take_out(struct shard *shard, struct request *request) {
+void request_take_out(struct shard *shard, struct request *request) {
     waiters_serve(shard);
     locks_leave(shard->locks, &request->lock);
     request_free(shard, request);
 }
 
-static uint64_t add_effects(struct shard *shard, struct request *request, uint64_t participants) {
+uint64_t request_add_effects(struct shard *shard, struct request *request, uint64_t participants) {
     struct effect_group *group = request->effects;
     uint64_t before = shard->effects.position;
     request->effects = NULL;
@@ -201,7 +182,7 @@ static uint64_t add_effects(struct shard *shard, struct request *request, uint64
 }
 
 static uint64_t leave(struct shard *shard, struct request *request, bool served, uint64_t participants) {
-    uint64_t position = add_effects(shard, request, participants);
+    uint64_t position = request_add_effects(shard, request, participants);
     if (request->kind == REQUEST_SERVE) waiter_leaves(shard, request->lock.stamp, served);
     if (request->kind == REQUEST_SERVE && !served) {
         /* It changed nothing, so nobody waits for what it left behind; but it may get in line
@@ -210,7 +191,7 @@ static uint64_t leave(struct shard *shard, struct request *request, bool served,
         request_free(shard, request);
         waiters_serve(shard);
     } else {
-        take_out(shard, request);
+        request_take_out(shard, request);
     }
     requests_settle(shard);
     return position;
@@ -293,8 +274,7 @@ void request_yield(struct shard *shard, uint64_t stamp) {
 
 /* --- running --- */
 
-/* An exec for what is kept; argv has room for all arguments. */
-static struct exec exec_of(struct shard *shard, const struct message_item *item, struct slice *argv, struct buf *out) {
+struct exec request_exec(struct shard *shard, const struct message_item *item, struct slice *argv, struct buf *out) {
     message_item_argv(item, argv);
     return (struct exec){.shard = shard,
                          .shared = &shard->shared,
@@ -313,29 +293,14 @@ static struct exec exec_of(struct shard *shard, const struct message_item *item,
                          .client_id = item->client_id};
 }
 
-/* argv of an item: on the caller's stack when it is short. */
-struct arguments {
-    struct slice few[32], *all;
-    size_t bytes;
-};
-
-static struct slice *open_arguments(struct shard *shard, struct arguments *arguments, uint32_t argc) {
-    arguments->bytes = argc > ARRAY_LEN(arguments->few) ? argc * sizeof(struct slice) : 0;
-    arguments->all = arguments->bytes ? heap_alloc(shard->heap, MEM_MESSAGE, arguments->bytes) : arguments->few;
-    return arguments->all;
-}
-
-static void close_arguments(struct shard *shard, struct arguments *arguments) {
-    if (arguments->bytes) heap_free(shard->heap, MEM_MESSAGE, arguments->all, arguments->bytes);
-}
-
 /* False: there was nothing, and the command waits or is to wait for it, *timeout_ms long. */
-static bool run(struct shard *shard, const struct request *request, struct buf *out, uint64_t *timeout_ms) {
+static bool run(struct shard *shard, struct request *request, struct buf *out, uint64_t *timeout_ms) {
     struct arguments arguments;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
-    struct exec x = exec_of(shard, request->item, argv, out);
+    struct exec x = request_exec(shard, request->item, argv, out);
     size_t mark = out->len;
     uint64_t start = shard->last_tick;
+    if (request->kind == REQUEST_COMMAND) x.slice = request->work;
     pipeline_execute(shard, &x);
     if (request->kind == REQUEST_SERVE && !x.blocks)
         waiter_count(shard, request->lock.stamp, shard->last_tick - start, slice_of(out->data + mark, out->len - mark));
@@ -398,7 +363,7 @@ static bool is_clean(struct shard *shard, const struct request *request) {
     if (!clean) return true;
     struct arguments arguments;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
-    struct exec x = exec_of(shard, request->item, argv, NULL);
+    struct exec x = request_exec(shard, request->item, argv, NULL);
     x.keys = shard_db(shard, x.db);
     bool answer = clean(&x);
     close_arguments(shard, &arguments);
@@ -437,27 +402,50 @@ static void tell(struct shard *shard, const struct request *request, enum item_h
     message_news_close(message, at);
 }
 
-/* A command's turn has come: it runs, and its reply goes home. */
-static void run_command(struct shard *shard, struct request *request) {
-    uint64_t stamp = request->lock.stamp;
-    shard->parked--;
-    uint64_t timeout_ms;
+void request_answer(struct shard *shard, const struct request *request, struct buf *out, uint64_t position) {
     if (request->home == shard->id) {
-        struct buf out;
-        buf_init(&out, shard->heap, MEM_CLIENT_OUT);
-        bool ran = run(shard, request, &out, &timeout_ms), silent = request->silent;
-        uint64_t position = commit_end(&shard->commit);
-        struct message_note note = request->note;
-        take_out(shard, request);
-        if (ran)
-            commit_deliver_own(shard, note, &out, position);
-        else
-            blocked_add(note.client, stamp, note.place, 1ull << shard->id, timeout_ms, silent);
-        buf_deinit(&out);
+        commit_deliver_own(shard, request->note, out, position);
         return;
     }
     struct message *message = request_news(shard, request->home);
-    size_t at = message_news_open(message, NEWS_REPLY, stamp);
+    size_t at = message_news_open(message, NEWS_REPLY, request->lock.stamp);
+    buf_append_slice(&message->request, buf_slice(out));
+    message_news_close(message, at);
+    if (UNLIKELY(position)) commit_promise(shard, request->home, message_item_at(message, at), position);
+}
+
+/* One whose reply goes to a client of this shard, or which may take turns: there is no reply then. */
+static void run_aside(struct shard *shard, struct request *request) {
+    struct buf out;
+    uint64_t timeout_ms;
+    buf_init(&out, shard->heap, MEM_CLIENT_OUT);
+    bool ran = run(shard, request, &out, &timeout_ms);
+    uint64_t position = commit_end(&shard->commit);
+    if (request->work[0]) {
+        request->position = position;
+        request_keep_working(shard, request);
+    } else {
+        struct request copy = *request; /* of what is to be known afterwards */
+        request_take_out(shard, request);
+        shard->parked--;
+        if (ran)
+            request_answer(shard, &copy, &out, position);
+        else
+            blocked_add(copy.note.client, copy.lock.stamp, copy.note.place, 1ull << shard->id, timeout_ms, copy.silent);
+    }
+    buf_deinit(&out);
+}
+
+/* A command's turn has come: it runs, and its reply goes home. */
+static void run_command(struct shard *shard, struct request *request) {
+    if (request->home == shard->id || command_at(shard->registry, request->item->number)->row->takes_turns) {
+        run_aside(shard, request);
+        return;
+    }
+    uint64_t timeout_ms;
+    shard->parked--;
+    struct message *message = request_news(shard, request->home);
+    size_t at = message_news_open(message, NEWS_REPLY, request->lock.stamp);
     if (!run(shard, request, &message->request, &timeout_ms)) {
         message_news_turn(message, at, NEWS_BLOCKED);
         buf_append(&message->request, &timeout_ms, sizeof timeout_ms);
@@ -466,7 +454,7 @@ static void run_command(struct shard *shard, struct request *request) {
     message_news_close(message, at);
     uint64_t position = commit_end(&shard->commit);
     if (UNLIKELY(position)) commit_promise(shard, request->home, message_item_at(message, at), position);
-    take_out(shard, request);
+    request_take_out(shard, request);
 }
 
 static void granted(struct shard *shard, struct request *request) {
@@ -488,7 +476,8 @@ static void granted(struct shard *shard, struct request *request) {
 }
 
 static void revoked(struct shard *shard, struct request *request) {
-    if (request->kind == REQUEST_HOLD) return; /* it is through soon, without waiting for anybody */
+    /* They are through some time, without waiting for anybody. */
+    if (request->kind == REQUEST_HOLD || request->kind == REQUEST_COMMAND) return;
     if (request->kind == REQUEST_GUARD)
         locks_yield(shard->locks, &request->lock);
     else if (request->home == shard->id)

@@ -58,6 +58,11 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
         position = request_run_step(x, item->stamp);
     }
     if (UNLIKELY(x->blocks)) {
+        if (x->again) { /* it does not wait for its keys to hold something, but for its turn */
+            request_park(x, item->stamp, message->from, (struct message_note){0}, item->silent);
+            message_reply_later(message, mark);
+            return;
+        }
         waiter_add(x, item->stamp, message->from);
         message_reply_blocked(message, mark, x->timeout_ms);
         return;

@@ -22,6 +22,7 @@
 #include "shards/txn.h"
 #include "shards/waiters.h"
 #include "shards/watch.h"
+#include "shards/work.h"
 #include <stdatomic.h>
 
 #define TURN_MESSAGES 64                 /* per turn, all senders together */
@@ -114,6 +115,7 @@ void shard_drop_messages(struct shard *shard) {
 void shard_delete(struct shard *shard) {
     ASSERT(!shard->clients_first);
     struct heap *heap = shard->heap;
+    works_drop(shard);
     reaper_delete(shard->shared.reaper); /* first: flushed tables still name their keyspace */
     shard->shared.store.later = (struct store_later){0};
     delete_databases(shard);
@@ -658,6 +660,7 @@ bool shard_turn(struct shard *shard) {
     bool more = drain_mailboxes(shard);
     if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
+    if (UNLIKELY(shard->works != NULL)) works_turn(shard);
     if (UNLIKELY(blocked_next_deadline_ns(shard) <= shard->now_ns)) blocked_expire(shard);
     more |= background_turn(shard);
     client_limits_turn(shard);
@@ -676,7 +679,7 @@ static uint64_t rests_wait_ns(const struct shard *shard) {
 
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
-    if (shard->inbox_more || shard->settle_more || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
+    if (shard->inbox_more || shard->settle_more || shard->works || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
         shard->expire_more || shard->pubsub.gone || defrag_is_running(shard))
         return 0;
     if (shard->rests) return rests_wait_ns(shard);

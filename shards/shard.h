@@ -41,6 +41,7 @@ struct mailbox;
 struct interests;
 struct pipeline;
 struct job;
+struct request;
 
 /* What a shard asks of whoever drives it. */
 struct shard_host {
@@ -150,6 +151,7 @@ struct shard {
     uint32_t inbox_next; /* where draining goes on */
     struct pipeline *pipeline;
     struct job *jobs, *jobs_last; /* sliced commands under way */
+    struct request *works, *works_last; /* commands that keep keys over several turns (shards/work.h) */
     bool jobs_busy;               /* one of them has work to do now, rather than to wait for its time */
 
     /* several keys at one instant */

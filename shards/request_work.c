@@ -1,0 +1,123 @@
+/* Work: the commands that keep their keys over several turns (shards/work.h), a queue of granted requests. Each turn
+ * does a slice of the first, which then goes to the end. */
+#include "core/assert.h"
+#include "shards/pipeline_priv.h"
+#include "shards/request_priv.h"
+#include "shards/work.h"
+
+static struct work *work_of(const uint64_t *words) {
+    return (struct work *)(uintptr_t)words[0];
+}
+
+bool work_takes_turns(struct exec *x) {
+    if (x->part || x->flags & CLIENT_NO_BLOCK) return false;
+    ASSERT(x->slot->row->takes_turns);
+    x->again = true;
+    if (work_begins(x)) return true;
+    x->blocks = true; /* until it has its keys; then its handler looks at them anew, but nobody is told of that */
+    x->flags |= CLIENT_STEP;
+    return true;
+}
+
+void work_begin(struct exec *x, struct work *work) {
+    ASSERT(x->slice && !x->slice[0] && work->some && work->end);
+    x->slice[0] = (uint64_t)(uintptr_t)work;
+}
+
+/* --- the queue --- */
+
+static void append(struct shard *shard, struct request *request) {
+    request->next_work = NULL;
+    if (shard->works)
+        shard->works_last->next_work = request;
+    else
+        shard->works = request;
+    shard->works_last = request;
+}
+
+static struct request *take_first(struct shard *shard) {
+    struct request *request = shard->works;
+    shard->works = request->next_work;
+    return request;
+}
+
+void request_keep_working(struct shard *shard, struct request *request) {
+    ASSERT(request->kind == REQUEST_COMMAND && request->lock.state == LOCK_GRANTED);
+    append(shard, request);
+}
+
+/* --- a slice --- */
+
+static void run_some(struct exec *x) {
+    struct work *work = work_of(x->slice);
+    if (work->some(x, work)) exec_continue(x);
+}
+
+/* Runs it in place of the row's handler: what it says to the journal is then a group of its own, or kept. */
+static void execute(struct shard *shard, struct request *request, struct exec *x) {
+    const struct command_slot *slot = x->slot;
+    struct command row = *slot->row;
+    struct command_slot some = *slot;
+    bool tells = work_of(request->work)->tells && shard->effects.on;
+    row.run = run_some;
+    row.flags |= CMD_INTERNAL; /* a slice that tells of a change need not be the one that made it */
+    some.row = &row;
+    x->slot = &some;
+    if (tells && !request->effects) request->effects = effect_group_new(shard->heap);
+    if (tells) effects_keep(&shard->effects, request->effects);
+    pipeline_execute(shard, x);
+    effects_keep(&shard->effects, NULL);
+    uint64_t position = tells ? commit_end_step(&shard->commit) : commit_end(&shard->commit);
+    request->position = MAX(request->position, position);
+    x->slot = slot;
+}
+
+/* True: that was the last one. */
+static bool run_slice(struct shard *shard, struct request *request, struct buf *out) {
+    struct arguments arguments;
+    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    struct exec x = request_exec(shard, request->item, argv, out);
+    x.slice = request->work;
+    x.part = true; /* it is counted as a whole, below */
+    uint64_t start = shard->host.ticks(shard->host.ctx);
+    shard->last_tick = start;
+    execute(shard, request, &x);
+    request->ticks += shard->last_tick - start;
+    ASSERT(x.again == (out->len == 0));
+    if (!x.again) pipeline_count(shard, &x, request->ticks);
+    close_arguments(shard, &arguments);
+    return !x.again;
+}
+
+static void finish(struct shard *shard, struct request *request, struct buf *out) {
+    struct work *work = work_of(request->work);
+    work->end(shard, work);
+    if (request->silent) out->len = 0;
+    uint64_t position = MAX(request->position, request_add_effects(shard, request, 0));
+    struct request copy = *request; /* of what is to be known afterwards */
+    request_take_out(shard, request);
+    shard->parked--;
+    request_answer(shard, &copy, out, position);
+    requests_settle(shard);
+}
+
+void works_turn(struct shard *shard) {
+    struct request *request = take_first(shard);
+    struct buf out;
+    buf_init(&out, shard->heap, MEM_CLIENT_OUT);
+    if (run_slice(shard, request, &out))
+        finish(shard, request, &out);
+    else
+        append(shard, request);
+    buf_deinit(&out);
+}
+
+void works_drop(struct shard *shard) {
+    while (shard->works) {
+        struct request *request = take_first(shard);
+        struct work *work = work_of(request->work);
+        work->end(shard, work);
+        if (request->effects) effect_group_delete(shard->heap, request->effects);
+        request->effects = NULL;
+    }
+}

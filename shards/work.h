@@ -1,0 +1,57 @@
+/* Work: a command on large values that takes its time over many turns, while all other keys go on.
+ *
+ * Its handler looks at what it was asked for. While that is little it does it, as ever. When it is more than
+ * WORK_AT_ONCE elements it asks to take turns:
+ *
+ *    static void cmd_count_all(struct exec *x) {
+ *        ... arguments, entries, all errors ...
+ *        if (elements > WORK_AT_ONCE && work_takes_turns(x)) {
+ *            if (work_begins(x)) work_begin(x, begin_counting(x));
+ *            return;                                                   // without a reply
+ *        }
+ *        ... all of it now: it is little, or it is inside of EXEC ...
+ *    }
+ *
+ * The command is then kept as one that stands in line for its keys (shards/request.h), and its handler is called once
+ * more when it has them; that is when work_begins. From then on nobody else changes what it reads, nobody sees what it
+ * writes, and each turn of the shard does a slice of one such command (`some`), a thousand elements or so, in whatever
+ * order they came.
+ *
+ *    What may happen between two slices: time. A key may expire, a source as well as the target, and entries move in
+ *    memory (the objects of collections do not). So a slice opens its keys again. A source that is gone before all of
+ *    it was read was not there: start again.
+ *    What may not: a client that changes these keys, FLUSHALL, SWAPDB, eviction of them. They wait.
+ *
+ * The result is made aside and put in its place at once, at the end, which is when clients, watchers and the journal
+ * learn of it. A result so large that telling the journal takes long, too, is put in its place first; then `tells`
+ * keeps what the slices from the next one on tell until the end, as one group, as a transaction does (shards/effect.h).
+ *
+ * Only rows that say takes_turns may ask.
+ *
+ * Owner     the request owns the work from work_begin on and calls `end` once, after the last slice or when the shard
+ *           goes. The client may be gone by then: the work is done all the same.
+ * Thread    the shard's. Cost: nothing for commands that do not ask. */
+#pragma once
+#include "shards/exec.h"
+
+#define WORK_AT_ONCE 4096u /* elements that are worked off at once: a millisecond or two */
+#define WORK_SLICE   1024u /* and those of a slice */
+
+struct work {
+    /* Does some more. False: that was all, and the reply was written. */
+    bool (*some)(struct exec *x, struct work *work);
+    void (*end)(struct shard *shard, struct work *take); /* frees it and what it has */
+    bool tells;
+};
+
+/* May this command take turns? No: it is inside of a transaction, all at one instant. */
+NODISCARD bool work_takes_turns(struct exec *x);
+/* It may, and has its keys. No: it will have them when its handler is called again. */
+HOT_INLINE bool work_begins(const struct exec *x) {
+    return x->slice != NULL;
+}
+void work_begin(struct exec *x, struct work *take);
+
+/* --- for the shard --- */
+void works_turn(struct shard *shard); /* a slice of one */
+void works_drop(struct shard *shard); /* before the shard goes: all, wherever they are */

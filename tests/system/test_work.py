@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Commands on large values take turns (shards/work.h): right in their results, one atomic whole to everybody else, while other
+keys go on; whether their client goes away, a source's time is over meanwhile, or the server starts again."""
+
+import os
+import sys
+import threading
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from support.resp import encode  # noqa: E402
+from support.case import ServerCase, main, wait_until  # noqa: E402
+from support.server import Server  # noqa: E402
+
+COUNT = 16_000  # elements: some sixteen slices
+STEP = 4000
+LOG = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+def fill(client, tag):
+    """s and t overlap in half of their members, as z and y do; h, x and g are others of the same size."""
+    client.must("DEL", *[tag + name for name in "stzyhd"])
+    for begin in range(0, COUNT, STEP):
+        numbers = range(begin, begin + STEP)
+        client.must("SADD", tag + "s", *["m%d" % i for i in numbers])
+        client.must("SADD", tag + "t", *["m%d" % (i + COUNT // 2) for i in numbers])
+        client.must("ZADD", tag + "z", *[word for i in numbers for word in (str(i), "m%d" % i)])
+        client.must("ZADD", tag + "y", *[word for i in numbers for word in (str(i), "m%d" % (i + COUNT // 2))])
+        client.must("HSET", tag + "h", *[word for i in numbers for word in ("m%d" % i, "v%d" % i)])
+
+
+def members(first, end):
+    return {b"m%d" % i for i in range(first, end)}
+
+
+def scores(first, end, score):
+    return {b"m%d" % i: float(score(i)) for i in range(first, end)}
+
+
+HALF, END = COUNT // 2, COUNT + COUNT // 2
+
+
+class Results:
+    """Each kind of command, by what it leaves."""
+
+    tag = "{a}"
+
+    def of_set(self, client, key):
+        return set(client.must("SMEMBERS", key))
+
+    def of_zset(self, client, key):
+        flat = client.must("ZRANGE", key, "0", "-1", "WITHSCORES")
+        return {flat[i]: float(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+    def of_hash(self, client, key):
+        flat = client.must("HGETALL", key)
+        return {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+
+    def cases(self):
+        s, t, z, y, h, d = (self.tag + name for name in ("s", "t", "z", "y", "h", "d"))
+        inter, union, first = members(HALF, COUNT), members(0, END), members(0, HALF)
+        return [
+            (("SINTERSTORE", d, s, t), HALF, self.of_set, inter),
+            (("SUNIONSTORE", d, s, t), END, self.of_set, union),
+            (("SDIFFSTORE", d, s, t), HALF, self.of_set, first),
+            (("SUNIONSTORE", d, d, s, t), END, self.of_set, union),
+            (("SINTERSTORE", d, s, self.tag + "absent"), 0, self.of_set, set()),
+            (("SDIFFSTORE", d, s, s), 0, self.of_set, set()),
+            (("COPY", s, d, "REPLACE"), 1, self.of_set, members(0, COUNT)),
+            (("COPY", z, d, "REPLACE"), 1, self.of_zset, scores(0, COUNT, lambda i: i)),
+            (("COPY", h, d, "REPLACE"), 1, self.of_hash, {b"m%d" % i: b"v%d" % i for i in range(COUNT)}),
+            (("COPY", s, d), 0, self.of_hash, {b"m%d" % i: b"v%d" % i for i in range(COUNT)}),
+            (("DEL", d), 1, None, None),
+            (("ZUNIONSTORE", d, "2", z, y), END, self.of_zset,
+             {b"m%d" % i: float((i if i < COUNT else 0) + (i - HALF if i >= HALF else 0)) for i in range(END)}),
+            (("ZUNIONSTORE", d, "2", s, y, "WEIGHTS", "2", "1", "AGGREGATE", "MIN"), END, self.of_zset,
+             {b"m%d" % i: float(i - HALF if i >= COUNT else 2 if i < HALF else min(2, i - HALF)) for i in range(END)}),
+            (("ZINTERSTORE", d, "3", z, y, s), HALF, self.of_zset, scores(HALF, COUNT, lambda i: 2 * i - HALF + 1)),
+            (("ZDIFFSTORE", d, "2", z, t), HALF, self.of_zset, scores(0, HALF, lambda i: i)),
+            (("ZINTERSTORE", d, "2", z, self.tag + "absent"), 0, self.of_zset, {}),
+            (("ZINTERCARD", "2", z, y), HALF, None, None),
+            (("ZINTERCARD", "2", s, y, "LIMIT", "5000"), 5000, None, None),
+            (("SINTERCARD", "2", s, t), HALF, None, None),
+            (("SINTERCARD", "2", s, t, "LIMIT", "5000"), 5000, None, None),
+        ]
+
+    def check(self, client, case):
+        command, reply, read, value = case
+        self.assertEqual(client.call(*command), reply, command)
+        if read:
+            self.assertEqual(read(client, command[2] if command[0] == "COPY" else command[1]), value, command)
+
+    def test_results(self):
+        client = self.client(timeout=120)
+        fill(client, self.tag)
+        for case in self.cases():
+            self.check(client, case)
+
+    def test_in_transaction(self):
+        client = self.client(timeout=120)
+        fill(client, self.tag)
+        for command, reply, read, value in self.cases():
+            self.assertEqual(client.pipeline([("MULTI",), command, ("EXEC",)])[-1], [reply], command)
+
+    def test_order(self):
+        """Commands of one connection and of others stand behind it; keys that it does not use go on."""
+        a, b, c = (self.client(timeout=120) for _ in range(3))
+        fill(a, self.tag)
+        s, t, d = (self.tag + name for name in ("s", "t", "d"))
+        a.send(encode(["SUNIONSTORE", d, s, t]))
+        a.send(encode(["SCARD", d]))
+        a.send(encode(["SREM", s, "m0"]))
+        a.send(encode(["SUNIONSTORE", d, s, t]))
+        seen = b.must("SCARD", d)
+        self.assertIn(seen, (0, END, END - 1))
+        self.assertEqual([a.read_one() for _ in range(4)], [END, END, 1, END - 1])
+        self.assertEqual(c.must("SCARD", d), END - 1)
+
+    def test_neighbour(self):
+        """Somebody who looks all the time sees all of it or nothing."""
+        client, other = self.client(timeout=120), self.client(timeout=120)
+        fill(client, self.tag)
+        s, t, d = (self.tag + name for name in ("s", "t", "d"))
+        stop, seen, turns = threading.Event(), set(), [0]
+
+        def look():
+            while not stop.is_set():
+                seen.add(other.must("SCARD", d))
+                other.must("INCR", self.tag + "n")
+                turns[0] += 1
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            for _ in range(3):
+                self.assertEqual(client.call("SUNIONSTORE", d, s, t), END)
+                self.assertEqual(client.call("SINTERSTORE", d, s, t), HALF)
+                self.assertEqual(client.call("DEL", d), 1)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertLessEqual(seen, {0, END, HALF})
+        self.assertGreater(turns[0], 0)
+
+    def test_client_goes(self):
+        """Its work is done all the same, and nothing is left of it."""
+        client = self.client(timeout=120)
+        fill(client, self.tag)
+        s, t, d = (self.tag + name for name in ("s", "t", "d"))
+        gone = self.server.client()
+        gone.send(encode(["SUNIONSTORE", d, s, t]))
+        gone.close()
+        wait_until(lambda: client.must("SCARD", d) in (0, END), what="the work to end")
+        client.must("DEL", d)
+        self.assertNothingLeft()
+
+    def test_time(self):
+        """A source's time is over, before or while it is read: it was there, or it was not."""
+        client = self.client(timeout=120)
+        for millis in (1, 3, 7, 20):
+            fill(client, self.tag)
+            s, t, d = (self.tag + name for name in ("s", "t", "d"))
+            client.must("PEXPIRE", t, str(millis))
+            self.assertIn(client.must("SUNIONSTORE", d, s, t), (END, COUNT))
+            fill(client, self.tag)
+            client.must("PEXPIRE", s, str(millis))
+            self.assertIn(client.must("SDIFFSTORE", d, s, t), (HALF, 0))
+
+    def test_copy_with_time(self):
+        """The copy has the source's deadline, also after a restart from the log."""
+        client = self.client(timeout=120)
+        fill(client, self.tag)
+        for name in "szh":
+            client.must("PEXPIREAT", self.tag + name, "4000000000000")
+            self.assertEqual(client.must("COPY", self.tag + name, self.tag + "d", "REPLACE"), 1)
+            self.assertEqual(client.must("PEXPIRETIME", self.tag + "d"), 4000000000000)
+            client.must("PEXPIRE", self.tag + name, "2")
+            copied = client.must("COPY", self.tag + name, self.tag + "d", "REPLACE")
+            self.assertIn(copied, (0, 1))
+            wait_until(lambda: not client.must("EXISTS", self.tag + name), what="its time to be over")
+            self.assertEqual(client.must("EXISTS", self.tag + "d"), 1 - copied)
+            self.assertEqual(client.must("PEXPIRETIME", self.tag + "d"), -2 if copied else 4000000000000)
+
+    def test_whole_database(self):
+        """FLUSHALL waits for its turn."""
+        a, b = self.client(timeout=120), self.client(timeout=120)
+        fill(a, self.tag)
+        a.send(encode(["SUNIONSTORE", self.tag + "d", self.tag + "s", self.tag + "t"]))
+        b.must("FLUSHALL")
+        self.assertIn(a.read_one(), (END, 0))
+        self.assertIn(b.must("SCARD", self.tag + "d"), (0, END))
+
+
+class OneThread(Results, ServerCase):
+    threads = 1
+
+
+class TwoThreads(Results, ServerCase):
+    threads = 2
+
+
+class Across(Results, ServerCase):
+    """Its keys live on different shards: in steps of a transaction."""
+
+    threads = 4
+    tag = ""
+
+
+class WithLog(Results, ServerCase):
+    threads = 2
+    options = LOG
+
+
+class StartsAgain(unittest.TestCase):
+    def test_starts_again(self):
+        """What was answered is there after a restart from the log."""
+        test = Results()
+        with Server(*LOG, threads=2) as server:
+            client = server.client(timeout=120)
+            fill(client, "{a}")
+            kept = 0
+            for command, reply, read, value in test.cases():
+                if not read:
+                    continue
+                if reply == 0 and command[0] == "COPY":
+                    continue
+                self.assertEqual(client.call(*command), reply)
+                server.stop()
+                server.start()
+                client = server.client(timeout=120)
+                self.assertEqual(read(client, command[2] if command[0] == "COPY" else command[1]), value, command)
+                kept += 1
+            self.assertGreater(kept, 3)
+
+
+if __name__ == "__main__":
+    main()
