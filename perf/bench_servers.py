@@ -208,6 +208,6 @@ def flat(got):
         "p50_us": got["latency_us"]["p50"], "p99_us": got["latency_us"]["p99"],
         "p99.9_us": got["latency_us"]["p99.9"], "max_us": got["latency_us"]["max"],
         "server_busy": got["server"]["cpu_share"], "generator_busy": got["generator"]["cpu_share"],
-        "generator_us": got["generator"]["cpu_us_per_op"], "nils": got["nils"],
+        "generator_us": got["generator"]["cpu_us_per_op"], "wakes": got["server"]["voluntary_per_op"], "nils": got["nils"],
         "slowest_ops": got["conn_ops"]["min"], "fastest_ops": got["conn_ops"]["max"],
     }
