@@ -10,8 +10,9 @@
  * do not use.
  *
  * What is evicted for a command is not room before its pages are empty. That shows in the resident set, which near the
- * ceiling is measured every few milliseconds; and when it is beyond the ceiling, writers get a few 100 KiB per sample,
- * whatever goes for it, and clients no more than they have: they are braked.
+ * ceiling is measured every few milliseconds. A little below the brim the brake comes on: until the next look
+ * shards write no more than half of what is left up to the ceiling, and beyond it a few 100 KiB per sample, whatever
+ * goes for it; and clients get no more than they have.
  *
  * Why not simply "ceiling less what is resident and not counted"? Because evicting an entry makes it smaller in the
  * count and not in the resident set, which would look like still more that is not counted, and more had to go: at a
@@ -28,6 +29,7 @@
 #define SHARE_PART      32 /* of the ceiling is the clients' share, unless maxmemory-clients says more or less */
 #define SHARE_MIN       (512 * 1024) /* per shard */
 #define MARGIN_PART     128          /* of the ceiling lies between it and the brim: what happens between two samples */
+#define BRAKE_PART      64           /* of the ceiling is left when shards may not write as they like */
 #define REUSE_PART      128          /* of the ceiling may be used per sample in the hope that it is reused, */
 #define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
 #define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
@@ -36,12 +38,16 @@
 #define NEAR_MS         5 /* and the resident set is measured so often while it is near the ceiling and moves: */
 #define NEAR_PART       8 /* nearer than this part of it, or than */
 #define NEAR_BYTES      (64ull << 20)
-#define MOVES_PART      4096 /* by more than this part */
+#define MOVES_PART      4096          /* by more than this part */
+#define STILL_NS        1000000000ull /* it does not move when it has not for so long */
 #define PURGE_NS        1000000000ull
 #define PURGE_AGAIN_NS  5000000000ull
 #define SETTLE_NS       400000000ull
-#define SHORT_PART      64 /* memory is short when less than this part of the ceiling is free, */
-#define UNUSED_PART     32 /* and heaps hold much that they do not use when it is more than this part */
+#define SHORT_PART      64            /* memory is short when less than this part of the ceiling is free, */
+#define UNUSED_PART     32            /* and heaps hold much that they do not use when it is more than this part */
+#define DRAIN_NS        1500000000ull /* a journal that shrinks goes on doing so: it is synced once a second */
+#define DRAIN_BYTES     (256 * 1024)
+#define JOURNAL_LEAST   (2 * 1024 * 1024) /* per shard: what a journal has when nothing waits for the disk */
 #define LIMIT_NS        1000000000ull
 #define RATE_NS         2000000000ull
 #define QUANTUM_PART    256 /* of the ceiling, all shards together: what shards may hold without using it is twice that */
@@ -86,6 +92,7 @@ struct sums {
     int64_t used, resident; /* what heaps count; what is resident, or will be when it is touched */
     int64_t charged;        /* on the side of the data */
     int64_t in_share;       /* bytes of clients, as far as they are within their share */
+    int64_t journal;        /* what waits for the disk, and what journals have besides */
 };
 
 static struct sums sum_up(const struct server *server, uint64_t resident) {
@@ -95,6 +102,7 @@ static struct sums sum_up(const struct server *server, uint64_t resident) {
     for (uint32_t i = 0; i < server->thread_count; i++) {
         sums.charged += told_signed(&ledger->place[i].charged);
         sums.in_share += MIN(told_signed(&ledger->place[i].clients), share);
+        sums.journal += server->threads ? heap_used(server->threads[i].shard->heap, MEM_JOURNAL) : 0;
     }
     sums.resident = MAX((int64_t)resident, sums.used + server->ceiling.overhead_least);
     return sums;
@@ -104,9 +112,13 @@ static int64_t brim_of(int64_t bytes) {
     return bytes - bytes / MARGIN_PART;
 }
 
+static int64_t aim_of(const struct sums *sums, int64_t bytes, int64_t share) {
+    return brim_of(bytes) - MAX(share - sums->in_share, (int64_t)0);
+}
+
 /* What the data may have, as the drawing above says. With each sample. */
 static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int64_t bytes, int64_t share) {
-    int64_t brim = brim_of(bytes), aim = brim - MAX(share - sums->in_share, (int64_t)0);
+    int64_t brim = brim_of(bytes), aim = aim_of(sums, bytes, share);
     int64_t reuse = (aim + (brim - aim) / REUSE_UP_TO - sums->resident) / 2;
     ceiling->beyond = sums->resident > brim ? ceiling->beyond + 1 : 0;
     if (sums->resident <= brim)
@@ -114,9 +126,11 @@ static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int6
     return sums->charged - (ceiling->beyond > PATIENCE ? (sums->resident - brim) / DEBT_PART : 0);
 }
 
-/* Between two samples: at the brim little is given, and what was given and not used is taken back. */
-static int64_t budget_meanwhile(const struct ceiling *ceiling, const struct sums *sums, int64_t bytes) {
-    if (sums->resident <= brim_of(bytes)) return ceiling->budget;
+/* Between two samples: what is free up to the aim is given; at the brim it is little, and what was given and not used
+ * is taken back. */
+static int64_t budget_meanwhile(const struct ceiling *ceiling, const struct sums *sums, int64_t bytes, int64_t share) {
+    if (sums->resident <= brim_of(bytes))
+        return MAX(ceiling->budget, sums->charged + aim_of(sums, bytes, share) - sums->resident);
     return MIN(ceiling->budget, sums->charged + bytes / REUSE_PART);
 }
 
@@ -129,20 +143,20 @@ static void apply(struct server *server, bool sample) {
     struct sums sums = sum_up(server, resident);
     int64_t quantum = bytes ? (int64_t)MAX(MIN(some, (uint64_t)QUANTUM_MAX), (uint64_t)QUANTUM_MIN) : QUANTUM_MAX;
     int64_t limit = (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
-    int64_t budget = LEDGER_UNBOUNDED;
-    if (bytes && sample)
-        budget = budget_for(ceiling, &sums, limit, (int64_t)MIN(share, bytes / 2));
-    else if (bytes)
-        budget = budget_meanwhile(ceiling, &sums, limit);
+    int64_t budget = LEDGER_UNBOUNDED, kept = (int64_t)MIN(share, bytes / 2);
+    if (bytes)
+        budget = sample ? budget_for(ceiling, &sums, limit, kept) : budget_meanwhile(ceiling, &sums, limit, kept);
     atomic_store_explicit(&ledger->quantum, quantum, memory_order_relaxed);
     atomic_store_explicit(&ledger->client_share, share ? (int64_t)(share / shards) : LEDGER_UNBOUNDED,
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
     int64_t headroom = MAX(limit - sums.resident, (int64_t)0) / 2 / (int64_t)shards;
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
-    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit, memory_order_relaxed);
+    atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / BRAKE_PART, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
     ceiling->budget = budget;
+    ceiling->below_aim = aim_of(&sums, limit, kept) - sums.resident;
+    ceiling->journal = sums.journal;
     tell(&ceiling->bytes, bytes);
     tell(&ceiling->share, share);
     tell(&ceiling->resident, resident);
@@ -192,6 +206,19 @@ static void note_rate(struct ceiling *ceiling, uint64_t used, uint64_t now_ns) {
     ceiling->rated_used = used;
 }
 
+/* Is there room in a moment, without anybody's doing? Heaps were asked for what they do not use; or there is room up to
+ * the aim, which is given with the next look; or journals hold much, and less than they did: as long as the disk takes
+ * it, it comes free. */
+static bool settles(struct ceiling *ceiling, uint64_t now_ns) {
+    int64_t some = (int64_t)told(&ceiling->bytes) / SHORT_PART, shards = ceiling->ledger.shards;
+    bool drained = ceiling->journal < ceiling->journal_seen - DRAIN_BYTES;
+    if (drained) ceiling->drained_ns = now_ns;
+    ceiling->journal_seen = drained ? ceiling->journal : MAX(ceiling->journal_seen, ceiling->journal);
+    bool drains = ceiling->journal > shards * JOURNAL_LEAST + some / 2 && now_ns < ceiling->drained_ns + DRAIN_NS;
+    bool given = ceiling->below_aim > MAX(some, 4 * shards * told_signed(&ceiling->ledger.quantum));
+    return drains || given || (ceiling->purged_ns && now_ns < ceiling->purged_ns + SETTLE_NS);
+}
+
 /* What heaps hold and do not use goes back first: when too much is resident, and when memory is short though heaps hold
  * more than their blocks (a great deal was freed). Until that has shown in the resident set nobody is refused. */
 static void ask_for_purge(struct ceiling *ceiling, uint64_t now_ns) {
@@ -207,8 +234,8 @@ static void ask_for_purge(struct ceiling *ceiling, uint64_t now_ns) {
     bool at_once = ceiling->beyond || (is_short && unused > bytes / UNUSED_PART);
     if (at_once != ceiling->at_once) heap_return_at_once(at_once);
     ceiling->at_once = at_once;
-    bool settles = is_short && ceiling->purged_ns && now_ns < ceiling->purged_ns + SETTLE_NS;
-    atomic_store_explicit(&ceiling->ledger.settles, settles, memory_order_relaxed);
+    bool soon = settles(ceiling, now_ns);
+    atomic_store_explicit(&ceiling->ledger.settles, is_short && soon, memory_order_relaxed);
 }
 
 static void ask_cgroup(struct server *server, uint64_t now_ns) {
@@ -227,22 +254,34 @@ static bool sample_is_due(const struct ceiling *ceiling, uint64_t now_ns) {
     return now_ns >= ceiling->sampled_ns + SAMPLE_MS * 1000000ull - NEAR_MS * 500000ull;
 }
 
+/* Has the brake kept anybody waiting since the last sample, while more was resident than the ceiling allows? Below it
+ * one waits for the next look at most, which is part of ordinary eviction. */
+static void note_held(struct ceiling *ceiling) {
+    uint64_t held = 0;
+    for (uint32_t i = 0; i < ceiling->ledger.shards; i++) held += told(&ceiling->ledger.place[i].held);
+    bool over = told(&ceiling->resident) > told(&ceiling->bytes);
+    atomic_store_explicit(&ceiling->braked, over && held != ceiling->held, memory_order_relaxed);
+    ceiling->held = held;
+}
+
 static void give_sample(struct ceiling *ceiling, uint64_t now_ns) {
     struct ledger *ledger = &ceiling->ledger;
     ceiling->sampled_ns = now_ns;
+    note_held(ceiling);
     note_rate(ceiling, told(&ceiling->used), now_ns);
     atomic_store_explicit(&ledger->wanted, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&ledger->samples, 1, memory_order_relaxed);
 }
 
 /* Near is what may be reached before the next sample, at some 500 MB/s. A server that does nothing is left asleep. */
-static unsigned next_look_ms(const struct ceiling *ceiling, uint64_t resident_before, uint64_t used_before) {
+static unsigned next_look_ms(struct ceiling *ceiling, uint64_t resident_before, uint64_t used_before, uint64_t now_ns) {
     uint64_t bytes = told(&ceiling->bytes), resident = told(&ceiling->resident), used = told(&ceiling->used);
     uint64_t some = bytes / MOVES_PART;
     bool is_near = bytes && MAX(resident, used) + MAX(bytes / NEAR_PART, NEAR_BYTES) > bytes;
     bool moves = resident > resident_before + some || resident_before > resident + some || used > used_before + some ||
                  used_before > used + some;
-    return is_near && moves ? NEAR_MS : SAMPLE_MS;
+    if (moves) ceiling->moved_ns = now_ns;
+    return is_near && now_ns < ceiling->moved_ns + STILL_NS ? NEAR_MS : SAMPLE_MS;
 }
 
 unsigned ceiling_watch(struct server *server) {
@@ -256,7 +295,7 @@ unsigned ceiling_watch(struct server *server) {
     apply(server, sample);
     ask_for_purge(ceiling, now_ns);
     if (sample) give_sample(ceiling, now_ns);
-    unsigned next_ms = next_look_ms(ceiling, resident, used);
+    unsigned next_ms = next_look_ms(ceiling, resident, used, now_ns);
     pthread_mutex_unlock(&ceiling->lock);
     ledger_tell(&ceiling->ledger);
     return next_ms;
@@ -286,7 +325,7 @@ void ceiling_read(const struct server *server, struct ceiling_facts *out) {
                                   .per_second = told_signed(&ceiling->per_second),
                                   .resident_peak_permille = told(&ceiling->resident_peak_permille)};
     out->overhead = (int64_t)(out->resident - out->used);
-    out->braked = atomic_load_explicit(&ceiling->ledger.braked, memory_order_relaxed);
+    out->braked = atomic_load_explicit(&ceiling->braked, memory_order_relaxed);
     for (uint32_t i = 0; i < server->thread_count; i++) {
         const struct ledger_place *place = &ceiling->ledger.place[i];
         out->clients += (uint64_t)MAX(told_signed(&place->clients), (int64_t)0);

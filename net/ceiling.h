@@ -30,17 +30,22 @@ struct ceiling {
     bool given;         /* somebody set it */
     int64_t clients;    /* maxmemory-clients, as in struct config */
     uint64_t limit;     /* of the cgroup; UINT64_MAX: none */
-    uint64_t looked_ns, purged_ns, rated_ns, sampled_ns;
-    int64_t budget;         /* as the shards know it */
-    int64_t overhead_least; /* code, stacks, receive buffers: what is resident besides the heaps at least */
-    bool at_once;           /* heaps give back at once what they free */
-    unsigned beyond;        /* samples in a row that found more resident than should be */
+    uint64_t looked_ns, purged_ns, rated_ns, sampled_ns, moved_ns;
+    int64_t budget;                /* as the shards know it */
+    int64_t overhead_least;        /* code, stacks, receive buffers: what is resident besides the heaps at least */
+    bool at_once;                  /* heaps give back at once what they free */
+    int64_t below_aim;             /* so much may become resident until nothing is free */
+    int64_t journal, journal_seen; /* bytes of all journals, and when they were noted last */
+    uint64_t drained_ns;           /* when they were found to have become less */
+    unsigned beyond;               /* samples in a row that found more resident than should be */
     uint64_t rated_used;
+    uint64_t held; /* ledger_place.held of all shards, with the last sample */
     /* --- what came of it; relaxed, for ceiling_read --- */
     _Alignas(CACHE_LINE) _Atomic uint64_t bytes; /* the ceiling; 0: none */
     _Atomic uint64_t share;                      /* of clients, all shards together; 0: none */
     _Atomic uint64_t resident, used;
     _Atomic uint64_t resident_peak_permille; /* the largest resident set seen, by the ceiling of that time */
+    _Atomic bool braked;                     /* writers are slowed down beyond ordinary eviction */
     _Atomic int64_t per_second;              /* how fast `used` grows */
 };
 
@@ -71,7 +76,7 @@ struct ceiling_facts {
     uint64_t evicted_bytes;          /* of keys that went for it, */
     uint64_t dropped;                /* clients closed for what they held: since the start */
     uint64_t resident_peak_permille; /* the largest resident set seen, by the ceiling of that time */
-    bool braked;                     /* more is resident than the ceiling allows: writers are slowed down */
+    bool braked;                     /* more is resident than the ceiling allows, and writers are slowed down for it */
 };
 void ceiling_read(const struct server *server, struct ceiling_facts *out);
 /* Seconds until the ceiling is reached at the present rate; UINT64_MAX: never. */

@@ -87,8 +87,15 @@ static enum admission refuse(struct shard *shard) {
  * there is none. Otherwise what is evicted is room at once: a cache that is full goes on at full speed. */
 static bool passes(const struct shard *shard, uint64_t ahead) {
     const struct account *account = &shard->account;
-    return LIKELY(!atomic_load_explicit(&account->shared->braked, memory_order_relaxed)) ||
-           account->pass > (int64_t)ahead;
+    if (LIKELY(!atomic_load_explicit(&account->shared->braked, memory_order_relaxed))) return true;
+    if (account->pass > (int64_t)ahead) return true;
+    atomic_fetch_add_explicit(&account->place->held, 1, memory_order_relaxed);
+    return false;
+}
+
+/* False: an owner elsewhere would have to refuse now, though there may be room in a moment. */
+static bool owner_has_room(const struct shard *shard) {
+    return somebody_evicts(shard, 0) || account_may_owe(shard) || !room_may_come(shard);
 }
 
 /* Is the command that the client is at the one that it has waited with? */
@@ -155,7 +162,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
     }
     if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
     if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) { /* its owner decides, but cannot let it wait */
-        if (!passes(shard, ahead) && !admit_is_in_vain(client)) return ADMIT_WAIT;
+        if (!(passes(shard, ahead) && owner_has_room(shard)) && !admit_is_in_vain(client)) return ADMIT_WAIT;
         account->pass -= q->raw_len;
         return ADMIT_GO;
     }

@@ -34,6 +34,7 @@ struct ledger_place {
     _Atomic int64_t charged;                   /* to the budget: data, and what clients have beyond their share */
     _Atomic int64_t spent;                     /* ms, since when it finds nothing that it may evict; 0: it does */
     _Atomic uint64_t refused, waited, dropped; /* since the start: commands with -OOM, that waited; clients closed */
+    _Atomic uint64_t held;                     /* how often a command was found to be too early for the brake */
     _Atomic uint64_t evicted_bytes;
 };
 
@@ -44,8 +45,8 @@ struct ledger {
     _Atomic int64_t client_share; /* of each shard */
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
     _Atomic int64_t headroom;     /* what each shard may write before the resident set is measured again */
-    _Atomic bool braked;          /* more is resident than the ceiling allows, whatever the counts say */
-    _Atomic bool settles;         /* heaps are giving back what they do not use: there may be room in a moment */
+    _Atomic bool braked;          /* as good as all is resident that the ceiling allows, whatever the counts say */
+    _Atomic bool settles;         /* memory is on its way back, or about to be granted: there is room in a moment */
     _Atomic uint64_t samples;     /* how often it has looked: about ten times a second */
     _Atomic uint64_t purges;      /* what heaps hold unused is to go back: how often that was asked for */
     _Atomic uint64_t changes;     /* raised after any of these, or the budget, was written: ledger_tell */
