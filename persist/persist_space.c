@@ -43,6 +43,16 @@ static int measure(void *arg) {
     return space_measure(&job->part->persist->dir, job->base, job->fresh, &job->space);
 }
 
+/* Was the checkpoint under way completed meanwhile? Then what is left of the one before is what goes: all of it, or
+ * nothing more if the look came after that. */
+static void follow_manifest(struct space_job *job) {
+    struct space *space = &job->space;
+    if (!job->fresh || job->part->persist->manifest.checkpoint.number != job->fresh) return;
+    uint64_t base = space->fresh;
+    space->fresh = space->base;
+    space->base = base;
+}
+
 static void measured(void *owner, int64_t result) {
     struct space_job *job = owner;
     struct persist_part *part = job->part;
@@ -57,6 +67,7 @@ static void measured(void *owner, int64_t result) {
         job->failed = true;
         return;
     }
+    follow_manifest(job);
     checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
     struct guard_space space = {plan(part, &status), job->space.used, job->durable};
     guard_set_space(persist->guard, &space);

@@ -84,8 +84,7 @@ static uint64_t whole_of(const struct space_input *input) {
     return MAX(least, (uint64_t)(saved + (1 - part) * (part * by_keys + (1 - part) * other)));
 }
 
-/* What is still to be written of the one under way, or of the next. When it has just ended, or was given up, its files
- * are there, and others go. */
+/* What is still to be written of the one under way, or of the next, beyond what it may have in exchange. */
 static uint64_t rest_of(const struct space_input *input) {
     return less(input->saving ? whole_of(input) : input->expected, input->space.fresh);
 }
@@ -127,7 +126,8 @@ void space_plan(const struct space_input *input, struct space_plan *out) {
     bool hopeless = is_hopeless(input, budget);
     uint64_t kept = hopeless && !input->saving ? 0 : rest;
     uint64_t then = input->saving ? less(needed(input) + rest, input->space.base) : needed(input);
-    bool tight = !input->saving && input->expected && left < wanted && is_worth_it(input, budget);
+    uint64_t soon = left + (input->saving ? 0 : input->space.fresh);
+    bool tight = !input->saving && input->expected && soon < wanted && is_worth_it(input, budget);
     *out = (struct space_plan){.budget = budget,
                                .room = less(left, kept),
                                .near = near,

@@ -23,7 +23,8 @@
 
 struct space {
     uint64_t used;        /* bytes of blocks of all files in the directory that are ours */
-    uint64_t base, fresh; /* of them: of the checkpoint that is the truth, and of the one under way */
+    uint64_t base;        /* of them: of the checkpoint that is the truth */
+    uint64_t fresh;       /* and of the one under way; when there is none, of one whose files are about to go */
     uint64_t free, total; /* of the filesystem, for us */
 };
 /* base, fresh: numbers of these checkpoints; 0: there is none. O(files). 0 or -errno. */
