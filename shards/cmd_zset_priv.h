@@ -1,8 +1,10 @@
 /* What the files of sorted set commands share: cmd_zset.c has members and their scores, cmd_zset_range.c what lies
  * between two places, cmd_zset_pop.c the ends, cmd_zset_join.c several sets. */
 #pragma once
+#include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
+#include "shards/work.h"
 #include "shards/zset.h"
 
 /* Replies an array header and then elements, as RESP2 and RESP3 have them when scores are asked for: a flat array of
@@ -15,6 +17,25 @@ void zset_reply_pair(struct exec *x, const struct zset_pair *pair, bool with_sco
 void zset_store(struct exec *x, uint32_t at, struct sorted *take);
 /* The same without a reply, and the journal does not hear of the new value, which is returned; NULL: there is none. */
 struct entry *zset_store_untold(struct exec *x, uint32_t at, struct sorted *take);
+/* The end of a work whose result becomes the value of argv[1] (shards/work.h): it is put there, and the journal is told
+ * of it in slices if it is large. Called until it answers false; count is then the length. The set is taken. */
+struct zset_storing {
+    struct sorted *set; /* NULL: it is in its place */
+    uint64_t count;
+    bool put;
+    struct effect_tale tale;
+};
+bool zset_store_some(struct exec *x, struct work *work, struct zset_storing *storing);
+
+/* The two of cmd_zset_range.c that may take turns. All is known of them: ranks [from, to) of their source, argv[2] or
+ * argv[1]. compact: see collect in cmd_zset_range.c. */
+struct work *zrangestore_work_new(const struct exec *x, uint64_t from, uint64_t to, bool backwards, bool compact);
+struct work *zremrange_work_new(const struct exec *x, uint64_t from, uint64_t to, bool by_member);
+/* What ZRANGESTORE puts into its result as the next element. */
+void zrangestore_add(struct exec *x, struct sorted *set, bool *compact, const struct zset_pair *pair);
+/* What ZREMRANGE* says of what it has removed, but for the removal's event; its reply. */
+void zremrange_say(struct exec *x, uint64_t from, uint64_t to, bool by_member);
+
 /* The same as an entry without a key for dump_write_body; NULL when it is empty. */
 struct entry *zset_new_result(const struct keyspace_shared *shared, struct slice key, struct sorted *take);
 

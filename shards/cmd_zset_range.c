@@ -147,6 +147,7 @@ static bool parse_range(struct exec *x, uint32_t key_at, bool stores, struct ran
 /* The elements of a range, one after the other. */
 struct walk {
     struct zset_iter iter;
+    uint64_t from; /* the lowest rank */
     uint64_t left;
     bool backwards;
 };
@@ -165,6 +166,7 @@ static struct walk start(const struct entry *entry, const struct range *range) {
         ranks.to = ranks.from + take;
     }
     return (struct walk){.iter = zset_seek(entry, range->backwards ? ranks.to : ranks.from),
+                         .from = ranks.from,
                          .left = ranks.to - ranks.from,
                          .backwards = range->backwards};
 }
@@ -211,8 +213,15 @@ static void cmd_zrevrangebylex(struct exec *x) {
 
 /* --- ZRANGESTORE --- */
 
-/* The range of argv[key_at] as a set; NULL: the error was replied. Redis stores one element after the other, the first
+/* Redis stores one element after the other, the first
  * of them compactly (unless it knows from ranks that there are too many), and so minus zero becomes zero in them. */
+void zrangestore_add(struct exec *x, struct sorted *set, bool *compact, const struct zset_pair *pair) {
+    const struct zset_rule *rule = &x->shared->zset_rule;
+    *compact = *compact && sorted_count(set) < rule->entries_max && pair->member.len <= rule->value_max;
+    sorted_insert(&x->shared->store, set, pair->member, *compact && pair->score == 0 ? 0 : pair->score);
+}
+
+/* The range of argv[key_at] as a set; NULL: the error was replied, or it takes turns. */
 static struct sorted *collect(struct exec *x, uint32_t key_at) {
     struct range range = {.is_open = true};
     struct key_ref ref;
@@ -221,13 +230,15 @@ static struct sorted *collect(struct exec *x, uint32_t key_at) {
     struct sorted *set = sorted_new(&x->shared->store, &x->shared->seed);
     if (!ref.entry) return set;
     struct walk walk = start(ref.entry, &range);
-    sorted_expect(set, walk.left);
     bool compact = range.by != BY_RANK || walk.left <= x->shared->zset_rule.entries_max;
-    while (step(&walk, &pair)) {
-        compact = compact && sorted_count(set) < x->shared->zset_rule.entries_max &&
-                  pair.member.len <= x->shared->zset_rule.value_max;
-        sorted_insert(&x->shared->store, set, pair.member, compact && pair.score == 0 ? 0 : pair.score);
+    if (walk.left > WORK_AT_ONCE && work_takes_turns(x)) {
+        sorted_delete(&x->shared->store, set);
+        if (work_begins(x))
+            work_begin(x, zrangestore_work_new(x, walk.from, walk.from + walk.left, walk.backwards, compact));
+        return NULL;
     }
+    sorted_expect(set, walk.left);
+    while (step(&walk, &pair)) zrangestore_add(x, set, &compact, &pair);
     return set;
 }
 
@@ -316,12 +327,23 @@ static void cmd_zlexcount(struct exec *x) {
 
 /* Between which texts a member lies has an answer only where all scores are equal. Elsewhere what is found depends on
  * how the set has grown, so its effect names ranks. */
-static void say_removed(struct exec *x, struct ranks ranks) {
+static void say_ranks(struct exec *x, struct ranks ranks) {
     char digits[2][NUM_U64_MAX];
     struct slice argv[4] = {SLICE("ZREMRANGEBYRANK"), x->argv[1]};
     argv[2] = slice_of(digits[0], num_format_u64(digits[0], ranks.from));
     argv[3] = slice_of(digits[1], num_format_u64(digits[1], ranks.to - 1));
     effect_add(x, x->db, argv, 4);
+}
+
+void zremrange_say(struct exec *x, uint64_t from, uint64_t to, bool by_member) {
+    exec_changed(x, x->argv[1], to - from);
+    if (by_member) say_ranks(x, (struct ranks){from, to});
+}
+
+/* All of a set goes at once. */
+static bool takes_turns(struct exec *x, const struct entry *entry, struct ranks ranks) {
+    uint64_t count = ranks.to - ranks.from;
+    return count > WORK_AT_ONCE && count < zset_len(entry) && work_takes_turns(x);
 }
 
 static void remove_range(struct exec *x, enum by by) {
@@ -333,10 +355,13 @@ static void remove_range(struct exec *x, enum by by) {
     if (!parsed || !exec_open(x, 1, TYPE_ZSET, &ref)) return;
     if (ref.entry) ranks = by == BY_RANK ? of_indices(zset_len(ref.entry), first, last) : between(ref.entry, places);
     if (ranks.to > ranks.from) {
+        if (takes_turns(x, ref.entry, ranks)) {
+            if (work_begins(x)) work_begin(x, zremrange_work_new(x, ranks.from, ranks.to, by == BY_MEMBER));
+            return;
+        }
         zset_remove_ranks(x->keys, &ref, ranks.from, ranks.to);
-        exec_changed(x, x->argv[1], ranks.to - ranks.from);
+        zremrange_say(x, ranks.from, ranks.to, by == BY_MEMBER);
         exec_event_taken(x, NOTIFY_ZSET, x->slot->row->name, &ref);
-        if (by == BY_MEMBER) say_removed(x, ranks);
     }
     reply_int(x, (int64_t)(ranks.to - ranks.from));
 }
@@ -431,6 +456,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_ONE(2, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_zrangestore,
+     .takes_turns = true,
      .across = zrangestore_gather,
      .group = "sorted-set",
      .since = "6.2.0",
@@ -468,6 +494,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebyrank,
+     .takes_turns = true,
      .replays = true,
      .group = "sorted-set",
      .since = "2.0.0",
@@ -481,6 +508,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebyscore,
+     .takes_turns = true,
      .replays = true,
      .group = "sorted-set",
      .since = "1.2.0",
@@ -494,6 +522,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebylex,
+     .takes_turns = true,
      .group = "sorted-set",
      .since = "2.8.9",
      .cost = "O(M*log(N)), M = number of members taken out",

@@ -1,6 +1,6 @@
 /* Sorted sets: a join of large ones, over many turns of their shard (shards/work.h). The same as in cmd_zset_join.c, a
  * slice at a time: the position is a source and a place in it. Each slice opens all sources; a source whose time is
- * over meanwhile was never there, and all begins again. */
+ * over meanwhile was never there, and all begins again. cmd_zset_range_work.c has the commands on one range. */
 #include "core/assert.h"
 #include "shards/cmd_zset_join_priv.h"
 #include "shards/cmd_zset_priv.h"
@@ -14,14 +14,12 @@
 struct join_work {
     struct work work; /* first: it is cast back */
     struct join join;
-    uint64_t present;   /* sources that are there */
-    struct sorted *set; /* the result; NULL: only counted, or it is in its place */
-    uint64_t count;     /* of select_member */
-    uint32_t at;        /* the source that is walked over */
-    uint64_t place;     /* in it: a rank, or a set's cursor */
-    bool put;           /* the result is in its place: the journal is being told */
-    uint64_t stored;
-    struct effect_tale tale;
+    uint64_t present; /* sources that are there */
+    uint64_t count;   /* of select_member */
+    uint32_t at;      /* the source that is walked over */
+    uint64_t place;   /* in it: a rank, or a set's cursor */
+    bool joined;
+    struct zset_storing result; /* its set is NULL where members are only counted */
 };
 
 /* --- a piece of a source --- */
@@ -54,8 +52,8 @@ static bool visit_some(const struct entry *entry, uint64_t *place, uint64_t max,
 /* --- slices --- */
 
 static void begin_result(const struct exec *x, struct join_work *work) {
-    if (work->set) sorted_delete(&x->shared->store, work->set);
-    work->set = work->join.form == STORES ? sorted_new(&x->shared->store, &x->shared->seed) : NULL;
+    if (work->result.set) sorted_delete(&x->shared->store, work->result.set);
+    work->result.set = work->join.form == STORES ? sorted_new(&x->shared->store, &x->shared->seed) : NULL;
     work->count = work->at = 0;
     work->place = 0;
 }
@@ -95,39 +93,25 @@ static bool join_some(struct exec *x, struct join_work *work) {
     join_prepare(join, x->argv, sources);
     if (present != work->present) begin_result(x, work);
     work->present = present;
-    struct joining joining = {.store = &x->shared->store, .join = join, .sources = sources, .set = work->set};
+    struct joining joining = {.store = &x->shared->store, .join = join, .sources = sources, .set = work->result.set};
     bool more = join->operation == UNION ? unite_some(work, &joining) : select_some(work, &joining);
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
     return more;
 }
 
-/* The result is there. True: to be called again, to put it in its place and tell of it in slices. */
-static bool store_some(struct exec *x, struct join_work *work) {
-    const struct entry *entry;
-    struct key_ref ref;
-    if (!work->put) {
-        work->stored = sorted_count(work->set);
-        if (x->shard->effects.on && !work->work.tells && work->stored > WORK_AT_ONCE) return work->work.tells = true;
-        entry = zset_store_untold(x, 1, work->set);
-        work->set = NULL;
-        work->put = true;
-    } else {
-        entry = exec_open_any(x, 1, &ref);
-    }
-    return entry && effect_tell_some(&work->tale, x, x->db, entry);
-}
-
 static bool join_work_some(struct exec *x, struct work *of) {
     struct join_work *work = (struct join_work *)of;
-    if (!work->put && !work->work.tells && join_some(x, work)) return true;
-    if (work->join.form == STORES && store_some(x, work)) return true;
-    reply_int(x, (int64_t)(work->join.form == STORES ? work->stored : work->count));
+    bool stores = work->join.form == STORES;
+    if (!work->joined && join_some(x, work)) return true;
+    work->joined = true;
+    if (stores && zset_store_some(x, of, &work->result)) return true;
+    reply_int(x, (int64_t)(stores ? work->result.count : work->count));
     return false;
 }
 
 static void join_work_end(struct shard *shard, struct work *of) {
     struct join_work *work = (struct join_work *)of;
-    if (work->set) sorted_delete(&shard->shared.store, work->set);
+    if (work->result.set) sorted_delete(&shard->shared.store, work->result.set);
     heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
