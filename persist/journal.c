@@ -232,6 +232,7 @@ enum status journal_open(struct journal **out, const struct journal_options *opt
     journal->seed = segment_seed(options->boot, options->shard);
     journal->batch = journal->durable.seq = options->first_batch - 1;
     journal->position = journal->durable.position = options->effects->position;
+    journal->regroup.answered = journal->position;
     journal->complete_end = &journal->complete;
     journal->bounce = heap_alloc_aligned(options->heap, MEM_JOURNAL, BOUNCE_BYTES, SEGMENT_PAGE);
     buf_init(&journal->taken, options->heap, MEM_JOURNAL);

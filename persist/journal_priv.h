@@ -16,6 +16,7 @@
 #include "persist/datadir.h"
 #include "persist/journal.h"
 #include "persist/marks.h"
+#include "persist/regroup.h"
 #include "persist/segment.h"
 #include "persist/tail.h"
 
@@ -135,6 +136,8 @@ struct journal {
     struct point sync_point;
     uint64_t sync_began_ns;
     struct trouble write_trouble, sync_trouble;
+    struct regroup regroup;  /* of those whose replies wait for syncs */
+    uint64_t write_began_ns; /* the latest */
 
     /* files */
     char *zeros;                 /* while filling with them */

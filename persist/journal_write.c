@@ -32,7 +32,8 @@
  * shares a page, waits for the flush too. So on such a device the writes are plain and each is followed by a sync;
  * while that is under way, batches gather, and a write is a small part of what a sync takes. (Written meanwhile, a
  * batch at a time, 50 clients came to half the throughput and half as many bytes again.) Two syncs at once are no
- * quicker (measured), and of two only one would be told of an error that both are about. */
+ * quicker (measured), and of two only one would be told of an error that both are about. When a sync has ended, those
+ * whose replies it lets go are waited for a little, so that the next one is about all of them (persist/regroup.h). */
 #include "core/assert.h"
 #include "persist/journal_priv.h"
 #include <errno.h>
@@ -136,6 +137,7 @@ static bool issue_write(struct journal *journal) {
     journal->slots_count++;
     journal->in_flight++;
     journal->writes++;
+    journal->write_began_ns = journal->now_ns;
     file->issued = slot->end;
     file->frontier = MAX(file->frontier, to);
     const struct disk *disk = &journal->options.disk;
@@ -169,7 +171,7 @@ static bool has_to_sync(const struct journal *journal) {
 static uint64_t write_due_ns(const struct journal *journal) {
     const struct journal_file *file = journal->head;
     if (file->tail.end == file->issued) return UINT64_MAX;
-    if (gathers_for_sync(journal) && has_to_sync(journal)) return UINT64_MAX;
+    if (gathers_for_sync(journal)) return has_to_sync(journal) ? UINT64_MAX : regroup_due_ns(&journal->regroup);
     if (journal->fsync == APPENDFSYNC_ALWAYS || file != journal->active || in_a_hurry(journal)) return 0;
     if (file->tail.end - file->issued >= GATHER_BYTES) return 0;
     return oldest_unissued_ns(file) + GATHER_NS;
@@ -260,13 +262,18 @@ static void release(struct journal *journal) {
     tail_release(&file->tail, file->durable.offset);
 }
 
+static void note_sync(struct journal *journal) {
+    uint64_t now_ns = journal->now_ns, round_ns = now_ns - journal->write_began_ns;
+    journal->sync_ns_last = now_ns - journal->sync_began_ns;
+    journal->sync_ns_max = MAX(journal->sync_ns_max, journal->sync_ns_last);
+    journal->syncs_ended++;
+    journal->sync_ended = false;
+    regroup_begin(&journal->regroup, now_ns, journal->durable.position, journal->position, round_ns);
+}
+
 void journal_write_step(struct journal *journal) {
-    if (journal->sync_ended) {
-        journal->sync_ns_last = journal->now_ns - journal->sync_began_ns;
-        journal->sync_ns_max = MAX(journal->sync_ns_max, journal->sync_ns_last);
-        journal->syncs_ended++;
-        journal->sync_ended = false;
-    }
+    if (journal->sync_ended) note_sync(journal);
+    regroup_turn(&journal->regroup, journal->now_ns, journal->position);
     bool rest = resting(journal, &journal->write_trouble) || resting(journal, &journal->sync_trouble);
     if (journal->restage && !rest && !busy(journal)) journal_restage(journal);
     release(journal);
