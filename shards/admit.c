@@ -87,7 +87,7 @@ static enum admission refuse(struct shard *shard) {
  * there is none. Otherwise what is evicted is room at once: a cache that is full goes on at full speed. */
 static bool passes(const struct shard *shard, uint64_t ahead) {
     const struct account *account = &shard->account;
-    if (LIKELY(!atomic_load_explicit(&account->shared->braked, memory_order_relaxed))) return true;
+    if (LIKELY(!account_is_braked(account))) return true;
     if (account->pass > (int64_t)ahead) return true;
     atomic_fetch_add_explicit(&account->place->held, 1, memory_order_relaxed);
     return false;

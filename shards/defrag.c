@@ -14,6 +14,7 @@
 #define LIST_MAX     32u            /* more than a bucket has entries, but for strange hashes */
 #define PAUSE_NS     1000000000ull  /* between rounds */
 #define IDLE_NS      10000000000ull /* after one that was of no use */
+#define CALM_COUNT   100            /* commands between two looks at the most, where the shard has time */
 #define HEAP_MIN     (4 << 20)      /* bytes that it must use less than it did */
 #define DATABASES    64             /* empty ones that are passed over per slice */
 
@@ -29,7 +30,9 @@ struct defrag {
     uint64_t cursor;
     size_t spare_before; /* when the round began */
     uint64_t not_before_ns;
-    int64_t heap_peak; /* bytes in use of the heap since it was purged last */
+    uint64_t began_at, seen; /* commands of the shard so far: when the round began, and at the last look */
+    bool helped;             /* the last round was of use */
+    int64_t heap_peak;       /* bytes in use of the heap since it was purged last */
     uint32_t count;
     struct large list[LIST_MAX];
 };
@@ -53,19 +56,32 @@ static bool is_sparse(const struct shard *shard) {
     return spare > DEFRAG_MIN && spare * 8 > spare + slab_paged_bytes(shard->slab);
 }
 
+static uint64_t commands_seen(const struct shard *shard) {
+    return shard->stats.commands + shard->stats.hop_messages_served;
+}
+
+/* While values are overwritten a round may find as much at its end as there was, for it was made meanwhile. That says
+ * nothing about the next one, which begins as soon as the shard has time, or resident memory holds writers back. */
+static bool is_due(const struct defrag *defrag, const struct shard *shard, uint64_t new_commands) {
+    if (shard->now_ns >= defrag->not_before_ns) return true;
+    if (defrag->helped || defrag->seen - defrag->began_at < CALM_COUNT) return false;
+    return new_commands < CALM_COUNT || account_is_braked(&shard->account);
+}
+
 static void begin_round(struct defrag *defrag, const struct shard *shard) {
     defrag->running = true;
     defrag->db = 0;
     defrag->cursor = 0;
     defrag->count = 0;
+    defrag->began_at = commands_seen(shard);
     defrag->spare_before = slab_spare_bytes(shard->slab);
 }
 
 static void end_round(struct defrag *defrag, const struct shard *shard) {
     size_t spare = slab_spare_bytes(shard->slab);
-    bool helped = spare < defrag->spare_before - defrag->spare_before / 16;
+    defrag->helped = spare < defrag->spare_before - defrag->spare_before / 16;
     defrag->running = false;
-    defrag->not_before_ns = shard->now_ns + (helped ? PAUSE_NS : IDLE_NS);
+    defrag->not_before_ns = shard->now_ns + (defrag->helped ? PAUSE_NS : IDLE_NS);
 }
 
 /* What the heap has given out, the slab's pages aside. */
@@ -87,8 +103,10 @@ void defrag_cron(struct shard *shard) {
     struct defrag *defrag = shard->defrag;
     trim_heap(defrag, shard);
     slab_trim(shard->slab);
+    uint64_t seen = commands_seen(shard), new_commands = seen - defrag->seen;
+    defrag->seen = seen;
     if (defrag->running || !shard->config->activedefrag || shard->loading) return;
-    if (shard->now_ns >= defrag->not_before_ns && is_sparse(shard)) begin_round(defrag, shard);
+    if (is_due(defrag, shard, new_commands) && is_sparse(shard)) begin_round(defrag, shard);
 }
 
 /* --- a slice --- */

@@ -5,7 +5,8 @@
  * pages that the heap keeps for later: it is told to give them back when much less is in use than was (heap_purge).
  *
  * A round begins when an eighth of the slab's pages, and DEFRAG_MIN at least, is free blocks between others
- * (slab_spare_bytes), and the next one follows while that goes on and helps. While there is nothing to do it costs some
+ * (slab_spare_bytes), and the next one follows while that goes on and helps; after a round that did not, when the shard
+ * has time, or writers are braked for what is resident. While there is nothing to do it costs some
  * comparisons every 100 ms.
  *
  * Not moved: blocks above SLAB_PAGED_MAX, which share no page with others; streams; the heads of collections and of

@@ -50,18 +50,14 @@ static bool is_hard(const struct account *account) {
     return atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
 }
 
-static bool is_braked(const struct account *account) {
-    return atomic_load_explicit(&account->shared->braked, memory_order_relaxed);
-}
-
 /* What clients have beyond their share is granted as far as it is free. While writers are braked what comes free is
  * theirs: keys went for it. */
 static void cover_clients(struct account *account, int64_t share) {
     int64_t excess = MAX(account->clients - share, (int64_t)0);
     if (excess <= account->covered || is_hard(account))
         account->covered = is_hard(account) ? 0 : excess;
-    else if (!is_braked(account) && credit_take(&account->credit, account->data + account->covered,
-                                                excess - account->covered, quantum(account)))
+    else if (!account_is_braked(account) && credit_take(&account->credit, account->data + account->covered,
+                                                        excess - account->covered, quantum(account)))
         account->covered = excess;
     account->uncovered = excess - account->covered;
 }
@@ -77,7 +73,7 @@ static bool somebody_is_uncovered(const struct ledger *ledger) {
 static int64_t next_trip(const struct account *account, int64_t total, int64_t share) {
     int64_t room = account->credit.granted - account->data - account->covered;
     /* In debt what comes free pays it back first, and is no room for the next command of the same turn. */
-    bool tight = is_braked(account) && account->pass < TIGHT_QUANTA * quantum(account);
+    bool tight = account_is_braked(account) && account->pass < TIGHT_QUANTA * quantum(account);
     if (account->crowded || tight || credit_pool_free(account->credit.pool) < 0) return -1;
     if (is_hard(account)) room = MIN(room, share - account->clients);
     return total + MAX(room, (int64_t)0);

@@ -106,6 +106,11 @@ HOT_INLINE bool account_is_calm(const struct account *account) {
            atomic_load_explicit(&account->shared->changes, memory_order_relaxed) == account->changes;
 }
 
+/* Is as good as all resident that the ceiling allows? */
+HOT_INLINE bool account_is_braked(const struct account *account) {
+    return account->shared && atomic_load_explicit(&account->shared->braked, memory_order_relaxed);
+}
+
 /* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
 void account_look(struct shard *shard);
 /* May so many bytes more be used for data? After account_look. True: they are granted. */
