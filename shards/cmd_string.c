@@ -141,6 +141,8 @@ static void set_with_options(struct exec *x) {
     } else {
         exec_open_any(x, 1, &ref);
     }
+    uint32_t at = options.compare_at;
+    if (at && !string_compare_makes_sense(x, string_compare_of(x->argv[at - 1]), ref.entry, x->argv[at])) return;
     /* GET's answer is the old value, whether the condition is met or not. */
     if (options.set & OPT_GET) reply_value(x, ref.entry);
     if (!condition_met(x, &options, ref.entry)) {

@@ -29,6 +29,14 @@ void string_digest(struct slice value, char text[STRING_DIGEST_BYTES]) {
     for (int i = STRING_DIGEST_BYTES - 1; i >= 0; i--, digest >>= 4) text[i] = "0123456789abcdef"[digest & 15];
 }
 
+bool string_compare_makes_sense(struct exec *x, enum string_compare how, const struct entry *entry,
+                                struct slice operand) {
+    bool digest = how == COMPARE_DIGEST || how == COMPARE_OTHER_DIGEST;
+    if (!entry || !digest || operand.len == STRING_DIGEST_BYTES) return true;
+    reply_error(x, "ERR must be exactly 16 hexadecimal characters");
+    return false;
+}
+
 bool string_compare_holds(enum string_compare how, const struct entry *entry, struct slice operand) {
     char scratch[ENTRY_SCRATCH], digest[STRING_DIGEST_BYTES];
     bool unlike = how == COMPARE_UNEQUAL || how == COMPARE_OTHER_DIGEST;
@@ -68,7 +76,7 @@ static void cmd_delex(struct exec *x) {
         reply_error(x, "ERR Key should be of string type if conditions are specified");
     else if (how == COMPARE_NOTHING)
         reply_error(x, "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
-    else
+    else if (string_compare_makes_sense(x, how, entry, x->argv[3]))
         remove_if(x, &ref, string_compare_holds(how, entry, x->argv[3]));
 }
 

@@ -15,11 +15,13 @@ OK, NIL = resp.OK, resp.NULL_BULK
 HELLO, WORLD = "9555e8555c62dcfd", "6c2ceb0da7cbd4e8"  # digests of hello and of something else
 WRONGTYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_STRING = "ERR Key should be of string type if conditions are specified"
+NO_DIGEST = "ERR must be exactly 16 hexadecimal characters"
 NO_CONDITION = "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"
 SET_ROWS = [
     ("SET A hello", OK), ("SET A x IFEQ world", NIL), ("SET A hello IFEQ hello", OK), ("SET A x IFNE hello", NIL), ("SET A hello IFNE x", OK),
     ("DIGEST A", HELLO.encode()), ("SET A x IFDEQ " + WORLD, NIL), ("SET A x IFDNE " + HELLO, NIL), ("GET A", b"hello"), ("SET A hello IFDEQ " + HELLO, OK),
-    ("SET A hello ifdeq " + HELLO.upper(), OK), ("SET A hello IFDNE " + WORLD, OK), ("SET A x IFDEQ 12", NIL), ("SET A hello IFDNE 12", OK), ("GET A", b"hello"),
+    ("SET A hello ifdeq " + HELLO.upper(), OK), ("SET A hello IFDNE " + WORLD, OK), ("SET A x IFDEQ 12", NO_DIGEST), ("SET A x IFDNE 12 GET", NO_DIGEST),
+    ("SET A x IFDEQ not16digits-but1", NIL), ("GET A", b"hello"), ("SET B x IFDEQ 12", NIL), ("SET B x IFDNE 12", OK), ("DEL B", 1),
     ("SET B x IFEQ x", NIL), ("SET B x IFDEQ " + HELLO, NIL), ("EXISTS B", 0), ("SET B x IFNE x", OK), ("DEL B", 1), ("SET B x IFDNE " + HELLO, OK), ("DEL B", 1),
     ("SET A world IFEQ hello GET", b"hello"), ("SET A x IFEQ hello GET", b"world"), ("GET A", b"world"), ("SET B x IFNE y GET", NIL), ("GET B", b"x"), ("SET C x IFEQ y GET", NIL),
     ("SET A 12 IFNE x EX 1000", OK), ("TTL A", 1000), ("SET A 13 IFEQ 12 KEEPTTL", OK), ("TTL A", 1000), ("SET A 14 IFEQ 13", OK), ("TTL A", -1),
@@ -32,7 +34,7 @@ DELEX_ROWS = [
     ("DELEX A IFEQ hello", 1), ("EXISTS A", 0), ("SET A hello", OK), ("DELEX A ifne x", 1), ("SET A hello", OK), ("DELEX A IFDEQ " + HELLO, 1),
     ("SET A hello", OK), ("DELEX A IfDnE " + WORLD, 1), ("SET A 12", OK), ("DELEX A IFEQ 12", 1), ("SET A hello", OK), ("DELEX A", 1), ("DELEX A", 0),
     ("DELEX A IFEQ x", 0), ("DELEX A IFNE x", 0), ("DELEX A FOO x", 0), ("SADD C m", 1), ("DELEX C IFEQ m", NO_STRING), ("DELEX C FOO m", NO_STRING), ("DELEX C", 1),
-    ("SET A x", OK), ("DELEX A FOO x", NO_CONDITION), ("DELEX A IFEQ", "ERR wrong number of arguments for 'delex' command"),
+    ("DELEX A IFDEQ 12", 0), ("SET A x", OK), ("DELEX A IFDEQ 12", NO_DIGEST), ("DELEX A IFDNE 12", NO_DIGEST), ("DELEX A FOO x", NO_CONDITION), ("DELEX A IFEQ", "ERR wrong number of arguments for 'delex' command"),
     ("DELEX A IFEQ x y", "ERR wrong number of arguments for 'delex' command"), ("DELIFEQ A y", 0), ("DELIFEQ A x", 1), ("DELIFEQ A x", 0),
     ("SADD C m", 1), ("DELIFEQ C m", WRONGTYPE), ("EXISTS A", 0),
 ]
