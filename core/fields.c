@@ -12,6 +12,7 @@ struct fields {
     uint64_t drained;         /* position of fields_free_some */
     size_t bytes;             /* of all fields */
     struct sorted *deadlines; /* names by deadline; NULL: none */
+    const struct table_watch *watch;
 };
 
 static uint64_t hash_of(const struct fields *fields, struct slice name) {
@@ -64,6 +65,11 @@ static bool overwrite(struct field *field, struct slice value) {
     return true;
 }
 
+static void tell(const struct fields *fields, struct slice name, const struct field *old) {
+    if (UNLIKELY(fields->watch))
+        fields->watch->before(fields->watch->ctx, name, old, old ? field_value(old) : SLICE(""));
+}
+
 /* --- the whole --- */
 
 struct fields *fields_new(const struct store *store, const struct hash_seed *seed) {
@@ -80,6 +86,7 @@ void fields_delete(const struct store *store, struct fields *fields) {
 bool fields_free_some(const struct store *store, void *object, unsigned units) {
     struct fields *fields = object;
     void *out[DRAIN_PIECE];
+    ASSERT(!fields->watch);
     if (fields->deadlines) {
         if (!sorted_free_some(store, fields->deadlines, units)) fields->deadlines = NULL;
         return true;
@@ -157,6 +164,7 @@ const struct field *fields_find(struct fields *fields, struct slice name) {
 bool fields_put(const struct store *store, struct fields *fields, struct slice name, struct slice value) {
     uint64_t hash = hash_of(fields, name);
     ht_slot *slot = ht_find(fields->table, hash, name_matches, &name);
+    tell(fields, name, slot ? ht_entry(*slot) : NULL);
     if (!slot) {
         hashtable_insert(fields->table, hash, field_new(store, fields, name, value), 0);
         return true;
@@ -174,6 +182,7 @@ bool fields_remove(const struct store *store, struct fields *fields, struct slic
     ht_slot *slot = ht_find(fields->table, hash, name_matches, &name);
     if (!slot) return false;
     struct field *field = ht_entry(*slot);
+    tell(fields, name, field);
     if (UNLIKELY(fields->deadlines)) fields_set_deadline(store, fields, name, 0);
     hashtable_remove(fields->table, hash, slot);
     field_delete(store, fields, field);
@@ -240,6 +249,7 @@ void fields_remove_first_due(const struct store *store, struct fields *fields) {
     ht_slot *slot = ht_find(fields->table, hash, name_matches, &name);
     ASSERT(slot); /* who has a deadline is there */
     struct field *field = ht_entry(*slot);
+    tell(fields, name, field);
     hashtable_remove(fields->table, hash, slot);
     field_delete(store, fields, field);
     drop_deadline(store, fields, first);
@@ -261,6 +271,11 @@ static void visit_field(void *ctx, void *entry, unsigned flags) {
 uint64_t fields_scan(struct fields *fields, uint64_t cursor, fields_visit visit, void *ctx) {
     struct visiting visiting = {visit, ctx};
     return hashtable_scan(fields->table, cursor, visit_field, &visiting);
+}
+
+void fields_watch(struct fields *fields, const struct table_watch *watch) {
+    ASSERT(!watch || !fields->watch);
+    fields->watch = watch;
 }
 
 uint64_t fields_position(const struct fields *fields, struct slice name) {

@@ -18,6 +18,7 @@
 #include "core/hash.h"
 #include "core/hashtable.h"
 #include "core/store.h"
+#include "core/table_watch.h"
 
 struct fields;
 
@@ -63,6 +64,8 @@ void fields_remove_first_due(const struct store *store, struct fields *fields); 
 typedef void (*fields_visit)(void *ctx, const struct field *field);
 /* Visits some fields and returns the next cursor, as hashtable_scan does; the visitor changes nothing. */
 uint64_t fields_scan(struct fields *fields, uint64_t cursor, fields_visit visit, void *ctx);
+/* Fields that are put or removed are told from now on, but for deadlines; NULL ends it. One watch at a time. */
+void fields_watch(struct fields *fields, const struct table_watch *watch);
 /* The cursor below which a scan has passed this name: its place in hash space. */
 uint64_t fields_position(const struct fields *fields, struct slice name);
 const struct field *fields_random(struct fields *fields, struct prng *prng); /* NULL when empty */

@@ -12,6 +12,7 @@ struct members {
     size_t bytes;      /* of the members' blocks */
     uint64_t position; /* of freeing */
     bool numbers;
+    const struct table_watch *watch;
 };
 
 /* --- a member --- */
@@ -73,6 +74,7 @@ struct members *members_new(const struct store *store, const struct hash_seed *s
 bool members_free_some(const struct store *store, void *object, unsigned units) {
     struct members *members = object;
     void *out[DRAIN_MAX];
+    ASSERT(!members->watch);
     size_t count = hashtable_drain(members->table, &members->position, out, MIN(units, DRAIN_MAX));
     for (size_t i = 0; i < count; i++) __builtin_prefetch(out[i]);
     for (size_t i = 0; i < count; i++) store_free(store, out[i], block_size(member_text(out[i]).len));
@@ -112,9 +114,14 @@ bool members_has(const struct members *members, struct slice text) {
     return ht_find(members->table, hash_of(members, text), member_matches, &text) != NULL;
 }
 
+static void tell(const struct members *members, struct slice text, bool present) {
+    if (UNLIKELY(members->watch)) members->watch->before(members->watch->ctx, text, present, SLICE(""));
+}
+
 bool members_add(const struct store *store, struct members *members, struct slice text) {
     uint64_t hash = hash_of(members, text);
     if (ht_find(members->table, hash, member_matches, &text)) return false;
+    tell(members, text, false);
     hashtable_insert(members->table, hash, member_new(store, text), 0);
     members->bytes += store_block_size(block_size(text.len));
     return true;
@@ -126,6 +133,7 @@ bool members_remove(const struct store *store, struct members *members, struct s
     if (!slot) return false;
     void *member = ht_entry(*slot);
     size_t size = block_size(text.len);
+    tell(members, text, true);
     hashtable_remove(members->table, hash, slot);
     store_free(store, member, size);
     members->bytes -= store_block_size(size);
@@ -160,6 +168,15 @@ static void visit_text(void *ctx, void *member, unsigned flags) {
 uint64_t members_scan(const struct members *members, uint64_t cursor, members_visit visit, void *ctx) {
     struct text_visit inner = {visit, ctx};
     return hashtable_scan(members->table, cursor, visit_text, &inner);
+}
+
+uint64_t members_position(const struct members *members, struct slice text) {
+    return hash_of(members, text) >> (64 - HT_CURSOR_BITS);
+}
+
+void members_watch(struct members *members, const struct table_watch *watch) {
+    ASSERT(!watch || !members->watch);
+    members->watch = watch;
 }
 
 struct slice members_random(const struct members *members, struct prng *prng) {

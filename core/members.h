@@ -16,6 +16,7 @@
 #include "core/prng.h"
 #include "core/slice.h"
 #include "core/store.h"
+#include "core/table_watch.h"
 
 #define MEMBER_MAX (512u * 1024 * 1024) /* bytes of one */
 
@@ -51,6 +52,10 @@ void members_set_numbers(struct members *members, bool numbers);
 /* Visits those at the cursor and returns the next one, see hashtable_scan. */
 typedef void (*members_visit)(void *ctx, struct slice text);
 uint64_t members_scan(const struct members *members, uint64_t cursor, members_visit visit, void *ctx);
+/* The cursor below which a scan has passed this text: its place in hash space. */
+uint64_t members_position(const struct members *members, struct slice text);
+/* Members that are added or removed are told from now on; NULL ends it. One watch at a time. */
+void members_watch(struct members *members, const struct table_watch *watch);
 struct slice members_random(const struct members *members, struct prng *prng); /* one at random; the set is not empty */
 
 void members_check(const struct members *members); /* every invariant; for tests */

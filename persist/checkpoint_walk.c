@@ -4,12 +4,13 @@
 #include "shards/request.h"
 #include <stdlib.h>
 
-#define STRETCH_KEYS  32          /* when the owner has no other wish */
-#define STRETCH_SCANS 16          /* a stretch ends after as many calls that found less */
-#define STRETCH_BYTES (64 * 1024) /* after one that gave more, the next is one bucket */
-#define PIECE_BYTES   (64 * 1024) /* of a large value, per step */
-#define UNWRITTEN_MAX 4096        /* keys in somebody's hand; with more, there is no slice in this turn */
-#define WAIT_SLICES   4           /* so long a key in somebody's hand is only waited for; then it is held */
+#define STRETCH_KEYS  32           /* when the owner has no other wish */
+#define STRETCH_SCANS 16           /* a stretch ends after as many calls that found less */
+#define STRETCH_BYTES (64 * 1024)  /* after one that gave more, the next is one bucket */
+#define PIECE_BYTES   (64 * 1024)  /* of a large value, per step */
+#define OUT_MAX       (256 * 1024) /* with so many that the disk has not taken, writers wait */
+#define UNWRITTEN_MAX 4096         /* keys in somebody's hand; with more, there is no slice in this turn */
+#define WAIT_SLICES   4            /* so long a key in somebody's hand is only waited for; then it is held */
 
 /* --- lists --- */
 
@@ -68,10 +69,28 @@ void walk_begin(struct walk *walk, struct shard *shard, uint32_t stretch_keys) {
     buf_init(&walk->out, shard->heap, MEM_MESSAGE);
 }
 
+static bool may_change(const void *ctx) {
+    const struct walk *walk = ctx;
+    return rdb_writer_ready(&walk->writer) && buf_readable(&walk->out) < OUT_MAX;
+}
+
+static void watch_pin(struct walk *walk) {
+    struct keyspace_shared *shared = &walk->shard->shared;
+    if (shared->pin_watch || !rdb_writer_watch(&walk->writer, &shared->store, &shared->seed, &walk->out)) return;
+    walk->watch =
+        (struct pin_watch){.entry = walk->pins[walk->pin_at].entry, .db = walk->db, .ready = may_change, .ctx = walk};
+    shared->pin_watch = &walk->watch;
+}
+
+static void end_writer(struct walk *walk) {
+    walk->shard->shared.pin_watch = NULL;
+    rdb_writer_end(&walk->writer);
+}
+
 /* Forgets what was pinned from the one under way on; what left its table meanwhile has nobody else to free it. */
 static void drop_pins(struct walk *walk) {
     struct keyspace_shared *shared = &walk->shard->shared;
-    if (walk->pin_at < walk->pin_count) rdb_writer_end(&walk->writer);
+    if (walk->pin_at < walk->pin_count) end_writer(walk);
     for (uint32_t i = 0; i < walk->pin_count; i++)
         if (walk->pins[i].orphan) entry_delete(&shared->store, walk->pins[i].entry);
     heap_free(walk->shard->heap, MEM_MESSAGE, walk->pins, walk->pin_count * sizeof *walk->pins);
@@ -251,8 +270,12 @@ static void pin_large(struct walk *walk) {
 }
 
 static enum walk_step write_piece(struct walk *walk) {
-    if (rdb_writer_next(&walk->writer, &walk->out, PIECE_BYTES)) return WALK_MORE;
-    rdb_writer_end(&walk->writer);
+    if (rdb_writer_next(&walk->writer, &walk->out, PIECE_BYTES)) {
+        watch_pin(walk);
+        if (walk->shard->parked) walk->shard->settle_more = true; /* writers may be among them */
+        return WALK_MORE;
+    }
+    end_writer(walk);
     walk->keys++;
     if (++walk->pin_at < walk->pin_count) {
         rdb_writer_begin(&walk->writer, walk->pins[walk->pin_at].entry, &walk->style);

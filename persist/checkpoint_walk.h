@@ -4,7 +4,8 @@
  * so that their cache misses overlap; then all of them are written here and now. When that cannot be, the stretch is
  * made one bucket long; its large values, and what somebody has in hand, are held (shards/request.h); and when they
  * are, the bucket is written: small values at once, large ones in pieces over as many slices as that takes. The place
- * counts as of the moment when that began.
+ * counts as of the moment when that began. Writers of a large value wait for it, but for those that change
+ * single elements of a hash or a set: what these are about to change is written first (shards/dump_pieces.h).
  *
  *      hash space   |------ saved ------|-- stretch --|---------- to come ----------|
  *                                       at            end
@@ -62,6 +63,7 @@ struct walk {       /* the owner takes from out and reads keys; the rest is priv
     struct pin *pins;          /* large values that are being saved */
     uint32_t pin_count, pin_at;
     struct rdb_writer writer;
+    struct pin_watch watch; /* of the one that is being written, if its elements may change */
 };
 
 /* At the cut. Nothing else is walking on this shard. A stretch ends with the bucket in which it has stretch_keys. */

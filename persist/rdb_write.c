@@ -131,6 +131,16 @@ bool rdb_writer_next(struct rdb_writer *writer, struct buf *out, size_t bytes) {
     return more;
 }
 
+bool rdb_writer_watch(struct rdb_writer *writer, const struct store *store, const struct hash_seed *seed,
+                      struct buf *out) {
+    ASSERT(writer->begun); /* how many there are was written */
+    return dump_pieces_watch(&writer->pieces, store, seed, out);
+}
+
+bool rdb_writer_ready(const struct rdb_writer *writer) {
+    return dump_pieces_ready(&writer->pieces);
+}
+
 void rdb_writer_end(struct rdb_writer *writer) {
     dump_pieces_end(&writer->pieces);
 }

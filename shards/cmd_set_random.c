@@ -177,6 +177,7 @@ const struct command set_random_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_spop,
+     .beside_save = true,
      .group = "set",
      .since = "1.0.0",
      .cost = "O(1), with count O(N), N = count",

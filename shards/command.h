@@ -177,6 +177,8 @@ struct command {
     bool
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
                    * It has one key. Else the handler says what it did. */
+    bool beside_save;  /* changes single elements of the collection in argv[1], be it to the last of them, and nothing
+                        * else of it: it need not wait while a checkpoint reads that one (struct pin_watch) */
     const char *event; /* the keyspace event of what it does, where that is not its own name */
     uint8_t secrets;   /* enum command_secrets: what MONITOR does not show */
     /* May need much more memory than its arguments have bytes: how much, at most. x has only arguments, db, hash and

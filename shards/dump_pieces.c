@@ -2,7 +2,11 @@
  *
  * A table is visited by a scan, whose visitor only notes where the texts of a bucket are; they are written one by one
  * afterwards, because any of them may be long enough to need several calls. A table that does not change is visited
- * exactly once per element; how many were promised in front is compared with how many were written at the end. */
+ * exactly once per element; how many were promised in front is compared with how many were written at the end.
+ *
+ * A watched table may change, ahead of the cursor and behind it. What is behind was written. An element ahead is
+ * written when it is about to change for the first time, out of turn, and remembered, as is one that is new; the cursor
+ * passes over both. The order of a table means nothing, so the file has exactly what there was at the beginning. */
 #include "shards/dump_pieces.h"
 #include "core/assert.h"
 #include "core/fields.h"
@@ -97,21 +101,40 @@ static bool step_run(struct dump_pieces *pieces, struct buf *out) {
 
 /* --- tables --- */
 
-static void note_text(void *ctx, struct slice text) {
-    buf_append(ctx, &text, sizeof text);
+static bool is_set(const struct dump_pieces *pieces) {
+    return pieces->entry->type == TYPE_SET;
+}
+
+static uint64_t position_of(const struct dump_pieces *pieces, struct slice name) {
+    void *object = entry_object(pieces->entry);
+    return is_set(pieces) ? members_position(object, name) : fields_position(object, name);
+}
+
+/* A table that was resized meanwhile has other buckets: what lies before the cursor was in one that was visited. */
+static bool is_to_come(const struct dump_pieces *pieces, struct slice name) {
+    return !pieces->store || (position_of(pieces, name) >= pieces->cursor && !members_has(pieces->passed, name));
+}
+
+static void note(struct dump_pieces *pieces, struct slice text) {
+    buf_append(&pieces->texts, &text, sizeof text);
+}
+
+static void note_member(void *ctx, struct slice text) {
+    if (is_to_come(ctx, text)) note(ctx, text);
 }
 
 static void note_field(void *ctx, const struct field *field) {
-    note_text(ctx, field_name(field));
-    note_text(ctx, field_value(field));
+    if (!is_to_come(ctx, field_name(field))) return;
+    note(ctx, field_name(field));
+    note(ctx, field_value(field));
 }
 
 static void scan_some(struct dump_pieces *pieces, struct heap *heap) {
     void *object = entry_object(pieces->entry);
     buf_set_heap(&pieces->texts, heap);
     pieces->texts.len = pieces->next = 0;
-    pieces->cursor = pieces->entry->type == TYPE_SET ? members_scan(object, pieces->cursor, note_text, &pieces->texts)
-                                                     : fields_scan(object, pieces->cursor, note_field, &pieces->texts);
+    pieces->cursor = is_set(pieces) ? members_scan(object, pieces->cursor, note_member, pieces)
+                                    : fields_scan(object, pieces->cursor, note_field, pieces);
     ASSERT(pieces->cursor > 0 || pieces->texts.len == pieces->left * sizeof(struct slice));
 }
 
@@ -127,6 +150,50 @@ static bool step_table(struct dump_pieces *pieces, struct buf *out) {
     pieces->left--;
     put_text(pieces, out, text);
     return true;
+}
+
+/* --- a table that changes --- */
+
+static void put_whole(struct dump_pieces *pieces, struct slice text) {
+    put_text(pieces, pieces->out, text);
+    while (pieces->rest.len > 0) put_rest(pieces, pieces->out, pieces->rest.len);
+    pieces->left--;
+}
+
+static void before_change(void *ctx, struct slice name, bool present, struct slice value) {
+    struct dump_pieces *pieces = ctx;
+    if (pieces->left == 0 || position_of(pieces, name) < pieces->cursor) return;
+    ASSERT(dump_pieces_ready(pieces));
+    if (!members_add(pieces->store, pieces->passed, name) || !present) return;
+    put_whole(pieces, name);
+    if (!is_set(pieces)) put_whole(pieces, value);
+}
+
+bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
+                       struct buf *out) {
+    if (pieces->step != step_table) return false;
+    pieces->store = store;
+    pieces->out = out;
+    pieces->passed = members_new(store, seed);
+    pieces->watch = (struct table_watch){before_change, pieces};
+    if (is_set(pieces))
+        members_watch(entry_object(pieces->entry), &pieces->watch);
+    else
+        fields_watch(entry_object(pieces->entry), &pieces->watch);
+    return true;
+}
+
+bool dump_pieces_ready(const struct dump_pieces *pieces) {
+    return pieces->store && pieces->rest.len == 0 && pieces->next == pieces->texts.len;
+}
+
+static void end_watch(struct dump_pieces *pieces) {
+    if (is_set(pieces))
+        members_watch(entry_object(pieces->entry), NULL);
+    else
+        fields_watch(entry_object(pieces->entry), NULL);
+    members_delete(pieces->store, pieces->passed);
+    pieces->store = NULL;
 }
 
 /* --- sorted sets --- */
@@ -203,16 +270,19 @@ void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bo
 
 bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes) {
     size_t start = out->len;
-    while (out->len - start < bytes) {
+    bool between = false; /* elements of a bucket, which may not change until they are written */
+    while (out->len - start < bytes || between) {
         if (pieces->rest.len > 0) {
             put_rest(pieces, out, bytes - (out->len - start));
         } else if (!pieces->step(pieces, out)) {
             return false;
         }
+        between = pieces->store && pieces->rest.len == 0 && pieces->next < pieces->texts.len;
     }
     return true;
 }
 
 void dump_pieces_end(struct dump_pieces *pieces) {
+    if (pieces->store) end_watch(pieces);
     buf_deinit(&pieces->texts);
 }

@@ -25,7 +25,7 @@ struct dump_pieces { /* all private */
     const struct entry *entry;
     bool compress;
     dump_step step;
-    uint64_t left;     /* elements, or nodes, not written yet */
+    uint64_t left;     /* elements, or nodes, or texts of a table, not written yet */
     struct slice rest; /* of a long string that is being written */
     char tail[8];      /* what follows it */
     unsigned tail_len;
@@ -36,6 +36,11 @@ struct dump_pieces { /* all private */
     uint64_t cursor;
     struct buf texts; /* slices: what the last scan found */
     size_t next;      /* of them */
+    /* watched */
+    const struct store *store; /* NULL: it is not */
+    struct table_watch watch;
+    struct members *passed; /* names that lay ahead and changed: the scan is to pass over them */
+    struct buf *out;
 };
 
 /* Is it worth writing in pieces? O(1). */
@@ -44,4 +49,11 @@ unsigned dump_pieces_type(const struct entry *entry); /* the type byte of what i
 void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bool compress);
 /* Appends about `bytes` more of the object; false when that was all. Every out is of the same heap. */
 NODISCARD bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes);
+/* From here on elements may change; what is written is what there was when it began. What changes is written before, to
+ * out, which is where the pieces go. Before the first change dump_pieces_ready must say yes. To be called between two
+ * pieces; false: this value must not change. Seed: see members_new. Memory: the names that change before they are
+ * written. */
+bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
+                       struct buf *out);
+bool dump_pieces_ready(const struct dump_pieces *pieces);
 void dump_pieces_end(struct dump_pieces *pieces); /* at any time */

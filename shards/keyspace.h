@@ -33,6 +33,15 @@ struct pin {
     bool orphan; /* no longer in the table */
 };
 
+/* One of them whose elements may change meanwhile, when it is ready for that: its reader hears of each (core/
+ * table_watch.h). */
+struct pin_watch {
+    const struct entry *entry;
+    uint32_t db;
+    bool (*ready)(const void *ctx);
+    const void *ctx;
+};
+
 /* What all keyspaces of a shard share. */
 struct keyspace_shared {
     struct store store;
@@ -61,6 +70,7 @@ struct keyspace_shared {
     uint64_t hits, misses;
     struct pin *pins; /* whose they are: persist/checkpoint_walk.c */
     uint32_t pin_count;
+    const struct pin_watch *pin_watch; /* of one of them; NULL: of none */
 };
 
 struct key_ref {

@@ -205,6 +205,32 @@ bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode) {
     return wide_allows(locks, mode) && allows(key_find(locks, id), mode);
 }
 
+/* Granted ones come first. */
+static bool only_lets_pass(const struct lock_key *key) {
+    const struct lock_link *first = key->first;
+    return first->request->lets_pass && lock_is_granted(first->request) && first->mode == LOCK_SHARED &&
+           (!first->next || !lock_is_granted(first->next->request));
+}
+
+bool locks_allow_beside(const struct locks *locks, uint64_t id, uint64_t owner) {
+    if (!wide_allows(locks, LOCK_EXCLUSIVE)) return false;
+    const struct lock_key *key = key_find(locks, id);
+    return !key || (only_lets_pass(key) && !has_owner(key, owner, NULL));
+}
+
+struct lock_request *locks_find_beside(const struct locks *locks, uint64_t id,
+                                       bool (*is)(void *ctx, const struct lock_request *request), void *ctx) {
+    const struct lock_key *key = key_find(locks, id);
+    if (!key || !wide_allows(locks, LOCK_EXCLUSIVE) || !only_lets_pass(key)) return NULL;
+    const struct lock_link *link = key->first->next;
+    for (unsigned looked = 0; link && looked < BESIDE_LOOKED_AT; looked++, link = link->next) {
+        struct lock_request *request = link->request;
+        if (request->blocked == 1 && link->blocked && is(ctx, request) && !has_owner(key, request->owner, request))
+            return request;
+    }
+    return NULL;
+}
+
 bool locks_allow_owner(const struct locks *locks, uint64_t id, enum lock_mode mode, uint64_t owner) {
     if (!wide_allows(locks, mode)) return false;
     const struct lock_key *key = key_find(locks, id);

@@ -92,6 +92,13 @@ bool locks_allow(const struct locks *locks, uint64_t id, enum lock_mode mode);
 /* The same for a command of this owner: not when a request of that owner holds or wants the key, in whatever mode. When
  * very many do, one of them may be taken for its. */
 bool locks_allow_owner(const struct locks *locks, uint64_t id, enum lock_mode mode, uint64_t owner);
+/* The same for a command of this owner that changes the key while a request that lets pass reads it, which does not
+ * mind: when nobody else has been granted the key. Who waits for it may be passed. */
+bool locks_allow_beside(const struct locks *locks, uint64_t id, uint64_t owner);
+/* The first request that waits for nothing but this key, which locks_allow_beside would allow, and is one of those that
+ * `is` knows; NULL: none. Looks at some that wait longest. It is in line until it leaves. */
+struct lock_request *locks_find_beside(const struct locks *locks, uint64_t id,
+                                       bool (*is)(void *ctx, const struct lock_request *request), void *ctx);
 /* The same as locks_allow for a command that touches the whole shard. O(1). */
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode);
 

@@ -11,6 +11,7 @@
 
 /* Links of a key whose owners are compared; a key that more have hold of counts as everybody's. */
 #define OWNERS_LOOKED_AT 64
+#define BESIDE_LOOKED_AT 64 /* that wait for a key that is read while it changes */
 
 /* Chains of nodes by name. Names are unique within an index. */
 struct lock_index {

@@ -68,10 +68,19 @@ static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mod
     permission->granted = locks_allow_owner(permission->locks, exec_hash(x, at), mode, permission->owner);
 }
 
+/* Does it change elements of what a checkpoint reads, which is ready for that? */
+static COLD bool runs_beside_save(const struct exec *x) {
+    const struct pin_watch *watch = x->shared->pin_watch;
+    return x->slot->row->beside_save && x->db == watch->db && watch->ready(watch->ctx) &&
+           slice_equal(x->argv[1], entry_key(watch->entry));
+}
+
 bool request_may_run_slow(const struct exec *x) {
     const struct shard *shard = x->shard;
     if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
         return false;
+    if (x->shared->pin_watch && runs_beside_save(x))
+        return locks_allow_beside(shard->locks, exec_hash(x, 1), x->client_id);
     if (knows_hashes(x)) {
         enum lock_mode mode = mode_of_keys(x);
         for (uint32_t i = 0; i < x->hash_count; i++)
@@ -457,6 +466,26 @@ static void run_command(struct shard *shard, struct request *request) {
     request_take_out(shard, request);
 }
 
+static bool is_beside(void *ctx, const struct lock_request *lock) {
+    struct shard *shard = ctx;
+    const struct request *request = (const struct request *)lock;
+    if (request->kind != REQUEST_COMMAND) return false;
+    struct arguments arguments;
+    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    struct exec x = exec_of(shard, request->item, argv, NULL);
+    bool answer = runs_beside_save(&x);
+    close_arguments(shard, &arguments);
+    return answer;
+}
+
+/* It came before what a checkpoint reads was ready for changes. */
+static struct request *next_beside(struct shard *shard) {
+    const struct pin_watch *watch = shard->shared.pin_watch;
+    if (LIKELY(!watch) || !watch->ready(watch->ctx)) return NULL;
+    uint64_t id = key_hash(&shard->shared, entry_key(watch->entry));
+    return (struct request *)locks_find_beside(shard->locks, id, is_beside, shard);
+}
+
 static void granted(struct shard *shard, struct request *request) {
     if (request->kind == REQUEST_GUARD || request->kind == REQUEST_HOLD) return;
     if (request->kind == REQUEST_COMMAND) {
@@ -490,12 +519,16 @@ void requests_settle(struct shard *shard) {
     if (shard->settling) return; /* the loop below goes on with what was added */
     shard->settling = true;
     struct lock_request *lock = NULL;
+    struct request *beside;
     unsigned budget = SETTLE_MAX;
     while (budget > 0) {
         if ((lock = locks_next_revoked(shard->locks))) {
             revoked(shard, (struct request *)lock);
         } else if ((lock = locks_next_granted(shard->locks))) {
             granted(shard, (struct request *)lock);
+            budget--;
+        } else if ((beside = next_beside(shard))) {
+            run_command(shard, beside);
             budget--;
         } else {
             break;

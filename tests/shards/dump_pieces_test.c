@@ -1,5 +1,8 @@
 /* Dump in pieces and passed over: large values of every type, written in pieces of random size and read back, are the
- * same value; and objects of every form are passed over exactly, whatever stretches they come in, and never beyond. */
+ * same value, as they were at the beginning when they change meanwhile; and objects of every form are passed over
+ * exactly, whatever stretches they come in, and never beyond. */
+#include "core/fields.h"
+#include "core/members.h"
 #include "shards/dump_pieces.h"
 #include "shards/dump_skip.h"
 #include "tests/support/entries.h"
@@ -104,6 +107,69 @@ static void cuts_long_texts(void **state) {
     entries_deinit(&entries);
 }
 
+/* One element of a table is put, overwritten or taken out. Few names, so that most are met more than once. */
+static void change(struct entry *entry, uint64_t names) {
+    char name[32], value[64];
+    struct slice text =
+        slice_of(name, (size_t)snprintf(name, sizeof name, "n%" PRIu64, prng_below(&entries.prng, names)));
+    bool put = prng_below(&entries.prng, 2);
+    if (entry->type == TYPE_SET) {
+        struct members *members = entry_object(entry);
+        if (put)
+            members_add(&entries.store, members, text);
+        else
+            members_remove(&entries.store, members, text);
+        return;
+    }
+    struct fields *fields = entry_object(entry);
+    size_t len = (size_t)snprintf(value, sizeof value, "%0*d", (int)prng_below(&entries.prng, 50), 7);
+    if (put)
+        fields_put(&entries.store, fields, text, slice_of(value, len));
+    else
+        fields_remove(&entries.store, fields, text);
+}
+
+static void changes_while_written(enum value_type type, uint64_t count) {
+    struct entry *entry = entries_make(&entries, type, SLICE("key"), count, 60, 0);
+    uint64_t digest, names = 1 + prng_below(&entries.prng, 3 * count), before = prng_below(&entries.prng, 2 * names);
+    struct dump_pieces pieces;
+    struct buf out;
+    buf_init(&out, entries.heap, MEM_MESSAGE);
+    for (uint64_t i = 0; i < before; i++) change(entry, names);
+    digest = entries_digest(entry);
+    buf_append(&out, &(char){(char)dump_pieces_type(entry)}, 1);
+    dump_pieces_begin(&pieces, entry, true);
+    assert_false(dump_pieces_watch(&pieces, &entries.store, &entries.seed, &out));
+    for (bool more = true, watched = false; more;) {
+        more = dump_pieces_next(&pieces, &out, 1 + prng_below(&entries.prng, 2000));
+        if (more && !watched) watched = dump_pieces_watch(&pieces, &entries.store, &entries.seed, &out);
+        uint64_t changes = dump_pieces_ready(&pieces) ? prng_below(&entries.prng, 200) : 0;
+        for (uint64_t i = 0; i < changes; i++) change(entry, names);
+    }
+    dump_pieces_end(&pieces);
+    struct slice rest = buf_slice(&out);
+    struct dump_target target = entries_target(&entries);
+    struct entry *back = dump_read_entry(&rest, &target);
+    assert_non_null(back);
+    assert_int_equal(rest.len, 0);
+    assert_true(entries_digest(back) == digest);
+    entry_delete(&entries.store, back);
+    change(entry, names); /* nobody hears of it any more */
+    entry_delete(&entries.store, entry);
+    buf_deinit(&out);
+}
+
+/* A table that changes between the pieces, and grows and shrinks, is written as it was at the beginning. */
+static void tables_may_change(void **state) {
+    (void)state;
+    uint64_t seed = seed_or((uint64_t)time(NULL));
+    print_message("seed %" PRIu64 "\n", seed);
+    entries_init(&entries, seed);
+    for (int round = 0; round < 60; round++)
+        changes_while_written(round % 2 ? TYPE_SET : TYPE_HASH, 3000 + prng_below(&entries.prng, 3000));
+    entries_deinit(&entries);
+}
+
 /* Given up in the middle, nothing is left behind. */
 static void may_be_given_up(void **state) {
     (void)state;
@@ -114,6 +180,7 @@ static void may_be_given_up(void **state) {
     struct dump_pieces pieces;
     dump_pieces_begin(&pieces, entry, true);
     assert_true(dump_pieces_next(&pieces, &out, 1000));
+    assert_true(dump_pieces_watch(&pieces, &entries.store, &entries.seed, &out));
     dump_pieces_end(&pieces);
     entry_delete(&entries.store, entry);
     buf_deinit(&out);
@@ -188,8 +255,11 @@ static void refuses_what_is_no_object(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goes_there_and_back),       cmocka_unit_test(cuts_long_texts),
-        cmocka_unit_test(may_be_given_up),           cmocka_unit_test(passes_over_what_it_cannot_build),
+        cmocka_unit_test(goes_there_and_back),
+        cmocka_unit_test(cuts_long_texts),
+        cmocka_unit_test(tables_may_change),
+        cmocka_unit_test(may_be_given_up),
+        cmocka_unit_test(passes_over_what_it_cannot_build),
         cmocka_unit_test(refuses_what_is_no_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
