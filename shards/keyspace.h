@@ -26,8 +26,8 @@ struct keyspace;
 struct reaper;
 struct shard;
 
-/* An entry that somebody reads over several turns, while no command may change it. Only its time may be over: then it
- * is taken out of the table, and whoever pinned it deletes it. */
+/* An entry that somebody reads over several turns, while no command may change it (but see struct pin_watch). Only its
+ * time may be over: then it is taken out of the table, and whoever pinned it deletes it. */
 struct pin {
     struct entry *entry;
     bool orphan; /* no longer in the table */

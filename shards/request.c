@@ -472,7 +472,7 @@ static bool is_beside(void *ctx, const struct lock_request *lock) {
     if (request->kind != REQUEST_COMMAND) return false;
     struct arguments arguments;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
-    struct exec x = exec_of(shard, request->item, argv, NULL);
+    struct exec x = request_exec(shard, request->item, argv, NULL);
     bool answer = runs_beside_save(&x);
     close_arguments(shard, &arguments);
     return answer;

@@ -157,6 +157,44 @@ static void readers_pass_waiting_writers(void **state) {
     hand_deinit(&h);
 }
 
+static bool is_any(void *ctx, const struct lock_request *request) {
+    (void)request;
+    (*(unsigned *)ctx)++;
+    return true;
+}
+
+/* Beside one that lets pass a writer may run that it does not mind; but not when somebody else reads, too. */
+static void writers_beside_one_that_lets_pass(void **state) {
+    (void)state;
+    struct hand h;
+    unsigned asked = 0;
+    hand_init(&h);
+    struct lock_request *save = asks_key(&h.a, 1, 7, LOCK_SHARED), *w2 = asks_key(&h.b, 2, 7, LOCK_EXCLUSIVE);
+    struct lock_request *r0 = asks_key(&h.c, 0, 7, LOCK_SHARED);
+    save->lets_pass = true;
+    w2->owner = 5;
+    locks_enter(h.locks, save);
+    expect_granted(&h, save);
+    locks_enter(h.locks, w2);
+    assert_true(locks_allow_beside(h.locks, 7, 4));
+    assert_false(locks_allow_beside(h.locks, 7, 5)); /* its own command waits */
+    assert_ptr_equal(locks_find_beside(h.locks, 7, is_any, &asked), w2);
+    assert_int_equal(asked, 1);
+    assert_null(locks_find_beside(h.locks, 8, is_any, &asked));
+    locks_enter(h.locks, r0); /* older than the writer: it reads, too */
+    expect_granted(&h, r0);
+    assert_false(locks_allow_beside(h.locks, 7, 4));
+    assert_null(locks_find_beside(h.locks, 7, is_any, &asked));
+    locks_leave(h.locks, r0);
+    assert_true(locks_allow_beside(h.locks, 7, 4));
+    locks_leave(h.locks, save);
+    expect_granted(&h, w2);
+    assert_false(locks_allow_beside(h.locks, 7, 4));
+    locks_leave(h.locks, w2);
+    assert_true(locks_allow_beside(h.locks, 7, 4));
+    hand_deinit(&h);
+}
+
 static void older_revokes_younger(void **state) {
     (void)state;
     struct hand h;
@@ -708,6 +746,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_after_the_other),
         cmocka_unit_test(shared_beside_shared),
+        cmocka_unit_test(writers_beside_one_that_lets_pass),
         cmocka_unit_test(older_revokes_younger),
         cmocka_unit_test(grantable_until_an_older_one_comes),
         cmocka_unit_test(same_key_twice),
