@@ -72,14 +72,12 @@ static COLD void block(struct shard *shard, const struct queued *q, struct exec 
  * for its position, and has a place. */
 static COLD bool keep_reply(struct shard *shard, struct client *client, struct buf *out, size_t mark,
                             uint64_t position) {
-    if (out->len == mark) return false;
-    struct buf reply;
-    buf_init(&reply, shard->heap, MEM_CLIENT_OUT);
-    buf_append(&reply, out->data + mark, out->len - mark);
-    out->len = mark;
+    struct slice reply = slice_of(out->data + mark, out->len - mark);
+    if (reply.len == 0) return false;
     struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
-    commit_deliver_own(shard, note, &reply, position);
-    buf_deinit(&reply);
+    bool waits = commit_hold(shard, shard->id, position, note, reply);
+    ASSERT(waits); /* it would not have a position otherwise (commit_end) */
+    out->len = mark;
     return true;
 }
 
