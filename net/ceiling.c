@@ -28,8 +28,8 @@
 #define DEFAULT_PERCENT 80
 #define SHARE_PART      32 /* of the ceiling is the clients' share, unless maxmemory-clients says more or less */
 #define SHARE_MIN       (512 * 1024) /* per shard */
-#define MARGIN_PART     128          /* of the ceiling lies between it and the brim: what happens between two samples */
-#define BRAKE_PART      64           /* of the ceiling is left when shards may not write as they like */
+#define MARGIN_PART     100          /* of the ceiling lies between it and the brim: what happens between two samples */
+#define BRAKE_PART      40           /* of the ceiling is left when shards may not write as they like */
 #define REUSE_PART      128          /* of the ceiling may be used per sample in the hope that it is reused, */
 #define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
 #define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
