@@ -72,6 +72,8 @@ void slab_count_as(struct slab *slab, enum mem_class owner, int64_t bytes);
 /* Gives some empty pages back to the kernel, 256 KiB, a chunk or a run of frames of each kind: a few 100 us. True while
  * there are more to give. */
 bool slab_purge_some(struct slab *slab);
+/* The same, and nothing is kept for the next allocation: for an owner that has time. */
+bool slab_purge_rest(struct slab *slab);
 /* Pages that have no block any more, but are kept for the next one of their size, become free. O(sizes), some us. */
 void slab_trim(struct slab *slab);
 

@@ -173,24 +173,31 @@ static void purge_pages(struct slab *slab, struct pool *pool) {
     if (!slab_bits_any(chunk->dirty_pages)) dirty_queue_remove(chunk);
 }
 
-static bool wants_purge(const struct pool *pool) {
-    return pool->empty_chunks > 1 || pool->dirty_frames > SLAB_SPARE / SLAB_FRAME;
+static bool wants_purge(const struct pool *pool, uint32_t keep) {
+    return pool->empty_chunks > 1 || pool->dirty_frames > keep / SLAB_FRAME;
 }
 
-static bool purge_some(struct slab *slab, struct pool *pool) {
-    if (!wants_purge(pool)) return false;
+static bool purge_some(struct slab *slab, struct pool *pool, uint32_t keep) {
+    if (!wants_purge(pool, keep)) return false;
     if (pool->empty_chunks > 1)
         chunk_free(slab, pool->with_free[0]);
     else
         purge_pages(slab, pool);
-    return wants_purge(pool);
+    return wants_purge(pool, keep);
 }
 
 bool slab_purge_some(struct slab *slab) {
-    if (LIKELY(!wants_purge(&slab->small) && !wants_purge(&slab->large))) return spans_purge_some(slab->spans);
-    bool more = purge_some(slab, &slab->small);
-    more |= purge_some(slab, &slab->large);
+    if (LIKELY(!wants_purge(&slab->small, SLAB_SPARE) && !wants_purge(&slab->large, SLAB_SPARE)))
+        return spans_purge_some(slab->spans);
+    bool more = purge_some(slab, &slab->small, SLAB_SPARE);
+    more |= purge_some(slab, &slab->large, SLAB_SPARE);
     return spans_purge_some(slab->spans) || more;
+}
+
+bool slab_purge_rest(struct slab *slab) {
+    bool more = purge_some(slab, &slab->small, 0);
+    more |= purge_some(slab, &slab->large, 0);
+    return spans_purge_rest(slab->spans) || more;
 }
 
 /* --- pages --- */

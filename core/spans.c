@@ -347,6 +347,11 @@ bool spans_purge_some(struct spans *spans) {
     return wants_purge(spans);
 }
 
+bool spans_purge_rest(struct spans *spans) {
+    for (uint32_t frames = 0; frames < PURGE_FRAMES && spans->oldest;) frames += purge_oldest(spans);
+    return spans->oldest != NULL;
+}
+
 /* --- the whole --- */
 
 struct spans *spans_new(struct heap *heap, enum mem_class owner) {

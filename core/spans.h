@@ -28,6 +28,7 @@ HOT_INLINE size_t spans_block_size(size_t size) {               /* what a block 
 
 /* Gives some frames, about 1 MiB, back to the kernel. True while there are more to give. */
 bool spans_purge_some(struct spans *spans);
+bool spans_purge_rest(struct spans *spans); /* the same, and nothing waits for being used again */
 
 /* Its chunks, as heap_each_area. */
 void spans_each_area(const struct spans *spans, heap_area_visit visit, void *ctx);

@@ -69,7 +69,7 @@ bool background_turn(struct shard *shard) {
     end_pause(shard);
     bool more = reaper_step(shard->shared.reaper, REAP_UNITS);
     more |= defrag_some(shard);
-    more |= slab_purge_some(shard->slab);
+    more |= defrag_has_time(shard) ? slab_purge_rest(shard->slab) : slab_purge_some(shard->slab);
     more |= pubsub_forget_some(shard);
     if (shard->now_ns < shard->next_cron_ns && !shard->expire_more) return more;
     shard->next_cron_ns = shard->now_ns + CRON_NS;

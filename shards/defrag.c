@@ -30,6 +30,7 @@ struct defrag {
     uint64_t cursor;
     size_t spare_before; /* when the round began */
     uint64_t not_before_ns;
+    bool calm;               /* few commands came between the last two looks */
     uint64_t began_at, seen; /* commands of the shard so far: when the round began, and at the last look */
     bool helped;             /* the last round was of use */
     int64_t heap_peak;       /* bytes in use of the heap since it was purged last */
@@ -49,6 +50,10 @@ bool defrag_is_running(const struct shard *shard) {
     return shard->defrag->running;
 }
 
+bool defrag_has_time(const struct shard *shard) {
+    return shard->defrag->calm;
+}
+
 /* --- when --- */
 
 static bool is_sparse(const struct shard *shard) {
@@ -62,10 +67,10 @@ static uint64_t commands_seen(const struct shard *shard) {
 
 /* While values are overwritten a round may find as much at its end as there was, for it was made meanwhile. That says
  * nothing about the next one, which begins as soon as the shard has time, or resident memory holds writers back. */
-static bool is_due(const struct defrag *defrag, const struct shard *shard, uint64_t new_commands) {
+static bool is_due(const struct defrag *defrag, const struct shard *shard) {
     if (shard->now_ns >= defrag->not_before_ns) return true;
     if (defrag->helped || defrag->seen - defrag->began_at < CALM_COUNT) return false;
-    return new_commands < CALM_COUNT || account_is_braked(&shard->account);
+    return defrag->calm || account_is_braked(&shard->account);
 }
 
 static void begin_round(struct defrag *defrag, const struct shard *shard) {
@@ -103,10 +108,11 @@ void defrag_cron(struct shard *shard) {
     struct defrag *defrag = shard->defrag;
     trim_heap(defrag, shard);
     slab_trim(shard->slab);
-    uint64_t seen = commands_seen(shard), new_commands = seen - defrag->seen;
+    uint64_t seen = commands_seen(shard);
+    defrag->calm = seen - defrag->seen < CALM_COUNT;
     defrag->seen = seen;
     if (defrag->running || !shard->config->activedefrag || shard->loading) return;
-    if (is_due(defrag, shard, new_commands) && is_sparse(shard)) begin_round(defrag, shard);
+    if (is_due(defrag, shard) && is_sparse(shard)) begin_round(defrag, shard);
 }
 
 /* --- a slice --- */

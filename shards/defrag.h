@@ -31,3 +31,5 @@ void defrag_cron(struct shard *shard);
 /* A slice, up to about 100 us. True while a round goes on. */
 bool defrag_some(struct shard *shard);
 bool defrag_is_running(const struct shard *shard);
+/* Few commands come: empty pages need not be kept for the next ones. */
+bool defrag_has_time(const struct shard *shard);
