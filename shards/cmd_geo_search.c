@@ -1,8 +1,9 @@
 /* Members within a circle or a box: GEOSEARCH, GEOSEARCHSTORE, and the older GEORADIUS and GEORADIUSBYMEMBER.
  *
  * A search walks over the intervals of scores that cover the shape (core/geo.h) and keeps the members that lie within.
- * Their order is that of the walk, unless a sort or COUNT without ANY is asked for; equal distances keep it. It is done
- * at once and costs what it passes over; with COUNT it keeps about twice as many as are asked for.
+ * Their order is that of the walk, unless a sort or COUNT without ANY is asked for; equal distances keep it. With COUNT
+ * it keeps about twice as many as are asked for. When it passes over many members it takes turns (cmd_geo_work.c),
+ * unless all that it finds is the reply.
  *
  * Over two shards the source's owner searches and the result goes to the destination's:
  *
@@ -13,6 +14,7 @@
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_geo_priv.h"
+#include "shards/cmd_geo_search_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
 #include "shards/dump.h"
@@ -34,23 +36,6 @@ struct form {
 static const struct form radius_form = {AT_POINT, 1, false, true}, radius_ro_form = {AT_POINT, 1, false, false},
                          member_form = {AT_MEMBER, 1, false, true}, member_ro_form = {AT_MEMBER, 1, false, false},
                          search_form = {BY_WORDS, 1, false, false}, store_form = {BY_WORDS, 2, true, false};
-
-enum order { AS_FOUND, NEAREST_FIRST, FARTHEST_FIRST };
-
-struct search {
-    const struct form *form;
-    const struct slice *argv;
-    uint32_t argc;
-    const struct entry *entry; /* NULL: there is no such key */
-    struct geo_shape shape;
-    enum order order;
-    int64_t count; /* 0: all */
-    bool any;
-    bool with_distance, with_hash, with_point;
-    bool from_member, from_point, by_radius, by_box;
-    uint32_t store_at; /* 0: answers */
-    bool store_distances;
-};
 
 static bool parse_number(struct exec *x, struct slice word, double *value, const char *error) {
     if (num_parse_double(word, value)) return true;
@@ -216,21 +201,12 @@ static bool parse(struct exec *x, struct search *search) {
 
 /* --- searching --- */
 
-struct hit {
-    double distance, score;
-    struct geo_point point;
-    size_t at, len; /* of the member, in hits.members */
-    uint64_t place; /* in the order of the walk */
-};
-struct hits {
-    struct heap *heap;
-    struct hit *list;
-    uint64_t count, cap;
-    uint64_t found; /* with those that were dropped again */
-    struct buf members;
-};
+void geo_hits_init(struct hits *hits, struct heap *heap) {
+    *hits = (struct hits){.heap = heap};
+    buf_init(&hits->members, heap, MEM_MESSAGE);
+}
 
-static void hits_deinit(struct hits *hits) {
+void geo_hits_deinit(struct hits *hits) {
     buf_deinit(&hits->members);
     if (hits->list) heap_free(hits->heap, MEM_MESSAGE, hits->list, hits->cap * sizeof *hits->list);
 }
@@ -291,30 +267,53 @@ static void keep_first(struct hits *hits, enum order order, uint64_t keep) {
     hits->members = members;
 }
 
-/* What is looked for, and how much of it. */
-struct wanted {
-    enum order order;
-    uint64_t enough; /* so many hits end the search */
-    uint64_t keep;   /* so many are answered, of those that come first */
-};
-
 #define HITS_SPARE 512u /* beyond those that are kept, before the others are dropped */
 
-static void search_range(const struct search *search, const struct geo_range *range, const struct wanted *wanted,
-                         struct hits *hits) {
-    struct zset_pair pair;
-    struct sorted_bound bound = {.by = SORTED_BY_SCORE, .score = (double)range->from};
-    struct zset_iter iter = zset_seek(search->entry, zset_count_before(search->entry, &bound));
-    while (hits->count < wanted->enough && zset_next(&iter, &pair) && pair.score < (double)range->to) {
-        struct hit hit = {.score = pair.score, .point = geo_decode(pair.score)};
-        if (!geo_within(&search->shape, hit.point, &hit.distance)) continue;
-        add_hit(hits, &hit, pair.member);
-        if (UNLIKELY(hits->count / 2 >= wanted->keep && hits->count >= wanted->keep + HITS_SPARE))
-            keep_first(hits, wanted->order, wanted->keep);
+static void take_hit(const struct exec *x, const struct search *search, const struct wanted *wanted, struct hits *hits,
+                     const struct hit *hit, struct slice member) {
+    if (hits->set) {
+        double distance = hit->distance / search->shape.unit;
+        sorted_insert(&x->shared->store, hits->set, member, search->store_distances ? distance : hit->score);
+        return;
     }
+    add_hit(hits, hit, member);
+    if (UNLIKELY(hits->count / 2 >= wanted->keep && hits->count >= wanted->keep + HITS_SPARE))
+        keep_first(hits, wanted->order, wanted->keep);
 }
 
-static struct wanted wanted_by(const struct search *search) {
+/* Returns how many were passed over, at most `max`; fewer: that was the end of the range. */
+static uint64_t search_range(const struct exec *x, const struct search *search, const struct geo_range *range,
+                             const struct wanted *wanted, uint64_t *rank, uint64_t max, struct hits *hits) {
+    struct zset_pair pair;
+    struct sorted_bound bound = {.by = SORTED_BY_SCORE, .score = (double)range->from};
+    uint64_t passed = 0;
+    if (*rank == 0) *rank = zset_count_before(search->entry, &bound);
+    struct zset_iter iter = zset_seek(search->entry, *rank);
+    while (passed < max && hits->count < wanted->enough && zset_next(&iter, &pair) && pair.score < (double)range->to) {
+        struct hit hit = {.score = pair.score, .point = geo_decode(pair.score)};
+        passed++;
+        if (!geo_within(&search->shape, hit.point, &hit.distance)) continue;
+        take_hit(x, search, wanted, hits, &hit, pair.member);
+    }
+    *rank += passed;
+    return passed;
+}
+
+bool geo_walk_some(const struct exec *x, const struct search *search, const struct wanted *wanted,
+                   struct geo_walk *walk, uint64_t max, struct hits *hits) {
+    struct geo_range ranges[GEO_RANGES];
+    uint32_t count = geo_cover(&search->shape, ranges);
+    while (walk->range < count && hits->count < wanted->enough) {
+        uint64_t passed = search_range(x, search, &ranges[walk->range], wanted, &walk->rank, max, hits);
+        max -= passed;
+        if (max == 0) return true;
+        walk->range++;
+        walk->rank = 0;
+    }
+    return false;
+}
+
+struct wanted geo_wanted_by(const struct search *search) {
     uint64_t count = search->count ? (uint64_t)search->count : UINT64_MAX;
     struct wanted wanted = {search->order, UINT64_MAX, count};
     if (search->any) wanted.enough = count;
@@ -322,24 +321,32 @@ static struct wanted wanted_by(const struct search *search) {
     return wanted;
 }
 
-/* What it finds, in the order in which it is answered, with distances in units. */
-static struct hits find(struct exec *x, const struct search *search) {
-    struct hits hits = {.heap = x->shard->heap};
-    struct geo_range ranges[GEO_RANGES];
-    struct wanted wanted = wanted_by(search);
-    buf_init(&hits.members, hits.heap, MEM_MESSAGE);
-    if (!search->entry) return hits;
-    uint32_t count = geo_cover(&search->shape, ranges);
-    for (uint32_t i = 0; i < count && hits.count < wanted.enough; i++) search_range(search, &ranges[i], &wanted, &hits);
-    sort_hits(&hits, wanted.order);
-    hits.count = MIN(hits.count, wanted.keep);
-    for (uint64_t i = 0; i < hits.count; i++) hits.list[i].distance /= search->shape.unit;
-    return hits;
+void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits) {
+    sort_hits(hits, wanted->order);
+    hits->count = MIN(hits->count, wanted->keep);
+    for (uint64_t i = 0; i < hits->count; i++) hits->list[i].distance /= search->shape.unit;
+}
+
+/* False: it is so much that it takes turns. key_at: of the key. */
+static bool find(struct exec *x, const struct search *search, uint32_t key_at, struct hits *hits) {
+    struct wanted wanted = geo_wanted_by(search);
+    struct geo_walk walk = {0};
+    geo_hits_init(hits, x->shard->heap);
+    if (!search->entry) return true;
+    if (geo_walk_some(x, search, &wanted, &walk, WORK_AT_ONCE, hits)) {
+        if (geo_is_sliced(search, &wanted) && work_takes_turns(x)) {
+            if (work_begins(x)) work_begin(x, geo_work_new(x, search, key_at));
+            return false;
+        }
+        while (geo_walk_some(x, search, &wanted, &walk, UINT64_MAX, hits)) continue;
+    }
+    geo_hits_end(search, &wanted, hits);
+    return true;
 }
 
 /* --- answers --- */
 
-static void reply_hits(struct exec *x, const struct search *search, const struct hits *hits) {
+void geo_reply_hits(struct exec *x, const struct search *search, const struct hits *hits) {
     uint64_t with = (uint64_t)search->with_distance + search->with_hash + search->with_point;
     reply_array(x, hits->count);
     for (uint64_t i = 0; i < hits->count; i++) {
@@ -352,7 +359,7 @@ static void reply_hits(struct exec *x, const struct search *search, const struct
     }
 }
 
-static struct sorted *set_of(struct exec *x, const struct search *search, const struct hits *hits) {
+struct sorted *geo_set_of(struct exec *x, const struct search *search, const struct hits *hits) {
     const struct store *store = &x->shared->store;
     struct sorted *set = sorted_new(store, &x->shared->seed);
     sorted_expect(set, hits->count);
@@ -368,17 +375,22 @@ static struct sorted *set_of(struct exec *x, const struct search *search, const 
 static void run_search(struct exec *x, const struct form *form, uint32_t from) {
     struct search search = {.form = form, .argv = x->argv + from, .argc = x->argc - from};
     struct key_ref ref;
-    if (!exec_read(x, from > 0 ? 1 : form->key_at, TYPE_ZSET, &ref)) return;
+    uint32_t key_at = from > 0 ? 1 : form->key_at;
+    if (!exec_read(x, key_at, TYPE_ZSET, &ref)) return;
     search.entry = ref.entry;
     if (!parse(x, &search)) return;
-    struct hits hits = find(x, &search);
+    struct hits hits;
+    if (!find(x, &search, key_at, &hits)) {
+        geo_hits_deinit(&hits);
+        return;
+    }
     if (search.store_at && from > 0)
-        zset_reply_result(x, set_of(x, &search, &hits));
+        zset_reply_result(x, geo_set_of(x, &search, &hits));
     else if (search.store_at)
-        zset_store(x, search.store_at, set_of(x, &search, &hits));
+        zset_store(x, search.store_at, geo_set_of(x, &search, &hits));
     else
-        reply_hits(x, &search, &hits);
-    hits_deinit(&hits);
+        geo_reply_hits(x, &search, &hits);
+    geo_hits_deinit(&hits);
 }
 
 static void cmd_geosearch(struct exec *x) {
@@ -475,6 +487,7 @@ const struct command geo_search_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_geosearch,
+     .takes_turns = true,
      .since = "6.2.0",
      .args = "key " FROM BY COUNT_SORT " [WITHCOORD] [WITHDIST] [WITHHASH]",
      .doc = "Answers the members within a circle or a box."},
@@ -485,6 +498,7 @@ const struct command geo_search_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_ONE(2, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_geosearchstore,
+     .takes_turns = true,
      .across = geosearchstore_gather,
      .since = "6.2.0",
      .args = "destination source " FROM BY COUNT_SORT " [STOREDIST]",
@@ -497,6 +511,7 @@ const struct command geo_search_commands[] = {
               KEYS_AFTER("STOREDIST", 6, find_storedist, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_georadius,
+     .takes_turns = true,
      .event = "georadiusstore",
      .across = georadius_gather,
      .since = "3.2.0",
@@ -510,6 +525,7 @@ const struct command geo_search_commands[] = {
               KEYS_AFTER("STOREDIST", 5, find_storedist_by_member, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_georadiusbymember,
+     .takes_turns = true,
      .event = "georadiusstore",
      .across = georadiusbymember_gather,
      .since = "3.2.0",
@@ -522,6 +538,7 @@ const struct command geo_search_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_georadius_ro,
+     .takes_turns = true,
      .since = "3.2.10",
      .args = "key longitude latitude radius " UNIT " " WITH_OPTIONS COUNT_SORT,
      .doc = "Answers the members within a circle."},
@@ -532,6 +549,7 @@ const struct command geo_search_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_georadiusbymember_ro,
+     .takes_turns = true,
      .since = "3.2.10",
      .args = "key member radius " UNIT " " WITH_OPTIONS COUNT_SORT,
      .doc = "Answers the members within a circle around one of them."},

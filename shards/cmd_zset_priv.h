@@ -17,9 +17,10 @@ void zset_reply_pair(struct exec *x, const struct zset_pair *pair, bool with_sco
 void zset_store(struct exec *x, uint32_t at, struct sorted *take);
 /* The same without a reply, and the journal does not hear of the new value, which is returned; NULL: there is none. */
 struct entry *zset_store_untold(struct exec *x, uint32_t at, struct sorted *take);
-/* The end of a work whose result becomes the value of argv[1] (shards/work.h): it is put there, and the journal is told
- * of it in slices if it is large. Called until it answers false; count is then the length. The set is taken. */
+/* The end of a work whose result becomes the value of argv[at] (shards/work.h): it is put there, and the journal is
+ * told of it in slices if it is large. Called until it answers false; count is then the length. The set is taken. */
 struct zset_storing {
+    uint32_t at;
     struct sorted *set; /* NULL: it is in its place */
     uint64_t count;
     bool put;

@@ -16,11 +16,11 @@ bool zset_store_some(struct exec *x, struct work *work, struct zset_storing *sto
     if (!storing->put) {
         storing->count = sorted_count(storing->set);
         if (x->shard->effects.on && !work->tells && storing->count > WORK_AT_ONCE) return work->tells = true;
-        entry = zset_store_untold(x, 1, storing->set);
+        entry = zset_store_untold(x, storing->at, storing->set);
         storing->set = NULL;
         storing->put = true;
     } else {
-        entry = exec_open_any(x, 1, &ref);
+        entry = exec_open_any(x, storing->at, &ref);
     }
     return entry && effect_tell_some(&storing->tale, x, x->db, entry);
 }
@@ -79,7 +79,7 @@ struct work *zrangestore_work_new(const struct exec *x, uint64_t from, uint64_t 
                                 .to = to,
                                 .backwards = backwards,
                                 .compact = compact,
-                                .result.set = sorted_new(&x->shared->store, &x->shared->seed)};
+                                .result = {.at = 1, .set = sorted_new(&x->shared->store, &x->shared->seed)}};
     return &work->work;
 }
 

@@ -120,6 +120,7 @@ struct work *join_work_new(const struct exec *x, const struct join *join, uint64
     work->work = (struct work){.some = join_work_some, .end = join_work_end};
     work->join = *join;
     work->present = present;
+    work->result.at = 1;
     begin_result(x, work);
     return &work->work;
 }

@@ -103,6 +103,26 @@ class Results:
         for case in self.cases():
             self.check(client, case)
 
+    def test_places(self):
+        """A search over turns finds what one in a transaction, which is made at once, finds."""
+        client = self.client(timeout=120)
+        g, d, e = (self.tag + name for name in ("g", "d", "e"))
+        for begin in range(0, COUNT, STEP):
+            client.must("GEOADD", g, *[word for i in range(begin, begin + STEP)
+                                       for word in ("%f" % (i * 7919 % 36000 / 100 - 180), "%f" % (i % 1700 / 10 - 85), "p%d" % i)])
+        around = ("FROMLONLAT", "10", "20", "BYRADIUS", "12000", "km")
+        for command in (("GEOSEARCH", g, *around, "COUNT", "20", "WITHDIST"), ("GEOSEARCH", g, *around, "COUNT", "20", "DESC", "WITHHASH"),
+                        ("GEOSEARCH", g, *around, "COUNT", "6000", "ANY"), ("GEORADIUS", g, "10", "20", "12000", "km", "COUNT", "3", "WITHCOORD")):
+            found = client.must(*command)
+            self.assertTrue(found)
+            self.assertEqual(found, client.pipeline([("MULTI",), command, ("EXEC",)])[-1][0], command)
+        for command in (("GEOSEARCHSTORE", d, g, *around), ("GEOSEARCHSTORE", d, g, *around, "STOREDIST"),
+                        ("GEOSEARCHSTORE", d, g, *around, "COUNT", "50"), ("GEORADIUS", g, "10", "20", "12000", "km", "STORE", d)):
+            other = [e if word == d else word for word in command]
+            self.assertEqual([client.must(*command)], client.pipeline([("MULTI",), other, ("EXEC",)])[-1])
+            self.assertGreater(client.must("ZCARD", d), 0)
+            self.assertEqual(self.of_zset(client, d), self.of_zset(client, e), command)
+
     def test_in_transaction(self):
         client = self.client(timeout=120)
         fill(client, self.tag)

@@ -1,0 +1,85 @@
+/* A search that passes over many members, over many turns of its shard (shards/work.h): the same walk as in
+ * cmd_geo_search.c, a slice at a time. Either it keeps few hits, those that come first, or it stores all that it finds
+ * and puts them together aside. What is all of it a reply is made at once. When the time of the key is over meanwhile
+ * nothing was found. */
+#include "shards/cmd_geo_search_priv.h"
+#include "shards/shard.h"
+
+struct geo_work {
+    struct work work; /* first: it is cast back */
+    struct search search;
+    struct wanted wanted;
+    uint32_t key_at;
+    bool walked;
+    struct geo_walk walk;
+    struct hits hits; /* its set is the result's until that is stored */
+    struct zset_storing result;
+};
+
+static bool stores_all(const struct search *search, const struct wanted *wanted) {
+    return search->store_at && wanted->keep == UINT64_MAX;
+}
+
+bool geo_is_sliced(const struct search *search, const struct wanted *wanted) {
+    return wanted->keep <= WORK_AT_ONCE || stores_all(search, wanted);
+}
+
+static void begin_hits(const struct exec *x, struct geo_work *work) {
+    geo_hits_init(&work->hits, x->shard->heap);
+    if (stores_all(&work->search, &work->wanted)) work->hits.set = sorted_new(&x->shared->store, &x->shared->seed);
+}
+
+static void drop_hits(struct shard *shard, struct geo_work *work) {
+    if (work->hits.set) sorted_delete(&shard->shared.store, work->hits.set);
+    work->hits.set = NULL;
+    geo_hits_deinit(&work->hits);
+}
+
+/* True while there is more. */
+static bool search_some(struct exec *x, struct geo_work *work) {
+    struct key_ref ref;
+    work->search.entry = exec_open_any(x, work->key_at, &ref);
+    if (!work->search.entry) {
+        drop_hits(x->shard, work);
+        begin_hits(x, work);
+        return false;
+    }
+    return geo_walk_some(x, &work->search, &work->wanted, &work->walk, WORK_SLICE, &work->hits);
+}
+
+static bool geo_work_some(struct exec *x, struct work *of) {
+    struct geo_work *work = (struct geo_work *)of;
+    if (!work->walked) {
+        if (search_some(x, work)) return true;
+        work->walked = true;
+        geo_hits_end(&work->search, &work->wanted, &work->hits);
+        if (!work->search.store_at) {
+            geo_reply_hits(x, &work->search, &work->hits);
+            return false;
+        }
+        work->result.set = work->hits.set ? work->hits.set : geo_set_of(x, &work->search, &work->hits);
+        work->hits.set = NULL;
+    }
+    if (zset_store_some(x, of, &work->result)) return true;
+    reply_int(x, (int64_t)work->result.count);
+    return false;
+}
+
+static void geo_work_end(struct shard *shard, struct work *of) {
+    struct geo_work *work = (struct geo_work *)of;
+    if (work->result.set) sorted_delete(&shard->shared.store, work->result.set);
+    drop_hits(shard, work);
+    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
+}
+
+struct work *geo_work_new(const struct exec *x, const struct search *search, uint32_t key_at) {
+    struct geo_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
+    work->work = (struct work){.some = geo_work_some, .end = geo_work_end};
+    work->search = *search;
+    work->search.argv = NULL; /* it is read, and the next slice has it elsewhere */
+    work->wanted = geo_wanted_by(search);
+    work->key_at = key_at;
+    work->result.at = search->store_at;
+    begin_hits(x, work);
+    return &work->work;
+}
