@@ -9,16 +9,18 @@
 #include "shards/reaper.h"
 #include "shards/route.h"
 
-#define AHEAD_BYTES  (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
-#define STRING_LIMIT (512ull << 20) /* no string is longer; who asks for more is told so when it runs */
-#define EVICT_KEYS   64             /* per round */
-#define EVICT_TRIES  4              /* rounds for one command */
-#define REAP_UNITS   4              /* before anybody is refused */
-#define UNSEEN_BYTES (1024 * 1024)  /* evicted at the most for what was announced and has not come */
-#define SMALL_REPLY  (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
-#define WAIT_MAX_MS  10000          /* a command that waited for so long is refused: no room can be made for it */
-#define SETTLE_MS    500            /* after the last key went its pages have been given back, and that was measured */
-#define TRY_MAX_MS   1000           /* who went on and is back within that has tried in vain */
+#define AHEAD_BYTES    (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
+#define STRING_LIMIT   (512ull << 20) /* no string is longer; who asks for more is told so when it runs */
+#define EVICT_KEYS     64             /* per round */
+#define EVICT_TRIES    4              /* rounds for one command */
+#define REAP_UNITS     4              /* before anybody is refused */
+#define UNSEEN_BYTES   (1024 * 1024)  /* evicted at the most for what was announced and has not come */
+#define SMALL_REPLY    (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
+#define SMALL_GATHERS  64  /* commands over several shards whose clients' last ones were small; so many may go wrong */
+#define GATHER_VAIN_MS 500 /* between two commands over several shards that have waited in vain and go all the same */
+#define WAIT_MAX_MS    10000 /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS      500   /* after the last key went its pages have been given back, and that was measured */
+#define TRY_MAX_MS     1000  /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -183,6 +185,27 @@ bool admit_reply(struct shard *shard, const struct client *client, const struct 
     account_look(shard);
     if (shard->account.uncovered <= 0 || admit_is_in_vain(client)) return true;
     return !is_heavy(client) && !reads_large(shard, client, q);
+}
+
+/* What writes, deletes or tells of the server holds little, and is not to wait. */
+static bool may_hold_much(const struct queued *q) {
+    const struct command *row = q->slot->row;
+    bool steps = q->fate == FATE_ACROSS || (q->fate == FATE_ALL && row->keys[0].first > 0);
+    return q->fate == FATE_EXEC || steps || row->flags & CMD_READ;
+}
+
+bool admit_gather_slow(struct shard *shard, const struct client *client, const struct queued *q) {
+    struct account *account = &shard->account;
+    if (!client->carrier || client->flags & CLIENT_LOADER || !may_hold_much(q)) return true;
+    account_look(shard);
+    int64_t size = client->gather_size ? (int64_t)client->gather_size : account->gather_size;
+    if (account->gathered_size + size <= account->gather_room) return true;
+    if (size <= SMALL_REPLY && account->gathers < SMALL_GATHERS) return true;
+    if (account->gathers == 0 && account->uncovered <= 0) return true;
+    /* One may be under way for as long as its client likes (WAIT), so in the end it goes all the same. */
+    if (!admit_is_in_vain(client) || shard->now_ms < account->gather_vain_ms + GATHER_VAIN_MS) return false;
+    account->gather_vain_ms = shard->now_ms;
+    return true;
 }
 
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived) {

@@ -31,6 +31,15 @@ COLD enum admission admit_command(struct shard *shard, const struct client *clie
                                   uint64_t ahead);
 /* Before a command runs: may its client be answered now? */
 COLD bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q);
+COLD bool admit_gather_slow(struct shard *shard, const struct client *client, const struct queued *q);
+/* The same for a command over several shards. Nobody knows how much it holds before it is all there, so there are only
+ * as many under way as fit if each becomes as large as its client's last ones, or the largest that a client began with
+ * of late. */
+HOT_INLINE bool admit_gather(struct shard *shard, const struct client *client, const struct queued *q) {
+    const struct account *account = &shard->account;
+    int64_t size = client->gather_size ? (int64_t)client->gather_size : account->gather_size;
+    return LIKELY(account->gathered_size + size <= account->gather_room) || admit_gather_slow(shard, client, q);
+}
 /* Before so many bytes are set aside for the input of a client whose command is not complete. ADMIT_REFUSE: they will
  * not come free. Room is made for little more than has arrived, whatever was announced. */
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived);

@@ -63,6 +63,7 @@ struct client {
     uint32_t queued_remote;                   /* of them, those that will leave for other shards */
     uint32_t reply_size;                      /* of its latest reply */
     uint32_t answer_size;                     /* how much an outstanding command may come to: see client_note_answer */
+    uint32_t gather_size;                     /* what its next command over several shards may hold; 0: unknown */
     struct gather *gather;                    /* WAIT_GATHER */
     struct blocked *blocked;                  /* waits for keys (shards/blocked.h); else NULL */
     struct multi *multi;                      /* what MULTI keeps and WATCH notes; NULL until one of them is used */

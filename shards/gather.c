@@ -17,7 +17,34 @@
 #include "shards/shard.h"
 #include "shards/txn.h"
 
-#define STEP_PARTS_MIN 4u /* of a gather of several steps, where there are fewer shards */
+#define GATHER_LEAST   (1u << 20) /* what is expected of one whose client had none before, at the least */
+#define STEP_PARTS_MIN 4u         /* of a gather of several steps, where there are fewer shards */
+
+/* It counts as large as its client's last ones. */
+static void expect(struct gather *gather) {
+    struct account *account = &gather->home->account;
+    const struct client *client = gather->client;
+    gather->expects = client && client->gather_size ? client->gather_size : (uint32_t)account->gather_size;
+    account->gathered_size += gather->expects;
+    account->gathers++;
+}
+
+static uint32_t decayed(uint32_t before, size_t size) {
+    return MAX((uint32_t)MIN(size, (size_t)INT32_MAX), before - before / 16);
+}
+
+/* It is over: what it has held is expected of the next ones. */
+static void learn(struct gather *gather) {
+    struct account *account = &gather->home->account;
+    struct client *client = gather->client;
+    account->gathered_size -= gather->expects;
+    account->gathers--;
+    if (!client || gather->parent) return; /* inside of EXEC the whole counts; its client may be gone */
+    bool first = !client->gather_size;
+    client->gather_size = MAX(decayed(client->gather_size, gather->held), 1u);
+    if (first || gather->held > (size_t)account->gather_size)
+        account->gather_size = MAX(decayed((uint32_t)account->gather_size, gather->held), GATHER_LEAST);
+}
 
 /* steps: it may have several, and a copy of argv for them. cap: parts of one step at most. keys: of part_of_key. */
 static struct gather *gather_new(const struct exec *x, command_across run, bool steps, uint32_t cap, uint32_t keys) {
@@ -44,6 +71,7 @@ static struct gather *gather_new(const struct exec *x, command_across run, bool 
     gather->sending = (struct gather_part *)(gather + 1);
     gather->answered = steps ? gather->sending + cap : gather->sending;
     gather->started_tick = home->last_tick;
+    expect(gather);
     buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
     if (!steps) return gather;
     gather->argc = x->argc;
@@ -80,9 +108,15 @@ static void hand_over(struct shard *home, struct buf *from, struct buf *to) {
     *from = empty;
 }
 
+static void drop_answered(struct gather *gather) {
+    drop_parts(gather, gather->answered, gather->parts);
+    gather->parts = 0;
+}
+
 static void gather_free(struct gather *gather) {
     struct shard *home = gather->home;
-    drop_parts(gather, gather->answered, gather->parts);
+    learn(gather);
+    drop_answered(gather);
     buf_deinit(&gather->out);
     commit_gather_free(gather);
     reaper_take_chain(home->shared.reaper, &gather->rest);
@@ -139,6 +173,7 @@ void gather_excuse(struct gather *gather, const char *text) {
 void gather_confirmed(struct gather *gather) {
     struct shard *home = gather->home;
     struct client *client = gather->client;
+    drop_answered(gather); /* before it is copied */
     if (gather->placed) {
         if (gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))
             gather->out.len = 0;
@@ -181,6 +216,7 @@ static void gather_finish(struct gather *gather) {
         return;
     }
     struct slice reply = buf_slice(&gather->out);
+    gather->held = MAX(gather->held, reply.len + chain_len(&gather->rest));
     bool failed = gather_reply_is_error(reply);
     if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
     pipeline_count_gather(home, gather, failed);
@@ -195,15 +231,26 @@ static void gather_finish(struct gather *gather) {
         gather_confirmed(gather);
 }
 
+/* The replies of a step are all there. */
+static void note_held(struct gather *gather) {
+    size_t held = 0;
+    for (uint32_t i = 0; i < gather->parts; i++) {
+        const struct gather_part *part = &gather->answered[i];
+        held += part->reply.len + (part->message ? chain_len(&part->message->elements) : 0);
+    }
+    gather->held = MAX(gather->held, held);
+}
+
 /* Runs steps as long as all their parts are answered at once. */
 static void gather_advance(struct gather *gather) {
     while (gather->pending == 0) {
-        drop_parts(gather, gather->answered, gather->parts);
+        drop_answered(gather);
         struct gather_part *empty = gather->answered;
         gather->answered = gather->sending;
         gather->sending = empty;
         gather->parts = gather->sent;
         gather->sent = 0;
+        note_held(gather);
         gather->stepping = true;
         gather->run(gather);
         gather->stepping = false;

@@ -53,6 +53,8 @@ struct gather {
     bool placed;    /* SPLIT_BY_KEY: its reply has a place in the client's queue; the client does not wait */
     uint64_t place;
     uint64_t memo[4]; /* for across functions, zero at first */
+    uint32_t expects; /* bytes that were thought of for it (shards/admit.h) */
+    size_t held;      /* the most that it held, so far */
     struct buf out;
     struct chain rest; /* of a long reply, behind out */
     /* --- its locks, for shards/txn.c --- */
@@ -97,8 +99,8 @@ void gather_start_own(struct shard *home, const struct slice *argv, uint32_t arg
 void gather_start_free(struct exec *x, command_across run);
 
 /* --- for commands that are made of parts (shards/multi.c) --- */
-/* A gather without parts yet; there will be at most so many, and part_of_key has room for keys. Its reply has a place in the client's queue, and the
- * client goes on. */
+/* A gather without parts yet; there will be at most so many, and part_of_key has room for keys. Its reply has a place
+ * in the client's queue, and the client goes on. */
 struct gather *gather_new_placed(struct exec *x, command_across run, uint32_t parts, uint32_t keys);
 /* One that its client waits for, with a copy of argv; it begins with gather_go_on or when its locks are there. */
 struct gather *gather_new_waiting(struct exec *x, command_across run);

@@ -3,8 +3,10 @@
 #include "core/assert.h"
 #include "shards/shard.h"
 
-#define TIGHT_QUANTA 4  /* braked, who may write less than so much before the next measurement is looked at each time */
-#define CALM_PART    16 /* there is plenty when more is free than this part of what was granted, and what may hide */
+#define TIGHT_QUANTA  4 /* braked, who may write less than so much before the next measurement is looked at each time */
+#define GATHER_COPIES 3 /* of the reply of a command over several shards: parts, what they are joined to, output */
+#define GATHER_FIRST  (16 << 20) /* what the first such command may come to */
+#define CALM_PART     16 /* there is plenty when more is free than this part of what was granted, and what may hide */
 
 void ledger_init(struct ledger *ledger, uint32_t shards) {
     ASSERT(shards > 0 && shards <= SHARDS_MAX);
@@ -19,7 +21,8 @@ void account_open(struct shard *shard, struct ledger *ledger) {
     struct account *account = &shard->account;
     account->total = heap_total(shard->heap);
     account->trip = INT64_MAX;
-    account->pass = LEDGER_UNBOUNDED;
+    account->pass = account->gather_room = LEDGER_UNBOUNDED;
+    account->gather_size = GATHER_FIRST;
     account->shared = ledger;
     if (!ledger) return;
     ASSERT(shard->count == ledger->shards);
@@ -48,6 +51,14 @@ static int64_t slack_of(const struct shard *shard) {
 
 static bool is_hard(const struct account *account) {
     return atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
+}
+
+/* What is free for the clients of one shard. Others may use it up before it does; so it is divided again with each
+ * look, and a copy of all is made twice on its way to the client. */
+static int64_t gather_room(const struct account *account, int64_t share) {
+    if (is_hard(account)) return MAX(share - account->clients, (int64_t)0) / GATHER_COPIES;
+    int64_t free = MAX(credit_pool_free(account->credit.pool), (int64_t)0) / account->shared->shards;
+    return (MAX(share - account->clients, (int64_t)0) + free) / GATHER_COPIES;
 }
 
 /* What clients have beyond their share is granted as far as it is free. While writers are braked what comes free is
@@ -119,6 +130,7 @@ void account_look(struct shard *shard) {
     tell(&account->place->clients, account->clients);
     tell(&account->place->uncovered, account->uncovered);
     account->crowded = account->uncovered > 0 || (is_short(account, slack) && somebody_is_uncovered(account->shared));
+    account->gather_room = gather_room(account, share);
     account->trip = next_trip(account, total, share);
     set_calm(account, total, slack);
 }

@@ -78,8 +78,15 @@ struct account {
     int64_t owed;  /* what this shard has still to evict of what the last sample found too much */
     struct client *waiting, *waiting_last; /* clients with WAIT_MEMORY in order of arrival (shards/admit.h) */
     uint32_t waiting_count;
-    uint32_t squeezed; /* samples in a row that found clients over what they may have */
-    bool refused;      /* a command was refused since the last sample */
+    /* --- commands over several shards, which hold replies of others before they have their own
+     * (shards/gather.h) --- */
+    uint32_t gathers;        /* under way */
+    int64_t gathered_size;   /* what they may come to hold */
+    int64_t gather_room;     /* how much that may be, as of the last look */
+    int64_t gather_size;     /* of one whose client had none before: the most of late */
+    uint64_t gather_vain_ms; /* when one went that had waited in vain */
+    uint32_t squeezed;       /* samples in a row that found clients over what they may have */
+    bool refused;            /* a command was refused since the last sample */
 };
 
 void ledger_init(struct ledger *ledger, uint32_t shards); /* unbounded; before the threads start */

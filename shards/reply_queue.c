@@ -4,7 +4,8 @@
 #include "core/assert.h"
 #include "shards/message.h"
 
-#define HELD_KEEP (16 * 1024)
+#define HELD_KEEP  (16 * 1024)
+#define MOVE_BYTES (64 * 1024) /* a reply as large as this is not copied when it is the next to leave */
 
 void reply_queue_init(struct reply_queue *queue, struct heap *heap) {
     *queue = (struct reply_queue){0};
@@ -94,7 +95,13 @@ void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf
     struct reply_place *place = place_at(queue, number);
     ASSERT(!place->bytes && take->read == 0);
     if (number == queue->head) {
-        buf_append_slice(out, buf_slice(take));
+        if (take->len >= MOVE_BYTES && buf_readable(out) == 0) {
+            struct buf spare = *out;
+            *out = *take;
+            *take = spare;
+        } else {
+            buf_append_slice(out, buf_slice(take));
+        }
         advance(queue, pool, out);
         return;
     }

@@ -1,6 +1,6 @@
 /* Reply queue: replies that come in any order leave in the order of their commands, as with a naive twin that knows
- * all replies in advance. Held (local) and awaited (remote) ones are mixed at random, empty ones included; messages are retained
- * exactly as long as somebody reads in them. SHERD_SEED sets the seed; a failure prints it. */
+ * all replies in advance. Held (local) and awaited (remote) ones are mixed at random, empty ones included; messages are
+ * retained exactly as long as somebody reads in them. SHERD_SEED sets the seed; a failure prints it. */
 #include "core/prng.h"
 #include "shards/message.h"
 #include "shards/reaper.h"
@@ -67,6 +67,28 @@ static void empty_replies_are_replies(void **state) {
     assert_int_equal(reply_queue_len(&queue), 1);
     fill(c, "c");
     assert_out("c");
+    assert_true(reply_queue_empty(&queue));
+}
+
+/* A large reply that is the next to leave takes its memory along; behind others it is copied. */
+static void large_ones_are_moved(void **state) {
+    (void)state;
+    const size_t len = 200000;
+    for (int before = 0; before < 2; before++) {
+        struct buf take;
+        buf_init(&take, heap, MEM_CLIENT_OUT);
+        (void)buf_reserve(&take, len);
+        memset(take.data, 'x', len);
+        take.len = len;
+        const char *memory = take.data;
+        buf_append(&out, "before", before ? 6 : 0);
+        reply_queue_fill_own(&queue, reply_queue_reserve(&queue), &take, &pool, &out);
+        assert_int_equal(buf_readable(&out), len + (before ? 6 : 0));
+        assert_int_equal(out.data == memory, !before);
+        assert_int_equal(out.data[out.len - 1], 'x');
+        buf_deinit(&take);
+        buf_reset(&out, 0);
+    }
     assert_true(reply_queue_empty(&queue));
 }
 
@@ -198,6 +220,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(in_order_however_they_come, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_replies_are_replies, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_ones_are_moved, setup, teardown),
         cmocka_unit_test_setup_teardown(held_bytes_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(random_orders, setup, teardown),
     };

@@ -4,6 +4,7 @@ one large command cannot jump over it, and reads, deletes and administration wor
 its own the server chooses its ceiling by itself, fills it, follows it when the limit moves, and is never killed. Prints what it measures."""
 
 import os
+import socket
 import sys
 
 sys.dont_write_bytecode = True
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import tempfile  # noqa: E402
 import threading  # noqa: E402
+import time  # noqa: E402
 import unittest  # noqa: E402
 
 from support import cgroup, resp  # noqa: E402
@@ -291,6 +293,30 @@ class InACgroup(unittest.TestCase):
         self.assertEqual(client.call("SET", "key:0", b"v" * 2000), resp.OK)
         self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         client.close()
+        self.end()
+
+    def deaf(self, count, *commands):
+        """Clients that ask and never read."""
+        for _ in range(count):
+            sock = socket.create_connection(("127.0.0.1", self.server.port))
+            self.addCleanup(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.sendall(b"".join(map(resp.encode, commands)))
+
+    def test_replies_over_shards_that_nobody_reads(self):
+        """A hundred times 5 MiB from both threads, of which nothing is known before it is there."""
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        keys = ["k%d" % i for i in range(10)]
+        for key in keys:
+            self.admin.must("SET", key, b"v" * (MIB // 2))
+        for commands in ([("MGET", *keys)] * 2, [("MULTI",), *[("GET", key) for key in keys], ("EXEC",)]):
+            self.deaf(50, *commands)
+            for _ in range(20 * SLOW):
+                self.assertEqual(self.admin.must("PING"), resp.Simple(b"PONG"))
+                self.assertEqual(self.admin.must("MGET", "none:1", "none:2", "none:3"), [None] * 3)
+                time.sleep(0.05)
+        self.assertEqual(self.group.killed(), 0)
+        self.server.check_alive()
         self.end()
 
 
