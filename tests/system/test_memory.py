@@ -240,8 +240,7 @@ class Ceiling(ServerCase):
 
 
 @sherd_only
-@measurable
-class InACgroup(unittest.TestCase):
+class CgroupCase(unittest.TestCase):
     limit = 256 * MIB
     threads = 2
 
@@ -271,6 +270,9 @@ class InACgroup(unittest.TestCase):
         self.server.stop()
         self.assertEqual(self.group.killed(), 0)
 
+
+@measurable
+class InACgroup(CgroupCase):
     def test_fill_then_follow_the_limit(self):
         """Without eviction: filled until growth is refused. Then the cgroup gets more, and less."""
         facts = memory(self.admin)
@@ -295,6 +297,11 @@ class InACgroup(unittest.TestCase):
         client.close()
         self.end()
 
+
+@measurable
+class RepliesInACgroup(CgroupCase):
+    threads = 4
+
     def deaf(self, count, *commands):
         """Clients that ask and never read."""
         for _ in range(count):
@@ -304,13 +311,13 @@ class InACgroup(unittest.TestCase):
             sock.sendall(b"".join(map(resp.encode, commands)))
 
     def test_replies_over_shards_that_nobody_reads(self):
-        """A hundred times 5 MiB from both threads, of which nothing is known before it is there."""
+        """Two hundred times 10 MiB from all threads, of which nothing is known before it is there."""
         self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         keys = ["k%d" % i for i in range(10)]
         for key in keys:
-            self.admin.must("SET", key, b"v" * (MIB // 2))
+            self.admin.must("SET", key, b"v" * MIB)
         for commands in ([("MGET", *keys)] * 2, [("MULTI",), *[("GET", key) for key in keys], ("EXEC",)]):
-            self.deaf(50, *commands)
+            self.deaf(100, *commands)
             for _ in range(20):
                 self.assertEqual(self.admin.must("PING"), resp.Simple(b"PONG"))
                 self.assertEqual(self.admin.must("MGET", "none:1", "none:2", "none:3"), [resp.NULL_BULK] * 3)
