@@ -259,6 +259,7 @@ static void model(uint64_t seed) {
         }
         assert_int_equal(slab_used_bytes(slab), bytes);
         if (prng_below(&prng, 50) == 0) slab_purge_some(slab);
+        if (prng_below(&prng, 300) == 0) (void)slab_purge_rest(slab);
     }
     slab_check(slab);
     while (count != 0) {

@@ -117,6 +117,7 @@ static void model(uint64_t seed) {
         most = MAX(most, bytes);
         assert_int_equal(spans_used_bytes(spans), bytes);
         if (prng_below(&prng, 20) == 0) spans_purge_some(spans);
+        if (prng_below(&prng, 100) == 0) (void)spans_purge_rest(spans);
     }
     while (count != 0) {
         verify(&all[--count]);
