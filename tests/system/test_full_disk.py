@@ -104,7 +104,7 @@ class FullDisk(unittest.TestCase):
         values = [os.urandom(len(VALUE)) for _ in range(64)]
         for number in range(keys):
             client.must("SET", "key:%d" % number, values[number % 64])
-        client.must("BGREWRITEAOF")
+        wait_until(lambda: not isinstance(client.call("BGREWRITEAOF"), resp.Error), timeout=60, what="a snapshot of all to begin")
         wait_until(lambda: int(info_field(client, "aof_rewrites")) > 0 and info_field(client, "aof_rewrite_in_progress") == "0", timeout=60, what="a snapshot")
         until, number = time.monotonic() + 60 * SLOW, 0
         while time.monotonic() < until and (number <= keys or int(info_field(client, "aof_rewrites")) < 3):

@@ -24,6 +24,11 @@ def key(g):
     return g.pick(GEOS) if g.flip(0.97) else g.key()
 
 
+def searched(g, limit):
+    """Other sorted sets have many members at one place; with COUNT Redis takes any of equal distances."""
+    return g.pick(GEOS) if limit else key(g)
+
+
 def point(g):
     r = g.random()
     if r < 0.6:
@@ -116,28 +121,28 @@ def store(g):
 
 
 def old_search(g):
-    by_member, stores = g.flip(0.5), g.flip(0.4)
-    head = [key(g), member(g)] if by_member else [key(g), *point(g)]
+    by_member, stores, limit = g.flip(0.5), g.flip(0.4), count(g)
+    head = [searched(g, limit), member(g)] if by_member else [searched(g, limit), *point(g)]
     name = (b"GEORADIUSBYMEMBER" if by_member else b"GEORADIUS") + (b"_RO" if not stores and g.flip(0.4) else b"")
-    options = [count(g), order(g), odd_word(g)]
+    options = [limit, order(g), odd_word(g)]
     options += [store(g) for _ in range(2 if g.flip(0.1) else 1)] if stores else [[word] for word in with_words(g)]
     return one(g.word(name), *head, radius(g), unit(g), *shuffled(g, options))
 
 
 def search(g):
-    stores = g.flip(0.4)
+    stores, limit = g.flip(0.4), count(g)
     centre = [g.word(b"FROMMEMBER"), member(g)] if g.flip(0.5) else [g.word(b"FROMLONLAT"), *point(g)]
     shape = [g.word(b"BYRADIUS"), radius(g), unit(g)] if g.flip(0.5) else [g.word(b"BYBOX"), radius(g), radius(g), unit(g)]
     if g.flip(0.02):
         centre = g.pick([[], centre[:-1], centre + centre])
     if g.flip(0.02):
         shape = g.pick([[], shape[:-1], shape + shape])
-    options = [centre, shape, count(g), order(g), odd_word(g)]
+    options = [centre, shape, limit, order(g), odd_word(g)]
     if stores:
         distances = g.flip(0.5)
         options.append([g.word(b"STOREDIST")] if distances else [])
-        return one(g.word(b"GEOSEARCHSTORE"), g.pick(DISTANCES if distances else TARGETS), key(g), *shuffled(g, options))
-    return one(g.word(b"GEOSEARCH"), key(g), *shuffled(g, options + [[word] for word in with_words(g)]))
+        return one(g.word(b"GEOSEARCHSTORE"), g.pick(DISTANCES if distances else TARGETS), searched(g, limit), *shuffled(g, options))
+    return one(g.word(b"GEOSEARCH"), searched(g, limit), *shuffled(g, options + [[word] for word in with_words(g)]))
 
 
 PRODUCERS = [(6, geoadd), (2, change), (3, ask), (4, old_search), (6, search)]
