@@ -11,8 +11,8 @@
  *
  * What is evicted for a command is not room before its pages are empty. That shows in the resident set, which near the
  * ceiling is measured every few milliseconds. A little below the brim the brake comes on: until the next look
- * shards write no more than half of what is left up to the ceiling, and beyond it a few 100 KiB per sample, whatever
- * goes for it; and clients get no more than they have.
+ * shards write no more than half of what is left up to a hundredth beyond the ceiling, and then a few 100 KiB per
+ * sample, whatever goes for it; and clients get no more than they have.
  *
  * Why not simply "ceiling less what is resident and not counted"? Because evicting an entry makes it smaller in the
  * count and not in the resident set, which would look like still more that is not counted, and more had to go: at a
@@ -34,9 +34,10 @@
 #define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
 #define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
 #define PATIENCE        3            /* samples beyond the brim before data go: what heaps do not use goes first */
-#define SAMPLE_MS       100          /* the shards take a sample so often */
-#define NEAR_MS         5 /* and the resident set is measured so often while it is near the ceiling and moves: */
-#define NEAR_PART       8 /* nearer than this part of it, or than */
+#define OVER_PART       100 /* of the ceiling: what braked writers may come to be beyond it, rather than stand still */
+#define SAMPLE_MS       100 /* the shards take a sample so often */
+#define NEAR_MS         5   /* and the resident set is measured so often while it is near the ceiling and moves: */
+#define NEAR_PART       8   /* nearer than this part of it, or than */
 #define NEAR_BYTES      (64ull << 20)
 #define MOVES_PART      4096          /* by more than this part */
 #define STILL_NS        1000000000ull /* it does not move when it has not for so long */
@@ -150,7 +151,7 @@ static void apply(struct server *server, bool sample) {
     atomic_store_explicit(&ledger->client_share, share ? (int64_t)(share / shards) : LEDGER_UNBOUNDED,
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
-    int64_t headroom = MAX(limit - sums.resident, (int64_t)0) / 2 / (int64_t)shards;
+    int64_t headroom = MAX(limit + limit / OVER_PART - sums.resident, (int64_t)0) / 2 / (int64_t)shards;
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / BRAKE_PART, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
