@@ -26,16 +26,11 @@ static bool expire(struct shard *shard) {
     return more;
 }
 
-/* Whatever sets a deadline is one of these. */
-static uint64_t commands_seen(const struct shard *shard) {
-    return shard->stats.commands + shard->stats.hop_messages_served;
-}
-
 /* Nothing has come since the last time: then it is worth looking when to look again. O(segments of tables), too much to
  * do while commands come. */
 static void look_ahead(struct shard *shard) {
-    bool calm = commands_seen(shard) == shard->seen_at_cron && !shard->expire_more;
-    shard->seen_at_cron = commands_seen(shard);
+    bool calm = shard_commands_seen(shard) == shard->seen_at_cron && !shard->expire_more;
+    shard->seen_at_cron = shard_commands_seen(shard);
     shard->expire_at_ms = 0;
     if (!calm) return;
     uint32_t next_s = UINT32_MAX;
@@ -93,7 +88,7 @@ static bool has_deadlines(const struct shard *shard) {
 
 /* Until the next look at deadlines. An idle shard knows when something expires, and sleeps until then. */
 static uint64_t wait_for_deadlines(const struct shard *shard) {
-    bool known = commands_seen(shard) == shard->seen_at_cron && shard->expire_at_ms > shard->now_ms;
+    bool known = shard_commands_seen(shard) == shard->seen_at_cron && shard->expire_at_ms > shard->now_ms;
     return known ? (shard->expire_at_ms - shard->now_ms) * 1000000 : CRON_NS;
 }
 

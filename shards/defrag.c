@@ -61,10 +61,6 @@ static bool is_sparse(const struct shard *shard) {
     return spare > DEFRAG_MIN && spare * 8 > spare + slab_paged_bytes(shard->slab);
 }
 
-static uint64_t commands_seen(const struct shard *shard) {
-    return shard->stats.commands + shard->stats.hop_messages_served;
-}
-
 /* While values are overwritten a round may find as much at its end as there was, for it was made meanwhile. That says
  * nothing about the next one, which begins as soon as the shard has time, or resident memory holds writers back. */
 static bool is_due(const struct defrag *defrag, const struct shard *shard) {
@@ -78,7 +74,7 @@ static void begin_round(struct defrag *defrag, const struct shard *shard) {
     defrag->db = 0;
     defrag->cursor = 0;
     defrag->count = 0;
-    defrag->began_at = commands_seen(shard);
+    defrag->began_at = shard_commands_seen(shard);
     defrag->spare_before = slab_spare_bytes(shard->slab);
 }
 
@@ -108,7 +104,7 @@ void defrag_cron(struct shard *shard) {
     struct defrag *defrag = shard->defrag;
     trim_heap(defrag, shard);
     slab_trim(shard->slab);
-    uint64_t seen = commands_seen(shard);
+    uint64_t seen = shard_commands_seen(shard);
     defrag->calm = seen - defrag->seen < CALM_COUNT;
     defrag->seen = seen;
     if (defrag->running || !shard->config->activedefrag || shard->loading) return;

@@ -85,7 +85,7 @@ struct shard_stats {
     uint64_t reap_pending, reaped;
     uint64_t blocks_moved, defragging; /* out of sparse pages; 1 while a round goes on */
     uint64_t output_limit_closed;      /* clients that did not read (shards/client_limits.h) */
-    uint64_t pages_seen, pages_local; /* of a sample of its memory, those on its own node; filled when asked for */
+    uint64_t pages_seen, pages_local;  /* of a sample of its memory, those on its own node; filled when asked for */
     uint64_t memory[MEM_CLASSES];
 };
 
@@ -150,9 +150,9 @@ struct shard {
     uint64_t inbox_more; /* inboxes that were not drained to the end */
     uint32_t inbox_next; /* where draining goes on */
     struct pipeline *pipeline;
-    struct job *jobs, *jobs_last; /* sliced commands under way */
+    struct job *jobs, *jobs_last;       /* sliced commands under way */
     struct request *works, *works_last; /* commands that keep keys over several turns (shards/work.h) */
-    bool jobs_busy;               /* one of them has work to do now, rather than to wait for its time */
+    bool jobs_busy;                     /* one of them has work to do now, rather than to wait for its time */
 
     /* several keys at one instant */
     struct locks *locks;         /* held and wanted keys of this shard */
@@ -264,8 +264,8 @@ void shard_start_job(struct shard *shard, struct message *take);
 void shard_unpause(struct shard *shard); /* CLIENT UNPAUSE, or its time is over */
 void shard_hold_writes(struct shard *shard, bool on);
 
-/* In a turn that is a sample, `phase` begins. Returns the phase before, with which to end it. A load and a branch else.
- * */
+/* In a turn that is a sample, `phase` begins. Returns the phase before, with which to end it. A load
+ * and a branch else. */
 HOT_INLINE enum turn_phase shard_enter(struct shard *shard, enum turn_phase phase) {
     enum turn_phase before = (enum turn_phase)shard->turns.phase;
     if (UNLIKELY(shard->turns.sampling)) turns_pass(&shard->turns, phase, shard->host.ticks(shard->host.ctx));
@@ -283,6 +283,11 @@ void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms);
 bool shard_turn(struct shard *shard);                 /* true when it has more to do right away */
 struct client *shard_next_dirty(struct shard *shard); /* takes it off the list; NULL when none */
 void shard_mark_dirty(struct shard *shard, struct client *client);
+
+/* Of clients and of other shards, so far: whoever finds it as it was knows that nothing has changed meanwhile. */
+HOT_INLINE uint64_t shard_commands_seen(const struct shard *shard) {
+    return shard->stats.commands + shard->stats.hop_messages_served;
+}
 /* 0: do not sleep; UINT64_MAX: until something happens. */
 uint64_t shard_wait_ns(const struct shard *shard);
 void shard_stats_read(struct shard *shard, struct shard_stats *out); /* with the parts that are computed on demand */
