@@ -307,16 +307,40 @@ bool stream_load_block(const struct store *store, struct stream *stream, struct 
     return true;
 }
 
-struct stream *stream_copy(const struct store *store, const struct stream *stream) {
+void stream_copy_begin(const struct store *store, struct stream_copying *copying, const struct stream *stream) {
     struct stream *copy = store_alloc(store, sizeof *copy);
-    struct idtree_iter iter = idtree_begin(&stream->blocks);
-    const struct block_slot *slot;
+    *copying = (struct stream_copying){.copy = copy};
     *copy = *stream;
-    copy->block_bytes = 0;
+    copy->block_bytes = copy->group_bytes = 0;
+    copy->groups = (struct names){0};
     idtree_init(&copy->blocks, sizeof(struct block_slot));
-    while ((slot = idtree_next(&iter))) (void)add_slot(store, copy, slot->base, block_copy(store, slot->block));
-    stream_groups_copy(store, copy, stream);
-    return copy;
+}
+
+static bool copy_blocks(const struct store *store, struct stream_copying *copying, const struct stream *stream,
+                        unsigned *units) {
+    struct idtree_iter iter = idtree_seek(&stream->blocks, copying->at);
+    const struct block_slot *slot;
+    for (; (slot = idtree_next(&iter)); --*units) {
+        copying->at = slot->base;
+        if (*units == 0) return true;
+        (void)add_slot(store, copying->copy, slot->base, block_copy(store, slot->block));
+    }
+    copying->at = STREAM_ID_MIN;
+    return false;
+}
+
+bool stream_copy_some(const struct store *store, struct stream_copying *copying, const struct stream *stream,
+                      unsigned units) {
+    if (!copying->has_blocks && copy_blocks(store, copying, stream, &units)) return true;
+    copying->has_blocks = true;
+    return stream_groups_copy_some(store, copying, stream, &units);
+}
+
+struct stream *stream_copy(const struct store *store, const struct stream *stream) {
+    struct stream_copying copying;
+    stream_copy_begin(store, &copying, stream);
+    while (stream_copy_some(store, &copying, stream, UINT32_MAX)) continue;
+    return copying.copy;
 }
 
 void stream_delete(const struct store *store, struct stream *stream) {

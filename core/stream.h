@@ -42,6 +42,18 @@ bool stream_free_some(const struct store *store, void *stream, unsigned units); 
 struct stream *stream_copy(const struct store *store, const struct stream *stream); /* O(bytes) */
 size_t stream_bytes(const struct stream *stream);                                   /* memory taken. O(1) */
 
+/* The same over several calls, between which the original stays as it is (only its blocks may move). */
+struct stream_copying {
+    struct stream *copy; /* complete after the last call; before that good for stream_delete alone */
+    bool has_blocks;     /* the groups follow */
+    uint32_t group, consumer;
+    struct stream_id at; /* of the next block, or of what is pending for that consumer */
+};
+void stream_copy_begin(const struct store *store, struct stream_copying *copying, const struct stream *stream);
+/* So many blocks, or ids that are pending; true while there are more. */
+bool stream_copy_some(const struct store *store, struct stream_copying *copying, const struct stream *stream,
+                      unsigned units);
+
 /* --- entries --- */
 /* id is above last. */
 void stream_append(const struct store *store, struct stream *stream, const struct stream_rule *rule,

@@ -63,16 +63,18 @@ static void drop_consumer(const struct store *store, struct stream *stream, stru
     drop_name(store, stream, &group->consumers, sizeof *consumer, &consumer->name);
 }
 
-void stream_consumer_remove(const struct store *store, struct stream *stream, struct stream_group *group,
-                            struct stream_consumer *consumer) {
-    struct idtree_iter iter = idtree_begin(&consumer->pending);
+bool stream_consumer_remove_some(const struct store *store, struct stream *stream, struct stream_group *group,
+                                 struct stream_consumer *consumer, unsigned ids) {
+    size_t before = group->pending.bytes + consumer->pending.bytes;
     const struct stream_id *id;
-    size_t before = group->pending.bytes;
-    unsigned all = UINT32_MAX;
-    while ((id = idtree_next(&iter))) idtree_remove(store, &group->pending, *id);
-    stream->group_bytes -= before - group->pending.bytes;
-    free_pending(store, stream, &consumer->pending, &all);
+    for (; ids > 0 && (id = idtree_last(&consumer->pending)); ids--) {
+        idtree_remove(store, &group->pending, *id);
+        idtree_drop_last(store, &consumer->pending);
+    }
+    stream->group_bytes -= before - group->pending.bytes - consumer->pending.bytes;
+    if (consumer->pending.count > 0) return true;
     drop_consumer(store, stream, group, consumer);
+    return false;
 }
 
 /* --- pending --- */
@@ -170,28 +172,54 @@ void stream_group_remove(const struct store *store, struct stream *stream, struc
 
 /* --- copying --- */
 
-static void copy_consumer(const struct store *store, struct stream *copy, struct stream_group *group,
-                          const struct stream_group *from_group, const struct stream_consumer *from) {
-    struct stream_consumer *consumer = stream_consumer_add(store, copy, group, from->name, from->seen_ms);
-    struct idtree_iter iter = idtree_begin(&from->pending);
+/* Ids that are pending for the consumer at copying->consumer, from copying->at on. */
+static bool copy_pending(const struct store *store, struct stream_copying *copying, struct stream_group *group,
+                         const struct stream_group *from_group, unsigned *units) {
+    const struct stream_consumer *from = stream_consumer_at(from_group, copying->consumer);
+    struct stream_consumer *consumer = stream_consumer_at(group, copying->consumer);
+    struct idtree_iter iter = idtree_seek(&from->pending, copying->at);
     const struct stream_id *id;
-    while ((id = idtree_next(&iter))) {
+    for (; (id = idtree_next(&iter)); --*units) {
+        copying->at = *id;
+        if (*units == 0) return true;
         const struct pending *old = stream_pending_find(from_group, *id);
-        struct pending *pending = stream_pending_give(store, copy, group, *id, consumer);
+        struct pending *pending = stream_pending_give(store, copying->copy, group, *id, consumer);
         pending->delivered_ms = old->delivered_ms;
         pending->deliveries = old->deliveries;
     }
+    return false;
 }
 
-void stream_groups_copy(const struct store *store, struct stream *copy, const struct stream *stream) {
-    copy->groups = (struct names){0};
-    copy->group_bytes = 0;
-    for (uint32_t i = 0; i < stream->groups.count; i++) {
-        const struct stream_group *from = stream_group_at(stream, i);
-        struct stream_group *group = stream_group_add(store, copy, from->name, from->last, from->read);
-        for (uint32_t k = 0; k < from->consumers.count; k++)
-            copy_consumer(store, copy, group, from, stream_consumer_at(from, k));
+/* The copy's names come in the order of the original's, so they have the same places. */
+static bool copy_consumers(const struct store *store, struct stream_copying *copying, struct stream_group *group,
+                           const struct stream_group *from_group, unsigned *units) {
+    for (; copying->consumer < from_group->consumers.count; copying->consumer++) {
+        const struct stream_consumer *from = stream_consumer_at(from_group, copying->consumer);
+        if (*units == 0) return true;
+        if (copying->consumer == group->consumers.count) {
+            stream_consumer_add(store, copying->copy, group, from->name, from->seen_ms);
+            --*units;
+        }
+        if (copy_pending(store, copying, group, from_group, units)) return true;
+        copying->at = STREAM_ID_MIN;
     }
+    return false;
+}
+
+bool stream_groups_copy_some(const struct store *store, struct stream_copying *copying, const struct stream *stream,
+                             unsigned *units) {
+    struct stream *copy = copying->copy;
+    for (; copying->group < stream->groups.count; copying->group++) {
+        const struct stream_group *from = stream_group_at(stream, copying->group);
+        if (*units == 0) return true;
+        if (copying->group == copy->groups.count) {
+            stream_group_add(store, copy, from->name, from->last, from->read);
+            --*units;
+        }
+        if (copy_consumers(store, copying, stream_group_at(copy, copying->group), from, units)) return true;
+        copying->consumer = 0;
+    }
+    return false;
 }
 
 /* --- checking --- */

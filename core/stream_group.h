@@ -9,8 +9,8 @@
  * Ownership groups belong to their stream and consumers to their group; bytes are counted in stream->group_bytes. What
  *           is found is valid until it is removed, a struct pending until one of its group comes or goes.
  * Thread    the shard's owner.
- * Cost      by name O(log n), a new name O(n) words moved; pending O(log n). Removing a consumer: O(its pending). A
- *           group is freed in slices. */
+ * Cost      by name O(log n), a new name O(n) words moved; pending O(log n). Removing a consumer goes in calls that
+ *           say how many of its ids. A group is freed in slices. */
 #pragma once
 #include "core/slice.h"
 #include "core/stream.h"
@@ -54,8 +54,9 @@ HOT_INLINE struct stream_consumer *stream_consumer_at(const struct stream_group 
 struct stream_consumer *stream_consumer_find(const struct stream_group *group, struct slice name);
 struct stream_consumer *stream_consumer_add(const struct store *store, struct stream *stream,
                                             struct stream_group *group, struct slice name, uint64_t seen_ms);
-void stream_consumer_remove(const struct store *store, struct stream *stream, struct stream_group *group,
-                            struct stream_consumer *consumer); /* what is pending for it is forgotten */
+/* What is pending for it is forgotten, up to so many ids. True: there is more; false: the consumer is gone. */
+bool stream_consumer_remove_some(const struct store *store, struct stream *stream, struct stream_group *group,
+                                 struct stream_consumer *consumer, unsigned ids);
 
 /* --- pending --- */
 HOT_INLINE struct pending *stream_pending_find(const struct stream_group *group, struct stream_id id) {
@@ -76,7 +77,8 @@ bool stream_pending_claim(const struct store *store, struct stream *stream, stru
                           struct stream_id id, struct stream_consumer *consumer);
 
 /* --- for core/stream.c --- */
-/* `copy` has the words of the stream's groups, and gets groups of its own. */
-void stream_groups_copy(const struct store *store, struct stream *copy, const struct stream *stream);
+/* Behind the blocks. A group, a consumer or an id that is pending is a unit. */
+bool stream_groups_copy_some(const struct store *store, struct stream_copying *copying, const struct stream *stream,
+                             unsigned *units);
 bool stream_groups_free_some(const struct store *store, struct stream *stream, unsigned *units);
 void stream_groups_check(const struct stream *stream);

@@ -1,10 +1,11 @@
-/* Streams: groups and consumers come and go: XGROUP, XACK. */
+/* Streams: groups and consumers come and go: XGROUP, XACK. A consumer that has much goes over several turns. */
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
 #include "shards/stream_read.h"
+#include "shards/work.h"
 
 #define NO_KEY                                                                                                         \
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM "      \
@@ -127,17 +128,60 @@ static void cmd_createconsumer(struct exec *x) {
     reply_int(x, absent);
 }
 
+/* The consumer at argv[4] loses up to so many ids; true while it has more. */
+static bool delete_some(struct exec *x, unsigned ids) {
+    struct key_ref ref;
+    struct stream *stream = exec_open_any(x, 2, &ref) ? entry_object(ref.entry) : NULL;
+    if (!stream) return false;
+    struct stream_group *group = stream_group_find(stream, x->argv[3]);
+    struct stream_consumer *consumer = stream_consumer_find(group, x->argv[4]);
+    if (stream_consumer_remove_some(&x->shared->store, stream, group, consumer, ids)) return true;
+    exec_event_as(x, NOTIFY_STREAM, "xgroup-delconsumer", ref.key);
+    return false;
+}
+
+/* Over several turns. The journal is told in the first. */
+struct deletion {
+    struct work work; /* first: it is cast back */
+    uint64_t pending;
+    bool begun;
+};
+
+static bool deletion_some(struct exec *x, struct work *of) {
+    struct deletion *deletion = (struct deletion *)of;
+    if (!deletion->begun) stream_changed_unseen(x, 1);
+    deletion->begun = true;
+    if (delete_some(x, WORK_SLICE)) return true;
+    reply_int(x, (int64_t)deletion->pending);
+    return false;
+}
+
+static void deletion_end(struct shard *shard, struct work *of) {
+    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct deletion));
+}
+
+static struct work *deletion_new(const struct exec *x, uint64_t pending) {
+    struct deletion *deletion = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *deletion);
+    deletion->work = (struct work){.some = deletion_some, .end = deletion_end, .tells = true};
+    deletion->pending = pending;
+    return &deletion->work;
+}
+
 static void cmd_delconsumer(struct exec *x) {
     struct key_ref ref;
     struct stream *stream;
     struct stream_group *group;
     if (!open_group(x, &ref, &stream, &group)) return;
     struct stream_consumer *consumer = stream_consumer_find(group, x->argv[4]);
-    reply_int(x, consumer ? (int64_t)consumer->pending.count : 0);
+    uint64_t pending = consumer ? consumer->pending.count : 0;
+    if (pending > WORK_AT_ONCE && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, deletion_new(x, pending));
+        return;
+    }
+    reply_int(x, (int64_t)pending);
     if (!consumer) return;
-    stream_consumer_remove(&x->shared->store, stream, group, consumer);
+    (void)delete_some(x, UINT32_MAX); /* it has no more */
     stream_changed_unseen(x, 1);
-    exec_event_as(x, NOTIFY_STREAM, "xgroup-delconsumer", ref.key);
 }
 
 static void cmd_xgroup_help(struct exec *x) {
@@ -210,6 +254,7 @@ static const struct command xgroup_subs[] = {
      GROUP,
      .keys = {KEYS_ONE(2, KEY_RW | KEY_DELETE)},
      .run = cmd_delconsumer,
+     .takes_turns = true,
      .since = "5.0.0",
      .args = "key group consumer",
      .doc = "Removes a consumer, and answers how many entries were pending for it."},

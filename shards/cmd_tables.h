@@ -28,7 +28,8 @@ extern const struct command geo_search_commands[];  /* cmd_geo_search.c: members
 extern const struct command stream_commands[];      /* cmd_stream.c: entries come and go */
 extern const struct command stream_read_commands[]; /* cmd_stream_read.c: XREAD, XREADGROUP, also waiting */
 extern const struct command stream_group_commands[];   /* cmd_stream_group.c: XGROUP, XACK */
-extern const struct command stream_pending_commands[]; /* cmd_stream_pending.c: XPENDING, XCLAIM, XAUTOCLAIM */
+extern const struct command stream_pending_commands[]; /* cmd_stream_pending.c: XPENDING */
+extern const struct command stream_claim_commands[];   /* cmd_stream_claim.c: XCLAIM, XAUTOCLAIM */
 extern const struct command stream_info_commands[];    /* cmd_stream_info.c: XINFO */
 extern const struct command generic_commands[];     /* cmd_generic.c: existence, type, OBJECT */
 extern const struct command expire_commands[];      /* cmd_expire.c: deadlines */
@@ -55,5 +56,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     part_commands, cut_commands, pubsub_commands, blocking_commands, zset_commands, zset_range_commands,              \
     zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,    \
     msetex_commands, stream_commands, stream_read_commands, stream_group_commands, stream_pending_commands,           \
-    stream_info_commands, monitor_commands, string_compare_commands
+    stream_claim_commands, stream_info_commands, monitor_commands, string_compare_commands
 /* clang-format on */

@@ -21,6 +21,7 @@ bool work_takes_turns(struct exec *x) {
 
 void work_begin(struct exec *x, struct work *work) {
     ASSERT(x->slice && !x->slice[0] && work->some && work->end);
+    buf_init(&work->out, x->shard->heap, MEM_CLIENT_OUT);
     x->slice[0] = (uint64_t)(uintptr_t)work;
 }
 
@@ -73,8 +74,9 @@ static void execute(struct shard *shard, struct request *request, struct exec *x
 }
 
 /* True: that was the last one. */
-static bool run_slice(struct shard *shard, struct request *request, struct buf *out) {
+static bool run_slice(struct shard *shard, struct request *request) {
     struct arguments arguments;
+    struct buf *out = &work_of(request->work)->out;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
     struct exec x = request_exec(shard, request->item, argv, out);
     x.slice = request->work;
@@ -83,39 +85,39 @@ static bool run_slice(struct shard *shard, struct request *request, struct buf *
     shard->last_tick = start;
     execute(shard, request, &x);
     request->ticks += shard->last_tick - start;
-    ASSERT(x.again == (out->len == 0));
+    ASSERT(x.again || out->len > 0);
     if (!x.again) pipeline_count(shard, &x, request->ticks);
     close_arguments(shard, &arguments);
     return !x.again;
 }
 
-static void finish(struct shard *shard, struct request *request, struct buf *out) {
+static void finish(struct shard *shard, struct request *request) {
     struct work *work = work_of(request->work);
+    struct buf out = work->out;
     work->end(shard, work);
-    if (request->silent) out->len = 0;
+    if (request->silent) out.len = 0;
     uint64_t position = MAX(request->position, request_add_effects(shard, request, 0));
     struct request copy = *request; /* of what is to be known afterwards */
     request_take_out(shard, request);
     shard->parked--;
-    request_answer(shard, &copy, out, position);
+    request_answer(shard, &copy, &out, position);
+    buf_deinit(&out);
     requests_settle(shard);
 }
 
 void works_turn(struct shard *shard) {
     struct request *request = take_first(shard);
-    struct buf out;
-    buf_init(&out, shard->heap, MEM_CLIENT_OUT);
-    if (run_slice(shard, request, &out))
-        finish(shard, request, &out);
+    if (run_slice(shard, request))
+        finish(shard, request);
     else
         append(shard, request);
-    buf_deinit(&out);
 }
 
 void works_drop(struct shard *shard) {
     while (shard->works) {
         struct request *request = take_first(shard);
         struct work *work = work_of(request->work);
+        buf_deinit(&work->out);
         work->end(shard, work);
         if (request->effects) effect_group_delete(shard->heap, request->effects);
         request->effects = NULL;

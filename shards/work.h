@@ -26,6 +26,9 @@
  * learn of it. A result so large that telling the journal takes long, too, is put in its place first; then `tells`
  * keeps what the slices from the next one on tell until the end, as one group, as a transaction does (shards/effect.h).
  *
+ * A command that changes its key in place says `tells` from its first slice on. When the time of that key is over in
+ * the middle, its end follows in the journal what was done to it.
+ *
  * Only rows that say takes_turns may ask.
  *
  * Owner     the request owns the work from work_begin on and calls `end` once, after the last slice or when the shard
@@ -38,10 +41,11 @@
 #define WORK_SLICE   1024u /* and those of a slice */
 
 struct work {
-    /* Does some more. False: that was all, and the reply was written. */
+    /* Does some more. False: that was all, and the reply was written. What a slice writes to x->out stays there. */
     bool (*some)(struct exec *x, struct work *work);
     void (*end)(struct shard *shard, struct work *take); /* frees it and what it has */
     bool tells;
+    struct buf out; /* private: the reply so far, whose memory others free */
 };
 
 /* May this command take turns? No: it is inside of a transaction, all at one instant. */

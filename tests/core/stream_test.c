@@ -212,7 +212,10 @@ static void acknowledge(struct model *model, struct twin_group *twin, struct str
 static void drop_consumer(struct model *model, struct twin_group *twin, struct stream_group *group) {
     unsigned who = (unsigned)below(model, CONSUMERS);
     if (!twin->consumers[who]) return;
-    stream_consumer_remove(&store, model->stream, group, stream_consumer_find(group, name_of(who)));
+    struct stream_consumer *consumer = stream_consumer_find(group, name_of(who));
+    unsigned at_once = 1 + (unsigned)below(model, 40);
+    while (stream_consumer_remove_some(&store, model->stream, group, consumer, at_once)) continue;
+    assert_null(stream_consumer_find(group, name_of(who)));
     twin->consumers[who] = false;
     size_t kept = 0;
     for (size_t i = 0; i < twin->count; i++)
@@ -271,11 +274,16 @@ static void assert_same(struct model *model) {
     assert_true(stream_id_equal(stream_last_valid(model->stream), last));
 }
 
-/* The copy takes the original's place, which must leave nothing behind. */
+/* The copy takes the original's place, which must leave nothing behind; or it is given up in the middle. */
 static void copy(struct model *model) {
-    struct stream *copy = stream_copy(&store, model->stream);
-    stream_delete(&store, model->stream);
-    model->stream = copy;
+    struct stream_copying copying;
+    unsigned at_once = 1 + (unsigned)below(model, 100);
+    bool given_up = below(model, 4) == 0;
+    stream_copy_begin(&store, &copying, model->stream);
+    while (stream_copy_some(&store, &copying, model->stream, at_once))
+        if (given_up && below(model, 4) == 0) break;
+    stream_delete(&store, given_up ? copying.copy : model->stream);
+    if (!given_up) model->stream = copying.copy;
     assert_same(model);
 }
 

@@ -123,6 +123,53 @@ class Results:
             self.assertGreater(client.must("ZCARD", d), 0)
             self.assertEqual(self.of_zset(client, d), self.of_zset(client, e), command)
 
+    def fill_stream(self, client, key):
+        """Entries 1-0 ... all of which two consumers have; every third is no longer in the stream."""
+        client.must("DEL", key)
+        client.pipeline([("XADD", key, "%d-0" % i, "f", "v%d" % i) for i in range(1, COUNT + 1)])
+        client.must("XGROUP", "CREATE", key, "g", "0")
+        client.must("XREADGROUP", "GROUP", "g", "alice", "COUNT", str(HALF), "STREAMS", key, ">")
+        client.must("XREADGROUP", "GROUP", "g", "bob", "STREAMS", key, ">")
+        for begin in range(3, COUNT, STEP):
+            client.must("XDEL", key, *["%d-0" % i for i in range(begin, min(begin + STEP, COUNT), 3)])
+
+    def of_stream(self, client, key):
+        """But for the times, which differ."""
+        groups = client.must("XPENDING", key, "g")
+        about = client.must("XINFO", "STREAM", key)
+        parts = [client.must("XPENDING", key, "g", begin, "+", "100") for begin in ("-", "2000", "%d" % (HALF - 50), "%d" % (COUNT - 99))]
+        return groups, about, [[(row[0], row[1], row[3]) for row in part] for part in parts]
+
+    def test_pending(self):
+        """Commands on what is pending do over turns what they do in a transaction, which is at once."""
+        client = self.client(timeout=120)
+        x, a, b = (self.tag + name for name in ("x", "a", "b"))
+        self.fill_stream(client, x)
+        for command, replied in (
+                (("XPENDING", "KEY", "g", "IDLE", "100000000", "-", "+", "5"), lambda r: r == []),
+                (("XPENDING", "KEY", "g", "9000-0", "+", "5000", "bob"), lambda r: len(r) == 5000),
+                (("XAUTOCLAIM", "KEY", "g", "carol", "100000000", "0", "COUNT", "9000"), lambda r: r[1] == [] and r[2]),
+                (("XAUTOCLAIM", "KEY", "g", "carol", "0", "0", "COUNT", "5000", "JUSTID"), lambda r: len(r[1]) + len(r[2]) == 5000),
+                (("XAUTOCLAIM", "KEY", "g", "dave", "0", "0", "COUNT", "5000"), lambda r: len(r[1]) + len(r[2]) == 5000),
+                (("XGROUP", "DELCONSUMER", "KEY", "g", "bob"), lambda r: r == HALF),
+                (("XGROUP", "DELCONSUMER", "KEY", "g", "alice"), lambda r: r == HALF)):
+            for key in (a, b):
+                self.assertEqual(client.must("COPY", x, key, "REPLACE"), 1)
+            self.assertEqual(client.raw("XRANGE", a, "-", "+"), client.raw("XRANGE", x, "-", "+"))
+            self.assertEqual(self.of_stream(client, a), self.of_stream(client, x))
+            over_turns = client.must(*[a if word == "KEY" else word for word in command])
+            at_once = client.pipeline([("MULTI",), [b if word == "KEY" else word for word in command], ("EXEC",)])[-1][0]
+            if command[0] == "XPENDING":
+                over_turns, at_once = ([(row[0], row[1], row[3]) for row in rows] for rows in (over_turns, at_once))
+            self.assertEqual(over_turns, at_once, command)
+            self.assertTrue(replied(over_turns), command)
+            self.assertEqual(self.of_stream(client, a), self.of_stream(client, b), command)
+            client = self.start_again(client, (a, b), self.of_stream)
+
+    def start_again(self, client, keys, read):
+        """With a log: what was done is still there when it is read. Returns a client."""
+        return client
+
     def test_in_transaction(self):
         client = self.client(timeout=120)
         fill(client, self.tag)
@@ -236,6 +283,14 @@ class Across(Results, ServerCase):
 class WithLog(Results, ServerCase):
     threads = 2
     options = LOG
+
+    def start_again(self, client, keys, read):
+        before = [read(client, key) for key in keys]
+        self.server.stop()
+        self.server.start()
+        client = self.client(timeout=120)
+        self.assertEqual([read(client, key) for key in keys], before)
+        return client
 
 
 class StartsAgain(unittest.TestCase):

@@ -1,0 +1,371 @@
+/* Streams: entries that were given to a consumer and not acknowledged go to another: XCLAIM, XAUTOCLAIM.
+ *
+ * Who claims an entry that is no longer in the stream takes it off the list of the group instead.
+ *
+ * An XAUTOCLAIM that may look at many entries takes turns (shards/work.h). It changes the group as it goes, since
+ * nobody sees that meanwhile; the journal hears of it at the end, and when the time of the key is over in the middle
+ * the command ends there. */
+#include "core/assert.h"
+#include "core/num.h"
+#include "shards/cmd_tables.h"
+#include "shards/effect_add.h"
+#include "shards/shard.h"
+#include "shards/stream_read.h"
+#include "shards/work.h"
+
+#define AUTOCLAIM_COUNT    100 /* Redis's */
+#define AUTOCLAIM_ATTEMPTS 10  /* entries looked at for each that may be claimed */
+#define AUTOCLAIM_MAX      (INT64_MAX / 16)
+#define PIECE              (WORK_SLICE / 4) /* two or three trees change for each, and a block is searched */
+
+/* A group that is to be there, of the stream at argv[1]. False: the error was replied. */
+static bool open_group(struct exec *x, struct key_ref *ref, struct stream **stream, struct stream_group **group) {
+    if (!stream_look(x, 1, ref, stream)) return false;
+    *group = *stream ? stream_group_find(*stream, x->argv[2]) : NULL;
+    if (!*group) reply_no_key_or_group(x, x->argv[1], x->argv[2]);
+    return *group != NULL;
+}
+
+/* --- XCLAIM --- */
+
+struct claim {
+    int64_t idle_ms; /* the least */
+    bool timed, force, just_id;
+    int64_t time_ms, deliveries; /* deliveries -1: not given */
+    struct stream_id last;
+    uint32_t ids_end; /* argv[5 .. ids_end) */
+};
+
+static bool claim_int(struct exec *x, uint32_t at, int64_t *value, const char *error) {
+    return exec_int_range(x, at, INT64_MIN, INT64_MAX, value, error);
+}
+
+static bool parse_claim_option(struct exec *x, uint32_t *at, struct claim *claim) {
+    bool more = *at + 1 < x->argc;
+    if (arg_is(x, *at, "force")) {
+        claim->force = true;
+    } else if (arg_is(x, *at, "justid")) {
+        claim->just_id = true;
+    } else if (more && arg_is(x, *at, "idle")) {
+        if (!claim_int(x, ++*at, &claim->time_ms, "ERR Invalid IDLE option argument for XCLAIM")) return false;
+        claim->time_ms = (int64_t)(x->shard->now_ms - (uint64_t)claim->time_ms);
+        claim->timed = true;
+    } else if (more && arg_is(x, *at, "time")) {
+        if (!claim_int(x, ++*at, &claim->time_ms, "ERR Invalid TIME option argument for XCLAIM")) return false;
+        claim->timed = true;
+    } else if (more && arg_is(x, *at, "retrycount")) {
+        return claim_int(x, ++*at, &claim->deliveries, "ERR Invalid RETRYCOUNT option argument for XCLAIM");
+    } else if (more && arg_is(x, *at, "lastid")) {
+        return stream_arg_id(x, ++*at, 0, &claim->last);
+    } else {
+        reply_about(x, "ERR Unrecognized XCLAIM option '", x->argv[*at], "'", SLICE(""), "");
+        return false;
+    }
+    return true;
+}
+
+static bool parse_claim(struct exec *x, struct claim *claim) {
+    struct stream_id id;
+    uint32_t at = 5;
+    *claim = (struct claim){.deliveries = -1};
+    if (!claim_int(x, 4, &claim->idle_ms, "ERR Invalid min-idle-time argument for XCLAIM")) return false;
+    while (at < x->argc && stream_parse_id(x->argv[at], 0, &id)) at++;
+    claim->ids_end = at;
+    for (; at < x->argc; at++)
+        if (!parse_claim_option(x, &at, claim)) return false;
+    /* What is not known, or in the future, is now; a journal is believed. */
+    int64_t now_ms = (int64_t)x->shard->now_ms;
+    bool believed = x->flags & CLIENT_LOADER && claim->time_ms >= 0;
+    if (!claim->timed || (!believed && (claim->time_ms < 0 || claim->time_ms > now_ms))) claim->time_ms = now_ms;
+    return true;
+}
+
+/* What goes on while entries are claimed. */
+struct claiming {
+    struct exec *x;
+    struct key_ref *ref;
+    struct stream *stream;
+    struct stream_group *group;
+    struct stream_consumer *consumer; /* NULL: nothing was claimed yet */
+    struct claim_words words;
+    struct claim_effect effect;
+    struct buf gone; /* ids that were pending and are not in the stream */
+    int64_t idle_ms;
+    bool just_id;
+};
+
+static void claiming_begin(struct claiming *claiming) {
+    struct exec *x = claiming->x;
+    claim_effect_begin(&claiming->effect, x, claiming->ref->key, claiming->group, x->argv[3], &claiming->words);
+    buf_init(&claiming->gone, x->shard->heap, MEM_MESSAGE);
+}
+
+static void claiming_end(struct claiming *claiming) {
+    claim_effect_end(&claiming->effect);
+    effect_forget(claiming->x, claiming->ref->key, claiming->group, &claiming->gone);
+    buf_deinit(&claiming->gone);
+}
+
+static void forget(struct claiming *claiming, struct stream_id id) {
+    stream_pending_remove(&claiming->x->shared->store, claiming->stream, claiming->group, id);
+    buf_append(&claiming->gone, &id, sizeof id);
+    stream_changed_unseen(claiming->x, 1);
+}
+
+static bool is_idle(const struct claiming *claiming, const struct pending *pending) {
+    int64_t idle_ms = (int64_t)(claiming->x->shard->now_ms - pending->delivered_ms);
+    return claiming->idle_ms <= 0 || idle_ms >= claiming->idle_ms;
+}
+
+/* The entry is the consumer's now, and is replied. */
+static void take(struct claiming *claiming, const struct stream_entry *entry) {
+    struct exec *x = claiming->x;
+    bool fresh = !stream_pending_find(claiming->group, entry->id);
+    if (!claiming->consumer) claiming->consumer = stream_take_consumer(x, claiming->ref, claiming->group, x->argv[3]);
+    if (x->flags & CLIENT_LOADER) claiming->consumer->seen_ms = claiming->words.time_ms;
+    struct pending *pending =
+        stream_pending_give(&x->shared->store, claiming->stream, claiming->group, entry->id, claiming->consumer);
+    if (fresh) pending->deliveries = 1;
+    pending->delivered_ms = claiming->words.time_ms;
+    if (claiming->words.how == CLAIM_SET)
+        pending->deliveries = claiming->words.deliveries;
+    else if (claiming->words.how == CLAIM_COUNT)
+        pending->deliveries++;
+    if (claiming->just_id)
+        reply_stream_id(x, entry->id);
+    else
+        reply_stream_entry(x, entry);
+    claim_effect_add(&claiming->effect, entry->id);
+    stream_changed_unseen(x, 1);
+}
+
+static bool find_entry(const struct stream *stream, struct stream_id id, struct stream_entry *entry) {
+    struct stream_iter iter = stream_seek(stream, id, id, false);
+    return stream_next(&iter, entry);
+}
+
+/* True: it was claimed. */
+static bool claim_one(struct claiming *claiming, struct stream_id id, bool force) {
+    struct stream_entry entry;
+    const struct pending *pending = stream_pending_find(claiming->group, id);
+    if (!find_entry(claiming->stream, id, &entry)) {
+        if (pending) forget(claiming, id);
+        return false;
+    }
+    if (pending ? !is_idle(claiming, pending) : !force) return false;
+    take(claiming, &entry);
+    return true;
+}
+
+static void cmd_xclaim(struct exec *x) {
+    struct claim claim;
+    struct key_ref ref;
+    struct claiming claiming = {.x = x, .ref = &ref};
+    uint64_t claimed = 0;
+    if (!open_group(x, &ref, &claiming.stream, &claiming.group) || !parse_claim(x, &claim)) return;
+    claiming.words = (struct claim_words){.time_ms = (uint64_t)claim.time_ms,
+                                          .how = claim.deliveries >= 0 ? CLAIM_SET
+                                                 : claim.just_id       ? CLAIM_KEEP
+                                                                       : CLAIM_COUNT,
+                                          .deliveries = (uint64_t)claim.deliveries,
+                                          .force = claim.force};
+    claiming.idle_ms = claim.idle_ms;
+    claiming.just_id = claim.just_id;
+    bool moves = stream_id_compare(claim.last, claiming.group->last) > 0;
+    if (moves) claiming.group->last = claim.last;
+    claiming_begin(&claiming);
+    size_t mark = resp_array_open(x->out);
+    for (uint32_t at = 5; at < claim.ids_end; at++) {
+        struct stream_id id;
+        bool sound = stream_parse_id(x->argv[at], 0, &id);
+        ASSERT(sound);
+        claimed += claim_one(&claiming, id, claim.force);
+    }
+    resp_array_close(x->out, mark, claimed);
+    claiming_end(&claiming);
+    if (!moves) return;
+    stream_changed_unseen(x, 1);
+    effect_group_place(x, ref.key, claiming.group);
+}
+
+/* --- XAUTOCLAIM --- */
+
+struct autoclaim {
+    struct stream_id from; /* moves to where it is to go on */
+    int64_t idle_ms, count;
+    bool just_id;
+    /* what is left: ids to claim or to forget, and to look at */
+    int64_t left, attempts;
+    uint64_t claimed;
+    struct buf gone; /* ids that were pending and are not in the stream */
+};
+
+static bool parse_autoclaim(struct exec *x, struct autoclaim *out) {
+    bool open;
+    *out = (struct autoclaim){.count = AUTOCLAIM_COUNT};
+    if (!claim_int(x, 4, &out->idle_ms, "ERR Invalid min-idle-time argument for XAUTOCLAIM")) return false;
+    if (!stream_arg_end(x, 5, 0, &out->from, &open)) return false;
+    if (open && !stream_id_step(&out->from)) {
+        reply_error(x, "ERR invalid start ID for the interval");
+        return false;
+    }
+    for (uint32_t at = 6; at < x->argc; at++) {
+        if (at + 1 < x->argc && arg_is(x, at, "count")) {
+            if (!exec_int_range(x, ++at, 1, AUTOCLAIM_MAX, &out->count, "ERR COUNT must be > 0")) return false;
+        } else if (arg_is(x, at, "justid")) {
+            out->just_id = true;
+        } else {
+            reply_syntax_error(x);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void reply_gone(struct exec *x, const struct buf *gone) {
+    size_t count = gone->len / sizeof(struct stream_id);
+    reply_array(x, count);
+    for (size_t i = 0; i < count; i++) {
+        struct stream_id id;
+        memcpy(&id, gone->data + i * sizeof id, sizeof id);
+        reply_stream_id(x, id);
+    }
+}
+
+static void autoclaim_begin(const struct exec *x, struct autoclaim *autoclaim) {
+    autoclaim->left = autoclaim->count;
+    autoclaim->attempts = autoclaim->count * AUTOCLAIM_ATTEMPTS;
+    buf_init(&autoclaim->gone, x->shard->heap, MEM_MESSAGE);
+}
+
+/* Goes through up to `max` of what is pending; true while there is more. */
+static bool walk_pending(struct claiming *claiming, struct autoclaim *autoclaim, unsigned max) {
+    struct idtree_iter iter = idtree_seek(&claiming->group->pending, autoclaim->from);
+    const struct pending *pending;
+    for (; (pending = idtree_next(&iter)) && autoclaim->left > 0 && autoclaim->attempts > 0; max--) {
+        struct stream_entry entry;
+        struct stream_id id = autoclaim->from = pending->id;
+        if (max == 0) return true;
+        autoclaim->attempts--;
+        if (!find_entry(claiming->stream, id, &entry)) {
+            forget(claiming, id);
+            iter = idtree_seek(&claiming->group->pending, id);
+            autoclaim->left--;
+        } else if (is_idle(claiming, pending)) {
+            take(claiming, &entry);
+            autoclaim->claimed++;
+            autoclaim->left--;
+        }
+    }
+    autoclaim->from = pending ? pending->id : STREAM_ID_MIN;
+    return false;
+}
+
+/* Claims what it finds among the next `max`; true while there is more. The group is there. */
+static bool claim_some(struct exec *x, struct key_ref *ref, struct autoclaim *autoclaim, unsigned max) {
+    struct stream *stream = entry_object(ref->entry);
+    struct claiming claiming = {
+        .x = x,
+        .ref = ref,
+        .stream = stream,
+        .group = stream_group_find(stream, x->argv[2]),
+        .words = {.time_ms = x->shard->now_ms, .how = autoclaim->just_id ? CLAIM_KEEP : CLAIM_COUNT},
+        .idle_ms = autoclaim->idle_ms,
+        .just_id = autoclaim->just_id};
+    claiming_begin(&claiming);
+    bool more = walk_pending(&claiming, autoclaim, max);
+    buf_append_slice(&autoclaim->gone, buf_slice(&claiming.gone));
+    claiming_end(&claiming);
+    return more;
+}
+
+/* What was claimed stands in x->out already, from mark on. */
+static void autoclaim_end(struct exec *x, size_t mark, struct autoclaim *autoclaim) {
+    char text[STREAM_ID_TEXT_MAX];
+    struct buf head;
+    buf_init(&head, x->shard->heap, MEM_MESSAGE);
+    resp_array(&head, 3);
+    resp_bulk(&head, stream_id_text(autoclaim->from, text));
+    resp_array(&head, autoclaim->claimed);
+    buf_insert(x->out, mark, buf_slice(&head));
+    buf_deinit(&head);
+    reply_gone(x, &autoclaim->gone);
+}
+
+/* --- over several turns --- */
+
+struct autoclaim_work {
+    struct work work; /* first: it is cast back */
+    struct autoclaim autoclaim;
+};
+
+static bool autoclaim_work_some(struct exec *x, struct work *of) {
+    struct autoclaim *autoclaim = &((struct autoclaim_work *)of)->autoclaim;
+    struct key_ref ref;
+    if (!exec_open_any(x, 1, &ref))
+        autoclaim->from = STREAM_ID_MIN;
+    else if (claim_some(x, &ref, autoclaim, PIECE))
+        return true;
+    autoclaim_end(x, 0, autoclaim);
+    return false;
+}
+
+static void autoclaim_work_end(struct shard *shard, struct work *of) {
+    struct autoclaim_work *work = (struct autoclaim_work *)of;
+    buf_deinit(&work->autoclaim.gone);
+    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
+}
+
+static struct work *autoclaim_work_new(const struct exec *x, const struct autoclaim *autoclaim) {
+    struct autoclaim_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
+    work->work = (struct work){.some = autoclaim_work_some, .end = autoclaim_work_end, .tells = true};
+    work->autoclaim = *autoclaim;
+    autoclaim_begin(x, &work->autoclaim);
+    return &work->work;
+}
+
+static void cmd_xautoclaim(struct exec *x) {
+    struct autoclaim autoclaim;
+    struct key_ref ref;
+    struct stream *stream;
+    struct stream_group *group;
+    if (!parse_autoclaim(x, &autoclaim) || !open_group(x, &ref, &stream, &group)) return;
+    uint64_t looks = MIN((uint64_t)autoclaim.count * AUTOCLAIM_ATTEMPTS, group->pending.count);
+    if (looks > WORK_AT_ONCE && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, autoclaim_work_new(x, &autoclaim));
+        return;
+    }
+    size_t mark = x->out->len;
+    autoclaim_begin(x, &autoclaim);
+    while (claim_some(x, &ref, &autoclaim, UINT32_MAX)) continue;
+    autoclaim_end(x, mark, &autoclaim);
+    buf_deinit(&autoclaim.gone);
+}
+
+#define CLAIMS .acl = ACL_STREAM, .where = ON_OWNER, .group = "stream", .tips = "nondeterministic_output"
+
+const struct command stream_claim_commands[] = {
+    {.name = "xclaim",
+     .arity = -6,
+     .flags = CMD_WRITE | CMD_FAST,
+     CLAIMS,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
+     .run = cmd_xclaim,
+     .since = "5.0.0",
+     .cost = "O(log(N)) for each id",
+     .args = "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] "
+             "[FORCE] [JUSTID] [LASTID lastid]",
+     .doc = "Gives pending entries to another consumer."},
+    {.name = "xautoclaim",
+     .arity = -6,
+     .flags = CMD_WRITE | CMD_FAST,
+     CLAIMS,
+     .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
+     .run = cmd_xautoclaim,
+     .takes_turns = true,
+     .since = "6.2.0",
+     .cost = "O(log(N)) for each entry, COUNT of them",
+     .args = "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+     .doc = "Gives entries that were pending for long to another consumer."},
+    {0},
+};
