@@ -104,6 +104,10 @@ static void *raw_remap(void *block, size_t old_size, size_t new_size) {
 size_t heap_block_size(size_t size) {
     return size;
 }
+bool heap_comes_zeroed(size_t size) {
+    (void)size;
+    return false;
+}
 const char *alloc_name(char out[ALLOC_NAME_MAX]) {
     snprintf(out, ALLOC_NAME_MAX, "libc");
     return out;
@@ -114,6 +118,9 @@ HOT_INLINE bool is_mapped(size_t size) {
 }
 size_t heap_block_size(size_t size) {
     return is_mapped(size) ? (size + MAP_PAGE - 1) & ~(size_t)(MAP_PAGE - 1) : mi_good_size(size);
+}
+bool heap_comes_zeroed(size_t size) {
+    return is_mapped(size);
 }
 COLD static void *map_block(size_t size) {
     void *block = mmap(NULL, heap_block_size(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -44,6 +44,9 @@ NODISCARD void *heap_alloc_zero(struct heap *heap, enum mem_class owner, size_t 
 NODISCARD void *heap_alloc_aligned(struct heap *heap, enum mem_class owner, size_t size, size_t align);
 NODISCARD void *heap_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size);
 NODISCARD void *heap_try_alloc(struct heap *heap, enum mem_class owner, size_t size);
+/* The memory of such a block is zero when it comes, and so is what one of any size grows by to become it, behind the
+ * heap_block_size of what it was: nobody need touch it. */
+NODISCARD bool heap_comes_zeroed(size_t size);
 NODISCARD void *heap_try_resize(struct heap *heap, enum mem_class owner, void *block, size_t old_size, size_t new_size);
 void heap_free(struct heap *heap, enum mem_class owner, void *block, size_t size); /* NULL is fine */
 size_t heap_block_size(size_t size); /* what a block of that size really takes */

@@ -326,15 +326,22 @@ const struct quicklist_node *quicklist_walk(const struct quicklist *list, const 
 
 /* --- the whole --- */
 
-struct quicklist *quicklist_copy(const struct store *store, const struct quicklist *list) {
-    struct quicklist *copy = quicklist_new(store);
-    for (const struct quicklist_node *from = list->head; from; from = from->next) {
+bool quicklist_copy_some(const struct store *store, struct quicklist *copy, const struct quicklist *list,
+                         unsigned nodes) {
+    const struct quicklist_node *from = copy->count < list->count ? find_place(list, copy->count).node : NULL;
+    for (; from && nodes > 0; from = from->next, nodes--) {
         struct quicklist_node *node = node_add(store, copy, copy->tail, NULL, node_used(from), 0);
         memcpy(node->bytes, from->bytes + from->start, node_used(from));
         node->end = node_used(from);
         node->count = from->count;
+        copy->count += from->count;
     }
-    copy->count = list->count;
+    return from != NULL;
+}
+
+struct quicklist *quicklist_copy(const struct store *store, const struct quicklist *list) {
+    struct quicklist *copy = quicklist_new(store);
+    while (quicklist_copy_some(store, copy, list, UINT32_MAX)) continue;
     return copy;
 }
 

@@ -34,6 +34,10 @@ void quicklist_delete(const struct store *store, struct quicklist *list); /* lar
 bool quicklist_free_some(const struct store *store, void *list, unsigned nodes); /* a store_free_some */
 uint64_t quicklist_defrag_some(const struct store *store, void *list, uint64_t position, unsigned units);
 struct quicklist *quicklist_copy(const struct store *store, const struct quicklist *list); /* O(bytes) */
+/* Up to so many more nodes of list come to a copy, which begins empty; true while there are more. The list stays as it
+ * is meanwhile. O(nodes) to find the place, and their bytes. */
+bool quicklist_copy_some(const struct store *store, struct quicklist *copy, const struct quicklist *list,
+                         unsigned nodes);
 
 uint64_t quicklist_count(const struct quicklist *list);
 size_t quicklist_bytes(const struct quicklist *list); /* memory taken */

@@ -469,8 +469,15 @@ static size_t grown_cap(size_t len) {
     return len < 1024 * 1024 ? len * 2 : len + 1024 * 1024;
 }
 
+/* The bytes from one length to another become zero. `dirty`: what of the block may not be. */
+static void clear(struct bigstr *big, size_t from, size_t to, size_t dirty) {
+    if (heap_comes_zeroed(sizeof *big + big->cap)) to = MIN(to, MAX(dirty, sizeof *big + from) - sizeof *big);
+    memset(big->bytes + from, 0, to - from);
+}
+
 static struct entry *edit_external(const struct store *store, struct entry *entry, size_t new_len, char **bytes) {
     struct bigstr *big = entry_bigstr(entry);
+    size_t dirty = store_block_size(sizeof *big + big->cap);
     ASSERT(new_len >= big->len);
     if (new_len > big->cap) {
         size_t cap = grown_cap(new_len);
@@ -479,7 +486,7 @@ static struct entry *edit_external(const struct store *store, struct entry *entr
         big->cap = cap;
         memcpy(payload(entry), &big, sizeof big);
     }
-    memset(big->bytes + big->len, 0, new_len - big->len);
+    clear(big, big->len, new_len, dirty);
     big->len = new_len;
     *bytes = big->bytes;
     return entry;
@@ -493,7 +500,7 @@ static struct entry *edit_to_external(const struct store *store, struct entry *t
     big->len = new_len;
     big->cap = cap;
     memcpy(big->bytes, old.ptr, old.len);
-    memset(big->bytes + old.len, 0, new_len - old.len);
+    clear(big, old.len, new_len, 0);
     struct entry *fresh = new_external(store, entry_key(take), big, entry_deadline_ms(take));
     fresh->access = take->access;
     fresh->flags |= ENTRY_RAW;

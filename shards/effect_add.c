@@ -144,10 +144,12 @@ static void add_field(void *ctx, const struct packed_value *field, const struct 
     effect_run_add(ctx, (struct slice[]){packed_text(field, scratch[0]), packed_text(value, scratch[1])}, 2);
 }
 
-static void add_elements(struct effect_run *run, const struct entry *entry) {
+/* At most `max` from that index on; returns the index behind them. */
+static uint64_t add_elements(struct effect_run *run, const struct entry *entry, uint64_t from, uint64_t max) {
     struct packed_value value;
-    struct quicklist_iter iter = list_seek(entry, 0);
-    while (quicklist_next(&iter, &value)) add_packed(run, &value);
+    struct quicklist_iter iter = list_seek(entry, from);
+    for (; max && quicklist_next(&iter, &value); max--, from++) add_packed(run, &value);
+    return from;
 }
 
 /* At most `max` from that rank on; returns the rank behind them. */
@@ -184,7 +186,7 @@ static void put_together(struct exec *x, uint32_t db, const struct entry *entry)
     effect_del(x, db, entry_key(entry));
     effect_run_begin(&run, x, db, element_adders[entry->type], entry_key(entry));
     switch ((enum value_type)entry->type) {
-    case TYPE_LIST: add_elements(&run, entry); break;
+    case TYPE_LIST: (void)add_elements(&run, entry, 0, UINT64_MAX); break;
     case TYPE_SET: set_each(entry, add_member, &run); break;
     case TYPE_ZSET: (void)add_scores(&run, entry, 0, UINT64_MAX); break;
     case TYPE_HASH: hash_each(entry, add_field, &run); break;
@@ -210,16 +212,40 @@ void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
 /* --- the same in slices --- */
 
 static bool is_in_slices(const struct entry *entry) {
-    bool timed = entry->type == TYPE_HASH && entry->flags & ENTRY_FIELDS_TIMED;
-    return entry->encoding == ENC_OBJECT && !timed &&
-           (entry->type == TYPE_SET || entry->type == TYPE_ZSET || entry->type == TYPE_HASH);
+    return entry->encoding == ENC_OBJECT && entry->type != TYPE_STREAM;
 }
 
-/* A step through a table of fields answers a few of them. */
+#define FIELD_STEPS (WORK_SLICE / 16) /* through a table of fields: each answers a few of them */
+
 static uint64_t add_some_fields(struct effect_run *run, const struct entry *entry, uint64_t at) {
-    for (unsigned steps = 0; steps < WORK_SLICE; steps++)
+    for (unsigned steps = 0; steps < FIELD_STEPS; steps++)
         if (!(at = hash_scan(entry, at, add_field, run))) break;
     return at;
+}
+
+/* The deadlines of the fields that the same steps answer. */
+static void add_some_deadlines(struct exec *x, uint32_t db, const struct entry *entry, uint64_t at) {
+    struct timed_hash timed = {x, db, entry};
+    for (unsigned steps = 0; steps < FIELD_STEPS; steps++)
+        if (!(at = hash_scan(entry, at, add_deadline, &timed))) break;
+}
+
+/* As many as tale->at is moved by. */
+static void tell_elements(struct effect_tale *tale, struct effect_run *run, const struct entry *entry) {
+    uint64_t length;
+    switch (entry->type) {
+    case TYPE_LIST:
+        tale->at = add_elements(run, entry, tale->at, WORK_SLICE);
+        length = list_len(entry);
+        break;
+    case TYPE_ZSET:
+        tale->at = add_scores(run, entry, tale->at, WORK_SLICE);
+        length = zset_len(entry);
+        break;
+    case TYPE_SET: tale->at = set_scan(entry, tale->at, WORK_SLICE, add_member, run); return;
+    default: tale->at = add_some_fields(run, entry, tale->at); return;
+    }
+    if (tale->at == length) tale->at = 0;
 }
 
 bool effect_tell_some(struct effect_tale *tale, struct exec *x, uint32_t db, const struct entry *entry) {
@@ -232,15 +258,11 @@ bool effect_tell_some(struct effect_tale *tale, struct exec *x, uint32_t db, con
     ASSERT(!entry_deadline_ms(entry));
     if (!tale->begun) effect_del(x, db, entry_key(entry));
     tale->begun = true;
+    uint64_t from = tale->at;
     effect_run_begin(&run, x, db, element_adders[entry->type], entry_key(entry));
-    switch ((enum value_type)entry->type) {
-    case TYPE_SET: tale->at = set_scan(entry, tale->at, WORK_SLICE, add_member, &run); break;
-    case TYPE_ZSET:
-        tale->at = add_scores(&run, entry, tale->at, WORK_SLICE);
-        if (tale->at == zset_len(entry)) tale->at = 0;
-        break;
-    default: tale->at = add_some_fields(&run, entry, tale->at);
-    }
+    tell_elements(tale, &run, entry);
     effect_run_end(&run);
+    bool timed = entry->type == TYPE_HASH && entry->flags & ENTRY_FIELDS_TIMED;
+    if (timed) add_some_deadlines(x, db, entry, from);
     return tale->at != 0;
 }
