@@ -159,6 +159,18 @@ void resp_map_close(struct buf *out, size_t mark, uint64_t pairs) {
     close_with(out, mark, '%', pairs);
 }
 
+void resp_recount(struct buf *out, size_t mark, uint64_t count) {
+    char header[RESP_HEADER_MAX];
+    const char *end = memchr(out->data + mark, '\n', out->len - mark);
+    ASSERT(end);
+    size_t head = resp_header(header, out->data[mark], (int64_t)count), was = (size_t)(end + 1 - out->data) - mark;
+    size_t behind = out->len - mark - was;
+    if (head > was) (void)buf_reserve(out, head - was);
+    memmove(out->data + mark + head, out->data + mark + was, behind);
+    memcpy(out->data + mark, header, head);
+    out->len = mark + head + behind;
+}
+
 /* Parses the integer line that starts at `at`; returns the position after CR LF or 0. */
 static size_t skip_line(struct slice bytes, size_t at, int64_t *number) {
     const char *eol = at < bytes.len ? memchr(bytes.ptr + at, '\r', bytes.len - at) : NULL;
@@ -179,7 +191,8 @@ static int64_t elements_of(char type, int64_t number) {
     }
 }
 
-/* "$5\r\n.....\r\n": nine digits at most, no sign. 0: not so, or not whole. Most elements of most arrays are like that. */
+/* "$5\r\n.....\r\n": nine digits at most, no sign. 0: not so, or not whole. Most elements of most
+ * arrays are like that. */
 static size_t skip_plain_bulk(struct slice bytes) {
     size_t at = 1, len = 0;
     if (bytes.len < 6 || bytes.ptr[0] != '$') return 0;

@@ -52,6 +52,8 @@ HOT_INLINE void resp_bulk(struct buf *out, struct slice bytes) {
  * what was written since by the length of the header. */
 size_t resp_array_open(const struct buf *out);
 void resp_array_close(struct buf *out, size_t mark, uint64_t count);
+/* The header of an array or a set at `mark` says another count from now on. O(bytes behind it). */
+void resp_recount(struct buf *out, size_t mark, uint64_t count);
 void resp_map_close(struct buf *out, size_t mark, uint64_t pairs); /* as a map of RESP3 */
 
 /* Length of the one complete reply at the start of bytes, 0 when it is not complete or not RESP.

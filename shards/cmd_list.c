@@ -18,7 +18,6 @@ bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end) {
 
 static void reply_elements(struct exec *x, struct quicklist_iter *iter, enum list_end from, uint64_t count) {
     struct packed_value value;
-    reply_array(x, count);
     for (; count > 0 && list_step(iter, from, &value); count--) reply_packed(x, &value);
     ASSERT(count == 0);
 }
@@ -31,14 +30,23 @@ void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end 
     exec_event_taken(x, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop", ref);
 }
 
+void list_take(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count) {
+    struct quicklist_iter iter = list_seek(ref->entry, end == LIST_HEAD ? 0 : list_len(ref->entry));
+    reply_elements(x, &iter, end, count);
+    list_drop(x->keys, ref, end, count);
+}
+
+void list_say_popped(struct exec *x, struct slice key, enum list_end end, uint64_t count) {
+    exec_changed(x, key, count);
+    effect_pop(x, pop_name(end), key, count);
+}
+
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count) {
-    uint64_t len = list_len(ref->entry), popped = MIN(count, len);
-    struct quicklist_iter iter = list_seek(ref->entry, end == LIST_HEAD ? 0 : len);
-    reply_elements(x, &iter, end, popped);
-    list_drop(x->keys, ref, end, popped);
-    exec_changed(x, ref->key, popped);
+    uint64_t popped = MIN(count, list_len(ref->entry));
+    reply_array(x, popped);
+    list_take(x, ref, end, popped);
     list_event_popped(x, ref, end);
-    effect_pop(x, pop_name(end), ref->key, popped);
+    list_say_popped(x, ref->key, end, popped);
 }
 
 /* --- pushing and popping --- */
@@ -99,7 +107,8 @@ static void pop(struct exec *x, enum list_end end) {
     } else if (count == 0) {
         reply_array(x, 0);
     } else {
-        list_pop_many(x, &ref, end, (uint64_t)count);
+        uint64_t taken = MIN((uint64_t)count, list_len(ref.entry));
+        if (!list_pop_takes_turns(x, end, taken)) list_pop_many(x, &ref, end, taken);
     }
 }
 
@@ -159,6 +168,7 @@ static void cmd_lrange(struct exec *x) {
         return;
     }
     struct quicklist_iter iter = list_seek(ref.entry, first);
+    reply_array(x, count);
     reply_elements(x, &iter, LIST_HEAD, count);
 }
 
@@ -370,6 +380,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_lpop,
+     .takes_turns = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = number of elements taken",
@@ -382,6 +393,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_rpop,
+     .takes_turns = true,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = number of elements taken",

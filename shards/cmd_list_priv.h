@@ -7,10 +7,15 @@
 
 /* LEFT or RIGHT at argv[at]; false: a syntax error was replied. */
 NODISCARD bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end);
-/* Replies an array of up to count elements from one end, and takes them out. ref names a list. */
-/* Elements of an end were taken: the keyspace event. */
+/* Elements of an end were taken: the keyspace event; what watchers and the journal hear. */
 void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end end);
+void list_say_popped(struct exec *x, struct slice key, enum list_end end, uint64_t count);
+/* Replies count elements from one end, and takes them out; that many there are. ref names a list. */
+void list_take(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
+/* Replies an array of up to count elements from one end, and takes them out, which it says. */
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
+/* LPOP or RPOP of so many, which are there. True: it takes turns, and there is no reply yet (cmd_list_work.c). */
+bool list_pop_takes_turns(struct exec *x, enum list_end end, uint64_t count);
 /* Replies one element from that end and takes it out. ref names a list. */
 void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end);
 

@@ -8,10 +8,12 @@
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
+#include "shards/work.h"
 
-#define DRAW_PART 3        /* k below n / DRAW_PART is drawn, more is a walk */
-#define DRAW_MAX  10000000 /* members of one reply with repetition: Redis has no limit but its memory */
-#define KEEP_PART 5        /* SPOP: when less than k / KEEP_PART stays, the set is built anew, as by Redis */
+#define DRAW_PART 3                /* k below n / DRAW_PART is drawn, more is a walk */
+#define DRAW_MAX  10000000         /* members of one reply with repetition: Redis has no limit but its memory */
+#define KEEP_PART 5                /* SPOP: when less than k / KEEP_PART stays, the set is built anew, as by Redis */
+#define PIECE     (WORK_SLICE / 4) /* of an SPOP: each is drawn, replied and taken out */
 
 static struct slice draw(struct exec *x, const struct entry *entry, char scratch[SET_SCRATCH]) {
     return set_random(entry, &x->shard->prng, scratch);
@@ -112,19 +114,72 @@ static void pop_one(struct exec *x, struct key_ref *ref, struct effect_run *popp
     effect_run_add(popped, &text, 1);
 }
 
+static void pop_some(struct exec *x, struct key_ref *ref, uint64_t count) {
+    struct effect_run popped;
+    effect_run_begin(&popped, x, x->db, "SREM", x->argv[1]);
+    for (; count > 0; count--) pop_one(x, ref, &popped);
+    effect_run_end(&popped);
+}
+
+/* After so many were taken. A large set is shown as what it is already, and stays what it is. */
+static void reform(struct exec *x, struct key_ref *ref, uint64_t popped) {
+    uint64_t left = set_count(ref->entry);
+    bool may_be_small = left <= MAX(x->shared->set_rule.intset_max, (uint64_t)SET_EMBED_MAX);
+    if (may_be_small && left * KEEP_PART <= popped) set_reform(x->keys, ref);
+}
+
+/* Over several turns, but for a whole set. */
+struct pop_work {
+    struct work work; /* first: it is cast back */
+    uint64_t count, left;
+    bool begun;
+};
+
+static bool pop_work_some(struct exec *x, struct work *of) {
+    struct pop_work *work = (struct pop_work *)of;
+    struct key_ref ref;
+    exec_open_any(x, 1, &ref);
+    if (!work->begun) reply_set(x, work->count);
+    if (!ref.entry) { /* its time is over: that was all */
+        resp_recount(x->out, 0, work->count - work->left);
+        return false;
+    }
+    if (!work->begun) exec_changed(x, x->argv[1], work->count);
+    work->begun = true;
+    uint64_t piece = MIN(work->left, PIECE);
+    pop_some(x, &ref, piece);
+    work->left -= piece;
+    if (work->left > 0) return true;
+    reform(x, &ref, work->count);
+    exec_event_taken(x, NOTIFY_SET, "spop", &ref);
+    return false;
+}
+
+static void pop_work_end(struct shard *shard, struct work *of) {
+    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct pop_work));
+}
+
+static struct work *pop_work_new(const struct exec *x, uint64_t count) {
+    struct pop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
+    *work = (struct pop_work){
+        .work = {.some = pop_work_some, .end = pop_work_end, .tells = true}, .count = count, .left = count};
+    return &work->work;
+}
+
 static void pop_many(struct exec *x, struct key_ref *ref, uint64_t count) {
     uint64_t all = set_count(ref->entry), left = all - MIN(count, all);
-    struct effect_run popped;
+    if (left > 0 && count > WORK_AT_ONCE && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, pop_work_new(x, count));
+        return;
+    }
     reply_set(x, all - left);
     if (left == 0) {
         set_each(ref->entry, reply_member, x);
         keyspace_remove(x->keys, ref);
         effect_del(x, x->db, x->argv[1]);
     } else {
-        effect_run_begin(&popped, x, x->db, "SREM", x->argv[1]);
-        for (uint64_t i = 0; i < count; i++) pop_one(x, ref, &popped);
-        effect_run_end(&popped);
-        if (left * KEEP_PART <= count) set_reform(x->keys, ref);
+        pop_some(x, ref, count);
+        reform(x, ref, count);
     }
     exec_changed(x, x->argv[1], all - left);
     exec_event_taken(x, NOTIFY_SET, "spop", ref);
@@ -145,10 +200,7 @@ static void cmd_spop(struct exec *x) {
     } else if (counted) {
         pop_many(x, &ref, (uint64_t)count);
     } else if (ref.entry) {
-        struct effect_run popped;
-        effect_run_begin(&popped, x, x->db, "SREM", x->argv[1]);
-        pop_one(x, &ref, &popped);
-        effect_run_end(&popped);
+        pop_some(x, &ref, 1);
         exec_changed(x, x->argv[1], 1);
         exec_event_taken(x, NOTIFY_SET, "spop", &ref);
     } else {
@@ -177,6 +229,7 @@ const struct command set_random_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_spop,
+     .takes_turns = true,
      .beside_save = true,
      .group = "set",
      .since = "1.0.0",

@@ -8,11 +8,14 @@
 #include "shards/cmd_zset_priv.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
+#include "shards/work.h"
+
+#define PIECE (WORK_SLICE / 4) /* a tree and a table change for each, and it is replied */
 
 enum end { MIN_END, MAX_END };
 
-/* Takes up to count elements and replies them behind what was written. */
-static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint64_t count, bool nested) {
+/* Takes count elements and replies them behind what was written. */
+static void take_elements(struct exec *x, struct key_ref *ref, enum end end, uint64_t count, bool nested) {
     struct zset_pair pair;
     uint64_t len = zset_len(ref->entry), from = end == MIN_END ? 0 : len - count;
     struct zset_iter iter = zset_seek(ref->entry, end == MIN_END ? 0 : len);
@@ -22,10 +25,82 @@ static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint
         reply_double(x, pair.score);
     }
     zset_remove_ranks(x->keys, ref, from, from + count);
+}
+
+static void say_changed(struct exec *x, const struct key_ref *ref, enum end end, uint64_t count) {
     exec_changed(x, ref->key, count);
-    exec_event_taken(x, NOTIFY_ZSET, end == MIN_END ? "zpopmin" : "zpopmax", ref);
     effect_pop(x, end == MIN_END ? "ZPOPMIN" : "ZPOPMAX", ref->key, count);
 }
+
+static void event_popped(struct exec *x, const struct key_ref *ref, enum end end) {
+    exec_event_taken(x, NOTIFY_ZSET, end == MIN_END ? "zpopmin" : "zpopmax", ref);
+}
+
+static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint64_t count, bool nested) {
+    take_elements(x, ref, end, count, nested);
+    event_popped(x, ref, end);
+    say_changed(x, ref, end, count);
+}
+
+/* --- many, over several turns --- */
+
+struct pop_work {
+    struct work work; /* first: it is cast back */
+    uint32_t key_at;
+    enum end end;
+    bool named;  /* the reply is the key and the elements (ZMPOP) */
+    bool nested; /* an element is a pair */
+    bool begun;
+    uint64_t count, left;
+    size_t mark; /* where the elements begin in the reply */
+};
+
+static void open_reply(struct exec *x, struct pop_work *work) {
+    if (work->named) {
+        reply_array(x, 2);
+        reply_bulk(x, x->argv[work->key_at]);
+    }
+    work->mark = x->out->len;
+    reply_array(x, work->nested ? work->count : 2 * work->count);
+}
+
+static bool pop_work_some(struct exec *x, struct work *of) {
+    struct pop_work *work = (struct pop_work *)of;
+    struct key_ref ref;
+    exec_open_any(x, work->key_at, &ref);
+    if (!work->begun) open_reply(x, work);
+    if (!ref.entry) { /* its time is over: that was all */
+        uint64_t taken = work->count - work->left;
+        resp_recount(x->out, work->mark, work->nested ? taken : 2 * taken);
+        return false;
+    }
+    if (!work->begun) say_changed(x, &ref, work->end, work->count);
+    work->begun = true;
+    uint64_t piece = MIN(work->left, PIECE);
+    take_elements(x, &ref, work->end, piece, work->nested);
+    work->left -= piece;
+    if (work->left > 0) return true;
+    event_popped(x, &ref, work->end);
+    return false;
+}
+
+static void pop_work_end(struct shard *shard, struct work *of) {
+    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct pop_work));
+}
+
+/* True: it takes turns, and what it says in `how` is all that is to be done. */
+static bool pop_takes_turns(struct exec *x, struct pop_work how) {
+    if (how.count <= WORK_AT_ONCE || !work_takes_turns(x)) return false;
+    if (!work_begins(x)) return true;
+    struct pop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
+    *work = how;
+    work->work = (struct work){.some = pop_work_some, .end = pop_work_end, .tells = true};
+    work->left = how.count;
+    work_begin(x, &work->work);
+    return true;
+}
+
+/* --- from one --- */
 
 static void pop(struct exec *x, enum end end) {
     int64_t count = 1;
@@ -43,6 +118,7 @@ static void pop(struct exec *x, enum end end) {
     }
     bool nested = counted && x->resp > 2;
     uint64_t taken = MIN((uint64_t)count, zset_len(ref.entry));
+    if (pop_takes_turns(x, (struct pop_work){.key_at = 1, .end = end, .nested = nested, .count = taken})) return;
     reply_array(x, nested ? taken : taken * 2);
     pop_elements(x, &ref, end, taken, nested);
 }
@@ -86,13 +162,15 @@ static bool parse_pop_many(struct exec *x, uint32_t at, struct pop_many *pop_man
     return sound;
 }
 
-/* False, and no reply, when there is nothing. */
-static bool try_pop_many(struct exec *x, const struct pop_many *pop_many) {
+/* False, and no reply, when there is nothing. turns: it may take turns, and then there is no reply either. */
+static bool try_pop_many(struct exec *x, const struct pop_many *pop_many, bool turns) {
     struct key_ref ref;
     for (uint32_t at = pop_many->first; at < pop_many->first + pop_many->keys; at++) {
         if (!exec_open(x, at, TYPE_ZSET, &ref)) return true;
         if (!ref.entry) continue;
         uint64_t taken = MIN(pop_many->count, zset_len(ref.entry));
+        struct pop_work how = {.key_at = at, .end = pop_many->end, .named = true, .nested = true, .count = taken};
+        if (turns && pop_takes_turns(x, how)) return true;
         reply_array(x, 2);
         reply_bulk(x, x->argv[at]);
         reply_array(x, taken);
@@ -104,7 +182,7 @@ static bool try_pop_many(struct exec *x, const struct pop_many *pop_many) {
 
 static void cmd_zmpop(struct exec *x) {
     struct pop_many pop_many;
-    if (parse_pop_many(x, 1, &pop_many) && !try_pop_many(x, &pop_many)) reply_null_array(x);
+    if (parse_pop_many(x, 1, &pop_many) && !try_pop_many(x, &pop_many, true)) reply_null_array(x);
 }
 
 /* --- waiting --- */
@@ -139,7 +217,7 @@ static void cmd_bzmpop(struct exec *x) {
     uint64_t ms;
     struct pop_many pop_many;
     if (!parse_pop_many(x, 2, &pop_many) || !exec_timeout(x, 1, &ms)) return;
-    if (try_pop_many(x, &pop_many) || exec_block(x, ms)) return;
+    if (try_pop_many(x, &pop_many, false) || exec_block(x, ms)) return;
     reply_null_array(x);
 }
 
@@ -151,6 +229,7 @@ const struct command zset_pop_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zpopmin,
+     .takes_turns = true,
      .group = "sorted-set",
      .since = "5.0.0",
      .cost = "O(M*log(N)), M = number of members taken out",
@@ -163,6 +242,7 @@ const struct command zset_pop_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zpopmax,
+     .takes_turns = true,
      .group = "sorted-set",
      .since = "5.0.0",
      .cost = "O(M*log(N)), M = number of members taken out",
@@ -175,6 +255,7 @@ const struct command zset_pop_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
      .where = ACROSS_OWNERS,
      .run = cmd_zmpop,
+     .takes_turns = true,
      .across = mpop_gather,
      .group = "sorted-set",
      .since = "7.0.0",

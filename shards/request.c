@@ -69,7 +69,7 @@ static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mod
 }
 
 /* Does it change elements of what a checkpoint reads, which is ready for that? */
-static COLD bool runs_beside_save(const struct exec *x) {
+COLD bool request_runs_beside_save(const struct exec *x) {
     const struct pin_watch *watch = x->shared->pin_watch;
     return x->slot->row->beside_save && x->db == watch->db && watch->ready(watch->ctx) &&
            slice_equal(x->argv[1], entry_key(watch->entry));
@@ -79,7 +79,7 @@ bool request_may_run_slow(const struct exec *x) {
     const struct shard *shard = x->shard;
     if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
         return false;
-    if (x->shared->pin_watch && runs_beside_save(x))
+    if (x->shared->pin_watch && request_runs_beside_save(x))
         return locks_allow_beside(shard->locks, exec_hash(x, 1), x->client_id);
     if (knows_hashes(x)) {
         enum lock_mode mode = mode_of_keys(x);
@@ -473,7 +473,7 @@ static bool is_beside(void *ctx, const struct lock_request *lock) {
     struct arguments arguments;
     struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
     struct exec x = request_exec(shard, request->item, argv, NULL);
-    bool answer = runs_beside_save(&x);
+    bool answer = request_runs_beside_save(&x);
     close_arguments(shard, &arguments);
     return answer;
 }

@@ -37,6 +37,8 @@ HOT_INLINE bool request_may_run(const struct exec *x) {
     return LIKELY(locks_idle(x->shard->locks)) || request_may_run_slow(x);
 }
 
+/* Does it run beside a checkpoint that reads its key? shared->pin_watch is set. */
+COLD bool request_runs_beside_save(const struct exec *x);
 /* Keeps the command until its keys are free. note says where its reply goes when home is this shard. */
 void request_park(const struct exec *x, uint64_t stamp, uint32_t home, struct message_note note, bool silent);
 /* Keeps a part of a transaction. True when it has its locks at once; otherwise home is told later. */

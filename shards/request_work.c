@@ -10,7 +10,8 @@ static struct work *work_of(const uint64_t *words) {
 }
 
 bool work_takes_turns(struct exec *x) {
-    if (x->part || x->flags & CLIENT_NO_BLOCK) return false;
+    bool beside = UNLIKELY(x->shared->pin_watch != NULL) && request_runs_beside_save(x); /* it does not own its key */
+    if (x->part || x->flags & CLIENT_NO_BLOCK || beside) return false;
     ASSERT(x->slot->row->takes_turns);
     x->again = true;
     if (work_begins(x)) return true;

@@ -48,7 +48,7 @@ struct work {
     struct buf out; /* private: the reply so far, whose memory others free */
 };
 
-/* May this command take turns? No: it is inside of a transaction, all at one instant. */
+/* May this command take turns? No: it is inside of a transaction, all at one instant, or runs beside a checkpoint. */
 NODISCARD bool work_takes_turns(struct exec *x);
 /* It may, and has its keys. No: it will have them when its handler is called again. */
 HOT_INLINE bool work_begins(const struct exec *x) {

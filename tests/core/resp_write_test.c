@@ -129,6 +129,23 @@ static void closes_arrays_of_unknown_length(void **state) {
     expect(f, ":1\r\n*12\r\n:2\r\n*0\r\n:0\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n");
 }
 
+static void recounts(void **state) {
+    struct fixture *f = *state;
+    resp_int(&f->out, 1);
+    size_t mark = f->out.len;
+    resp_array(&f->out, 1000);
+    resp_int(&f->out, 7);
+    resp_recount(&f->out, mark, 1);
+    expect(f, ":1\r\n*1\r\n:7\r\n");
+    resp_set(&f->out, 3, 0);
+    resp_recount(&f->out, 0, 1000000);
+    expect(f, "~1000000\r\n");
+    resp_array(&f->out, 5);
+    resp_int(&f->out, 7);
+    resp_recount(&f->out, 0, 12);
+    expect(f, "*12\r\n:7\r\n");
+}
+
 /* A random reply, nested; returns nothing, as its end is where out ends. */
 static void write_random(struct buf *out, struct prng *prng, int resp, int depth) {
     static const char bytes[] = "a\r\n$5\r\n*3\r\n:1\r\n-x\r\n";
@@ -198,6 +215,7 @@ int main(void) {
         TEST(writes_bulks_of_every_header_length),
         TEST(writes_commands),
         TEST(closes_arrays_of_unknown_length),
+        TEST(recounts),
         TEST(skips_one_reply_and_never_a_part),
         TEST(skip_refuses_nonsense),
     };

@@ -10,7 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from support.resp import encode  # noqa: E402
+from support.resp import Double, encode  # noqa: E402
 from support.case import ServerCase, main, wait_until  # noqa: E402
 from support.server import Server  # noqa: E402
 
@@ -200,6 +200,37 @@ class Results:
         self.assertEqual(client.must("COPY", h, d), 1)
         wait_until(lambda: client.must("HLEN", h) == client.must("HLEN", d) == COUNT // 2, what="the fields to end")
         self.assertEqual(sorted(client.must("HKEYS", d)), sorted(b"m%d" % i for i in range(1, COUNT, 2)))
+
+    def test_pops(self):
+        """What is taken out is what was answered, and the rest stays."""
+        client = self.client(timeout=120)
+        s, z, l = (self.tag + name for name in ("s", "z", "l"))
+        for resp3 in (False, True):
+            if resp3:
+                client.hello(3)
+            fill(client, self.tag)
+            client.must("DEL", l)
+            for begin in range(0, COUNT, STEP):
+                client.must("RPUSH", l, *["m%d" % i for i in range(begin, begin + STEP)])
+            pair = lambda i: [b"m%d" % i, Double(b"%d" % i) if resp3 else b"%d" % i]  # noqa: E731
+            flat = (lambda pairs: pairs) if resp3 else (lambda pairs: [word for two in pairs for word in two])
+            for command, reply in ((("ZPOPMIN", z, "5000"), flat([pair(i) for i in range(5000)])),
+                                   (("ZMPOP", "1", z, "MAX", "COUNT", "5000"), [z.encode(), [pair(COUNT - 1 - i) for i in range(5000)]]),
+                                   (("LPOP", l, "5000"), [b"m%d" % i for i in range(5000)]),
+                                   (("RPOP", l, "5000"), [b"m%d" % (COUNT - 1 - i) for i in range(5000)])):
+                self.assertTrue(client.must(*command) == reply, command)
+            popped = list(client.must("SPOP", s, "9000"))
+            self.assertEqual(len(set(popped)), 9000)
+            self.assertTrue(set(client.must("SMEMBERS", s)) | set(popped) == members(0, COUNT))
+            self.assertEqual([client.must("SCARD", s), client.must("ZCARD", z), client.must("LLEN", l)], [COUNT - 9000, 6000, 6000])
+            popped = set(client.must("SPOP", s, str(COUNT - 9002))) | set(popped)
+            self.assertEqual(len(popped), COUNT - 2)
+            self.assertEqual([client.must("ZRANGE", z, "0", "0"), client.must("LINDEX", l, "0")], [[b"m5000"], b"m5000"])
+            client = self.start_again(client, (s, z, l), lambda client, key: client.must("SORT", key, "ALPHA"))
+            self.assertTrue(set(client.must("SMEMBERS", s)) | popped == members(0, COUNT))
+            self.assertEqual(len(client.must("ZPOPMAX", z, "5999")), 5999 if resp3 and client.proto == 3 else 2 * 5999)
+            self.assertEqual(len(client.must("LPOP", l, "6000")), 6000)
+            self.assertEqual(client.must("EXISTS", z, l), 1)
 
     def start_again(self, client, keys, read):
         """With a log: what was done is still there when it is read. Returns a client."""
