@@ -154,6 +154,11 @@ void fields_expect(struct fields *fields, uint64_t count) {
     hashtable_expect(fields->table, count);
 }
 
+void fields_expect_timed(struct fields *fields, uint64_t count) {
+    ASSERT(fields->deadlines);
+    sorted_expect(fields->deadlines, count);
+}
+
 /* --- by name --- */
 
 const struct field *fields_find(struct fields *fields, struct slice name) {

@@ -45,6 +45,8 @@ uint64_t fields_count(const struct fields *fields);
 size_t fields_bytes(const struct fields *fields); /* memory taken */
 
 void fields_expect(struct fields *fields, uint64_t count); /* a hint before many are put */
+void fields_expect_timed(struct fields *fields,
+                         uint64_t count); /* that many have a deadline: after the first of them */
 
 const struct field *fields_find(struct fields *fields, struct slice name); /* NULL when absent */
 /* Creates or overwrites; true when it is new. Lengths are below 2^32. */

@@ -63,7 +63,9 @@ static void add_field(void *ctx, const struct packed_value *field, const struct 
     (void)fields_put(work->store, work->object, name, packed_text(value, scratch[1]));
     if (!work->timed) return;
     uint64_t deadline_ms = hash_deadline(work->timed, name);
-    if (deadline_ms) fields_set_deadline(work->store, work->object, name, deadline_ms);
+    if (!deadline_ms) return;
+    fields_set_deadline(work->store, work->object, name, deadline_ms);
+    if (fields_timed(work->object) == 1) fields_expect_timed(work->object, fields_timed(entry_object(work->timed)));
 }
 
 static uint64_t copy_fields(struct copy_work *work, const struct entry *from) {
@@ -212,13 +214,18 @@ struct work *copy_work_new(const struct exec *x, uint16_t db, const struct entry
     switch ((enum value_type)from->type) {
     case TYPE_STRING: work->object = new_string(x, from); break;
     case TYPE_LIST: work->object = quicklist_new(work->store); break;
-    case TYPE_SET: work->object = members_new(work->store, &x->shared->set_rule.seed); break;
+    case TYPE_SET:
+        work->object = members_new(work->store, &x->shared->set_rule.seed);
+        members_expect(work->object, set_count(from)); /* they come in the order of their hashes */
+        break;
     case TYPE_ZSET: work->object = sorted_new(work->store, &x->shared->seed); break;
     case TYPE_STREAM:
         stream_copy_begin(work->store, &work->stream, entry_object(from));
         work->object = work->stream.copy;
         break;
-    default: work->object = fields_new(work->store, &x->shared->seed);
+    default:
+        work->object = fields_new(work->store, &x->shared->seed);
+        fields_expect(work->object, hash_len(from)); /* as members of a set */
     }
     return &work->work;
 }
