@@ -334,7 +334,7 @@ static bool find(struct exec *x, const struct search *search, uint32_t key_at, s
     geo_hits_init(hits, x->shard->heap);
     if (!search->entry) return true;
     if (geo_walk_some(x, search, &wanted, &walk, WORK_AT_ONCE, hits)) {
-        if (geo_is_sliced(search, &wanted) && work_takes_turns(x)) {
+        if (work_takes_turns(x)) {
             if (work_begins(x)) work_begin(x, geo_work_new(x, search, key_at));
             return false;
         }
@@ -346,10 +346,9 @@ static bool find(struct exec *x, const struct search *search, uint32_t key_at, s
 
 /* --- answers --- */
 
-void geo_reply_hits(struct exec *x, const struct search *search, const struct hits *hits) {
+void geo_reply_some(struct exec *x, const struct search *search, const struct hits *hits, uint64_t from, uint64_t to) {
     uint64_t with = (uint64_t)search->with_distance + search->with_hash + search->with_point;
-    reply_array(x, hits->count);
-    for (uint64_t i = 0; i < hits->count; i++) {
+    for (uint64_t i = from; i < to; i++) {
         const struct hit *hit = &hits->list[i];
         if (with) reply_array(x, 1 + with);
         reply_bulk(x, member_of(hits, hit));
@@ -357,6 +356,11 @@ void geo_reply_hits(struct exec *x, const struct search *search, const struct hi
         if (search->with_hash) reply_int(x, (int64_t)hit->score);
         if (search->with_point) geo_reply_point(x, hit->point);
     }
+}
+
+void geo_reply_hits(struct exec *x, const struct search *search, const struct hits *hits) {
+    reply_array(x, hits->count);
+    geo_reply_some(x, search, hits, 0, hits->count);
 }
 
 struct sorted *geo_set_of(struct exec *x, const struct search *search, const struct hits *hits) {

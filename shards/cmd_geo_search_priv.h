@@ -62,8 +62,9 @@ bool geo_walk_some(const struct exec *x, const struct search *search, const stru
 void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits);
 /* The reply of a search, and the result that is stored. */
 void geo_reply_hits(struct exec *x, const struct search *search, const struct hits *hits);
+/* Some of it: those from one hit up to another, without the head. */
+void geo_reply_some(struct exec *x, const struct search *search, const struct hits *hits, uint64_t from, uint64_t to);
 struct sorted *geo_set_of(struct exec *x, const struct search *search, const struct hits *hits);
 
-/* May this search take turns? What it keeps is little, or goes where it is stored. The key is x->argv[key_at]. */
-bool geo_is_sliced(const struct search *search, const struct wanted *wanted);
+/* The key is x->argv[key_at]. */
 struct work *geo_work_new(const struct exec *x, const struct search *search, uint32_t key_at);

@@ -1,7 +1,7 @@
 /* A search that passes over many members, over many turns of its shard (shards/work.h): the same walk as in
- * cmd_geo_search.c, a slice at a time. Either it keeps few hits, those that come first, or it stores all that it finds
- * and puts them together aside. What is all of it a reply is made at once. When the time of the key is over meanwhile
- * nothing was found. */
+ * cmd_geo_search.c, a slice at a time. What it found is then replied, likewise; or it is stored, and where that is all,
+ * it is put together aside as it is found. Many hits that are to be in order are sorted at once, and so are put
+ * together those that were chosen. When the time of the key is over during the walk, nothing was found. */
 #include "shards/cmd_geo_search_priv.h"
 #include "shards/shard.h"
 
@@ -11,6 +11,7 @@ struct geo_work {
     struct wanted wanted;
     uint32_t key_at;
     bool walked;
+    uint64_t replied; /* hits */
     struct geo_walk walk;
     struct hits hits; /* its set is the result's until that is stored */
     struct zset_storing result;
@@ -18,10 +19,6 @@ struct geo_work {
 
 static bool stores_all(const struct search *search, const struct wanted *wanted) {
     return search->store_at && wanted->keep == UINT64_MAX;
-}
-
-bool geo_is_sliced(const struct search *search, const struct wanted *wanted) {
-    return wanted->keep <= WORK_AT_ONCE || stores_all(search, wanted);
 }
 
 static void begin_hits(const struct exec *x, struct geo_work *work) {
@@ -47,19 +44,32 @@ static bool search_some(struct exec *x, struct geo_work *work) {
     return geo_walk_some(x, &work->search, &work->wanted, &work->walk, WORK_SLICE, &work->hits);
 }
 
+/* The walk is over. */
+static void end_walk(struct exec *x, struct geo_work *work) {
+    work->walked = true;
+    geo_hits_end(&work->search, &work->wanted, &work->hits);
+    if (!work->search.store_at) {
+        reply_array(x, work->hits.count);
+        return;
+    }
+    work->result.set = work->hits.set ? work->hits.set : geo_set_of(x, &work->search, &work->hits);
+    work->hits.set = NULL;
+}
+
+static bool reply_some(struct exec *x, struct geo_work *work) {
+    uint64_t from = work->replied;
+    work->replied = MIN(from + WORK_SLICE, work->hits.count);
+    geo_reply_some(x, &work->search, &work->hits, from, work->replied);
+    return work->replied < work->hits.count;
+}
+
 static bool geo_work_some(struct exec *x, struct work *of) {
     struct geo_work *work = (struct geo_work *)of;
     if (!work->walked) {
         if (search_some(x, work)) return true;
-        work->walked = true;
-        geo_hits_end(&work->search, &work->wanted, &work->hits);
-        if (!work->search.store_at) {
-            geo_reply_hits(x, &work->search, &work->hits);
-            return false;
-        }
-        work->result.set = work->hits.set ? work->hits.set : geo_set_of(x, &work->search, &work->hits);
-        work->hits.set = NULL;
+        end_walk(x, work);
     }
+    if (!work->search.store_at) return reply_some(x, work);
     if (zset_store_some(x, of, &work->result)) return true;
     reply_int(x, (int64_t)work->result.count);
     return false;

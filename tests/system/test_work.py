@@ -112,9 +112,11 @@ class Results:
                                        for word in ("%f" % (i * 7919 % 36000 / 100 - 180), "%f" % (i % 1700 / 10 - 85), "p%d" % i)])
         around = ("FROMLONLAT", "10", "20", "BYRADIUS", "12000", "km")
         for command in (("GEOSEARCH", g, *around, "COUNT", "20", "WITHDIST"), ("GEOSEARCH", g, *around, "COUNT", "20", "DESC", "WITHHASH"),
-                        ("GEOSEARCH", g, *around, "COUNT", "6000", "ANY"), ("GEORADIUS", g, "10", "20", "12000", "km", "COUNT", "3", "WITHCOORD")):
+                        ("GEOSEARCH", g, *around, "COUNT", "6000", "ANY"),
+                        ("GEOSEARCH", g, *around, "WITHCOORD"), ("GEOSEARCH", g, *around, "COUNT", "5000", "ASC"),
+                        ("GEOSEARCH", g, "FROMLONLAT", "10", "20", "BYBOX", "0.01", "15000", "km"), ("GEORADIUS", g, "10", "20", "12000", "km", "COUNT", "3", "WITHCOORD")):
             found = client.must(*command)
-            self.assertTrue(found)
+            self.assertTrue(found or "0.01" in command)
             self.assertEqual(found, client.pipeline([("MULTI",), command, ("EXEC",)])[-1][0], command)
         for command in (("GEOSEARCHSTORE", d, g, *around), ("GEOSEARCHSTORE", d, g, *around, "STOREDIST"),
                         ("GEOSEARCHSTORE", d, g, *around, "COUNT", "50"), ("GEORADIUS", g, "10", "20", "12000", "km", "STORE", d)):
