@@ -107,8 +107,8 @@ static enum status join_disk(struct thread *thread, struct error *error) {
 
 static enum status start(struct thread *thread, struct error *error) {
     assert_set_shard((int)thread->id);
-    placement_settle(thread);
     thread->config_version = server_config_read(thread->server, 0, &thread->config);
+    placement_settle(thread);
     thread->attend_end = &thread->attend;
     thread->clock = clock_system();
     enum status status = ring_open(&thread->ring, RING_ENTRIES, RING_BUFFERS, error);
