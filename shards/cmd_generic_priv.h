@@ -9,6 +9,12 @@ struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref);
 /* The number of a database as COPY and MOVE take it. Returns the error to reply, NULL when it is fine. */
 const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db);
 
+/* The keyspace event of a command whose steps are here, as its home says it: a letter for its class, and its name. */
+#define EVENT_GENERIC 'g'
+#define EVENT_SET     's'
+#define EVENT_ZSET    'z'
+void exec_event_told(struct exec *x, struct slice event);
+
 /* COPY of a value that takes longer than a turn should, over many of them (cmd_copy_work.c). */
 bool copy_takes_long(const struct entry *entry);
 struct work *copy_work_new(const struct exec *x, uint16_t db, const struct entry *from);

@@ -13,11 +13,13 @@
  * or a set of integers was encoded, because OBJECT ENCODING shows it. */
 #include "core/num.h"
 #include "shards/admit.h"
+#include "shards/carry.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
 #include "shards/effect_add.h"
 #include "shards/gather.h"
+#include "shards/piece.h"
 #include "shards/set.h"
 #include "shards/shard.h"
 #include "shards/work.h"
@@ -157,6 +159,14 @@ static void cmd_fetch(struct exec *x) {
         reply_null_array(x);
         return;
     }
+    if (piece_takes_long(entry)) {
+        reply_array(x, 4);
+        reply_int(x, (int64_t)piece_len(entry));
+        reply_int(x, entry->type);
+        reply_int(x, (int64_t)entry_deadline_ms(entry));
+        reply_int(x, piece_form(entry));
+        return;
+    }
     reply_array(x, 3);
     size_t mark = x->out->len;
     dump_write_body(x->out, entry, false);
@@ -168,11 +178,10 @@ static void cmd_fetch(struct exec *x) {
     resp_bulk_int(x->out, is_int ? FORM_INT : entry->flags & ENTRY_SHOWN ? FORM_RAW : FORM_TEXT);
 }
 
-/* The keyspace event of the whole, as its home says: a letter for its class, g or z, and its name. */
-#define EVENT_GENERIC 'g'
-
-static void event_told(struct exec *x, struct slice event) {
-    unsigned class = event.ptr[0] == EVENT_GENERIC ? NOTIFY_GENERIC : NOTIFY_ZSET;
+void exec_event_told(struct exec *x, struct slice event) {
+    unsigned class = event.ptr[0] == EVENT_GENERIC ? NOTIFY_GENERIC
+                     : event.ptr[0] == EVENT_SET   ? NOTIFY_SET
+                                                   : NOTIFY_ZSET;
     if (UNLIKELY(x->shared->notify & class))
         notify_event(x->shard, x->db, slice_of(event.ptr + 1, event.len - 1), x->argv[1]);
 }
@@ -211,7 +220,7 @@ static void cmd_put(struct exec *x) {
     effect_value(x, x->db, entry);
     buf_deinit(&scratch);
     exec_changed(x, x->argv[1], 1);
-    event_told(x, x->argv[6]);
+    exec_event_told(x, x->argv[6]);
     reply_int(x, 1);
 }
 
@@ -221,7 +230,7 @@ static void cmd_drop(struct exec *x) {
     if (present) {
         keyspace_remove(x->keys, &ref);
         exec_changed(x, x->argv[1], 0); /* counted where it was put */
-        event_told(x, x->argv[2]);
+        exec_event_told(x, x->argv[2]);
         effect_del(x, x->db, x->argv[1]);
     }
     reply_int(x, present);
@@ -256,13 +265,34 @@ static void forward_reply(struct gather *g) {
     buf_append_slice(gather_out(g), reply);
 }
 
+static void drop_source(struct gather *g) {
+    gather_send(g, gather_owner(g, 1), "sherd.drop", (struct slice[]){g->argv[1], SLICE("grename_from")}, 2);
+}
+
+/* A large value, piece by piece. */
+static void rename_carries(struct gather *g, bool only_if_free) {
+    const struct carry carry = {.source = 1, .target = 2, .db = g->db, .replace = !only_if_free, .event = "grename_to"};
+    switch (carry_is_on(g) ? carry_step(g, &carry) : carry_begin(g, &carry, gather_reply(g, 0))) {
+    case CARRY_NO_SOURCE: gather_error(g, NO_SUCH_KEY); return;
+    case CARRY_TAKEN: resp_int(gather_out(g), 0); return;
+    case CARRY_DONE: drop_source(g); return;
+    default: return;
+    }
+}
+
 static void rename_across(struct gather *g, bool only_if_free) {
     int64_t was_put;
+    if (carry_is_on(g)) {
+        rename_carries(g, only_if_free);
+        return;
+    }
     switch (g->step) {
     case 0: fetch_source(g, false); return;
     case 1:
         if (gather_reply_is_error(gather_reply(g, 0)))
             forward_reply(g);
+        else if (carry_is_head(gather_reply(g, 0)))
+            rename_carries(g, only_if_free);
         else if (!put_at_target(g, g->db, !only_if_free, SLICE("grename_to")))
             gather_error(g, NO_SUCH_KEY);
         return;
@@ -270,7 +300,7 @@ static void rename_across(struct gather *g, bool only_if_free) {
         if (!gather_reply_int(gather_reply(g, 0), &was_put) || !was_put)
             forward_reply(g);
         else
-            gather_send(g, gather_owner(g, 1), "sherd.drop", (struct slice[]){g->argv[1], SLICE("grename_from")}, 2);
+            drop_source(g);
         return;
     default:
         if (only_if_free)
@@ -287,9 +317,23 @@ static void renamenx_gather(struct gather *g) {
     rename_across(g, true);
 }
 
+static void copy_carries(struct gather *g, const struct copy_options *options) {
+    const struct carry carry = {
+        .source = 1, .target = 2, .db = options->db, .replace = options->replace, .admits = true, .event = "gcopy_to"};
+    enum carry_state state = carry_is_on(g) ? carry_step(g, &carry) : carry_begin(g, &carry, gather_reply(g, 0));
+    if (state == CARRY_NO_MEMORY)
+        gather_error(g, OOM_ERROR);
+    else if (state != CARRY_GOES_ON)
+        resp_int(gather_out(g), state == CARRY_DONE);
+}
+
 static void copy_gather(struct gather *g) {
     struct copy_options options = {.db = g->db};
     const char *error = parse_copy(g->argv, g->argc, g->home->db_count, &options);
+    if (carry_is_on(g)) {
+        copy_carries(g, &options);
+        return;
+    }
     switch (g->step) {
     case 0:
         if (error)
@@ -300,6 +344,8 @@ static void copy_gather(struct gather *g) {
     case 1:
         if (gather_reply_is_error(gather_reply(g, 0)))
             forward_reply(g);
+        else if (carry_is_head(gather_reply(g, 0)))
+            copy_carries(g, &options);
         else if (!admit_step(g->home, gather_reply(g, 0).len))
             gather_error(g, OOM_ERROR);
         else if (!put_at_target(g, options.db, options.replace, SLICE("gcopy_to")))

@@ -13,6 +13,8 @@
  *      [sizes, members]                  ---> step 1 ----------->  sherd.set-store key form members, for STORE
  *                                             step 2 <-----------  :count
  *
+ * Large ones, which a shard does not answer as a whole, are joined in many steps (shards/wide_join.h).
+ *
  * OBJECT ENCODING of what SDIFFSTORE makes depends on how Redis would have computed it, see difference_leaves_table. */
 #include "core/assert.h"
 #include "core/num.h"
@@ -23,6 +25,7 @@
 #include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
+#include "shards/wide_join.h"
 #include "shards/work.h"
 #include <stdlib.h>
 
@@ -178,15 +181,19 @@ static bool takes_turns(struct exec *x, struct set_job job, struct sources *sour
     return true;
 }
 
+static void reply_members(struct exec *x, enum set_operation operation, struct sources *sources, uint8_t resp) {
+    size_t mark = x->out->len;
+    struct collector into = {.store = &x->shared->store, .out = x->out};
+    if (operation == UNION && sources->present > 1) into.members = members_new(into.store, &x->shared->set_rule.seed);
+    compute(operation, sources, &into);
+    reply_head(x->out, mark, resp, into.count);
+    if (into.members) members_delete(into.store, into.members);
+}
+
 static void reply_result(struct exec *x, enum set_operation operation) {
     struct sources sources;
-    size_t mark = x->out->len;
     if (!sources_open(x, 1, x->argc - 1, &sources)) return;
-    struct collector into = {.store = &x->shared->store, .out = x->out};
-    if (operation == UNION && sources.present > 1) into.members = members_new(into.store, &x->shared->set_rule.seed);
-    compute(operation, &sources, &into);
-    reply_head(x->out, mark, x->resp, into.count);
-    if (into.members) members_delete(into.store, into.members);
+    reply_members(x, operation, &sources, x->resp);
     sources_close(x, &sources);
 }
 
@@ -261,7 +268,7 @@ static void cmd_sintercard(struct exec *x) {
 /* --- parts, at the sources' shards and the destination's --- */
 
 /* sherd.set-part operation key ...: of these keys the first one's would-be form and count, how many are there, the
- * members of all, and the result. */
+ * members of all, and the result; null when that would take long. */
 static void cmd_set_part(struct exec *x) {
     struct sources sources;
     enum set_operation operation = arg_is(x, 1, "inter") ? INTER : arg_is(x, 1, "union") ? UNION : DIFF;
@@ -272,12 +279,10 @@ static void cmd_set_part(struct exec *x) {
     reply_int(x, first ? (int64_t)set_count(first) : 0);
     reply_int(x, sources.present);
     reply_int(x, (int64_t)sources.total);
-    size_t mark = x->out->len;
-    struct collector into = {.store = &x->shared->store, .out = x->out};
-    if (operation == UNION && sources.present > 1) into.members = members_new(into.store, &x->shared->set_rule.seed);
-    compute(operation, &sources, &into);
-    reply_head(x->out, mark, 2, into.count);
-    if (into.members) members_delete(into.store, into.members);
+    if (sources.total > WORK_AT_ONCE)
+        reply_null(x);
+    else
+        reply_members(x, operation, &sources, 2);
     sources_close(x, &sources);
 }
 
@@ -326,11 +331,14 @@ static void send_parts(struct gather *g, const struct across *across) {
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
 }
 
+#define JOIN_AT_ONCE (4 * WORK_AT_ONCE) /* members of all sources: beyond that it is done in steps that are short */
+
 /* What the parts answered. */
 struct answers {
     struct slice elements[SHARDS_MAX];
     uint32_t parts, first; /* first: the part whose members are walked */
     bool as_table;
+    bool large; /* some are missing, or all would take long to join */
 };
 
 /* False: one of them is an error, which is the reply. */
@@ -351,7 +359,9 @@ static bool read_answers(struct gather *g, const struct across *across, struct a
             bool is_int = gather_reply_int(gather_next_element(&rest), &numbers[i]);
             ASSERT(is_int);
         }
-        uint64_t count = (uint64_t)gather_reply_array(gather_next_element(&rest), &answers->elements[part]);
+        int64_t elements = gather_reply_array(gather_next_element(&rest), &answers->elements[part]);
+        uint64_t count = (uint64_t)elements;
+        answers->large |= elements < 0;
         bool has_first = g->answered[part].shard == home_of_first;
         if (across->operation == INTER ? count < fewest : has_first) answers->first = part;
         fewest = MIN(fewest, count);
@@ -361,6 +371,7 @@ static bool read_answers(struct gather *g, const struct across *across, struct a
         first_is_table = numbers[0];
         first_count = (uint64_t)numbers[1];
     }
+    answers->large |= total > JOIN_AT_ONCE;
     answers->as_table =
         across->operation == DIFF && difference_leaves_table(first_is_table, first_count, present, total);
     return true;
@@ -405,15 +416,31 @@ static void send_store(struct gather *g, const struct across *across, const stru
     buf_deinit(&elements);
 }
 
+static void join_in_steps(struct gather *g, const struct across *across, bool as_table) {
+    static const enum wide_operation operations[] = {[INTER] = WIDE_INTER, [UNION] = WIDE_UNION, [DIFF] = WIDE_DIFF};
+    wide_join_begin(g, &(struct wide_join){.operation = operations[across->operation],
+                                           .form = across->target   ? WIDE_STORES
+                                                   : across->counts ? WIDE_COUNTS
+                                                                    : WIDE_ANSWERS,
+                                           .first = across->first,
+                                           .keys = across->count,
+                                           .limit = across->limit,
+                                           .target = across->target,
+                                           .as_table = as_table});
+}
+
 static void run_across(struct gather *g, const struct across *across) {
     struct answers answers;
     struct collector into;
+    if (wide_join_goes_on(g)) return;
     if (g->step == 0) {
         send_parts(g, across);
     } else if (g->step == 2) {
         buf_append_slice(gather_out(g), gather_reply(g, 0));
     } else if (!read_answers(g, across, &answers)) {
         return;
+    } else if (answers.large) {
+        join_in_steps(g, across, answers.as_table);
     } else if (across->target) {
         send_store(g, across, &answers);
     } else if (across->counts) {

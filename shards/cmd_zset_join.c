@@ -9,9 +9,12 @@
  *      owners of sources        home                     destination's shard
  *      sherd.fetch key ... <--- steps 0 ..
  *      [body ...]          ---> join; when it stores --> sherd.put, or sherd.drop when there is nothing
- *                               its reply           <--- done */
+ *                               its reply           <--- done
+ *
+ * Large ones are not fetched, but joined in many steps (shards/wide_join.h). */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/carry.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_join_priv.h"
 #include "shards/cmd_zset_priv.h"
@@ -19,6 +22,7 @@
 #include "shards/gather.h"
 #include "shards/set.h"
 #include "shards/shard.h"
+#include "shards/wide_join.h"
 #include "shards/work.h"
 #include <math.h>
 #include <stdio.h>
@@ -96,7 +100,7 @@ static const char *parse_weights(const struct join *join, const struct slice *ar
 
 static const char *parse_aggregate(struct join *join, struct slice word) {
     if (!slice_is(word, "sum") && !slice_is(word, "min") && !slice_is(word, "max")) return "ERR syntax error";
-    join->aggregate = slice_is(word, "sum") ? SUM : slice_is(word, "min") ? MINIMUM : MAXIMUM;
+    join->aggregate = slice_is(word, "sum") ? ZSET_SUM : slice_is(word, "min") ? ZSET_MIN : ZSET_MAX;
     return NULL;
 }
 
@@ -139,21 +143,13 @@ static double weighed(const struct source *source, double score) {
     return source->weight * score;
 }
 
-static double aggregate(enum join_aggregate how, double score, double other) {
-    switch (how) {
-    case MINIMUM: return other < score ? other : score;
-    case MAXIMUM: return other > score ? other : score;
-    default: return not_nan(score + other);
-    }
-}
-
 bool join_unite_member(void *ctx, struct slice member, double score) {
     const struct joining *joining = ctx;
     struct sorted *set = joining->set;
     struct sorted_element *element = sorted_find(set, member);
     score = not_nan(weighed(joining->source, score));
     if (element)
-        sorted_move(joining->store, set, element, aggregate(joining->join->aggregate, element->score, score));
+        sorted_move(joining->store, set, element, zset_aggregate(joining->join->aggregate, element->score, score));
     else
         sorted_insert(joining->store, set, member, score);
     return true;
@@ -172,7 +168,7 @@ static bool is_in_all(const struct join *join, const struct source *sources, str
     *score = not_nan(weighed(&sources[0], *score));
     for (uint32_t i = 1; i < join->keys; i++) {
         if (!source_score(&sources[i], member, &other)) return false;
-        *score = aggregate(join->aggregate, *score, weighed(&sources[i], other));
+        *score = zset_aggregate(join->aggregate, *score, weighed(&sources[i], other));
     }
     return true;
 }
@@ -296,13 +292,16 @@ static void run_join(struct exec *x, enum join_operation operation, enum join_fo
 
 /* --- over several shards --- */
 
-#define FETCH_MAX 4u /* parts of a step */
+#define FETCH_MAX    4u                 /* parts of a step */
+#define JOIN_AT_ONCE (4 * WORK_AT_ONCE) /* elements of all sources: beyond that it is done in steps that are short */
 
 enum { MEMO_FETCHED, MEMO_ASKED, MEMO_COUNT, MEMO_STORED }; /* words of gather->memo */
 
-/* Copies of the sources, as entries of home's. */
+/* Copies of the sources, as entries of home's; of large ones, that they are there. */
 struct fetched {
     uint32_t keys;
+    bool large, wrong_type; /* some is */
+    uint64_t total;         /* elements of the others */
     struct source sources[];
 };
 
@@ -349,12 +348,36 @@ static struct entry *entry_of_reply(struct gather *g, struct slice reply) {
     return entry;
 }
 
+static struct entry *note_source(struct fetched *fetched, struct entry *entry) {
+    if (!entry) return NULL;
+    if (join_is_source(entry))
+        fetched->total += source_len(entry);
+    else
+        fetched->wrong_type = true;
+    return entry;
+}
+
+/* [length, type ...] */
+static void note_large(struct fetched *fetched, struct slice reply) {
+    struct slice rest;
+    int64_t type;
+    (void)gather_reply_array(reply, &rest);
+    (void)gather_next_element(&rest);
+    bool is_int = gather_reply_int(gather_next_element(&rest), &type);
+    ASSERT(is_int);
+    fetched->large = true;
+    fetched->wrong_type |= type != TYPE_SET && type != TYPE_ZSET;
+}
+
 /* Takes what came and asks for more; true when all is there. */
 static bool fetch(struct gather *g, const struct join *join, struct fetched *fetched) {
     uint64_t asked = g->memo[MEMO_ASKED], before = asked - (g->step > 0 ? g->parts : 0);
     for (; before < asked; before++) {
-        struct source *source = &fetched->sources[before];
-        source->entry = entry_of_reply(g, gather_reply(g, (uint32_t)(before + g->parts - asked)));
+        struct slice reply = gather_reply(g, (uint32_t)(before + g->parts - asked));
+        if (carry_is_head(reply))
+            note_large(fetched, reply);
+        else
+            fetched->sources[before].entry = note_source(fetched, entry_of_reply(g, reply));
     }
     for (unsigned i = 0; i < FETCH_MAX && asked < join->keys; i++, asked++) {
         uint32_t at = join->first + (uint32_t)asked;
@@ -382,13 +405,35 @@ static void store_across(struct gather *g, struct sorted *set) {
     buf_deinit(&body);
 }
 
-static void finish_across(struct gather *g, struct join *join, struct source *sources) {
+static void join_in_steps(struct gather *g, const struct join *join) {
+    static const enum wide_operation operations[] = {[UNION] = WIDE_UNION, [INTER] = WIDE_INTER, [DIFF] = WIDE_DIFF};
+    static const enum wide_form forms[] = {[ANSWERS] = WIDE_ANSWERS, [COUNTS] = WIDE_COUNTS, [STORES] = WIDE_STORES};
+    forget_fetched(g);
+    wide_join_begin(g, &(struct wide_join){.operation = operations[join->operation],
+                                           .form = forms[join->form],
+                                           .scored = true,
+                                           .first = join->first,
+                                           .keys = join->keys,
+                                           .weights_at = join->weights_at,
+                                           .aggregate = join->aggregate,
+                                           .with_scores = join->with_scores,
+                                           .limit = join->limit,
+                                           .target = 1});
+}
+
+static void finish_across(struct gather *g, struct join *join, struct fetched *fetched) {
+    struct source *sources = fetched->sources;
     const char *error = NULL;
-    for (uint32_t i = 0; i < join->keys && !error; i++)
-        if (sources[i].entry && !join_is_source(sources[i].entry)) error = WRONG_TYPE;
-    if (!error && !parse_options(join, g->argv, g->argc)) error = join->error;
+    if (fetched->wrong_type)
+        error = WRONG_TYPE;
+    else if (!parse_options(join, g->argv, g->argc))
+        error = join->error;
     if (error) {
         gather_error(g, error);
+        return;
+    }
+    if (fetched->large || fetched->total > JOIN_AT_ONCE) {
+        join_in_steps(g, join);
         return;
     }
     join_prepare(join, g->argv, sources);
@@ -407,6 +452,7 @@ static void finish_across(struct gather *g, struct join *join, struct source *so
 
 static void join_across(struct gather *g, enum join_operation operation, enum join_form form) {
     struct join join = {.operation = operation, .form = form};
+    if (wide_join_goes_on(g)) return;
     if (g->memo[MEMO_STORED]) {
         resp_int(gather_out(g), (int64_t)g->memo[MEMO_COUNT]);
         return;
@@ -414,7 +460,7 @@ static void join_across(struct gather *g, enum join_operation operation, enum jo
     bool readable = parse_keys(&join, g->slot->row->name, g->argv, g->argc);
     ASSERT(readable); /* or it would not have been routed here */
     struct fetched *fetched = fetched_of(g, &join);
-    if (fetch(g, &join, fetched)) finish_across(g, &join, fetched->sources);
+    if (fetch(g, &join, fetched)) finish_across(g, &join, fetched);
 }
 
 #define JOIN(name, operation, form)                                                                                    \

@@ -3,10 +3,10 @@
 #pragma once
 #include "core/sorted.h"
 #include "shards/exec.h"
+#include "shards/zset.h"
 
 enum join_operation { UNION, INTER, DIFF };
 enum join_form { ANSWERS, COUNTS, STORES };
-enum join_aggregate { SUM, MINIMUM, MAXIMUM };
 
 /* A command's arguments. */
 struct join {
@@ -14,7 +14,7 @@ struct join {
     enum join_form form;
     uint32_t first, keys; /* argv[first .. first + keys) */
     uint32_t weights_at;  /* 0: all are 1 */
-    enum join_aggregate aggregate;
+    enum zset_aggregate aggregate;
     bool with_scores;
     uint64_t limit; /* of COUNTS; 0: none */
     const char *error;

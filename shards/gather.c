@@ -415,6 +415,10 @@ void gather_send(struct gather *gather, uint32_t shard, const char *name, const 
     gather_send_db(gather, shard, gather->db, name, args, arg_count);
 }
 
+void gather_let_turn_pass(struct gather *gather) {
+    if (gather->pending == 0) gather_send(gather, gather->home->id, "sherd.pause", NULL, 0);
+}
+
 struct buf *gather_out(struct gather *gather) {
     return &gather->out;
 }

@@ -127,6 +127,9 @@ void gather_send(struct gather *gather, uint32_t shard, const char *name, const 
 HOT_INLINE struct slice gather_reply(const struct gather *gather, uint32_t part) {
     return gather->answered[part].reply;
 }
+/* All that was sent in this step was answered here and now: the next one comes after a turn of the thread, for steps that
+ * are long by themselves. */
+void gather_let_turn_pass(struct gather *gather);
 struct buf *gather_out(struct gather *gather);
 void gather_error(struct gather *gather, const char *text); /* with its code */
 

@@ -140,6 +140,7 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
 
 static void request_free(struct shard *shard, struct request *request) {
     ASSERT(!request->effects);
+    work_drop(shard, request);
     heap_free(shard->heap, MEM_MESSAGE, request, request->bytes);
 }
 
@@ -310,7 +311,11 @@ static bool run(struct shard *shard, struct request *request, struct buf *out, u
     size_t mark = out->len;
     uint64_t start = shard->last_tick;
     if (request->kind == REQUEST_COMMAND) x.slice = request->work;
+    bool has_run = x.slot->row->takes_turns && x.flags & CLIENT_STEP; /* until it asked for turns: it has counted */
+    uint64_t hits = shard->shared.hits, misses = shard->shared.misses;
     pipeline_execute(shard, &x);
+    if (has_run) shard->shared.hits = hits;
+    if (has_run) shard->shared.misses = misses;
     if (request->kind == REQUEST_SERVE && !x.blocks)
         waiter_count(shard, request->lock.stamp, shard->last_tick - start, slice_of(out->data + mark, out->len - mark));
     if (request->silent) out->len = mark;
@@ -334,12 +339,13 @@ bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, stru
 
 uint64_t request_run_step(struct exec *x, uint64_t stamp) {
     struct shard *shard = x->shard;
-    struct lock_request *lock = shard->effects.on ? locks_find(shard->locks, stamp) : NULL;
-    if (lock) { /* else nothing is locked here, and it changes nothing */
-        struct request *request = (struct request *)lock;
+    bool keeps_aside = x->slot->row->keeps_aside, asks = shard->effects.on || keeps_aside;
+    struct request *request = asks ? (struct request *)locks_find(shard->locks, stamp) : NULL;
+    if (request && shard->effects.on) { /* without one nothing is locked here, and it changes nothing */
         if (!request->effects) request->effects = effect_group_new(shard->heap);
         effects_keep(&shard->effects, request->effects);
     }
+    if (keeps_aside) x->slice = request->work;
     pipeline_execute(shard, x);
     effects_keep(&shard->effects, NULL);
     return commit_end_step(&shard->commit);

@@ -22,7 +22,7 @@ struct request {
     struct effect_group *effects; /* of its steps so far; NULL: none */
 
     /* --- of a command that works over several turns (shards/work.h) --- */
-    uint64_t work[1];          /* the struct work, as exec.slice has it; 0: none */
+    uint64_t work[1];          /* the struct work, as exec.slice has it, also of a part (shards/aside.h); 0: none */
     uint64_t ticks, position;  /* what its slices took; what its reply waits for so far */
     struct request *next_work; /* in shard.works */
 };
@@ -50,6 +50,8 @@ uint64_t request_add_effects(struct shard *shard, struct request *request, uint6
 /* Out of the line and freed. The caller settles. */
 void request_take_out(struct shard *shard, struct request *request);
 
+/* Ends what it does over several turns, or what its steps keep aside, if anything. */
+void work_drop(struct shard *shard, struct request *request);
 /* A command that was granted has begun to work: it keeps its keys. */
 void request_keep_working(struct shard *shard, struct request *request);
 /* Its reply goes home. */

@@ -92,10 +92,19 @@ static bool run_slice(struct shard *shard, struct request *request) {
     return !x.again;
 }
 
+void work_drop(struct shard *shard, struct request *request) {
+    struct work *work = work_of(request->work);
+    if (!work) return;
+    buf_deinit(&work->out);
+    work->end(shard, work);
+    request->work[0] = 0;
+}
+
 static void finish(struct shard *shard, struct request *request) {
     struct work *work = work_of(request->work);
     struct buf out = work->out;
-    work->end(shard, work);
+    buf_init(&work->out, shard->heap, MEM_CLIENT_OUT);
+    work_drop(shard, request);
     if (request->silent) out.len = 0;
     uint64_t position = MAX(request->position, request_add_effects(shard, request, 0));
     struct request copy = *request; /* of what is to be known afterwards */
@@ -115,12 +124,12 @@ void works_turn(struct shard *shard) {
 }
 
 void works_drop(struct shard *shard) {
-    while (shard->works) {
-        struct request *request = take_first(shard);
-        struct work *work = work_of(request->work);
-        buf_deinit(&work->out);
-        work->end(shard, work);
+    for (struct lock_request *lock = NULL; (lock = locks_next(shard->locks, lock));) {
+        struct request *request = (struct request *)lock;
+        if (!request->work[0]) continue;
+        work_drop(shard, request);
         if (request->effects) effect_group_delete(shard->heap, request->effects);
         request->effects = NULL;
     }
+    shard->works = NULL;
 }

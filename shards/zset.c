@@ -288,6 +288,14 @@ void zset_remove_ranks(struct keyspace *keys, struct key_ref *ref, uint64_t from
 
 /* --- making --- */
 
+double zset_aggregate(enum zset_aggregate how, double score, double other) {
+    switch (how) {
+    case ZSET_MIN: return other < score ? other : score;
+    case ZSET_MAX: return other > score ? other : score;
+    default: return isnan(score + other) ? 0 : score + other;
+    }
+}
+
 void zset_mark(const struct zset_rule *rule, struct sorted *set) {
     bool compact = sorted_count(set) <= rule->entries_max;
     struct sorted_iter iter = sorted_seek(set, 0);

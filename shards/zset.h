@@ -52,6 +52,10 @@ uint64_t zset_scan(const struct entry *entry, uint64_t cursor, zset_visit visit,
 bool zset_is_compact(const struct entry *entry);
 struct packed_value zset_compact_score(double score, char digits[NUM_DOUBLE_MAX]);
 
+/* --- the scores that several sets have for one member (ZUNION) --- */
+enum zset_aggregate { ZSET_SUM, ZSET_MIN, ZSET_MAX };
+double zset_aggregate(enum zset_aggregate how, double score, double other); /* inf - inf is 0 */
+
 /* --- changing --- */
 /* Adds the member or gives it this score. ref names a sorted set or an absent key. */
 void zset_put(struct keyspace *keys, struct key_ref *ref, struct slice member, double score);

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support.resp import Double, encode  # noqa: E402
-from support.case import ServerCase, main, wait_until  # noqa: E402
+from support.case import ServerCase, info_field, main, wait_until  # noqa: E402
 from support.server import Server  # noqa: E402
 
 COUNT = 16_000  # elements: some sixteen slices
@@ -238,6 +238,67 @@ class Results:
         """With a log: what was done is still there when it is read. Returns a client."""
         return client
 
+    def test_answers(self):
+        client = self.client(timeout=120)
+        for proto in ("2", "3"):
+            client.must("HELLO", proto)
+            fill(client, self.tag)
+            s, t, z, y = (self.tag + name for name in "stzy")
+            for command, value in ((("SUNION", s, t), members(0, END)), (("SINTER", t, s), members(HALF, COUNT)), (("SDIFF", s, t), members(0, HALF))):
+                found = client.must(*command)
+                self.assertEqual(len(found), len(value), command)
+                self.assertEqual(set(found), value, command)
+            both = scores(HALF, COUNT, lambda i: 2 * i - HALF)
+            for command, value in ((("ZUNION", "2", z, y), scores(0, HALF, lambda i: i) | both | scores(COUNT, END, lambda i: i - HALF)),
+                                   (("ZINTER", "2", z, y), both), (("ZDIFF", "2", z, y), scores(0, HALF, lambda i: i))):
+                order = sorted(value, key=lambda member: (value[member], member))
+                self.assertEqual(client.must(*command), order, command)
+                found = client.must(*command, "WITHSCORES")
+                pairs = found if proto == "3" else zip(found[::2], found[1::2])
+                self.assertEqual([(member, float(score)) for member, score in pairs], [(member, value[member]) for member in order], command)
+        client.must("HELLO", "2")
+
+    def looked_up(self, client):
+        return [int(info_field(client, name)) for name in ("keyspace_hits", "keyspace_misses")]
+
+    def test_hits(self):
+        """A key that is read counts once, however many turns it takes."""
+        client = self.client(timeout=120)
+        fill(client, self.tag)
+        client.must("SET", self.tag + "other", "x")
+        s, t, z, y, d = (self.tag + name for name in "stzyd")
+        for command, hits, misses in ((("SUNIONSTORE", d, s, t, self.tag + "absent"), 2, 1), (("SINTERCARD", "2", s, t), 2, 0), (("SUNION", s, t), 2, 0),
+                                      (("ZUNIONSTORE", d, "3", z, y, self.tag + "absent"), 2, 1), (("ZINTERCARD", "2", z, y), 2, 0),
+                                      (("COPY", s, d, "REPLACE"), 1, 0), (("ZRANGESTORE", d, z, "0", "-1"), 1, 0)):
+            before = self.looked_up(client)
+            client.must(*command)
+            self.assertEqual([after - then for after, then in zip(self.looked_up(client), before)], [hits, misses], command)
+
+    def test_rename(self):
+        client = self.client(timeout=120)
+        fill(client, self.tag)
+        for begin in range(0, COUNT, STEP):
+            client.must("RPUSH", self.tag + "l", *[str(i) for i in range(begin, begin + STEP)])
+        order = [b"%d" % i for i in range(COUNT)]
+        self.assertEqual(client.must("COPY", self.tag + "l", self.tag + "d", "REPLACE"), 1)
+        self.assertEqual(client.must("LRANGE", self.tag + "d", "0", "-1"), order)
+        for name, read, value in (("s", self.of_set, members(0, COUNT)), ("z", self.of_zset, scores(0, COUNT, lambda i: i)),
+                                  ("h", self.of_hash, {b"m%d" % i: b"v%d" % i for i in range(COUNT)}),
+                                  ("l", lambda of, key: of.must("LRANGE", key, "0", "-1"), order)):
+            key, other, third = self.tag + name, self.tag + "d", self.tag + "e"
+            client.must("PEXPIREAT", key, "4000000000000")
+            encoding = client.must("OBJECT", "ENCODING", key)
+            self.assertEqual(client.call("RENAMENX", key, other), 0)
+            client.must("RENAME", key, other)
+            self.assertEqual(client.must("EXISTS", key), 0)
+            client.must("DEL", third)
+            self.assertEqual(client.call("RENAMENX", other, third), 1)
+            self.assertEqual(read(client, third), value)
+            self.assertEqual(client.must("PEXPIRETIME", third), 4000000000000)
+            self.assertEqual(client.must("OBJECT", "ENCODING", third), encoding)
+            client.must("RENAME", third, other)
+        self.assertNothingLeft()
+
     def test_in_transaction(self):
         client = self.client(timeout=120)
         fill(client, self.tag)
@@ -397,6 +458,28 @@ class WithLog(Results, ServerCase):
 
 
 class StartsAgain(unittest.TestCase):
+    def test_starts_again_across(self):
+        """The same of what was made on several shards, all at once."""
+        test = Results()
+        with Server(*LOG, threads=3) as server:
+            client = server.client(timeout=120)
+            fill(client, "")
+            commands = [("SUNIONSTORE", "d1", "s", "t"), ("SINTERSTORE", "d2", "s", "t"), ("ZUNIONSTORE", "d3", "2", "z", "y"), ("ZUNIONSTORE", "d4", "2", "s", "y"),
+                        ("COPY", "z", "d5"), ("PEXPIREAT", "h", "4000000000000"), ("COPY", "h", "d6"), ("RENAME", "h", "d7"), ("RENAME", "s", "d8")]
+            for command in commands:
+                client.must(*command)
+
+            def state():
+                now = [test.of_set(client, key) for key in ("d1", "d2", "d8")] + [test.of_zset(client, key) for key in ("d3", "d4", "d5")]
+                return now + [test.of_hash(client, key) for key in ("d6", "d7")] + [client.must("PEXPIRETIME", key) for key in ("d5", "d6", "d7", "s", "h")]
+
+            before = state()
+            server.stop()
+            server.start()
+            client = server.client(timeout=120)
+            self.assertEqual(state(), before)
+            self.assertEqual(before[0], members(0, END))
+
     def test_starts_again(self):
         """What was answered is there after a restart from the log."""
         test = Results()

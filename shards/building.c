@@ -1,0 +1,97 @@
+/* Buildings: a value put together of pieces (shards/piece.h). Each type has its adder; what becomes of the object at
+ * the end is what its type's own module makes of such an object. */
+#include "core/assert.h"
+#include "core/fields.h"
+#include "core/quicklist.h"
+#include "shards/cmd_zset_priv.h"
+#include "shards/list.h"
+#include "shards/piece.h"
+#include "shards/set.h"
+
+void building_begin(struct building *building, const struct keyspace_shared *shared, enum value_type type,
+                    uint8_t how) {
+    *building = (struct building){.shared = shared, .type = (uint8_t)type, .how = how};
+    switch (type) {
+    case TYPE_SET: building->object = members_new(&shared->store, &shared->set_rule.seed); break;
+    case TYPE_ZSET: building->object = sorted_new(&shared->store, &shared->seed); break;
+    case TYPE_HASH: building->object = fields_new(&shared->store, &shared->seed); break;
+    default: ASSERT(type == TYPE_LIST); building->object = quicklist_new(&shared->store);
+    }
+}
+
+void building_drop(struct building *building) {
+    const struct store *store = &building->shared->store;
+    if (!building->object) return;
+    switch ((enum value_type)building->type) {
+    case TYPE_SET: members_delete(store, building->object); break;
+    case TYPE_ZSET: sorted_delete(store, building->object); break;
+    case TYPE_HASH: fields_delete(store, building->object); break;
+    default: quicklist_delete(store, building->object);
+    }
+    building->object = NULL;
+}
+
+uint64_t building_count(const struct building *building) {
+    switch ((enum value_type)building->type) {
+    case TYPE_SET: return members_count(building->object);
+    case TYPE_ZSET: return sorted_count(building->object);
+    case TYPE_HASH: return fields_count(building->object);
+    default: return quicklist_count(building->object);
+    }
+}
+
+static void add_score(struct building *building, struct slice member, double score) {
+    const struct store *store = &building->shared->store;
+    struct sorted_element *element = sorted_find(building->object, member);
+    if (element)
+        sorted_move(store, building->object, element, zset_aggregate(building->how, element->score, score));
+    else
+        sorted_insert(store, building->object, member, score);
+}
+
+void building_add(struct building *building, struct slice piece) {
+    const struct store *store = &building->shared->store;
+    while (piece.len) {
+        struct slice text = piece_next(&piece);
+        struct packed_value value;
+        switch ((enum value_type)building->type) {
+        case TYPE_SET: (void)members_add(store, building->object, text); break;
+        case TYPE_ZSET: add_score(building, text, piece_next_score(&piece)); break;
+        case TYPE_HASH: (void)fields_put(store, building->object, text, piece_next(&piece)); break;
+        default:
+            value = packed_value_of(text);
+            quicklist_push(store, building->object, &building->shared->list_rule, LIST_TAIL, &value);
+        }
+    }
+}
+
+/* A copy of a large value is an object, and shown as that one was, whatever the configuration would make of it. */
+static struct entry *end_like(struct building *building, struct slice key, uint8_t form) {
+    const struct store *store = &building->shared->store;
+    void *object = building->object;
+    if (building->type == TYPE_LIST) return list_new_entry(store, key, object, 0);
+    if (building->type == TYPE_SET) members_set_numbers(object, form);
+    if (building->type == TYPE_ZSET) sorted_set_compact(object, form);
+    struct entry *entry = entry_new_object(store, key, (enum value_type)building->type, object, 0);
+    if (building->type == TYPE_HASH && form) entry->flags |= ENTRY_SHOWN;
+    return entry;
+}
+
+struct entry *building_end(struct building *building, struct slice key, bool like, uint8_t form) {
+    const struct keyspace_shared *shared = building->shared;
+    struct entry *entry;
+    if (building_count(building) == 0) {
+        building_drop(building);
+        return NULL;
+    }
+    if (like) {
+        entry = end_like(building, key, form);
+    } else if (building->type == TYPE_SET) {
+        entry = set_new_entry(&shared->store, &shared->set_rule, key, building->object, form, 0);
+    } else {
+        ASSERT(building->type == TYPE_ZSET);
+        entry = zset_new_result(shared, key, building->object);
+    }
+    building->object = NULL;
+    return entry;
+}
