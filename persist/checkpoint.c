@@ -4,13 +4,14 @@
 #include "core/probe.h"
 #include "persist/checkpoint_walk.h"
 #include "persist/frontier.h"
+#include "persist/haste.h"
 #include "persist/spool.h"
 #include "shards/shard.h"
 #include <endian.h>
 
-#define LEAST_US 20   /* a slice that is not worth that much waits for the next turn */
-#define SHARE    6    /* a slice may take a sixth of what the turn took: a seventh of both together */
-#define IDLE_US  1000 /* so long without commands, and the thread has nothing better to do */
+#define LEAST_US   20   /* a slice that is not worth that much waits for the next turn */
+#define LONGEST_US 2000 /* and none is longer, however long the turn was */
+#define IDLE_US    1000 /* so long without commands, and the thread has nothing better to do */
 
 struct checkpoint {
     struct checkpoint_options options;
@@ -22,6 +23,7 @@ struct checkpoint {
     bool walking; /* walk is in use */
     bool over;    /* all databases are in walk.out or in the file */
     bool ended;   /* the checksum, too */
+    uint64_t log_before;
     /* pace, in ticks */
     uint64_t credit, slice_ended, busy_until;
 };
@@ -70,7 +72,7 @@ static uint64_t count_keys(const struct shard *shard) {
     return keys;
 }
 
-void checkpoint_begin(struct checkpoint *self, uint64_t number) {
+void checkpoint_begin(struct checkpoint *self, uint64_t number, uint64_t log_before) {
     ASSERT(self->state == CHECKPOINT_IDLE);
     struct shard *shard = self->shard;
     char name[DATADIR_NAME_MAX], path[CONFIG_PATH_MAX + DATADIR_NAME_MAX];
@@ -80,6 +82,7 @@ void checkpoint_begin(struct checkpoint *self, uint64_t number) {
     self->facts = (struct checkpoint_facts){.number = number, .keys_total = count_keys(shard)};
     self->over = self->ended = false;
     self->credit = 0;
+    self->log_before = log_before;
     self->slice_ended = self->busy_until = shard->host.ticks(shard->host.ctx);
     walk_begin(&self->walk, shard, self->options.stretch_keys);
     self->walking = true;
@@ -165,14 +168,28 @@ static uint64_t ticks_of_us(const struct shard *shard, uint64_t us) {
     return (uint64_t)((double)us * 1000 / shard->host.tick_ns);
 }
 
+static double haste(const struct checkpoint *self, uint64_t log) {
+    struct haste_input input = {.keys = self->walk.keys,
+                                .keys_total = self->facts.keys_total,
+                                .saved = self->spool.size,
+                                .log_before = self->log_before,
+                                .log = log};
+    return haste_of(&input);
+}
+
 /* How long this slice may be, in ticks; 0: not now. What a busy turn is too short for adds up over several. A turn
  * without commands may just be the time in which clients read their replies; they ask again before a long slice is
  * over, and a pause between two busy turns gives no more than it lasts. */
-static uint64_t budget(struct checkpoint *self, uint64_t now, bool busy) {
+static uint64_t budget(struct checkpoint *self, uint64_t now, const struct checkpoint_turn *turn) {
     uint64_t most = ticks_of_us(self->shard, self->options.slice_us), passed = now - self->slice_ended;
-    if (busy) self->busy_until = now + ticks_of_us(self->shard, IDLE_US);
+    if (turn->busy) self->busy_until = now + ticks_of_us(self->shard, IDLE_US);
     if (now >= self->busy_until) return most;
-    self->credit = MIN(self->credit + (busy ? passed / SHARE : passed), most);
+    if (turn->busy) {
+        double part = haste(self, turn->log);
+        passed = (uint64_t)((double)passed * part);
+        if (part > HASTE_LEAST) most = MAX(most, MIN(passed, ticks_of_us(self->shard, LONGEST_US)));
+    }
+    self->credit = MIN(self->credit + passed, most);
     return self->credit >= ticks_of_us(self->shard, LEAST_US) ? self->credit : 0;
 }
 
@@ -197,12 +214,12 @@ static bool run_steps(struct checkpoint *self, uint64_t until) {
     return buf_readable(&self->walk.out) == 0; /* else the disk has to give a buffer back first */
 }
 
-static bool slice(struct checkpoint *self, uint64_t batch, bool busy) {
+static bool slice(struct checkpoint *self, const struct checkpoint_turn *turn) {
     const struct shard_host *host = &self->shard->host;
-    uint64_t now = host->ticks(host->ctx), length = budget(self, now, busy);
+    uint64_t now = host->ticks(host->ctx), length = budget(self, now, turn);
     bool more = true;
     if (length > 0 && pour(self) && self->spool.state == SPOOL_WRITING) {
-        more = walk_slice(&self->walk, batch) && run_steps(self, now + length);
+        more = walk_slice(&self->walk, turn->batch) && run_steps(self, now + length);
         uint64_t used = host->ticks(host->ctx) - now;
         self->credit -= MIN(self->credit, used);
     } else if (length > 0) {
@@ -215,22 +232,22 @@ static bool slice(struct checkpoint *self, uint64_t batch, bool busy) {
     return more;
 }
 
-static bool save(struct checkpoint *self, uint64_t batch, bool busy) {
+static bool save(struct checkpoint *self, const struct checkpoint_turn *turn) {
     bool more = false;
     if (self->spool.state == SPOOL_FAILED)
         leave_saving(self, CHECKPOINT_FAILED);
     else if (self->spool.state == SPOOL_DONE)
         leave_saving(self, CHECKPOINT_SAVED);
     else if (!self->over)
-        more = slice(self, batch, busy);
+        more = slice(self, turn);
     else if (self->spool.state == SPOOL_WRITING && pour(self))
         end_file(self);
     return more;
 }
 
-bool checkpoint_turn(struct checkpoint *self, uint64_t batch, bool busy) {
+bool checkpoint_turn(struct checkpoint *self, const struct checkpoint_turn *turn) {
     if (LIKELY(self->state == CHECKPOINT_IDLE)) return false;
-    if (self->state == CHECKPOINT_SAVING) return save(self, batch, busy);
+    if (self->state == CHECKPOINT_SAVING) return save(self, turn);
     if (self->state == CHECKPOINT_LEAVING && self->spool.state == SPOOL_GONE) {
         spool_deinit(&self->spool);
         self->state = CHECKPOINT_IDLE;

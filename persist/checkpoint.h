@@ -16,7 +16,8 @@
  *           slice does nothing; no command ever waits for the disk, but writers of a value that is just being saved in
  *           pieces.
  * Time      slices of about 200 us, so that who comes meanwhile waits for no longer than that; of a thread that has
- *           commands to run, they take a seventh.
+ *           commands to run, they take a twelfth. When the log grows too long meanwhile, they take up to a half, each
+ *           as long as the turn before it (persist/haste.h).
  * Thread    the shard's own. Order of calls: begin, then turn until it is no longer SAVING, then keep or drop. */
 #pragma once
 #include "persist/datadir.h"
@@ -59,11 +60,16 @@ struct checkpoint_facts {
 struct checkpoint *checkpoint_new(const struct checkpoint_options *options);
 void checkpoint_delete(struct checkpoint *checkpoint); /* IDLE */
 
-/* At the cut. It is IDLE. */
-void checkpoint_begin(struct checkpoint *checkpoint, uint64_t number);
-/* At the end of a turn, after its batch was closed; batch is the number of the latest one that is. busy: the turn had
- * commands to run. True: it has more to do right now. What it let go of runs in the shard's next turn. */
-bool checkpoint_turn(struct checkpoint *checkpoint, uint64_t batch, bool busy);
+/* At the cut, which ended so many bytes of the log that it is to replace. It is IDLE. */
+void checkpoint_begin(struct checkpoint *checkpoint, uint64_t number, uint64_t log_before);
+struct checkpoint_turn {
+    uint64_t batch; /* number of the latest one that is closed */
+    uint64_t log;   /* bytes since the cut */
+    bool busy;      /* the turn had commands to run */
+};
+/* At the end of a turn, after its batch was closed. True: it has more to do right now. What it let go of runs in the
+ * shard's next turn. */
+bool checkpoint_turn(struct checkpoint *checkpoint, const struct checkpoint_turn *turn);
 void checkpoint_keep(struct checkpoint *checkpoint); /* SAVED -> IDLE: the file stays */
 /* Whatever it is doing ends and the file goes: LEAVING, and IDLE when the disk has done so. */
 void checkpoint_drop(struct checkpoint *checkpoint);

@@ -4,13 +4,14 @@
 #include "shards/request.h"
 #include <stdlib.h>
 
-#define STRETCH_KEYS  32           /* when the owner has no other wish */
-#define STRETCH_SCANS 16           /* a stretch ends after as many calls that found less */
-#define STRETCH_BYTES (64 * 1024)  /* after one that gave more, the next is one bucket */
-#define PIECE_BYTES   (64 * 1024)  /* of a large value, per step */
-#define OUT_MAX       (256 * 1024) /* with so many that the disk has not taken, writers wait */
-#define UNWRITTEN_MAX 4096         /* keys in somebody's hand; with more, there is no slice in this turn */
-#define WAIT_SLICES   4            /* so long a key in somebody's hand is only waited for; then it is held */
+#define STRETCH_KEYS   32           /* when the owner has no other wish */
+#define STRETCH_SCANS  16           /* a stretch ends after as many calls that found less */
+#define STRETCH_BYTES  (64 * 1024)  /* after one that gave more, the next is one bucket */
+#define PREFETCH_BYTES 2048u        /* of a value */
+#define PIECE_BYTES    (64 * 1024)  /* of a large value, per step */
+#define OUT_MAX        (256 * 1024) /* with so many that the disk has not taken, writers wait */
+#define UNWRITTEN_MAX  4096         /* keys in somebody's hand; with more, there is no slice in this turn */
+#define WAIT_SLICES    4            /* so long a key in somebody's hand is only waited for; then it is held */
 
 /* --- lists --- */
 
@@ -165,6 +166,14 @@ static void found(void *ctx, struct entry *entry) {
     add_entry(walk, &walk->found, entry);
 }
 
+/* Of what is embedded, the lines behind those that are on their way already: by the time all names of the stretch are
+ * known they have arrived. Of what is longer the processor fetches the rest itself. */
+static void prefetch_value(const struct entry *entry) {
+    if (entry->encoding != ENC_EMBEDDED) return;
+    const char *value = entry_payload(entry), *end = value + MIN(entry->value_len, PREFETCH_BYTES);
+    for (const char *at = (const char *)entry + 2 * CACHE_LINE; at < end; at += CACHE_LINE) __builtin_prefetch(at);
+}
+
 /* Those that lie before the cursor were saved in the bucket that they were in when it passed. */
 static void name_found(struct walk *walk) {
     uint32_t kept = 0;
@@ -173,6 +182,7 @@ static void name_found(struct walk *walk) {
         struct entry *entry = walk->found.items[i];
         uint64_t hash = key_hash(&walk->shard->shared, entry_key(entry));
         if (cursor_of(hash) < walk->at) continue;
+        prefetch_value(entry);
         walk->found.items[kept++] = entry;
         add_hash(walk, &walk->hashes, hash);
     }

@@ -56,7 +56,7 @@ static void begin(struct checkpoints_member *self, const struct checkpoint_cut_o
     self->changes_at_cut = self->shard->shared.dirty;
     self->data_at_cut = data_bytes(self);
     self->well_ns = self->shard->now_ns;
-    checkpoint_begin(self->checkpoint, order->number);
+    checkpoint_begin(self->checkpoint, order->number, self->begin.log);
 }
 
 /* An order as the one number that travels with it. */
@@ -482,7 +482,8 @@ static bool is_called(const struct checkpoints_member *self) {
 
 bool checkpoints_turn(struct checkpoints_member *self, const struct checkpoints_turn *turn) {
     self->now_ns = turn->now_ns;
-    bool more = checkpoint_turn(self->checkpoint, turn->batch, turn->busy);
+    struct checkpoint_turn own = {.batch = turn->batch, .log = turn->journal_bytes, .busy = turn->busy};
+    bool more = checkpoint_turn(self->checkpoint, &own);
     if (UNLIKELY(self->number != 0)) follow_journal(self, turn);
     self->news |= checkpoint_state(self->checkpoint) != self->told;
     bool quiet = turn->now_ns < self->look_ns && turn->journal_bytes - self->told_bytes < GROWN_BYTES;

@@ -45,6 +45,7 @@ struct checkpoint_cut {
     uint64_t batch;   /* the latest that is closed: all before the cut, and nothing else */
     uint64_t segment; /* that is written from here on */
     bool on;          /* the journal goes on */
+    uint64_t log;     /* bytes between the cut before and this one */
 };
 enum checkpoint_cut_kind { CUT_BEGIN, CUT_END };
 /* Decided once, by shard 0, and the same for all: their copies of the options may differ for a moment. */

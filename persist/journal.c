@@ -59,7 +59,7 @@ void journal_file_begin(struct journal *journal, struct journal_file *file, uint
 
 static void add_mark(struct journal_file *file, const struct mark *mark) {
     struct mark *last = file->marks.count ? marks_at(&file->marks, file->marks.count - 1) : NULL;
-    if (last && last->begin >= file->issued && mark->end.offset - last->begin <= GATHER_BYTES)
+    if (last && last->begin >= file->issued && mark->end.offset - last->begin <= MARK_BYTES)
         last->end = mark->end;
     else
         marks_add(&file->marks, mark);

@@ -14,8 +14,9 @@
  *           catch up, or the disk has no time to spare (journal_set_pace), they make the file longer themselves. A
  *           recycled file needs none.
  * Sealed    cut at its end, so that Redis and its tools read it.
- * Spare     up to SPARES_MAX files that are not needed any more keep their blocks and get a new name later. A crash
- *           leaves them under their old names, which nothing refers to.
+ * Spare     up to SPARES_MAX files that are not needed any more keep their blocks and get a new name later, where
+ *           writes are durable; elsewhere nobody waits for new blocks, and theirs would be there beside the log when
+ *           there is most on the disk. A crash leaves them under their old names, which nothing refers to.
  *
  * All but zeros is done by jobs, of each kind one at a time. */
 #include "core/assert.h"
@@ -180,7 +181,7 @@ static void write_zeros(struct journal *journal) {
         memset(journal->zeros, 0, FILL_BYTES);
     }
     /* Data that are close are not to wait for zeros: leave them room. */
-    uint64_t near = page_up(file->tail.end) + GATHER_BYTES;
+    uint64_t near = page_up(file->tail.end) + MARK_BYTES;
     journal->fill_from = file->frontier >= near ? file->frontier : near + FILL_BYTES;
     journal->fill_to = journal->fill_from + FILL_BYTES;
     journal->filling = true;
@@ -297,8 +298,12 @@ static void remove_done(void *owner, int64_t result) {
                  job->journal->options.shard, job->path, strerror((int)-result));
 }
 
+static bool keeps_spares(const struct journal *journal) {
+    return !journal->keeps_nothing && journal_writes_durably(journal);
+}
+
 static bool is_worth_keeping(const struct journal *journal, const struct sealed *segment) {
-    return !journal->keeps_nothing && journal->spare_count < SPARES_MAX &&
+    return keeps_spares(journal) && journal->spare_count < SPARES_MAX &&
            segment->bytes >= journal->options.segment_bytes / 2;
 }
 
@@ -315,7 +320,7 @@ static bool start_removing(struct journal *journal, uint64_t number) {
 static void drop_some(struct journal *journal) {
     struct sealed_list *list = &journal->sealed;
     uint32_t spares = journal->spare_count;
-    if (journal->keeps_nothing && spares && start_removing(journal, journal->spares[spares - 1].number))
+    if (!keeps_spares(journal) && spares && start_removing(journal, journal->spares[spares - 1].number))
         journal->spare_count--;
     while (list->count && list->array[list->first].number < journal->drop_before) {
         const struct sealed *segment = &list->array[list->first];

@@ -21,7 +21,8 @@
 #include "persist/tail.h"
 
 #define SEGMENT_BYTES    ((uint64_t)64 << 20)
-#define GATHER_BYTES     ((uint64_t)64 << 10)
+#define GATHER_BYTES     ((uint64_t)TAIL_BLOCK)
+#define MARK_BYTES       ((uint64_t)64 << 10) /* small batches have a mark together, up to so many */
 #define GATHER_NS        ((uint64_t)10000000)
 #define SYNC_NS          ((uint64_t)1000000000)
 #define SYNC_BYTES       ((uint64_t)8 << 20) /* so much is kept in memory for a sync that may fail */
@@ -155,7 +156,7 @@ struct journal {
     uint32_t spare_count;
     uint64_t drop_before;
 
-    bool was_busy; /* at the end of the last turn */
+    bool was_busy;                                                          /* at the end of the last turn */
     uint64_t bytes_written, bytes_appended, bytes_durable, bytes_since_cut; /* as in the status */
     uint64_t writes, syncs, sync_ns_max, busy_ns;
     uint64_t syncs_ended, sync_ns_last;

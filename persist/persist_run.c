@@ -93,13 +93,13 @@ static struct checkpoint_cut begin_cut(struct persist_part *part) {
     struct error error = {0};
     if (part->journal) {
         part->closing = part->discards = false;
-        return (struct checkpoint_cut){part->batch, journal_cut(part->journal), true};
+        return (struct checkpoint_cut){part->batch, journal_cut(part->journal), true, part->status.bytes_since_cut};
     }
     bool opened = part_open_journal(part, &error) == ST_OK;
     ASSERT(opened); /* the path was short enough for the manifest */
     read_journal(part);
     part->scratch_segment = part->status.segment;
-    return (struct checkpoint_cut){part->batch, part->status.segment, true};
+    return (struct checkpoint_cut){part->batch, part->status.segment, true, 0};
 }
 
 static struct checkpoint_cut end_cut(struct persist_part *part, bool logs) {
@@ -109,7 +109,7 @@ static struct checkpoint_cut end_cut(struct persist_part *part, bool logs) {
         journal_flush(part->journal);
     else
         end_journal(part);
-    return (struct checkpoint_cut){part->batch, part->status.segment, logs};
+    return (struct checkpoint_cut){part->batch, part->status.segment, logs, part->status.bytes_since_cut};
 }
 
 static struct checkpoint_cut cut(void *ctx, const struct checkpoint_cut_order *order) {

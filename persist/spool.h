@@ -25,7 +25,7 @@
 #include "persist/disk.h"
 
 #define SPOOL_BLOCK  4096u
-#define SPOOL_BUFFER (256u * 1024) /* what production gives each of the two */
+#define SPOOL_BUFFER (1024u * 1024) /* what production gives each of the two */
 
 enum spool_state {
     SPOOL_OPENING,

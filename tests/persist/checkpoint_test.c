@@ -176,7 +176,7 @@ static struct checkpoint_cut journal_cut_here(void *ctx, const struct checkpoint
     } else if (!bench->appendonly) {
         place->shard->effects.on = false;
     }
-    return (struct checkpoint_cut){place->batch, place->segment, bench->appendonly};
+    return (struct checkpoint_cut){place->batch, place->segment, bench->appendonly, 0};
 }
 
 static void journal_drop(void *ctx, uint64_t segment) {

@@ -483,13 +483,15 @@ static void everysec_gathers_and_syncs_once_a_second(void **state) {
     write_one(&f, 100);
     assert_true(status_of(&f).writes == 0);
     assert_true(journal_wait_ns(f.journal, f.now_ns) == 10 * MS);
-    write_one(&f, 70000); /* enough */
+    write_one(&f, 300000); /* enough, but for its end */
     assert_true(status_of(&f).writes == 1);
     complete_all(&f);
+    assert_true(status_of(&f).bytes_written == 262144);
     turn(&f); /* the first sync is due, as there was none in the last second */
     complete_all(&f);
     turn(&f);
-    assert_true(f.durable == f.first_batch + 1 && status_of(&f).syncs == 1);
+    assert_true(f.durable == f.first_batch && status_of(&f).syncs == 1);
+    assert_true(journal_wait_ns(f.journal, f.now_ns) == 10 * MS);
     for (int ms = 0; ms < 3000; ms += 5) {
         f.now_ns += 5 * MS;
         write_one(&f, 10);
@@ -573,6 +575,8 @@ static void a_failed_sync_begins_a_new_segment(void **state) {
     complete_all(&f);
     f.fsync = APPENDFSYNC_NO;
     write_one(&f, 70000);
+    f.now_ns += 10 * MS;
+    turn(&f);
     complete_all(&f);
     turn(&f);
     uint64_t segment = status_of(&f).segment;
