@@ -34,10 +34,9 @@
 #define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
 #define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
 #define PATIENCE        3            /* samples beyond the brim before data go: what heaps do not use goes first */
-#define OVER_PART       100 /* of the ceiling: what braked writers may come to be beyond it, rather than stand still */
-#define SAMPLE_MS       100 /* the shards take a sample so often */
-#define NEAR_MS         5   /* and the resident set is measured so often while it is near the ceiling and moves: */
-#define NEAR_PART       8   /* nearer than this part of it, or than */
+#define SAMPLE_MS       100          /* the shards take a sample so often */
+#define NEAR_MS         5 /* and the resident set is measured so often while it is near the ceiling and moves: */
+#define NEAR_PART       8 /* nearer than this part of it, or than */
 #define NEAR_BYTES      (64ull << 20)
 #define MOVES_PART      4096          /* by more than this part */
 #define STILL_NS        1000000000ull /* it does not move when it has not for so long */
@@ -50,6 +49,9 @@
 #define DRAIN_BYTES     (256 * 1024)
 #define JOURNAL_LEAST   (2 * 1024 * 1024) /* per shard: what a journal has when nothing waits for the disk */
 #define LIMIT_NS        1000000000ull
+#define FLOOR_NS        2000000000ull
+#define TRIES           3
+#define MEANWHILE       (256 * 1024)
 #define RATE_NS         2000000000ull
 #define QUANTUM_PART    256 /* of the ceiling, all shards together: what shards may hold without using it is twice that */
 #define QUANTUM_MIN     (64 * 1024)
@@ -65,6 +67,11 @@ static uint64_t told(const _Atomic uint64_t *word) {
 }
 static int64_t told_signed(const _Atomic int64_t *word) {
     return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static uint64_t mono_ns(void) {
+    struct clock clock = clock_system();
+    return clock_mono_ns(&clock);
 }
 
 /* --- what is chosen --- */
@@ -90,22 +97,51 @@ static uint64_t share_bytes(const struct server *server, uint64_t bytes) {
 
 /* All shards together. */
 struct sums {
+    uint64_t measured;      /* what is resident, */
     int64_t used, resident; /* what heaps count; what is resident, or will be when it is touched */
     int64_t charged;        /* on the side of the data */
-    int64_t in_share;       /* bytes of clients, as far as they are within their share */
+    int64_t kept;           /* of the share of clients, what they do not have and would have to be made resident */
     int64_t journal;        /* what waits for the disk, and what journals have besides */
 };
 
-static struct sums sum_up(const struct server *server, uint64_t resident) {
+/* What is resident and in no block: the least of the last seconds. What it is more at times is what heaps keep of
+ * blocks that were freed, a client's before all. */
+static int64_t floor_of(struct ceiling *ceiling, int64_t unused, uint64_t now_ns) {
+    if (now_ns >= ceiling->floor_ns + FLOOR_NS) {
+        ceiling->floor_ns = now_ns;
+        ceiling->floor_before = ceiling->floor;
+        ceiling->floor = unused;
+    }
+    ceiling->floor = MIN(ceiling->floor, unused);
+    return MIN(ceiling->floor, ceiling->floor_before);
+}
+
+/* Both at one time, as far as nobody allocates very much meanwhile. */
+static int64_t measure(const struct server *server, int64_t *used) {
+    uint64_t resident;
+    int64_t before;
+    for (unsigned tries = 0; tries < TRIES; tries++) {
+        before = (int64_t)server_used_bytes(server);
+        resident = machine_resident_bytes();
+        *used = (int64_t)server_used_bytes(server);
+        if (*used < before + MEANWHILE && before < *used + MEANWHILE) break;
+    }
+    return (int64_t)resident;
+}
+
+static struct sums sum_up(struct server *server, int64_t share, uint64_t now_ns) {
     const struct ledger *ledger = &server->ceiling.ledger;
-    struct sums sums = {.used = (int64_t)server_used_bytes(server)};
-    int64_t share = told_signed(&ledger->client_share);
+    struct sums sums = {.kept = share};
+    for (uint32_t i = 0; i < server->thread_count; i++) sums.charged += told_signed(&ledger->place[i].charged);
+    int64_t resident = measure(server, &sums.used), each = told_signed(&ledger->client_share);
     for (uint32_t i = 0; i < server->thread_count; i++) {
-        sums.charged += told_signed(&ledger->place[i].charged);
-        sums.in_share += MIN(told_signed(&ledger->place[i].clients), share);
+        sums.kept -= MIN(told_signed(&ledger->place[i].clients), each);
         sums.journal += server->threads ? heap_used(server->threads[i].shard->heap, MEM_JOURNAL) : 0;
     }
-    sums.resident = MAX((int64_t)resident, sums.used + server->ceiling.overhead_least);
+    sums.measured = (uint64_t)resident;
+    sums.resident = MAX(resident, sums.used + server->ceiling.overhead_least);
+    int64_t unused = sums.resident - sums.used;
+    sums.kept = MAX(sums.kept - (unused - floor_of(&server->ceiling, unused, now_ns)), (int64_t)0);
     return sums;
 }
 
@@ -113,57 +149,58 @@ static int64_t brim_of(int64_t bytes) {
     return bytes - bytes / MARGIN_PART;
 }
 
-static int64_t aim_of(const struct sums *sums, int64_t bytes, int64_t share) {
-    return brim_of(bytes) - MAX(share - sums->in_share, (int64_t)0);
+static int64_t aim_of(const struct sums *sums, int64_t bytes) {
+    return brim_of(bytes) - sums->kept;
 }
 
 /* What the data may have, as the drawing above says. With each sample. */
-static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int64_t bytes, int64_t share) {
-    int64_t brim = brim_of(bytes), aim = aim_of(sums, bytes, share);
+static int64_t budget_for(struct ceiling *ceiling, const struct sums *sums, int64_t bytes) {
+    int64_t brim = brim_of(bytes), aim = aim_of(sums, bytes);
     int64_t reuse = (aim + (brim - aim) / REUSE_UP_TO - sums->resident) / 2;
     ceiling->beyond = sums->resident > brim ? ceiling->beyond + 1 : 0;
-    if (sums->resident <= brim)
-        return sums->charged + MAX(aim - sums->resident, (int64_t)0) + MAX(MIN(bytes / REUSE_PART, reuse), (int64_t)0);
-    return sums->charged - (ceiling->beyond > PATIENCE ? (sums->resident - brim) / DEBT_PART : 0);
+    if (sums->resident <= aim) return sums->charged + aim - sums->resident;
+    int64_t most = MIN(ceiling->budget, sums->charged), over = sums->resident + sums->kept - bytes;
+    if (ceiling->beyond > PATIENCE) over = MAX(over, sums->resident - brim);
+    return over > 0 ? most - over / DEBT_PART : most + MAX(MIN(bytes / REUSE_PART, reuse), (int64_t)0);
 }
 
 /* Between two samples: what is free up to the aim is given; at the brim it is little, and what was given and not used
  * is taken back. */
-static int64_t budget_meanwhile(const struct ceiling *ceiling, const struct sums *sums, int64_t bytes, int64_t share) {
+static int64_t budget_meanwhile(const struct ceiling *ceiling, const struct sums *sums, int64_t bytes) {
     if (sums->resident <= brim_of(bytes))
-        return MAX(ceiling->budget, sums->charged + aim_of(sums, bytes, share) - sums->resident);
+        return MAX(ceiling->budget, sums->charged + aim_of(sums, bytes) - sums->resident);
     return MIN(ceiling->budget, sums->charged + bytes / REUSE_PART);
 }
 
 /* Measures and tells the shards. sample: the budget is reckoned anew. Under the lock. */
-static void apply(struct server *server, bool sample) {
+static void apply(struct server *server, bool sample, uint64_t now_ns) {
     struct ceiling *ceiling = &server->ceiling;
     struct ledger *ledger = &ceiling->ledger;
     uint64_t bytes = ceiling_bytes(server), share = share_bytes(server, bytes), shards = server->thread_count;
-    uint64_t resident = machine_resident_bytes(), some = bytes / QUANTUM_PART / shards;
-    struct sums sums = sum_up(server, resident);
+    uint64_t some = bytes / QUANTUM_PART / shards;
+    struct sums sums = sum_up(server, (int64_t)MIN(share, bytes / 2), now_ns);
     int64_t quantum = bytes ? (int64_t)MAX(MIN(some, (uint64_t)QUANTUM_MAX), (uint64_t)QUANTUM_MIN) : QUANTUM_MAX;
     int64_t limit = (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
-    int64_t budget = LEDGER_UNBOUNDED, kept = (int64_t)MIN(share, bytes / 2);
-    if (bytes)
-        budget = sample ? budget_for(ceiling, &sums, limit, kept) : budget_meanwhile(ceiling, &sums, limit, kept);
+    int64_t budget = LEDGER_UNBOUNDED;
+    if (bytes) budget = sample ? budget_for(ceiling, &sums, limit) : budget_meanwhile(ceiling, &sums, limit);
     atomic_store_explicit(&ledger->quantum, quantum, memory_order_relaxed);
     atomic_store_explicit(&ledger->client_share, share ? (int64_t)(share / shards) : LEDGER_UNBOUNDED,
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
-    int64_t headroom = MAX(limit + limit / OVER_PART - sums.resident, (int64_t)0) / 2 / (int64_t)shards;
+    int64_t headroom = MAX(limit - sums.resident - sums.kept, (int64_t)0) / (int64_t)shards;
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / BRAKE_PART, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
     ceiling->budget = budget;
-    ceiling->below_aim = aim_of(&sums, limit, kept) - sums.resident;
+    ceiling->below_aim = aim_of(&sums, limit) - sums.resident;
     ceiling->journal = sums.journal;
     tell(&ceiling->bytes, bytes);
     tell(&ceiling->share, share);
-    tell(&ceiling->resident, resident);
+    tell(&ceiling->resident, sums.measured);
     tell(&ceiling->used, (uint64_t)sums.used);
     if (bytes)
-        tell(&ceiling->resident_peak_permille, MAX(told(&ceiling->resident_peak_permille), resident * 1000 / bytes));
+        tell(&ceiling->resident_peak_permille,
+             MAX(told(&ceiling->resident_peak_permille), sums.measured * 1000 / bytes));
 }
 
 static void take_options(struct ceiling *ceiling, const struct config *config) {
@@ -178,9 +215,10 @@ void ceiling_open(struct server *server) {
     ledger_init(&ceiling->ledger, server->thread_count);
     ceiling->limit = server->machine.memory_limit;
     ceiling->budget = LEDGER_UNBOUNDED;
+    ceiling->floor = ceiling->floor_before = LEDGER_UNBOUNDED;
     ceiling->overhead_least = (int64_t)(machine_resident_bytes() + server->thread_count * (uint64_t)THREAD_OVERHEAD);
     take_options(ceiling, &server->config);
-    apply(server, true);
+    apply(server, true, mono_ns());
     ceiling->resident_peak_permille = 0;
 }
 
@@ -192,7 +230,7 @@ void ceiling_changed(struct server *server) {
     struct ceiling *ceiling = &server->ceiling;
     pthread_mutex_lock(&ceiling->lock);
     take_options(ceiling, &server->config);
-    apply(server, true);
+    apply(server, true, mono_ns());
     ledger_tell(&ceiling->ledger);
     pthread_mutex_unlock(&ceiling->lock);
 }
@@ -287,13 +325,12 @@ static unsigned next_look_ms(struct ceiling *ceiling, uint64_t resident_before, 
 
 unsigned ceiling_watch(struct server *server) {
     struct ceiling *ceiling = &server->ceiling;
-    struct clock clock = clock_system();
-    uint64_t now_ns = clock_mono_ns(&clock);
+    uint64_t now_ns = mono_ns();
     pthread_mutex_lock(&ceiling->lock);
     uint64_t resident = told(&ceiling->resident), used = told(&ceiling->used);
     ask_cgroup(server, now_ns);
     bool sample = sample_is_due(ceiling, now_ns);
-    apply(server, sample);
+    apply(server, sample, now_ns);
     ask_for_purge(ceiling, now_ns);
     if (sample) give_sample(ceiling, now_ns);
     unsigned next_ms = next_look_ms(ceiling, resident, used, now_ns);

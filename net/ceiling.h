@@ -32,6 +32,8 @@ struct ceiling {
     uint64_t limit;     /* of the cgroup; UINT64_MAX: none */
     uint64_t looked_ns, purged_ns, rated_ns, sampled_ns, moved_ns;
     int64_t budget;                /* as the shards know it */
+    int64_t floor, floor_before;   /* the least that was in no block, in this stretch of some seconds and in the last */
+    uint64_t floor_ns;             /* when this one began */
     int64_t overhead_least;        /* code, stacks, receive buffers: what is resident besides the heaps at least */
     bool at_once;                  /* heaps give back at once what they free */
     int64_t below_aim;             /* so much may become resident until nothing is free */

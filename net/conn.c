@@ -153,7 +153,7 @@ static void release(struct conn *conn) {
 /* Frees the connection once the kernel and the other shards have let go of it. */
 static void try_free(struct conn *conn) {
     const struct client *client = &conn->client;
-    if (conn->receiving || conn->sending_now || conn->attending || client->queued || client->gather ||
+    if (conn->receiving || conn->sending_now || conn->attending || conn->starving || client->queued || client->gather ||
         !reply_queue_empty(&client->replies) || client->flags & CLIENT_DIRTY_OUT)
         return;
     ring_close_fd(conn->thread->ring, conn->fd);
@@ -210,7 +210,7 @@ static void conn_settle(struct conn *conn) {
         return;
     }
     bool wants = wants_input(conn);
-    if (wants && !conn->receiving) {
+    if (wants && !conn->receiving && !conn->starving) {
         conn->receiving = true;
         ring_recv(conn->thread->ring, conn->fd, conn);
     } else if (!wants && conn->receiving && !conn->cancelling) {
@@ -253,7 +253,9 @@ void conn_received(struct conn *conn, const struct ring_event *event) {
         shard_enter(conn->client.home, before);
     } else if (event->result == 0) {
         conn->peer_done = true;
-    } else if (event->result != -ENOBUFS && event->result != -ECANCELED && !conn->closing) {
+    } else if (event->result == -ENOBUFS) {
+        thread_starve(conn->thread, conn);
+    } else if (event->result != -ECANCELED && !conn->closing) {
         conn_close(conn);
         return;
     }

@@ -27,10 +27,11 @@ struct conn {
     bool cancelling; /* and being cancelled */
     bool sending_now;
     bool closing;
-    bool attending; /* on the thread's attend list */
+    bool attending; /* on the thread's attend list, */
+    bool starving;  /* and on that of those whose receive found no buffer */
     bool peer_done; /* the other end sends no more */
     uint8_t address_len;
-    struct conn *next_attend;
+    struct conn *next_attend, *next_starved;
     struct buf sending; /* in the kernel's hands while sending_now */
     size_t sent;
     uint64_t held_for; /* the place (client.replies) up to which replies are awaited before any is sent; 0: none */

@@ -29,6 +29,7 @@
 
 #define RING_ENTRIES    1024
 #define RING_BUFFERS    256 /* of 16 KiB: 4 MiB per thread, touched as far as they are used */
+#define BUFFERS_LEAST   1   /* of these the kernel has, however short memory is */
 #define REAP_MAX        512
 #define STOP_NS         2000000000ull /* how long a stopping server waits for replies to leave */
 #define TIMEOUT_LOOK_NS 1000000000ull
@@ -64,6 +65,14 @@ void thread_attend(struct thread *thread, struct conn *conn) {
     conn->next_attend = NULL;
     *thread->attend_end = conn;
     thread->attend_end = &conn->next_attend;
+}
+
+void thread_starve(struct thread *thread, struct conn *conn) {
+    ASSERT(!conn->starving);
+    conn->starving = true;
+    conn->next_starved = NULL;
+    *thread->starved_end = conn;
+    thread->starved_end = &conn->next_starved;
 }
 
 /* --- start --- */
@@ -110,6 +119,7 @@ static enum status start(struct thread *thread, struct error *error) {
     thread->config_version = server_config_read(thread->server, 0, &thread->config);
     placement_settle(thread);
     thread->attend_end = &thread->attend;
+    thread->starved_end = &thread->starved;
     thread->clock = clock_system();
     enum status status = ring_open(&thread->ring, RING_ENTRIES, RING_BUFFERS, error);
     if (status != ST_OK) return status;
@@ -224,10 +234,25 @@ static void attend_all(struct thread *thread) {
     pipeline_run(thread->shard);
 }
 
+/* As many of those who found no buffer as there are buffers. */
+static void attend_starved(struct thread *thread) {
+    uint32_t buffers = RING_BUFFERS - thread->buffer_count;
+    for (struct conn *conn; (conn = thread->starved) != NULL && buffers > 0; buffers--) {
+        thread->starved = conn->next_starved;
+        if (!thread->starved) thread->starved_end = &thread->starved;
+        conn->starving = false;
+        thread_attend(thread, conn);
+    }
+}
+
+/* The kernel gets as many as it may fill: what comes in with one turn may have to be kept, if all writers have to wait
+ * for memory. */
 static void give_back_buffers(struct thread *thread) {
-    for (uint32_t i = 0; i < thread->buffer_count; i++) ring_give_back(thread->ring, thread->buffers[i]);
-    thread->buffer_count = 0;
+    int64_t may_fill = thread->shard->account.input_room / RING_BUFFER_BYTES;
+    uint32_t held = RING_BUFFERS - (uint32_t)MAX(MIN(may_fill, (int64_t)RING_BUFFERS), (int64_t)BUFFERS_LEAST);
+    while (thread->buffer_count > held) ring_give_back(thread->ring, thread->buffers[--thread->buffer_count]);
     ring_flush_buffers(thread->ring);
+    if (UNLIKELY(thread->starved != NULL)) attend_starved(thread);
 }
 
 static void flush_all(struct thread *thread) {
@@ -300,7 +325,7 @@ static bool may_leave(struct thread *thread) {
 }
 
 static uint64_t sleep_time(struct thread *thread, bool more) {
-    if (more || thread->attend || thread->shard->dirty) return 0;
+    if (more || thread->attend || thread->starved || thread->shard->dirty) return 0;
     uint64_t wait_ns = MIN(shard_wait_ns(thread->shard), persist_wait_ns(thread->persist));
     if (thread->stop_by_ns || thread->ending || thread->asked_end) wait_ns = MIN(wait_ns, 1000000ull);
     return wait_ns;

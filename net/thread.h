@@ -3,7 +3,8 @@
  *    wait -> reap completions and parse -> run the batch -> mailboxes, slices, timers -> flush replies -> (submit with
  *    the next wait)
  *
- * Every thread is equal; the first also accepts and hands each socket to the thread that has the fewest. Threads share nothing but mailboxes and the words under "seen by others".
+ * Every thread is equal; the first also accepts and hands each socket to the thread that has the fewest. Threads share
+ * nothing but mailboxes and the words under "seen by others".
  *
  * Owner     the thread itself, except where said. */
 #pragma once
@@ -26,8 +27,9 @@ struct thread {
     uint16_t node; /* of memory, that of the CPU */
     pthread_t handle;
 
-    struct conn *attend, **attend_end; /* may be parsed again, or are to be closed */
-    uint16_t buffers[4096];            /* receive buffers of this turn, given back after the batch ran */
+    struct conn *attend, **attend_end;   /* may be parsed again, or are to be closed */
+    struct conn *starved, **starved_end; /* to be received from when there are buffers, in order */
+    uint16_t buffers[4096]; /* receive buffers of this turn, given back after the batch ran, or when there is room */
     uint32_t buffer_count;
     uint32_t conn_count;
     uint64_t next_timeout_ns; /* next look for idle connections */
@@ -61,3 +63,5 @@ HOT_INLINE struct thread *thread_of(const struct shard *shard) {
 /* The client waits (WAIT_END) until the server ends, or does not. */
 void thread_wait_for_end(struct thread *thread, struct client *client);
 void thread_attend(struct thread *thread, struct conn *conn);
+/* Its receive found no buffer, and ended: it is attended when there are some. */
+void thread_starve(struct thread *thread, struct conn *conn);

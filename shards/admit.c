@@ -16,6 +16,7 @@
 #define REAP_UNITS     4              /* before anybody is refused */
 #define UNSEEN_BYTES   (1024 * 1024)  /* evicted at the most for what was announced and has not come */
 #define SMALL_REPLY    (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
+#define SHORT_COMMAND  128            /* bytes of one that is little beside its reply, whatever that is */
 #define SMALL_GATHERS  64  /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define GATHER_VAIN_MS 500 /* between two commands over several shards that have waited in vain and go all the same */
 #define WAIT_MAX_MS    10000 /* a command that waited for so long is refused: no room can be made for it */
@@ -87,12 +88,15 @@ static enum admission refuse(struct shard *shard) {
 /* What was evicted for a command is not room for it yet, as long as its pages do not empty. So while the resident set
  * is at the ceiling, only so much is written until it is measured again as there was found to be, and a little where
  * there is none. Otherwise what is evicted is room at once: a cache that is full goes on at full speed. */
-static bool passes(const struct shard *shard, uint64_t ahead) {
-    const struct account *account = &shard->account;
-    if (LIKELY(!account_is_braked(account))) return true;
-    if (account->pass > (int64_t)ahead) return true;
+static bool passes(const struct account *account, int64_t pass, uint64_t ahead) {
+    if (pass > (int64_t)ahead) return true;
     atomic_fetch_add_explicit(&account->place->held, 1, memory_order_relaxed);
     return false;
+}
+
+/* Where the key is, as of the end of that shard's last turn. */
+static bool owner_passes(const struct account *account, const struct queued *q, uint64_t ahead) {
+    return passes(account, atomic_load_explicit(&account->shared->place[q->owner].pass, memory_order_relaxed), ahead);
 }
 
 /* False: an owner elsewhere would have to refuse now, though there may be room in a moment. */
@@ -117,7 +121,7 @@ static enum admission admit_growth(struct shard *shard, const struct client *cli
     if (!account_trips(&shard->account, bytes)) return ADMIT_GO;
     account_look(shard);
     bool made = make_room(shard, bytes, &progress);
-    if (made && passes(shard, ahead)) return ADMIT_GO;
+    if (made && passes(&shard->account, shard->account.pass, ahead)) return ADMIT_GO;
     if (!(made || progress) || admit_is_in_vain(client)) return refuse(shard);
     if (!made) account_want(shard, bytes);
     return ADMIT_WAIT;
@@ -144,9 +148,11 @@ static uint64_t need_of(struct shard *shard, const struct client *client, const 
     return with_overhead(bytes);
 }
 
-/* It adds to what clients hold too much of. */
-static bool is_heavy(const struct client *client) {
-    return client->reply_size > SMALL_REPLY || client_output_bytes(client) > 0;
+/* It adds to what clients hold too much of, rather than taking away from it: a pipeline of large values to be stored is
+ * held as long as it is not run. */
+static bool is_heavy(const struct client *client, const struct queued *q) {
+    if (client->reply_size > SMALL_REPLY) return true;
+    return client_output_bytes(client) > 0 && q->raw_len <= (uint64_t)client->reply_size + SHORT_COMMAND;
 }
 
 static bool is_free_to_run(const struct client *client, const struct queued *q) {
@@ -158,15 +164,14 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
     if (!account->shared || shard->loading || is_free_to_run(client, q)) return ADMIT_GO;
     uint32_t flags = q->fate == FATE_EXEC ? multi_flags_ahead(client) : q->slot->row->flags;
     if (q->slot->row->flags & CMD_ADMIN) return ADMIT_GO;
-    if (account->uncovered > 0 && is_heavy(client)) {
+    if (account->uncovered > 0 && is_heavy(client, q)) {
         account_look(shard);
         if (account->uncovered > 0 && !admit_is_in_vain(client)) return ADMIT_WAIT;
     }
     if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
     if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) { /* its owner decides, but cannot let it wait */
-        if (!(passes(shard, ahead) && owner_has_room(shard)) && !admit_is_in_vain(client)) return ADMIT_WAIT;
-        account->pass -= q->raw_len;
-        return ADMIT_GO;
+        bool may = owner_passes(account, q, ahead) && owner_has_room(shard);
+        return may || admit_is_in_vain(client) ? ADMIT_GO : ADMIT_WAIT;
     }
     return admit_growth(shard, client, need_of(shard, client, q) + ahead, ahead);
 }
@@ -184,7 +189,7 @@ bool admit_reply(struct shard *shard, const struct client *client, const struct 
     if (!client->carrier) return true;
     account_look(shard);
     if (shard->account.uncovered <= 0 || admit_is_in_vain(client)) return true;
-    return !is_heavy(client) && !reads_large(shard, client, q);
+    return !is_heavy(client, q) && !reads_large(shard, client, q);
 }
 
 /* What writes, deletes or tells of the server holds little, and is not to wait. */

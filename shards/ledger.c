@@ -3,8 +3,8 @@
 #include "core/assert.h"
 #include "shards/shard.h"
 
-#define TIGHT_QUANTA  4 /* braked, who may write less than so much before the next measurement is looked at each time */
 #define GATHER_COPIES 3 /* of the reply of a command over several shards: parts, what they are joined to, output */
+#define INPUT_PART    2 /* of the room for clients is filled with one turn */
 #define GATHER_FIRST  (16 << 20) /* what the first such command may come to */
 #define CALM_PART     16 /* there is plenty when more is free than this part of what was granted, and what may hide */
 
@@ -21,12 +21,13 @@ void account_open(struct shard *shard, struct ledger *ledger) {
     struct account *account = &shard->account;
     account->total = heap_total(shard->heap);
     account->trip = INT64_MAX;
-    account->pass = account->gather_room = LEDGER_UNBOUNDED;
+    account->pass = account->gather_room = account->input_room = LEDGER_UNBOUNDED;
     account->gather_size = GATHER_FIRST;
     account->shared = ledger;
     if (!ledger) return;
     ASSERT(shard->count == ledger->shards);
     account->place = &ledger->place[shard->id];
+    atomic_store(&account->place->pass, account->pass);
     account->credit.pool = &ledger->pool;
     account->trip = -1; /* the first command has it looked at */
     account->calm_to = -1;
@@ -45,20 +46,16 @@ static int64_t quantum(const struct account *account) {
     return read_word(&account->shared->quantum);
 }
 
-static int64_t slack_of(const struct shard *shard) {
-    return (int64_t)(slab_held_bytes(shard->slab) - slab_used_bytes(shard->slab));
-}
-
 static bool is_hard(const struct account *account) {
     return atomic_load_explicit(&account->shared->client_hard, memory_order_relaxed);
 }
 
 /* What is free for the clients of one shard. Others may use it up before it does; so it is divided again with each
- * look, and a copy of all is made twice on its way to the client. */
-static int64_t gather_room(const struct account *account, int64_t share) {
-    if (is_hard(account)) return MAX(share - account->clients, (int64_t)0) / GATHER_COPIES;
-    int64_t free = MAX(credit_pool_free(account->credit.pool), (int64_t)0) / account->shared->shards;
-    return (MAX(share - account->clients, (int64_t)0) + free) / GATHER_COPIES;
+ * look. */
+static int64_t client_room(const struct account *account, int64_t share) {
+    int64_t own = MAX(share - account->clients, (int64_t)0);
+    if (is_hard(account)) return own;
+    return own + MAX(credit_pool_free(account->credit.pool), (int64_t)0) / account->shared->shards;
 }
 
 /* What clients have beyond their share is granted as far as it is free. While writers are braked what comes free is
@@ -84,10 +81,9 @@ static bool somebody_is_uncovered(const struct ledger *ledger) {
 static int64_t next_trip(const struct account *account, int64_t total, int64_t share) {
     int64_t room = account->credit.granted - account->data - account->covered;
     /* In debt what comes free pays it back first, and is no room for the next command of the same turn. */
-    bool tight = account_is_braked(account) && account->pass < TIGHT_QUANTA * quantum(account);
-    if (account->crowded || tight || credit_pool_free(account->credit.pool) < 0) return -1;
+    if (account->crowded || credit_pool_free(account->credit.pool) < 0) return -1;
     if (is_hard(account)) room = MIN(room, share - account->clients);
-    return total + MAX(room, (int64_t)0);
+    return total + MAX(MIN(room, account->pass / 2), (int64_t)0);
 }
 
 /* The total does not show when blocks of the slab are used again, or what was a client's becomes data. As long as more
@@ -99,7 +95,7 @@ static bool is_short(const struct account *account, int64_t slack) {
 
 static void set_calm(struct account *account, int64_t total, int64_t slack) {
     int64_t some = quantum(account);
-    bool calm = !account->crowded && !is_short(account, slack);
+    bool calm = !account->crowded && account->pass > some && !is_short(account, slack);
     account->calm_from = total - some;
     account->calm_to = calm ? MIN(account->trip, total + some) : account->calm_from - 1;
 }
@@ -109,17 +105,35 @@ void ledger_tell(struct ledger *ledger) {
     atomic_fetch_add_explicit(&ledger->changes, 1, memory_order_release);
 }
 
+/* What the resident set has grown by since the last look, at the most. The slab's pages are resident as they are
+ * counted. Of all else what was freed still is, and is used again; so only what has never been so much since the last
+ * measurement adds to it. What clients have within their share was set aside for them (net/ceiling.c). */
+static void use_pass(struct account *account, int64_t pages, int64_t others) {
+    account->pass -= pages - account->pages + MAX(others - account->others, (int64_t)0);
+    account->pages = pages;
+    account->others = MAX(account->others, others);
+}
+
+static int64_t clients_of(const struct shard *shard) {
+    return heap_used(shard->heap, MEM_CLIENT_IN) + heap_used(shard->heap, MEM_CLIENT_OUT) +
+           heap_used(shard->heap, MEM_MESSAGE);
+}
+
+void account_renew_pass(struct shard *shard, int64_t bytes) {
+    struct account *account = &shard->account;
+    account->pages = (int64_t)slab_held_bytes(shard->slab);
+    account->others = read_word(account->total) - account->pages - clients_of(shard);
+    account->pass = bytes;
+}
+
 void account_look(struct shard *shard) {
     struct account *account = &shard->account;
     if (!account->shared) return;
-    int64_t total = read_word(account->total), slack = slack_of(shard),
-            share = read_word(&account->shared->client_share);
-    account->pass -=
-        MAX(total - account->looked, (int64_t)0); /* gross: what became free between two looks is no more */
-    account->looked = total;
-    account->clients = heap_used(shard->heap, MEM_CLIENT_IN) + heap_used(shard->heap, MEM_CLIENT_OUT) +
-                       heap_used(shard->heap, MEM_MESSAGE);
+    int64_t total = read_word(account->total), share = read_word(&account->shared->client_share);
+    int64_t pages = (int64_t)slab_held_bytes(shard->slab), slack = pages - (int64_t)slab_used_bytes(shard->slab);
+    account->clients = clients_of(shard);
     account->data = total - account->clients - slack;
+    use_pass(account, pages, total - pages - account->clients);
     cover_clients(account, share);
     int64_t used = account->data + account->covered, some = quantum(account);
     credit_settle(&account->credit, used, some);
@@ -129,8 +143,10 @@ void account_look(struct shard *shard) {
     tell(&account->place->charged, used);
     tell(&account->place->clients, account->clients);
     tell(&account->place->uncovered, account->uncovered);
+    tell(&account->place->pass, account->pass);
     account->crowded = account->uncovered > 0 || (is_short(account, slack) && somebody_is_uncovered(account->shared));
-    account->gather_room = gather_room(account, share);
+    account->gather_room = client_room(account, share) / GATHER_COPIES;
+    account->input_room = client_room(account, share) / INPUT_PART;
     account->trip = next_trip(account, total, share);
     set_calm(account, total, slack);
 }

@@ -36,6 +36,7 @@ struct ledger_place {
     _Atomic uint64_t refused, waited, dropped; /* since the start: commands with -OOM, that waited; clients closed */
     _Atomic uint64_t held;                     /* how often a command was found to be too early for the brake */
     _Atomic uint64_t evicted_bytes;
+    _Atomic int64_t pass; /* account.pass, for those whose commands it runs */
 };
 
 struct ledger {
@@ -44,7 +45,7 @@ struct ledger {
     _Alignas(CACHE_LINE) _Atomic int64_t quantum;
     _Atomic int64_t client_share; /* of each shard */
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
-    _Atomic int64_t headroom;     /* what each shard may write before the resident set is measured again */
+    _Atomic int64_t headroom;     /* what each shard may add to it before the resident set is measured again */
     _Atomic bool braked;          /* as good as all is resident that the ceiling allows, whatever the counts say */
     _Atomic bool settles;         /* memory is on its way back, or about to be granted: there is room in a moment */
     _Atomic uint64_t samples;     /* how often it has looked: about ten times a second */
@@ -70,10 +71,11 @@ struct account {
     int64_t data;               /* used on the side of the data, when it was looked last */
     int64_t clients;            /* and by clients */
     int64_t covered, uncovered; /* clients' excess over their share: granted, and not */
+    int64_t input_room;         /* bytes that may come in with one turn */
     bool crowded;               /* clients of some shard have more than they may */
     uint64_t samples, purges;   /* seen of the ledger's */
-    int64_t looked;             /* the total, when it was looked last */
-    int64_t pass;  /* bytes that may still be written, whatever goes for them, before it is measured again */
+    int64_t pages, others;      /* of the slab, when it was looked last; of all else, the most since it was measured */
+    int64_t pass;  /* bytes by which these may still grow, whatever goes for them, before it is measured again */
     int64_t saved; /* evicted for a command that waits, and not used by one yet; at most its need */
     int64_t owed;  /* what this shard has still to evict of what the last sample found too much */
     struct client *waiting, *waiting_last; /* clients with WAIT_MEMORY in order of arrival (shards/admit.h) */
@@ -118,6 +120,8 @@ HOT_INLINE bool account_is_braked(const struct account *account) {
     return account->shared && atomic_load_explicit(&account->shared->braked, memory_order_relaxed);
 }
 
+/* The resident set was measured: by so many bytes this shard may make it larger until the next time. */
+void account_renew_pass(struct shard *shard, int64_t bytes);
 /* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
 void account_look(struct shard *shard);
 /* May so many bytes more be used for data? After account_look. True: they are granted. */

@@ -150,7 +150,7 @@ bool pressure_turn(struct shard *shard) {
     bool changed = changes != account->changes;
     account->changes = changes;
     int64_t headroom = atomic_load_explicit(&account->shared->headroom, memory_order_relaxed);
-    if (headroom > 0 && changed) account->pass = headroom;
+    if (headroom > 0 && changed) account_renew_pass(shard, headroom);
     account_look(shard);
     uint64_t samples = atomic_load_explicit(&account->shared->samples, memory_order_relaxed);
     if (UNLIKELY(samples != account->samples)) take_sample(shard, samples);
