@@ -3,16 +3,20 @@
  *       0                                                    aim                      brim    ceiling
  *       |---- what is resident ----|------ free to use -------|-- kept for clients -----|-margin-|
  *
+ * What is kept is the share of clients that they do not have, less what heaps have free: that they would use first.
+ * So it does not matter for the aim whether a client's input is there at the moment or was just run.
+ *
  * With each sample the budget is what the data have now and what is free up to the aim. Beyond the aim nothing is free
  * but what may be reused: entries that went have left room in pages that are resident anyway, how much nobody knows, so
- * a little growth is allowed, less and less, and the next sample shows whether the resident set has grown. Beyond the
- * brim the data have to shrink, a quarter of what is too much at a time, but not before heaps were asked for what they
- * do not use.
+ * a little growth is allowed, less and less, and the next sample shows whether the resident set has grown. What was
+ * used without being granted is not forgiven there. When what is kept reaches beyond the ceiling, or what is resident
+ * beyond the brim, the data have to shrink, a quarter of what is too much at a time; in the latter case not before
+ * heaps were asked for what they do not use.
  *
  * What is evicted for a command is not room before its pages are empty. That shows in the resident set, which near the
- * ceiling is measured every few milliseconds. A little below the brim the brake comes on: until the next look
- * shards write no more than half of what is left up to a hundredth beyond the ceiling, and then a few 100 KiB per
- * sample, whatever goes for it; and clients get no more than they have.
+ * ceiling is measured every few milliseconds. Until the next look shards add no more pages than are left up to the
+ * ceiling, and then a few 100 KiB per sample, whatever goes for them; what is written where others went adds none. A
+ * little below the brim clients get no more than they have.
  *
  * Why not simply "ceiling less what is resident and not counted"? Because evicting an entry makes it smaller in the
  * count and not in the resident set, which would look like still more that is not counted, and more had to go: at a
@@ -29,7 +33,7 @@
 #define SHARE_PART      32 /* of the ceiling is the clients' share, unless maxmemory-clients says more or less */
 #define SHARE_MIN       (512 * 1024) /* per shard */
 #define MARGIN_PART     100          /* of the ceiling lies between it and the brim: what happens between two samples */
-#define BRAKE_PART      40           /* of the ceiling is left when shards may not write as they like */
+#define BRAKE_PART      40           /* of the ceiling is left when clients get no more than they have */
 #define REUSE_PART      128          /* of the ceiling may be used per sample in the hope that it is reused, */
 #define REUSE_UP_TO     4            /* up to this part of the way from the aim to the brim */
 #define DEBT_PART       4            /* of what is resident beyond the brim goes with each sample */
@@ -49,8 +53,8 @@
 #define DRAIN_BYTES     (256 * 1024)
 #define JOURNAL_LEAST   (2 * 1024 * 1024) /* per shard: what a journal has when nothing waits for the disk */
 #define LIMIT_NS        1000000000ull
-#define FLOOR_NS        2000000000ull
-#define TRIES           3
+#define FLOOR_NS        2000000000ull /* the least is that of two such stretches */
+#define TRIES           3             /* measurements, of which none may have taken so long that heaps grew by */
 #define MEANWHILE       (256 * 1024)
 #define RATE_NS         2000000000ull
 #define QUANTUM_PART    256 /* of the ceiling, all shards together: what shards may hold without using it is twice that */
