@@ -9,6 +9,7 @@
 #include "shards/reaper.h"
 #include "shards/route.h"
 
+#define PIECE_WAIT_MS  1000           /* a piece of a value under way waits for room */
 #define AHEAD_BYTES    (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
 #define STRING_LIMIT   (512ull << 20) /* no string is longer; who asks for more is told so when it runs */
 #define EVICT_KEYS     64             /* per round */
@@ -262,6 +263,19 @@ bool admit_step(struct shard *home, uint64_t bytes) {
     if (make_room(home, bytes, &progress)) return true;
     refuse(home);
     return false;
+}
+
+enum admission admit_piece(struct shard *shard, uint64_t bytes, uint64_t *since_ms) {
+    bool progress = false;
+    bytes = with_overhead(bytes);
+    if (!shard->account.shared || shard->loading || !account_trips(&shard->account, bytes)) return ADMIT_GO;
+    account_look(shard);
+    if (make_room(shard, bytes, &progress)) {
+        *since_ms = 0;
+        return ADMIT_GO;
+    }
+    if (!*since_ms) *since_ms = MAX(shard->now_ms, (uint64_t)1);
+    return progress && shard->now_ms < *since_ms + PIECE_WAIT_MS ? ADMIT_WAIT : refuse(shard);
 }
 
 /* --- waiting --- */

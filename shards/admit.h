@@ -59,6 +59,9 @@ HOT_INLINE bool admit_edit(struct exec *x, const struct entry *entry, size_t new
 }
 /* A step of a command over several shards is about to send so many bytes to be stored. False: it must not. */
 bool admit_step(struct shard *home, uint64_t bytes);
+/* The same for the next piece of a value that is stored piece by piece, over many turns: a command that has begun waits
+ * some turns while room is being made, with its keys held, a second at most. *since_ms is the caller's, 0 at first. */
+enum admission admit_piece(struct shard *shard, uint64_t bytes, uint64_t *since_ms);
 
 /* --- waiting --- */
 /* Its command has waited for so long that it waits no more. */

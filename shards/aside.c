@@ -33,20 +33,22 @@ static void drop(struct exec *x) {
     x->slice[0] = 0;
 }
 
-static struct aside *begin(struct exec *x, enum value_type type, uint8_t how) {
+static struct aside *begin(struct exec *x, enum value_type type, uint8_t how, uint64_t expects) {
     drop(x);
     struct aside *aside = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *aside);
     aside->work.end = end_aside;
     buf_init(&aside->work.out, x->shard->heap, MEM_CLIENT_OUT); /* nothing is written there */
     building_begin(&aside->building, x->shared, type, how);
+    building_expect(&aside->building, expects);
     x->slice[0] = (uint64_t)(uintptr_t)aside;
     return aside;
 }
 
 static void cmd_aside(struct exec *x) {
-    int64_t type, how;
+    int64_t type, how, expects;
+    bool begins = num_parse_i64(x->argv[4], &expects);
     if (!exec_int(x, 2, &type) || !exec_int(x, 3, &how)) return;
-    struct aside *aside = arg_is(x, 4, "begin") ? begin(x, (enum value_type)type, (uint8_t)how) : aside_of(x);
+    struct aside *aside = begins ? begin(x, (enum value_type)type, (uint8_t)how, (uint64_t)expects) : aside_of(x);
     building_add(&aside->building, x->argv[5]);
     reply_int(x, (int64_t)building_count(&aside->building));
 }
@@ -105,7 +107,7 @@ const struct command aside_commands[] = {
      INTERNAL,
      .run = cmd_aside,
      .cost = "O(N), N = elements of the piece",
-     .args = "key type how <BEGIN | MORE> piece",
+     .args = "key type how <expects | MORE> piece",
      .doc = "Adds a piece to a value that is built aside."},
     {.name = "sherd.put-aside",
      .arity = 6,

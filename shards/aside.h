@@ -1,7 +1,7 @@
 /* Aside: a value that the steps of a transaction (shards/gather.h) build at its owner, piece by piece, before it is put
  * in its place at once. Until then nobody sees it, and what the key held is still there.
  *
- *      sherd.aside key type how begin|more piece        :elements so far
+ *      sherd.aside key type how expects|more piece      :elements so far; expects: a hint, at the first piece
  *      sherd.put-aside key deadline form nx|replace event
  *                                                       :0 the key is taken, :1 done, :2 done, and to be told of
  *      sherd.tell key                                   :1 told, :2 there is more to tell
@@ -15,8 +15,9 @@
 #pragma once
 
 /* What becomes of it: forms 0 and 1 are those of piece_form, of a value that this one is a copy of. */
-#define ASIDE_TABLE   "2" /* what the configuration says, but no intset */
-#define ASIDE_BY_RULE "3"
+#define ASIDE_TABLE        "2" /* what the configuration says, but no intset */
+#define ASIDE_BY_RULE      "3"
+#define ASIDE_FORM_BY_RULE 3u /* the same */
 
 /* The answers of putting and telling. */
 enum aside_answer { ASIDE_TAKEN, ASIDE_DONE, ASIDE_TELLS };

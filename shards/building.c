@@ -19,6 +19,12 @@ void building_begin(struct building *building, const struct keyspace_shared *sha
     }
 }
 
+void building_expect(struct building *building, uint64_t count) {
+    if (building->type == TYPE_SET) members_expect(building->object, count);
+    if (building->type == TYPE_ZSET) sorted_expect(building->object, count);
+    if (building->type == TYPE_HASH) fields_expect(building->object, count);
+}
+
 void building_drop(struct building *building) {
     const struct store *store = &building->shared->store;
     if (!building->object) return;

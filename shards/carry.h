@@ -1,5 +1,5 @@
-/* Carry: a large value from its shard to another one under another name, piece by piece (COPY, RENAME), in steps that
- * are short. Home asks for a piece, and sends it on while the next one comes:
+/* Carry: a large value, or a range of one, from its shard to another one under another name, piece by piece (COPY,
+ * RENAME, ZRANGESTORE), in steps that are short. Home asks for a piece, and sends it on while the next one comes:
  *
  *      source's shard                 home                       destination's shard
  *      sherd.piece key cursor     <-- ...                    --> sherd.aside key piece
@@ -26,4 +26,7 @@ bool carry_is_on(const struct gather *gather);
 /* What sherd.fetch has answered is the head of a large value: that is to be carried. */
 bool carry_is_head(struct slice reply);
 enum carry_state carry_begin(struct gather *gather, const struct carry *carry, struct slice head);
+/* The same of the elements of these ranks, not that of `to`, of a sorted set. */
+enum carry_state carry_begin_range(struct gather *gather, const struct carry *carry, uint64_t from, uint64_t to);
 enum carry_state carry_step(struct gather *gather, const struct carry *carry);
+uint64_t carry_count(const struct gather *gather); /* elements of what is carried */

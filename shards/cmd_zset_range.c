@@ -10,6 +10,8 @@
  *                               step 2 <-----------  done: replies the count */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/admit.h"
+#include "shards/carry.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
@@ -231,6 +233,14 @@ static struct sorted *collect(struct exec *x, uint32_t key_at) {
     if (!ref.entry) return set;
     struct walk walk = start(ref.entry, &range);
     bool compact = range.by != BY_RANK || walk.left <= x->shared->zset_rule.entries_max;
+    if (walk.left > WORK_AT_ONCE && x->slot->row->flags & CMD_INTERNAL) { /* sherd.zrange: these are carried */
+        reply_array(x, 3);                                                /* not two, which is a result */
+        reply_int(x, (int64_t)walk.from);
+        reply_int(x, (int64_t)(walk.from + walk.left));
+        reply_int(x, (int64_t)walk.left);
+        sorted_delete(&x->shared->store, set);
+        return NULL;
+    }
     if (walk.left > WORK_AT_ONCE && work_takes_turns(x)) {
         sorted_delete(&x->shared->store, set);
         if (work_begins(x))
@@ -269,7 +279,7 @@ static void cmd_internal_range(struct exec *x) {
     if (set) zset_reply_result(x, set);
 }
 
-enum { MEMO_COUNT }; /* words of gather->memo */
+enum { MEMO_COUNT = 7 }; /* words of gather->memo; the others are carry's */
 
 void zset_send_put(struct gather *g, uint32_t at, struct slice body) {
     char event[32];
@@ -299,7 +309,32 @@ void zset_end_result(struct gather *g) {
     resp_int(gather_out(g), (int64_t)g->memo[MEMO_COUNT]);
 }
 
+/* A long range, piece by piece. rest: what sherd.zrange says of it, ranks [from, to). */
+static void range_carries(struct gather *g, struct slice rest) {
+    const struct carry carry = {
+        .source = 2, .target = 1, .db = g->db, .replace = true, .admits = true, .event = "zzrangestore"};
+    int64_t from, to;
+    enum carry_state state = CARRY_GOES_ON;
+    if (carry_is_on(g))
+        state = carry_step(g, &carry);
+    else if (gather_reply_int(gather_next_element(&rest), &from) && gather_reply_int(gather_next_element(&rest), &to))
+        state = carry_begin_range(g, &carry, (uint64_t)from, (uint64_t)to);
+    switch (state) {
+    case CARRY_NO_SOURCE:
+        gather_send(g, gather_owner(g, 1), "sherd.drop", (struct slice[]){g->argv[1], SLICE("gdel")}, 2);
+        return;
+    case CARRY_NO_MEMORY: gather_error(g, OOM_ERROR); return;
+    case CARRY_DONE: resp_int(gather_out(g), (int64_t)carry_count(g)); return;
+    default: return;
+    }
+}
+
 static void zrangestore_gather(struct gather *g) {
+    struct slice rest = {0};
+    if (carry_is_on(g) || (g->step == 1 && gather_reply_array(gather_reply(g, 0), &rest) == 3)) {
+        range_carries(g, rest);
+        return;
+    }
     switch (g->step) {
     case 0: gather_send(g, gather_owner(g, 2), "sherd.zrange", g->argv + 2, g->argc - 2); return;
     case 1: zset_put_result(g, 1); return;

@@ -52,7 +52,7 @@ struct gather {
     uint32_t parts; /* of the step that just finished */
     bool placed;    /* SPLIT_BY_KEY: its reply has a place in the client's queue; the client does not wait */
     uint64_t place;
-    uint64_t memo[4]; /* for across functions, zero at first */
+    uint64_t memo[8]; /* for across functions, zero at first */
     uint32_t expects; /* bytes that were thought of for it (shards/admit.h) */
     size_t held;      /* the most that it held, so far */
     struct buf out;

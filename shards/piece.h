@@ -64,6 +64,8 @@ struct building {
     uint8_t how;  /* zset: enum zset_aggregate, for members that come more than once */
 };
 void building_begin(struct building *building, const struct keyspace_shared *shared, enum value_type type, uint8_t how);
+/* A hint before many are added: they come in the order of their hashes, which growing tables do not like. */
+void building_expect(struct building *building, uint64_t count);
 void building_add(struct building *building, struct slice piece);
 uint64_t building_count(const struct building *building);
 /* An entry of this key; NULL when there is nothing in it. Like: it is shown as the value of which it is a copy, whose

@@ -26,7 +26,7 @@ struct wide_source {
     uint8_t type; /* enum value_type */
 };
 
-enum asked { ASKED_SIZES, ASKED_PIECE, ASKED_LOOKS, ASKED_COUNT, ASKED_PUT, ASKED_PAUSE };
+enum asked { ASKED_SIZES, ASKED_PIECE, ASKED_LOOKS, ASKED_COUNT, ASKED_ROOM, ASKED_PUT, ASKED_PAUSE };
 
 struct wide_run {
     struct wide_join join;
@@ -38,6 +38,7 @@ struct wide_run {
     uint32_t at;           /* the source that is walked over */
     uint64_t cursor;       /* in it */
     uint64_t count;        /* of the result, so far */
+    uint64_t waits_since;  /* for memory, ms; 0: it does not */
     uint64_t answered;     /* elements of a sorted set that stand in the reply */
     struct buf walked;     /* a piece of the source */
     struct buf passed;     /* what is left of it */
@@ -252,20 +253,27 @@ static void filter(struct wide_run *run, struct looks *looks) {
 
 /* --- where it goes --- */
 
-/* False: there is no memory for it, and that was replied. */
+/* What is made has as many members at least. */
+static uint64_t expected(const struct wide_run *run) {
+    return run->join.operation == WIDE_UNION ? run->sources[run->join.keys - 1].len : 0;
+}
+
+/* False: there is no memory for it yet, and the step is over; or there will be none, and that was replied. */
 static bool send_to_target(struct gather *g, struct wide_run *run) {
     const struct wide_join *join = &run->join;
-    char type[DIGITS], how[DIGITS];
-    run->adds = run->passed.len > 0;
-    if (!run->adds) return true;
-    if (!admit_step(g->home, run->passed.len)) {
-        gather_error(g, OOM_ERROR);
-        return false;
-    }
+    char type[DIGITS], how[DIGITS], expects[DIGITS];
+    if (run->passed.len == 0) return true;
+    enum admission admission = admit_piece(g->home, run->passed.len, &run->waits_since);
+    if (admission == ADMIT_REFUSE) gather_error(g, OOM_ERROR);
+    if (admission == ADMIT_WAIT) gather_let_turn_pass(g);
+    run->asked = ASKED_ROOM;
+    if (admission != ADMIT_GO) return false;
+    run->adds = true;
     struct slice args[5] = {g->argv[join->target],
                             slice_of(type, num_format_u64(type, join->scored ? TYPE_ZSET : TYPE_SET)),
                             slice_of(how, num_format_u64(how, join->aggregate)),
-                            run->begun ? SLICE("more") : SLICE("begin"), buf_slice(&run->passed)};
+                            run->begun ? SLICE("more") : slice_of(expects, num_format_u64(expects, expected(run))),
+                            buf_slice(&run->passed)};
     gather_send(g, gather_owner(g, join->target), "sherd.aside", args, ARRAY_LEN(args));
     run->begun = true;
     return true;
@@ -408,6 +416,7 @@ static void step(struct gather *g, struct wide_run *run) {
             deliver(g, run);
         }
         return;
+    case ASKED_ROOM: deliver(g, run); return;
     case ASKED_COUNT: finish(g, run); return;
     case ASKED_PUT: take_put(g, run); return;
     case ASKED_PAUSE: answer_some(g, run); return;
