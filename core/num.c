@@ -60,8 +60,7 @@ static bool parse_digits(const char *p, size_t count, uint64_t *out) {
     return true;
 }
 
-bool num_parse_i64(struct slice s, int64_t *out) {
-    if (s.len == 0 || s.len > DIGITS_SAFE + 1) return false;
+bool num_parse_i64_likely(struct slice s, int64_t *out) {
     bool negative = s.ptr[0] == '-';
     const char *digits = s.ptr + negative;
     size_t count = s.len - negative;

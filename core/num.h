@@ -24,7 +24,12 @@
 /* The one spelling of each value: optional '-', no '+', no leading zeros, no "-0". Hence a text
  * that parses can be stored as an integer and formats back to the same bytes. Redis: string2ll.
  * About 15 ns for any length; most text that is no number fails on its length or first byte. */
-bool num_parse_i64(struct slice s, int64_t *out);
+bool num_parse_i64_likely(struct slice s, int64_t *out); /* what has a number's length and first byte, or nearly */
+HOT_INLINE bool num_parse_i64(struct slice s, int64_t *out) {
+    /* '.' and '/' lie between '-' and '0': one comparison for all of them, the rest is told later. */
+    bool likely = s.len - 1 < NUM_I64_MAX - 1 && (unsigned char)(s.ptr[0] - '-') <= '9' - '-';
+    return likely && num_parse_i64_likely(s, out);
+}
 
 /* For SCAN cursors, and as lenient as Redis is with those (strtoul, base 10): "" is 0, '+' and
  * leading zeros are allowed, "-1" is 2^64 - 1, and a NUL byte ends the text. Overflow and spaces

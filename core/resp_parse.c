@@ -89,9 +89,27 @@ HOT_INLINE enum line read_number(struct slice bytes, size_t *at, int64_t *value)
     return read_number_slow(bytes, at, value);
 }
 
+/* Nearly every bulk of nearly every command: its length has one or two digits, so no limit is near, and all of it is
+ * there. False: it is another, or none at all, and read_bulk has a look. */
+HOT_INLINE bool read_short_bulk(struct slice bytes, size_t *at, struct slice *arg) {
+    const char *p = bytes.ptr + *at;
+    size_t rest = bytes.len - *at, header = sizeof "$1\r\n" - 1;
+    if (UNLIKELY(rest < sizeof "$0\r\n\r\n" - 1 || p[0] != '$' || !is_digit(p[1]))) return false;
+    size_t len = (size_t)(p[1] - '0');
+    if (p[2] != '\r') {
+        if (UNLIKELY(!is_digit(p[2]) || p[3] != '\r' || len == 0)) return false;
+        len = len * 10 + (size_t)(p[2] - '0');
+        header++;
+    }
+    if (UNLIKELY(rest < header + len + 2)) return false;
+    *arg = slice_of(p + header, len);
+    *at += header + len + 2;
+    return true;
+}
+
 /* The header of one bulk and its bounds. On PARSE_OK *at is behind the bulk and its CR LF. */
-HOT_INLINE enum parse_result read_bulk(struct slice bytes, const struct parse_limits *limits, size_t *at,
-                                       struct slice *arg, struct parsed_command *out) {
+static enum parse_result read_bulk(struct slice bytes, const struct parse_limits *limits, size_t *at, struct slice *arg,
+                                   struct parsed_command *out) {
     size_t i = *at;
     if (UNLIKELY(i >= bytes.len)) return more(out, i + 1);
     if (UNLIKELY(bytes.ptr[i] != '$')) {
@@ -177,6 +195,7 @@ static enum parse_result parse_multibulk(struct resp_parser *parser, struct slic
     if (UNLIKELY((uint64_t)count > argv_cap)) return PARSE_ARGV;
     size_t first = at;
     for (uint32_t i = 0; i < (uint32_t)count; i++) {
+        if (LIKELY(read_short_bulk(bytes, &at, &argv[i]))) continue;
         enum parse_result result = read_bulk(bytes, limits, &at, &argv[i], out);
         if (UNLIKELY(result != PARSE_OK)) {
             if (result == PARSE_MORE && i > SLOW_ARGS)

@@ -47,7 +47,7 @@ void resp_errorf(struct buf *out, const char *format, ...) {
     put_line(out, '-', slice_of(text, MIN((size_t)len, sizeof text - 1)));
 }
 
-void resp_int(struct buf *out, int64_t value) {
+void resp_int_long(struct buf *out, int64_t value) {
     put_header(out, ':', value);
 }
 

@@ -13,8 +13,8 @@ size_t resp_header(char *out, char type, int64_t value);
 void resp_simple(struct buf *out, struct slice text); /* +text; no CR or LF inside */
 void resp_error(struct buf *out, struct slice text);  /* -text; CR and LF inside become spaces */
 void resp_errorf(struct buf *out, const char *format, ...)
-    PRINTF_LIKE(2, 3); /* the same, formatted; bounded to 1 KiB */
-void resp_int(struct buf *out, int64_t value);
+    PRINTF_LIKE(2, 3);                              /* the same, formatted; bounded to 1 KiB */
+void resp_int_long(struct buf *out, int64_t value); /* of any length */
 void resp_bulk_cold(struct buf *out, struct slice bytes);
 void resp_array(struct buf *out, uint64_t count); /* count elements follow */
 void resp_map(struct buf *out, int resp, uint64_t pairs);
@@ -27,6 +27,16 @@ void resp_double(struct buf *out, int resp, double value);
 void resp_verbatim(struct buf *out, int resp, const char type[3], struct slice text); /* bulk in RESP2 */
 void resp_bulk_int(struct buf *out, int64_t value);                                   /* the number as a bulk string */
 void resp_command(struct buf *out, const struct slice *argv, size_t argc);            /* array of bulks */
+
+/* An integer. What most commands that change something reply has one digit. */
+HOT_INLINE void resp_int(struct buf *out, int64_t value) {
+    if (UNLIKELY((uint64_t)value > 9)) {
+        resp_int_long(out, value);
+        return;
+    }
+    char text[4] = {':', (char)('0' + value), '\r', '\n'};
+    buf_append(out, text, sizeof text);
+}
 
 /* A bulk string. Short ones, the common reply, are written inline. */
 HOT_INLINE void resp_bulk(struct buf *out, struct slice bytes) {

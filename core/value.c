@@ -320,8 +320,12 @@ struct entry *entry_set_string(const struct store *store, struct entry *take, st
 }
 
 struct entry *entry_set_int(const struct store *store, struct entry *take, int64_t value) {
+    if (LIKELY(take->type == TYPE_STRING && take->encoding == ENC_INT)) {
+        memcpy(payload(take), &value, sizeof value);
+        return take;
+    }
     uint64_t deadline_ms = entry_deadline_ms(take);
-    if (LIKELY(overwrite(store, take, &value, 8, deadline_ms, ENC_INT))) return take;
+    if (overwrite(store, take, &value, sizeof value, deadline_ms, ENC_INT)) return take;
     struct entry *fresh = entry_new_int(store, entry_key(take), value, deadline_ms);
     fresh->access = take->access;
     entry_delete(store, take);
@@ -416,6 +420,10 @@ struct entry *entry_edit_packed(const struct store *store, struct entry *take, s
     ASSERT(take->type != TYPE_STRING && entry_is_packed(take) && edit.at + edit.remove <= len);
     len = len - edit.remove + edit.insert;
     ASSERT(len <= ENTRY_RUN_MAX);
+    if (edit.insert == edit.remove && edit.added == 0) { /* as long as what it replaces: nothing moves */
+        *gap = (char *)(uintptr_t)run.begin + edit.at;
+        return take;
+    }
     if (UNLIKELY(take->encoding == ENC_EXTERNAL)) {
         *gap = edit_long_run(store, take, edit);
         return take;

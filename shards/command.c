@@ -19,6 +19,7 @@
 #include "core/hash.h"
 #include "core/num.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 #define NAME_WORDS     3
 #define NAME_MAX_BYTES (NAME_WORDS * 8)
@@ -145,6 +146,14 @@ static bool is_gather(const struct command *row) {
     return row->flags & CMD_SLICED || (row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM));
 }
 
+/* See command_slot.plain_key. */
+static uint8_t plain_key(const struct command *row) {
+    const uint32_t special = CMD_INTERNAL | CMD_SLICED | CMD_IN_MULTI | CMD_ROUTED;
+    int key = row->keys[0].first;
+    bool plain = row->where == ON_OWNER && !is_barrier(row) && !row->owner && !row->grows && !(row->flags & special);
+    return plain && key > 0 && key < abs(row->arity) ? (uint8_t)key : 0;
+}
+
 /* --- a row that contradicts itself is our bug: say which one and stop --- */
 
 static void insist(bool holds, const struct command *row, const char *what) {
@@ -267,6 +276,7 @@ static void number_rows(struct command_registry *registry, const struct command 
             .repeats = !parent && !row->subs,
             .gathers = is_gather(row),
             .grows = row->grows != NULL,
+            .plain_key = parent ? 0 : plain_key(row),
         };
         if (row->subs) number_rows(registry, row->subs, slot);
     }

@@ -210,6 +210,9 @@ struct command_slot {
     bool repeats; /* argv[0] alone names it: no subcommands */
     bool gathers; /* needs a gather even where there is only one shard */
     bool grows;   /* has a row's .grows */
+    /* Where its key is, when the owner of that one key runs it and it is none of the above, nor anything else that
+     * routing or the batch would ask about (MULTI, subcommands); 0: it is something special. Most commands are not. */
+    uint8_t plain_key;
 };
 
 /* tables: NULL-ended list of row arrays, each ended by a row without name. Stops on a bad table (our bug). */

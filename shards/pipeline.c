@@ -77,6 +77,10 @@ static bool needs_batch_done(const struct queued *q) {
     return is_about_multi(q) && (q->barrier || !(q->slot->row->flags & CMD_ROUTED));
 }
 
+HOT_INLINE bool may_grow(const struct queued *q) {
+    return UNLIKELY(!q->plain) && q->slot && q->slot->grows;
+}
+
 /* Memory is short, or the command may need much. Those before it in the batch run first, unless it may just join them:
  * they may free some. TAKE_OK: it joins, be it as one that is refused. */
 static COLD enum take take_if_admitted(struct shard *shard, struct client *client, struct queued *q) {
@@ -123,8 +127,8 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
     q->raw = bytes.ptr;
     q->raw_len = (uint32_t)command.size;
     route_command(shard, client, q, p->count ? q - 1 : NULL);
-    if (UNLIKELY(client->queued > 0 && needs_batch_done(q))) return TAKE_RETRY;
-    if (UNLIKELY(account_trips(&shard->account, p->bytes + command.size) || (q->slot && q->slot->grows))) {
+    if (UNLIKELY(!q->plain) && client->queued > 0 && needs_batch_done(q)) return TAKE_RETRY;
+    if (UNLIKELY(account_trips(&shard->account, p->bytes + command.size) || may_grow(q))) {
         enum take admitted = take_if_admitted(shard, client, q);
         if (admitted != TAKE_OK) return admitted;
     }
@@ -137,14 +141,14 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
             client->wait = (uint8_t)wait;
         return TAKE_STOP;
     }
-    if (UNLIKELY(client->multi || q->fate == FATE_MULTI)) multi_look_ahead(client, q);
+    if (UNLIKELY(!q->plain) && (client->multi || q->fate == FATE_MULTI)) multi_look_ahead(client, q);
     p->count++;
     p->bytes += command.size;
     client->queued++;
     client->queued_remote += q->leaves;
     *size = command.size;
     if (LIKELY(!command.kept)) p->args_used += command.argc;
-    return UNLIKELY(command.kept || runs_at_once(q)) ? TAKE_RUN : TAKE_OK;
+    return UNLIKELY(command.kept || (!q->plain && runs_at_once(q))) ? TAKE_RUN : TAKE_OK;
 }
 
 size_t pipeline_feed(struct shard *shard, struct client *client, struct slice bytes) {

@@ -8,6 +8,7 @@
 static COLD void reject(struct queued *q, enum reject why) {
     q->fate = FATE_REJECT;
     q->reject = (uint8_t)why;
+    q->plain = false;
 }
 
 void route_refuse(struct queued *q, enum reject why) {
@@ -151,12 +152,28 @@ static COLD bool is_refused_to(const struct client *client, struct queued *q) {
     return false;
 }
 
-void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
-    const struct command_slot *slot =
-        is_same_command(q, before) ? before->slot : command_resolve(shard->registry, q->argv, q->argc);
-    q->slot = slot;
+/* By what may come in any order and touches no key but its own, to clients of whom nothing else is known. */
+HOT_INLINE bool is_plain(const struct shard *shard, const struct client *client, const struct queued *q) {
+    const uint32_t asked = CLIENT_AUTHENTICATED | CLIENT_PUBSUB_ONLY | CLIENT_MONITOR;
+    return q->slot && q->slot->plain_key && command_arity_fits(q->slot->row, q->argc) &&
+           (client->flags & asked) == CLIENT_AUTHENTICATED && !client->multi && !shard->loading && !shard->no_writes;
+}
+
+HOT_INLINE void prefetch_bucket(const struct shard *shard, const struct client *client, const struct queued *q) {
+    struct keyspace *keys = shard_db_peek(shard, client->db);
+    if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);
+}
+
+HOT_INLINE void find_hash(const struct shard *shard, struct queued *q, uint32_t key_at) {
+    q->hash_at = key_at;
+    q->hash = key_hash(&shard->shared, q->argv[key_at]);
+}
+
+/* All others. */
+static NOINLINE void route_special(struct shard *shard, const struct client *client, struct queued *q) {
+    const struct command_slot *slot = q->slot;
     q->hash_at = 0;
-    q->barrier = q->leaves = false;
+    q->plain = q->barrier = q->leaves = false;
     q->owner = (uint8_t)shard->id;
     if (UNLIKELY(!slot || slot->row->flags & CMD_INTERNAL)) {
         q->slot = NULL;
@@ -172,18 +189,26 @@ void route_command(struct shard *shard, const struct client *client, struct queu
         reject(q, REJECT_UNKNOWN_SUB);
         return;
     }
-    if (UNLIKELY((client->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB_ONLY | CLIENT_MONITOR)) !=
-                 CLIENT_AUTHENTICATED) &&
-        is_refused_to(client, q))
-        return;
+    if (is_refused_to(client, q)) return;
     if (UNLIKELY(shard->loading || shard->no_writes) && is_refused_now(shard, client, q)) return;
-    if (LIKELY(row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)) {
-        q->hash_at = (uint32_t)row->keys[0].first;
-        q->hash = key_hash(&shard->shared, q->argv[q->hash_at]);
-    }
+    if (row->keys[0].first > 0 && (uint32_t)row->keys[0].first < q->argc)
+        find_hash(shard, q, (uint32_t)row->keys[0].first);
     find_fate(shard, client, q);
-    if (LIKELY(route_runs_here(q) && q->hash_at)) {
-        struct keyspace *keys = shard_db_peek(shard, client->db);
-        if (LIKELY(keys != NULL)) keyspace_prefetch_bucket(keys, q->hash);
+    if (route_runs_here(q) && q->hash_at) prefetch_bucket(shard, client, q);
+}
+
+void route_command(struct shard *shard, const struct client *client, struct queued *q, const struct queued *before) {
+    q->slot = is_same_command(q, before) ? before->slot : command_resolve(shard->registry, q->argv, q->argc);
+    if (UNLIKELY(!is_plain(shard, client, q))) {
+        route_special(shard, client, q);
+        return;
     }
+    uint32_t key_at = q->slot->plain_key;
+    find_hash(shard, q, key_at);
+    q->plain = true;
+    q->barrier = false;
+    q->owner = (uint8_t)shard_of_key(shard, q->argv[key_at]);
+    q->leaves = q->owner != shard->id;
+    q->fate = q->leaves ? FATE_REMOTE : FATE_LOCAL;
+    if (!q->leaves) prefetch_bucket(shard, client, q);
 }

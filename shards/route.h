@@ -37,6 +37,7 @@ struct queued {
     uint8_t owner;
     uint8_t reject;
     bool barrier; /* starts when all earlier commands of its client are done, and holds back later ones */
+    bool plain;   /* nothing of all this but FATE_LOCAL or FATE_REMOTE, and no MULTI anywhere near */
     bool leaves;  /* its reply comes later, to a place in the client's queue, and the client goes on meanwhile */
 };
 

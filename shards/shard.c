@@ -163,17 +163,9 @@ void shard_note_ns(struct shard *shard, enum spike_event event, uint64_t ns) {
     spikes_add(&shard->spikes, event, (uint32_t)(shard->now_ms / 1000), (uint32_t)MIN(ms, (uint64_t)UINT32_MAX));
 }
 
-struct keyspace *shard_db(struct shard *shard, uint32_t db) {
-    ASSERT(db < shard->db_count);
-    if (UNLIKELY(!shard->db[db])) {
-        shard->db[db] = keyspace_new(&shard->shared, db);
-        shard->db_used = MAX(shard->db_used, db + 1);
-    }
-    return shard->db[db];
-}
-
-struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db) {
-    return shard->db[db];
+struct keyspace *shard_db_new(struct shard *shard, uint32_t db) {
+    shard->db_used = MAX(shard->db_used, db + 1);
+    return shard->db[db] = keyspace_new(&shard->shared, db);
 }
 
 void shard_swap_databases(struct shard *shard, uint32_t a, uint32_t b) {
@@ -679,8 +671,8 @@ static uint64_t rests_wait_ns(const struct shard *shard) {
 
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
-    if (shard->inbox_more || shard->settle_more || shard->works || shard->commit.due || !reaper_idle(shard->shared.reaper) ||
-        shard->expire_more || shard->pubsub.gone || defrag_is_running(shard))
+    if (shard->inbox_more || shard->settle_more || shard->works || shard->commit.due ||
+        !reaper_idle(shard->shared.reaper) || shard->expire_more || shard->pubsub.gone || defrag_is_running(shard))
         return 0;
     if (shard->rests) return rests_wait_ns(shard);
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;

@@ -230,8 +230,15 @@ HOT_INLINE uint32_t shard_first_slot(uint32_t shard, uint32_t shard_count) {
 HOT_INLINE uint32_t shard_of_key(const struct shard *shard, struct slice key) {
     return shard->count == 1 ? 0 : shard_of_slot(hash_slot(key), shard->count);
 }
-struct keyspace *shard_db(struct shard *shard, uint32_t db);            /* creates it when first used; db < db_count */
-struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db); /* NULL when never used */
+HOT_INLINE struct keyspace *shard_db_peek(const struct shard *shard, uint32_t db) { /* NULL when never used */
+    return shard->db[db];
+}
+COLD struct keyspace *shard_db_new(struct shard *shard, uint32_t db);
+HOT_INLINE struct keyspace *shard_db(struct shard *shard, uint32_t db) { /* creates it when first used; db < db_count */
+    ASSERT(db < shard->db_count);
+    struct keyspace *keys = shard->db[db];
+    return LIKELY(keys != NULL) ? keys : shard_db_new(shard, db);
+}
 /* What an item's command uses. */
 HOT_INLINE void shard_prefetch_item(const struct shard *shard, const struct message_item *item,
                                     keyspace_prefetch prefetch) {

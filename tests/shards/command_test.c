@@ -251,6 +251,17 @@ static void adds_what_flags_imply(void **state) {
     assert_int_equal(command_resolve(f->registry, config, 2)->acl, ACL_ADMIN | ACL_DANGEROUS | ACL_SLOW);
 }
 
+static void knows_plain_commands(void **state) {
+    const struct fixture *f = *state;
+    assert_int_equal(find(f, "get", 3)->plain_key, 1);
+    assert_int_equal(find(f, "ping", 4)->plain_key, 0);    /* no key */
+    assert_int_equal(find(f, "mset", 4)->plain_key, 0);    /* several */
+    assert_int_equal(find(f, "rename", 6)->plain_key, 0);  /* two */
+    assert_int_equal(find(f, "eval_ro", 7)->plain_key, 0); /* anywhere */
+    assert_int_equal(find(f, "keys", 4)->plain_key, 0);    /* all */
+    assert_int_equal(find(f, "config", 6)->plain_key, 0);  /* subcommands */
+}
+
 static void knows_barriers(void **state) {
     const struct fixture *f = *state;
     assert_false(find(f, "get", 3)->barrier);
@@ -318,6 +329,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(single_bytes_do_not_fold_wrongly, setup, teardown),
         cmocka_unit_test_setup_teardown(resolves_subcommands, setup, teardown),
         cmocka_unit_test_setup_teardown(adds_what_flags_imply, setup, teardown),
+        cmocka_unit_test_setup_teardown(knows_plain_commands, setup, teardown),
         cmocka_unit_test_setup_teardown(knows_barriers, setup, teardown),
         cmocka_unit_test_setup_teardown(finds_keys, setup, teardown),
         cmocka_unit_test(checks_arity),
