@@ -66,6 +66,10 @@ HOT_INLINE size_t slab_lines_size(size_t size) {
     return size > SLAB_MAX ? slab_large_block_size(size) : size;
 }
 
+/* Much is to be allocated soon, and nobody waits for the single block: new chunks become resident at once, as huge
+ * pages where that is quick, for larger blocks too. Up to 2 MiB of them are not counted yet. Until it is taken back. */
+void slab_expect_much(struct slab *slab, bool much);
+
 /* So many bytes of its blocks count for another owner from now on; negative: again for the slab's. For tables. */
 void slab_count_as(struct slab *slab, enum mem_class owner, int64_t bytes);
 

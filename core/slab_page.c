@@ -24,8 +24,9 @@
 /* Chunks beyond these ask for a huge page when it is for small blocks that they are made: about a tenth of the CPU of a
  * GET or SET that misses the cache (TLB misses cost most in a virtual machine). The first ones do without, so that 64
  * nearly empty shards do not hold 128 MiB. A huge page is resident as a whole when first touched, so up to 2 MiB per
- * slab may be resident before they are counted. Each byte of it costs up to four times as much to touch first, which is
- * little for a small block and would be the most that it costs to fill a cache with large ones. */
+ * slab may be resident before they are counted. It takes 0.2 ms to touch it first, in a virtual machine up to 5 ms:
+ * somebody would wait for that every few ms if larger blocks had them too, so for those chunks are huge only while
+ * nobody can be waiting (core/slab_fill.c). */
 #define SMALL_CHUNKS 4u
 #define PURGE_BATCH  (16 * SMALL_PAGE)
 
@@ -102,8 +103,11 @@ COLD static struct chunk *chunk_new(struct slab *slab, struct pool *pool, uint32
     heap_count(slab->heap, slab->owner, -(int64_t)CHUNK_SIZE); /* pages count when they are used */
     count_held(slab, CHUNK_META);
     uint32_t pages = CHUNK_SIZE / pool->page_size;
-    bool huge = pool->chunks++ >= SMALL_CHUNKS && block_size <= SLAB_ALIGNED_MAX;
-    madvise(chunk, CHUNK_SIZE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    bool many = pool->chunks++ >= SMALL_CHUNKS, huge = many && block_size <= SLAB_ALIGNED_MAX;
+    if (many && !huge && slab->fill.wanted && pool->page_size == SMALL_PAGE)
+        huge = slab_fill_chunk(&slab->fill, chunk);
+    else
+        madvise(chunk, CHUNK_SIZE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     chunk->huge = chunk->for_huge = huge;
     chunk->pool = pool;
     chunk->page_size = pool->page_size;

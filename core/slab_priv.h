@@ -77,6 +77,12 @@ struct size_class {
     uint32_t block_size;
 };
 
+/* While much is expected. */
+struct slab_fill {
+    bool wanted;
+    uint32_t skip, pause; /* so many chunks go without a huge page; did, after the last one that was slow */
+};
+
 struct slab {
     struct heap *heap;
     enum mem_class owner;
@@ -84,6 +90,7 @@ struct slab {
     size_t used_bytes; /* of blocks in pages */
     size_t room_bytes; /* blocks of the pages in use, handed out or not */
     size_t held_bytes; /* what is resident of pages, and the chunks' own pages */
+    struct slab_fill fill;
     struct spans *spans;
     struct pool small, large;
     struct size_class classes[CLASSES];
@@ -107,6 +114,10 @@ HOT_INLINE bool slab_bit_get(const uint64_t bits[2], unsigned i) {
 HOT_INLINE bool slab_bits_any(const uint64_t bits[2]) {
     return (bits[0] | bits[1]) != 0;
 }
+
+/* --- slab_fill.c --- */
+/* Makes a new chunk resident, as a huge page or in single ones; true: it asks for a huge page. 0.2 to 6 ms. */
+bool slab_fill_chunk(struct slab_fill *fill, void *chunk);
 
 /* --- slab_page.c --- */
 void slab_pool_init(struct pool *pool, uint32_t page_size);

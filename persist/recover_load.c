@@ -1,6 +1,7 @@
 /* Recovery, LOAD: one thread fills its shard. First from files (persist/recover_files.c), then from the journals
  * (persist/recover_effects.c). Of all it takes the keys that its shard owns. */
 #include "core/assert.h"
+#include "core/slab.h"
 #include "persist/rdb_read.h"
 #include "persist/recover_priv.h"
 #include "shards/shard.h"
@@ -28,6 +29,7 @@ static void begin(struct recovery *recovery, struct recovery_thread *thread) {
     thread->frontiers = count ? heap_alloc_zero(heap, MEM_STATS, count * sizeof *thread->frontiers) : NULL;
     for (uint32_t i = 0; i < count; i++) frontiers_init(&thread->frontiers[i], heap, 0);
     thread->load = LOAD_FILES;
+    slab_expect_much(thread->shard->slab, true);
     if (recovery->chain_count) {
         thread->batch.seq = recovery_range(recovery, &recovery->chains[0])->first_seq - 1;
     }
@@ -60,6 +62,7 @@ bool recovery_load_step(struct recovery *recovery, struct recovery_thread *threa
 }
 
 void recovery_load_stop(struct recovery_thread *thread) {
+    if (thread->shard) slab_expect_much(thread->shard->slab, false);
     recovery_drop_pending(thread);
     if (thread->rdb) rdb_close(thread->rdb);
     if (thread->reader) segment_close(thread->reader);

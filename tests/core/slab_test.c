@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -284,6 +285,47 @@ static void against_a_twin(void **state) {
     }
 }
 
+/* Mappings of this process that ask for huge pages; 0 also where the kernel has none. */
+static unsigned huge_mappings(void) {
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    unsigned count = 0;
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) count += strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg");
+    fclose(file);
+    return count;
+}
+
+/* Blocks of 1 KiB lie in huge pages only where they were expected, and beyond the first chunks. What is counted stays
+ * exact, and all goes back. */
+static void expected_blocks_are_in_huge_pages(void **state) {
+    (void)state;
+    enum { COUNT = 20000, SIZE = 1088 };
+    static void *blocks[COUNT];
+    for (int expected = 0; expected < 2; expected++) {
+        struct heap *heap = heap_new();
+        struct slab *slab = slab_new(heap, MEM_DATA);
+        unsigned before = huge_mappings();
+        slab_expect_much(slab, expected);
+        for (int i = 0; i < COUNT; i++) blocks[i] = memset(slab_alloc(slab, SIZE), i % 251, SIZE);
+        bool has_huge = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+        assert_int_equal(huge_mappings() > before, expected && has_huge);
+        slab_check(slab);
+        assert_in_range(slab_held_bytes(slab), (size_t)COUNT * SIZE, (size_t)COUNT * SIZE * 103 / 100);
+        slab_expect_much(slab, false);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(((unsigned char *)blocks[i])[SIZE - 1], i % 251);
+            slab_free(slab, blocks[i], SIZE);
+        }
+        slab_trim(slab);
+        while (slab_purge_rest(slab)) continue;
+        slab_check(slab);
+        assert_true(slab_held_bytes(slab) < SPARE);
+        slab_delete(slab);
+        heap_delete(heap);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alignment),
@@ -291,6 +333,7 @@ int main(void) {
         cmocka_unit_test(counts_what_is_touched),
         cmocka_unit_test(packs_without_waste),
         cmocka_unit_test(memory_goes_back),
+        cmocka_unit_test(expected_blocks_are_in_huge_pages),
         cmocka_unit_test(sparse_pages_can_be_emptied),
         cmocka_unit_test(against_a_twin),
     };
