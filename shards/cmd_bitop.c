@@ -14,16 +14,24 @@
  *      DIFF    in the first, in no other      first & ~rest          rest: in any but the first
  *      DIFF1   in another, not in the first   rest & ~first
  *      ANDOR   in the first and in another    first & rest
- *      ONE     in exactly one                 any & ~twice           twice: in two or more                      */
+ *      ONE     in exactly one                 any & ~twice           twice: in two or more
+ *
+ * Where all keys are on one shard and a string is long, it takes turns (shards/work.h): each slice makes a stretch of
+ * the result, which is put in its place at the end. */
 #include "core/assert.h"
 #include "shards/admit.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
+#include "shards/work.h"
 
 enum bit_operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT, BIT_DIFF, BIT_DIFF1, BIT_ANDOR, BIT_ONE };
 #define BIT_PAIRS BIT_DIFF /* from here on a pair is needed */
+
+#define AT_ONCE     (1024u * 1024) /* bytes of a result */
+#define STRETCH     (128u * 1024)  /* bytes of all sources in a slice */
+#define STRETCH_MIN 4096u          /* of each of them, however many they are */
 
 static bool parse_operation(struct slice name, enum bit_operation *operation) {
     static const char *const names[] = {
@@ -130,31 +138,48 @@ static void pair_finish(struct bit_pair *pair, enum bit_operation operation) {
 
 /* --- on one shard --- */
 
+/* What of each source is meant. */
+struct stretch {
+    size_t at, len;
+    bool again; /* the keys were read already: they are not counted */
+};
+
+static const struct stretch whole = {0, SIZE_MAX, false};
+
+/* The stretch of the string at argv[at]. False: it is none, and that was replied. */
+static bool source_at(struct exec *x, uint32_t at, const struct stretch *stretch, char *scratch, struct slice *out) {
+    struct key_ref ref;
+    *out = SLICE("");
+    if (!(stretch->again ? exec_open(x, at, TYPE_STRING, &ref) : exec_read(x, at, TYPE_STRING, &ref))) return false;
+    if (!ref.entry) return true;
+    struct slice bytes = entry_string(ref.entry, scratch);
+    if (bytes.len > stretch->at) *out = slice_of(bytes.ptr + stretch->at, MIN(bytes.len - stretch->at, stretch->len));
+    return true;
+}
+
 /* The pair of the keys argv[first] and those after it; the first of them is the command's first source if has_first.
  * False: one is no string, and that was replied. */
 static bool pair_keys(struct exec *x, enum bit_operation operation, uint32_t first, bool has_first,
-                      struct bit_pair *pair) {
+                      const struct stretch *stretch, struct bit_pair *pair) {
     char scratch[ENTRY_SCRATCH];
     for (uint32_t at = first; at < x->argc; at++) {
-        struct key_ref ref;
-        if (!exec_read(x, at, TYPE_STRING, &ref)) return false;
-        pair_add(pair, operation, ref.entry ? entry_string(ref.entry, scratch) : SLICE(""), has_first && at == first);
+        struct slice source;
+        if (!source_at(x, at, stretch, scratch, &source)) return false;
+        pair_add(pair, operation, source, has_first && at == first);
     }
     return true;
 }
 
 /* The keys argv[first] and those after it, combined. False: one is no string, and that was replied. */
-static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t first, struct buf *out) {
+static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t first, const struct stretch *stretch,
+                         struct buf *out) {
     uint32_t count = x->argc - first;
     size_t bytes = count * (sizeof(struct slice) + ENTRY_SCRATCH);
     struct slice *sources = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
     char *scratch = (char *)(sources + count);
     uint32_t opened = 0;
-    for (; opened < count; opened++) {
-        struct key_ref ref;
-        if (!exec_read(x, first + opened, TYPE_STRING, &ref)) break;
-        sources[opened] = ref.entry ? entry_string(ref.entry, scratch + opened * ENTRY_SCRATCH) : SLICE("");
-    }
+    while (opened < count && source_at(x, first + opened, stretch, scratch + opened * ENTRY_SCRATCH, &sources[opened]))
+        opened++;
     if (opened == count) combine(operation, sources, count, out);
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
     return opened == count;
@@ -186,14 +211,145 @@ static void put_result(struct exec *x, uint32_t at, struct slice result) {
     reply_int(x, (int64_t)result.len);
 }
 
-static void bitop_pairs(struct exec *x, enum bit_operation operation) {
+/* Of the keys argv[3] and those after it. False: one is no string, and that was replied. */
+static bool compute(struct exec *x, enum bit_operation operation, const struct stretch *stretch, struct buf *out) {
+    if (operation < BIT_PAIRS) {
+        bool sound = combine_keys(x, operation, 3, stretch, out);
+        if (sound && operation == BIT_NOT) invert(out);
+        return sound;
+    }
     struct bit_pair pair;
     pair_init(&pair, x->shard->heap);
-    if (pair_keys(x, operation, 3, true, &pair)) {
+    bool sound = pair_keys(x, operation, 3, true, stretch, &pair);
+    if (sound) {
         pair_finish(&pair, operation);
-        put_result(x, 2, buf_slice(&pair.a));
+        buf_append_slice(out, buf_slice(&pair.a));
     }
     pair_deinit(&pair);
+    return sound;
+}
+
+/* --- over several turns --- */
+
+struct sources {
+    size_t longest;   /* bytes */
+    uint32_t present; /* how many are there */
+};
+
+struct bitop_work {
+    struct work work; /* first: it is cast back */
+    enum bit_operation operation;
+    struct sources sources; /* as they were: whose time is over meanwhile was not there */
+    struct entry *result;   /* of which so many bytes are made */
+    size_t made;
+};
+
+/* False: one is no string. */
+static bool measure(struct exec *x, struct sources *out) {
+    char scratch[ENTRY_SCRATCH];
+    *out = (struct sources){0};
+    for (uint32_t at = 3; at < x->argc; at++) {
+        struct key_ref ref;
+        const struct entry *entry = exec_open_any(x, at, &ref);
+        if (!entry) continue;
+        if (entry->type != TYPE_STRING) return false;
+        out->longest = MAX(out->longest, entry_string(entry, scratch).len);
+        out->present++;
+    }
+    return true;
+}
+
+static void drop_result(const struct store *store, struct bitop_work *work) {
+    if (work->result) entry_delete(store, work->result);
+    work->result = NULL;
+    work->made = 0;
+}
+
+/* A result of so many zeros, in which stretches are put. */
+static void begin_result(struct exec *x, struct bitop_work *work, const struct sources *sources) {
+    const struct store *store = &x->shared->store;
+    char *bytes;
+    drop_result(store, work);
+    work->sources = *sources;
+    if (sources->longest <= ENTRY_EMBED_MAX) return; /* it is as good as nothing */
+    struct entry *entry = entry_new_string(store, x->argv[2], SLICE(""), 0, false);
+    work->result = entry_edit_string(store, entry, sources->longest, &bytes);
+    if (!work->result) entry_delete(store, entry);
+}
+
+static void make_some(struct exec *x, struct bitop_work *work) {
+    struct bigstr *into = entry_bigstr(work->result);
+    size_t len = MAX(STRETCH / (x->argc - 3), STRETCH_MIN);
+    struct stretch stretch = {work->made, MIN(len, into->len - work->made), true};
+    struct buf out;
+    buf_init(&out, x->shard->heap, MEM_MESSAGE);
+    bool sound = compute(x, work->operation, &stretch, &out);
+    ASSERT(sound && out.len == stretch.len);
+    memcpy(into->bytes + work->made, out.data, out.len);
+    work->made += out.len;
+    buf_deinit(&out);
+}
+
+static void put_made(struct exec *x, struct bitop_work *work) {
+    struct key_ref ref;
+    char scratch[ENTRY_SCRATCH];
+    exec_open_any(x, 2, &ref);
+    struct slice bytes = entry_string(work->result, scratch);
+    keyspace_put_entry(x->keys, &ref, work->result);
+    work->result = NULL;
+    effect_set(x, x->argv[2], bytes, 0);
+    exec_event_as(x, NOTIFY_STRING, "set", x->argv[2]);
+    exec_changed(x, x->argv[2], 1);
+    reply_int(x, (int64_t)bytes.len);
+}
+
+static void bitop_at_once(struct exec *x, enum bit_operation operation) {
+    struct buf result;
+    buf_init(&result, x->shard->heap, MEM_MESSAGE);
+    if (compute(x, operation, &whole, &result)) put_result(x, 2, buf_slice(&result));
+    buf_deinit(&result);
+}
+
+static bool bitop_work_some(struct exec *x, struct work *of) {
+    struct bitop_work *work = (struct bitop_work *)of;
+    struct sources sources;
+    bool sound = measure(x, &sources);
+    ASSERT(sound);
+    if (sources.longest != work->sources.longest || sources.present != work->sources.present)
+        begin_result(x, work, &sources);
+    if (!work->result) { /* what was long is gone, or there is no memory for it, which is replied */
+        bitop_at_once(x, work->operation);
+        return false;
+    }
+    make_some(x, work);
+    if (work->made < sources.longest) return true;
+    put_made(x, work);
+    return false;
+}
+
+static void bitop_work_end(struct shard *shard, struct work *of) {
+    struct bitop_work *work = (struct bitop_work *)of;
+    drop_result(&shard->shared.store, work);
+    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
+}
+
+/* Counts the keys as read, now that it has them. */
+static struct work *bitop_work_new(struct exec *x, enum bit_operation operation) {
+    struct bitop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
+    work->work = (struct work){.some = bitop_work_some, .end = bitop_work_end};
+    work->operation = operation;
+    for (uint32_t at = 3; at < x->argc; at++) {
+        struct key_ref ref;
+        (void)exec_read_any(x, at, &ref);
+    }
+    return &work->work;
+}
+
+static bool takes_turns(struct exec *x, enum bit_operation operation) {
+    struct sources sources;
+    if (!measure(x, &sources) || sources.longest <= AT_ONCE || !work_takes_turns(x)) return false;
+    if (work_begins(x)) work_begin(x, bitop_work_new(x, operation));
+    return true;
 }
 
 static void cmd_bitop(struct exec *x) {
@@ -203,17 +359,7 @@ static void cmd_bitop(struct exec *x) {
         reply_error(x, error);
         return;
     }
-    if (operation >= BIT_PAIRS) {
-        bitop_pairs(x, operation);
-        return;
-    }
-    struct buf result;
-    buf_init(&result, x->shard->heap, MEM_MESSAGE);
-    if (combine_keys(x, operation, 3, &result)) {
-        if (operation == BIT_NOT) invert(&result);
-        put_result(x, 2, buf_slice(&result));
-    }
-    buf_deinit(&result);
+    if (!takes_turns(x, operation)) bitop_at_once(x, operation);
 }
 
 /* The longest of its sources, twice: the result and the value. */
@@ -230,7 +376,7 @@ static void cmd_bit_part(struct exec *x) {
     ASSERT(known);
     struct buf result;
     buf_init(&result, x->shard->heap, MEM_MESSAGE);
-    if (combine_keys(x, operation, 2, &result)) reply_bulk(x, buf_slice(&result));
+    if (combine_keys(x, operation, 2, &whole, &result)) reply_bulk(x, buf_slice(&result));
     buf_deinit(&result);
 }
 
@@ -241,7 +387,7 @@ static void cmd_bit_pair(struct exec *x) {
     bool known = parse_operation(x->argv[1], &operation);
     ASSERT(known);
     pair_init(&pair, x->shard->heap);
-    if (pair_keys(x, operation, 3, arg_is(x, 2, "first"), &pair)) {
+    if (pair_keys(x, operation, 3, arg_is(x, 2, "first"), &whole, &pair)) {
         reply_array(x, 2);
         reply_bulk(x, buf_slice(&pair.a));
         reply_bulk(x, buf_slice(&pair.b));
@@ -344,6 +490,7 @@ const struct command bitop_commands[] = {
      .keys = {KEYS_ONE(2, KEY_OW | KEY_UPDATE), KEYS_RANGE(3, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_bitop,
+     .takes_turns = true,
      .grows = bitop_grows,
      .across = bitop_gather,
      .group = "bitmap",

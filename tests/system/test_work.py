@@ -192,6 +192,23 @@ class Results:
             client = self.start_again(client, (d, e), lambda client, key: (client.must("TYPE", key), client.must("DUMP", key) if source != b
                                       else sorted(client.must("HGETALL", key)) + client.must("HPEXPIRETIME", key, "FIELDS", "2", "m0", "m12000")))
 
+    def test_bits(self):
+        client = self.client(timeout=120)
+        a, b, c, d, e = (self.tag + name for name in ("p", "q", "r", "d", "e"))
+        client.must("DEL", a, b, c)
+        client.must("SET", a, bytes(range(256)) * 8000)
+        client.must("SET", b, bytes(range(1, 256)) * 7000)
+        client.must("SET", c, b"123")
+        for words in (("NOT", d, a), ("AND", d, a, b, c), ("OR", d, b, a), ("XOR", d, a, self.tag + "absent", b), ("DIFF", d, a, b),
+                      ("ONE", d, a, b, c), ("ANDOR", d, a, b, c), ("DIFF1", d, a, b)):
+            length = client.must("BITOP", *words)
+            at_once = client.pipeline([("MULTI",), ("BITOP", words[0], e, *words[2:]), ("EXEC",)])[-1]
+            self.assertEqual([length], at_once)
+            self.assertTrue(client.must("GET", d) == client.must("GET", e), words)
+        client.must("SET", d, bytes(range(256)) * 8000)
+        self.assertEqual(client.must("BITOP", "NOT", d, d), 256 * 8000)
+        self.start_again(client, (d, e), lambda client, key: client.must("BITCOUNT", key))
+
     def test_copy_loses_fields(self):
         """Fields end while their hash is copied: the copy has the others."""
         client = self.client(timeout=120)
