@@ -90,6 +90,16 @@ void quicklist_replace(const struct store *store, struct quicklist *list, const 
 uint64_t quicklist_purge(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                          enum list_end from, const struct packed_value *sought, uint64_t max);
 
+/* The same in several calls, each of which passes over up to so many nodes; true while there are more. Nothing else
+ * changes the list meanwhile. O(nodes) to find the place. */
+struct quicklist_purging {
+    uint64_t max, gone;
+    uint64_t passed; /* elements that stay, from `from` on; 0 at first */
+};
+bool quicklist_purge_some(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
+                          enum list_end from, const struct packed_value *sought, struct quicklist_purging *purging,
+                          unsigned nodes);
+
 /* --- whole nodes, for dumps: NULL starts and NULL ends; *run is its elements --- */
 const struct quicklist_node *quicklist_walk(const struct quicklist *list, const struct quicklist_node *last,
                                             struct packed *run);

@@ -158,15 +158,32 @@ static uint32_t purge_node(const struct store *store, struct quicklist *list, co
     return gone;
 }
 
+/* The first node that was not passed. */
+static struct quicklist_node *purge_from(const struct quicklist *list, enum list_end from, uint64_t passed) {
+    uint64_t index = from == LIST_HEAD ? passed : list->count - passed - 1;
+    return (struct quicklist_node *)(uintptr_t)quicklist_seek(list, index).node;
+}
+
+bool quicklist_purge_some(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
+                          enum list_end from, const struct packed_value *sought, struct quicklist_purging *purging,
+                          unsigned nodes) {
+    if (purging->passed >= list->count) return false;
+    struct quicklist_node *node = purge_from(list, from, purging->passed), *after;
+    for (; node && purging->gone < purging->max && nodes > 0; node = after, nodes--) {
+        uint32_t count = node->count;
+        after = from == LIST_HEAD ? node->next : node->prev;
+        uint32_t gone = purge_node(store, list, rule, node, from, sought, purging->max - purging->gone);
+        purging->gone += gone;
+        purging->passed += count - gone;
+    }
+    return node && purging->gone < purging->max;
+}
+
 uint64_t quicklist_purge(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                          enum list_end from, const struct packed_value *sought, uint64_t max) {
-    uint64_t gone = 0;
-    struct quicklist_node *after;
-    for (struct quicklist_node *node = from == LIST_HEAD ? list->head : list->tail; node && gone < max; node = after) {
-        after = from == LIST_HEAD ? node->next : node->prev;
-        gone += purge_node(store, list, rule, node, from, sought, max - gone);
-    }
-    return gone;
+    struct quicklist_purging purging = {.max = max};
+    while (quicklist_purge_some(store, list, rule, from, sought, &purging, UINT32_MAX)) continue;
+    return purging.gone;
 }
 
 /* --- appending a run --- */

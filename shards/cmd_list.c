@@ -200,38 +200,57 @@ static bool parse_lpos(struct exec *x, struct lpos_options *out) {
     return true;
 }
 
-/* Replies the positions of matches as integers; how many. */
-static uint64_t reply_positions(struct exec *x, const struct entry *entry, const struct lpos_options *options) {
-    enum list_end from = options->rank > 0 ? LIST_HEAD : LIST_TAIL;
-    struct packed_value sought = packed_value_of(x->argv[2]), value;
-    uint64_t len = list_len(entry), most = options->count > 0 ? (uint64_t)options->count : UINT64_MAX, found = 0;
+static struct list_search search_of(const struct lpos_options *options) {
+    struct list_search search = {.from = options->rank > 0 ? LIST_HEAD : LIST_TAIL, .most = UINT64_MAX};
     /* The smallest rank there is has no opposite: Redis takes it for -1. */
-    uint64_t skip = options->rank == INT64_MIN ? 0 : (uint64_t)(options->rank > 0 ? options->rank : -options->rank) - 1;
-    if (options->count < 0) most = 1;
-    struct quicklist_iter iter = list_seek(entry, from == LIST_HEAD ? 0 : len);
-    for (uint64_t passed = 0; found < most && list_step(&iter, from, &value); passed++) {
-        if (options->maxlen && passed >= (uint64_t)options->maxlen) break;
+    if (options->rank != INT64_MIN) search.skip = (uint64_t)(options->rank > 0 ? options->rank : -options->rank) - 1;
+    if (options->count != 0) search.most = options->count > 0 ? (uint64_t)options->count : 1;
+    search.maxlen = options->maxlen ? (uint64_t)options->maxlen : UINT64_MAX;
+    search.many = options->count >= 0;
+    return search;
+}
+
+bool list_search_some(struct exec *x, const struct entry *entry, struct list_search *search, uint64_t max) {
+    struct packed_value sought = packed_value_of(x->argv[2]), value;
+    uint64_t len = list_len(entry);
+    struct quicklist_iter iter = list_seek(entry, search->from == LIST_HEAD ? search->passed : len - search->passed);
+    for (; search->found < search->most && search->passed < search->maxlen; max--) {
+        if (max == 0) return true;
+        if (!list_step(&iter, search->from, &value)) break;
+        uint64_t passed = search->passed++;
         if (!packed_equal(&value, &sought)) continue;
-        if (skip > 0) {
-            skip--;
+        if (search->skip > 0) {
+            search->skip--;
             continue;
         }
-        reply_int(x, (int64_t)(from == LIST_HEAD ? passed : len - 1 - passed));
-        found++;
+        reply_int(x, (int64_t)(search->from == LIST_HEAD ? passed : len - 1 - passed));
+        search->found++;
     }
-    return found;
+    return false;
+}
+
+void list_search_end(struct exec *x, const struct list_search *search, size_t mark) {
+    if (search->many)
+        resp_array_close(x->out, mark, search->found);
+    else if (search->found == 0)
+        reply_null(x);
 }
 
 static void cmd_lpos(struct exec *x) {
     struct lpos_options options;
     struct key_ref ref;
     if (!parse_lpos(x, &options) || !exec_read(x, 1, TYPE_LIST, &ref)) return;
+    const struct list_search whole = search_of(&options);
+    struct list_search search = whole;
     size_t mark = resp_array_open(x->out);
-    uint64_t found = ref.entry ? reply_positions(x, ref.entry, &options) : 0;
-    if (options.count >= 0)
-        resp_array_close(x->out, mark, found);
-    else if (found == 0)
-        reply_null(x);
+    if (ref.entry && list_search_some(x, ref.entry, &search, LIST_AT_ONCE)) {
+        size_t len = x->out->len;
+        x->out->len = mark;
+        if (list_search_takes_turns(x, &whole)) return;
+        x->out->len = len;
+        while (list_search_some(x, ref.entry, &search, UINT64_MAX)) continue;
+    }
+    list_search_end(x, &search, mark);
 }
 
 /* --- changing --- */
@@ -257,34 +276,51 @@ static void cmd_lset(struct exec *x) {
     reply_ok(x);
 }
 
-/* Where the first element that equals text stands; false when there is none. */
-static bool find_first(const struct entry *entry, struct slice text, uint64_t *index) {
+bool list_find_some(const struct entry *entry, struct slice text, uint64_t *index, uint64_t max, bool *found) {
     struct packed_value sought = packed_value_of(text), value;
-    struct quicklist_iter iter = list_seek(entry, 0);
-    for (*index = 0; quicklist_next(&iter, &value); ++*index)
-        if (packed_equal(&value, &sought)) return true;
-    return false;
+    struct quicklist_iter iter = list_seek(entry, *index);
+    *found = false;
+    for (; max > 0 && quicklist_next(&iter, &value); max--, ++*index)
+        if ((*found = packed_equal(&value, &sought))) return false;
+    return max == 0;
+}
+
+void list_insert_at(struct exec *x, struct key_ref *ref, uint64_t index) {
+    bool after = arg_is(x, 2, "after");
+    list_insert(x->keys, ref, index + after, x->argv[4]);
+    exec_changed(x, x->argv[1], 1);
+    exec_event(x, NOTIFY_LIST, x->argv[1]);
+    reply_int(x, (int64_t)list_len(ref->entry));
 }
 
 static void cmd_linsert(struct exec *x) {
     struct key_ref ref;
-    uint64_t index;
-    bool after = arg_is(x, 2, "after");
-    if (!after && !arg_is(x, 2, "before")) {
+    uint64_t index = 0;
+    bool found;
+    if (!arg_is(x, 2, "after") && !arg_is(x, 2, "before")) {
         reply_syntax_error(x);
         return;
     }
     if (!exec_open(x, 1, TYPE_LIST, &ref)) return;
     if (!ref.entry) {
         reply_int(x, 0);
-    } else if (!find_first(ref.entry, x->argv[3], &index)) {
-        reply_int(x, -1);
-    } else {
-        list_insert(x->keys, &ref, index + after, x->argv[4]);
-        exec_changed(x, x->argv[1], 1);
-        exec_event(x, NOTIFY_LIST, x->argv[1]);
-        reply_int(x, (int64_t)list_len(ref.entry));
+        return;
     }
+    bool more = list_find_some(ref.entry, x->argv[3], &index, LIST_AT_ONCE, &found);
+    if (more && list_insert_takes_turns(x)) return;
+    while (more) more = list_find_some(ref.entry, x->argv[3], &index, UINT64_MAX, &found);
+    if (found)
+        list_insert_at(x, &ref, index);
+    else
+        reply_int(x, -1);
+}
+
+void list_say_purged(struct exec *x, const struct key_ref *ref, uint64_t gone) {
+    if (gone > 0) {
+        exec_changed(x, x->argv[1], gone);
+        exec_event_taken(x, NOTIFY_LIST, "lrem", ref);
+    }
+    reply_int(x, (int64_t)gone);
 }
 
 static void cmd_lrem(struct exec *x) {
@@ -296,12 +332,9 @@ static void cmd_lrem(struct exec *x) {
         return;
     }
     uint64_t most = count > 0 ? (uint64_t)count : count < 0 ? -(uint64_t)count : UINT64_MAX;
-    uint64_t gone = list_purge(x->keys, &ref, count < 0 ? LIST_TAIL : LIST_HEAD, x->argv[3], most);
-    if (gone > 0) {
-        exec_changed(x, x->argv[1], gone);
-        exec_event_taken(x, NOTIFY_LIST, "lrem", &ref);
-    }
-    reply_int(x, (int64_t)gone);
+    enum list_end from = count < 0 ? LIST_TAIL : LIST_HEAD;
+    if (list_len(ref.entry) > LIST_AT_ONCE && list_purge_takes_turns(x, from, most)) return;
+    list_say_purged(x, &ref, list_purge(x->keys, &ref, from, x->argv[3], most));
 }
 
 static void cmd_ltrim(struct exec *x) {
@@ -442,6 +475,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_lpos,
+     .takes_turns = true,
      .group = "list",
      .since = "6.0.6",
      .cost = "O(N), N = elements looked at",
@@ -467,6 +501,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_linsert,
+     .takes_turns = true,
      .replays = true,
      .group = "list",
      .since = "2.2.0",
@@ -480,6 +515,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_lrem,
+     .takes_turns = true,
      .replays = true,
      .group = "list",
      .since = "1.0.0",

@@ -14,7 +14,29 @@ void list_say_popped(struct exec *x, struct slice key, enum list_end end, uint64
 void list_take(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
 /* Replies an array of up to count elements from one end, and takes them out, which it says. */
 void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
-/* LPOP or RPOP of so many, which are there. True: it takes turns, and there is no reply yet (cmd_list_work.c). */
+/* --- over several turns (cmd_list_work.c). True: it takes turns, and there is no reply yet --- */
+#define LIST_AT_ONCE 65536u /* elements that are passed over at once: half a millisecond */
+
+/* LPOS of argv[2]. */
+struct list_search {
+    enum list_end from;
+    uint64_t skip, most, maxlen; /* matches still to pass over, and to find; elements to look at */
+    uint64_t passed, found;
+    bool many; /* an array is replied */
+};
+/* Looks at up to `max` elements and replies the places of matches; true while there is more. */
+bool list_search_some(struct exec *x, const struct entry *entry, struct list_search *search, uint64_t max);
+void list_search_end(struct exec *x, const struct list_search *search, size_t mark);
+bool list_search_takes_turns(struct exec *x, const struct list_search *search);
+/* LINSERT: moves *index to the first element that equals text, if it is among the next `max`. True: it is not, and
+ * there are more. */
+bool list_find_some(const struct entry *entry, struct slice text, uint64_t *index, uint64_t max, bool *found);
+void list_insert_at(struct exec *x, struct key_ref *ref, uint64_t index);
+bool list_insert_takes_turns(struct exec *x);
+/* LREM. */
+void list_say_purged(struct exec *x, const struct key_ref *ref, uint64_t gone);
+bool list_purge_takes_turns(struct exec *x, enum list_end from, uint64_t most);
+/* LPOP or RPOP of so many, which are there. */
 bool list_pop_takes_turns(struct exec *x, enum list_end end, uint64_t count);
 /* Replies one element from that end and takes it out. ref names a list. */
 void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end);

@@ -190,16 +190,24 @@ static uint32_t purge_small(struct keyspace *keys, struct key_ref *ref, enum lis
     return gone;
 }
 
-uint64_t list_purge(struct keyspace *keys, struct key_ref *ref, enum list_end from, struct slice text, uint64_t max) {
+bool list_purge_some(struct keyspace *keys, struct key_ref *ref, enum list_end from, struct slice text,
+                     struct quicklist_purging *purging, unsigned nodes) {
     const struct keyspace_shared *shared = keyspace_shared_of(keys);
     struct packed_value sought = packed_value_of(text);
-    uint64_t gone;
+    bool more = false;
     if (is_small(ref->entry))
-        gone = purge_small(keys, ref, from, &sought, max);
+        purging->gone = purge_small(keys, ref, from, &sought, purging->max);
     else
-        gone = quicklist_purge(&shared->store, entry_object(ref->entry), &shared->list_rule, from, &sought, max);
+        more = quicklist_purge_some(&shared->store, entry_object(ref->entry), &shared->list_rule, from, &sought,
+                                    purging, nodes);
     if (list_len(ref->entry) == 0) keyspace_remove(keys, ref);
-    return gone;
+    return more;
+}
+
+uint64_t list_purge(struct keyspace *keys, struct key_ref *ref, enum list_end from, struct slice text, uint64_t max) {
+    struct quicklist_purging purging = {.max = max};
+    while (list_purge_some(keys, ref, from, text, &purging, UINT32_MAX)) continue;
+    return purging.gone;
 }
 
 /* --- loading --- */

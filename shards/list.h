@@ -38,6 +38,10 @@ void list_replace(struct keyspace *keys, struct key_ref *ref, uint64_t index, st
 /* Takes out up to max elements that are equal to text, the ones nearest to `from`; how many. */
 uint64_t list_purge(struct keyspace *keys, struct key_ref *ref, enum list_end from, struct slice text, uint64_t max);
 
+/* The same in several calls (quicklist_purge_some); true while there is more. */
+bool list_purge_some(struct keyspace *keys, struct key_ref *ref, enum list_end from, struct slice text,
+                     struct quicklist_purging *purging, unsigned nodes);
+
 /* --- loading --- */
 /* An entry of this key with these elements, at least one, in the form that suits them. */
 struct entry *list_new_entry(const struct store *store, struct slice key, struct quicklist *take, uint64_t deadline_ms);

@@ -192,6 +192,25 @@ class Results:
             client = self.start_again(client, (d, e), lambda client, key: (client.must("TYPE", key), client.must("DUMP", key) if source != b
                                       else sorted(client.must("HGETALL", key)) + client.must("HPEXPIRETIME", key, "FIELDS", "2", "m0", "m12000")))
 
+    def test_lists(self):
+        """What passes over many elements of a list does over turns what it does in a transaction."""
+        client = self.client(timeout=120)
+        l, d, e = (self.tag + name for name in ("l", "d", "e"))
+        client.must("DEL", l)
+        for begin in range(0, 100_000, 20_000):
+            client.must("RPUSH", l, *["m%d" % (i // 2 if i % 5 else 7) for i in range(begin, begin + 20_000)])
+        for key in (d, e):
+            self.assertEqual(client.must("COPY", l, key, "REPLACE"), 1)
+        for words in (("LPOS", "KEY", "m49999"), ("LPOS", "KEY", "nobody"), ("LPOS", "KEY", "m0", "RANK", "-1"), ("LPOS", "KEY", "m7", "COUNT", "0"),
+                      ("LPOS", "KEY", "m7", "COUNT", "3", "RANK", "-15000"), ("LPOS", "KEY", "m49999", "MAXLEN", "90000", "COUNT", "1"),
+                      ("LINSERT", "KEY", "BEFORE", "m49999", "new"), ("LINSERT", "KEY", "AFTER", "m49999", "m7"), ("LINSERT", "KEY", "AFTER", "nobody", "x"),
+                      ("LREM", "KEY", "-9000", "m7"), ("LREM", "KEY", "0", "nobody"), ("LREM", "KEY", "0", "m7"), ("LREM", "KEY", "1", "m49999")):
+            over_turns = client.call(*[d if word == "KEY" else word for word in words])
+            self.assertTrue(client.pipeline([("MULTI",), [e if word == "KEY" else word for word in words], ("EXEC",)])[-1] == [over_turns], words)
+            if words[0] != "LPOS":
+                self.assertTrue(client.raw("LRANGE", d, "0", "-1") == client.raw("LRANGE", e, "0", "-1"), words)
+        self.start_again(client, (d, e), lambda client, key: client.raw("LRANGE", key, "0", "-1"))
+
     def test_bits(self):
         client = self.client(timeout=120)
         a, b, c, d, e = (self.tag + name for name in ("p", "q", "r", "d", "e"))
