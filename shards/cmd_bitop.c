@@ -333,21 +333,20 @@ static void bitop_work_end(struct shard *shard, struct work *of) {
     heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
-/* Counts the keys as read, now that it has them. */
-static struct work *bitop_work_new(struct exec *x, enum bit_operation operation) {
+static struct work *bitop_work_new(const struct exec *x, enum bit_operation operation) {
     struct bitop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
     work->work = (struct work){.some = bitop_work_some, .end = bitop_work_end};
     work->operation = operation;
-    for (uint32_t at = 3; at < x->argc; at++) {
-        struct key_ref ref;
-        (void)exec_read_any(x, at, &ref);
-    }
     return &work->work;
 }
 
 static bool takes_turns(struct exec *x, enum bit_operation operation) {
     struct sources sources;
     if (!measure(x, &sources) || sources.longest <= AT_ONCE || !work_takes_turns(x)) return false;
+    for (uint32_t at = 3; at < x->argc; at++) { /* they are read, and count as such */
+        struct key_ref ref;
+        (void)exec_read_any(x, at, &ref);
+    }
     if (work_begins(x)) work_begin(x, bitop_work_new(x, operation));
     return true;
 }
