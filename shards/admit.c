@@ -18,6 +18,7 @@
 #define UNSEEN_BYTES   (1024 * 1024)  /* evicted at the most for what was announced and has not come */
 #define SMALL_REPLY    (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
 #define SHORT_COMMAND  128            /* bytes of one that is little beside its reply, whatever that is */
+#define LISTED_KEY     32             /* bytes of a key in a reply, about, with what buffers have to spare */
 #define SMALL_GATHERS  64  /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define GATHER_VAIN_MS 500 /* between two commands over several shards that have waited in vain and go all the same */
 #define WAIT_MAX_MS    10000 /* a command that waited for so long is refused: no room can be made for it */
@@ -200,11 +201,18 @@ static bool may_hold_much(const struct queued *q) {
     return q->fate == FATE_EXEC || steps || row->flags & CMD_READ;
 }
 
+uint32_t admit_gather_size(struct shard *shard, const struct client *client, const struct command *row, uint32_t db) {
+    uint64_t size = client && client->gather_size ? client->gather_size : (uint64_t)shard->account.gather_size;
+    const struct keyspace *keys = row->merge == MERGE_CONCAT && row->flags & CMD_READ ? shard_db_peek(shard, db) : NULL;
+    if (keys) size = MAX(size, keyspace_count(keys) * shard->count * LISTED_KEY);
+    return (uint32_t)MIN(size, (uint64_t)INT32_MAX);
+}
+
 bool admit_gather_slow(struct shard *shard, const struct client *client, const struct queued *q) {
     struct account *account = &shard->account;
     if (!client->carrier || client->flags & CLIENT_LOADER || !may_hold_much(q)) return true;
     account_look(shard);
-    int64_t size = client->gather_size ? (int64_t)client->gather_size : account->gather_size;
+    int64_t size = admit_gather_size(shard, client, q->slot->row, client->db);
     if (account->gathered_size + size <= account->gather_room) return true;
     if (size <= SMALL_REPLY && account->gathers < SMALL_GATHERS) return true;
     if (account->gathers == 0 && account->uncovered <= 0) return true;

@@ -32,13 +32,16 @@ COLD enum admission admit_command(struct shard *shard, const struct client *clie
 /* Before a command runs: may its client be answered now? */
 COLD bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q);
 COLD bool admit_gather_slow(struct shard *shard, const struct client *client, const struct queued *q);
+/* What a command over several shards is expected to hold: as much as its client's last ones, or the most that a client
+ * began with of late (NULL: nobody's); one that lists the keys, besides, as much as if it listed them all. O(1). */
+uint32_t admit_gather_size(struct shard *shard, const struct client *client, const struct command *row, uint32_t db);
 /* The same for a command over several shards. Nobody knows how much it holds before it is all there, so there are only
- * as many under way as fit if each becomes as large as its client's last ones, or the largest that a client began with
- * of late. */
-HOT_INLINE bool admit_gather(struct shard *shard, const struct client *client, const struct queued *q) {
+ * as many under way as fit if each becomes as large as is expected. all: it is FATE_ALL. */
+HOT_INLINE bool admit_gather(struct shard *shard, const struct client *client, const struct queued *q, bool all) {
     const struct account *account = &shard->account;
     int64_t size = client->gather_size ? (int64_t)client->gather_size : account->gather_size;
-    return LIKELY(account->gathered_size + size <= account->gather_room) || admit_gather_slow(shard, client, q);
+    bool fits = account->gathered_size + size <= account->gather_room;
+    return (LIKELY(fits) && LIKELY(!all)) || admit_gather_slow(shard, client, q);
 }
 /* Before so many bytes are set aside for the input of a client whose command is not complete. ADMIT_REFUSE: they will
  * not come free. Room is made for little more than has arrived, whatever was announced. */

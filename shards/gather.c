@@ -6,6 +6,7 @@
  * so one array does. */
 #include "shards/gather.h"
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/blocked.h"
 #include "shards/exec.h"
 #include "shards/gather_priv.h"
@@ -20,11 +21,10 @@
 #define GATHER_LEAST   (1u << 20) /* what is expected of one whose client had none before, at the least */
 #define STEP_PARTS_MIN 4u         /* of a gather of several steps, where there are fewer shards */
 
-/* It counts as large as its client's last ones. */
-static void expect(struct gather *gather) {
+/* It counts as large as admit.h says. */
+static void expect(struct gather *gather, const struct exec *x) {
     struct account *account = &gather->home->account;
-    const struct client *client = gather->client;
-    gather->expects = client && client->gather_size ? client->gather_size : (uint32_t)account->gather_size;
+    gather->expects = admit_gather_size(gather->home, gather->client, x->slot->row, x->db);
     account->gathered_size += gather->expects;
     account->gathers++;
 }
@@ -42,6 +42,7 @@ static void learn(struct gather *gather) {
     if (!client || gather->parent) return; /* inside of EXEC the whole counts; its client may be gone */
     bool first = !client->gather_size;
     client->gather_size = MAX(decayed(client->gather_size, gather->held), 1u);
+    if (gather->slot->row->merge == MERGE_CONCAT) return; /* what lists keys has an estimate of its own */
     if (first || gather->held > (size_t)account->gather_size)
         account->gather_size = MAX(decayed((uint32_t)account->gather_size, gather->held), GATHER_LEAST);
 }
@@ -71,7 +72,7 @@ static struct gather *gather_new(const struct exec *x, command_across run, bool 
     gather->sending = (struct gather_part *)(gather + 1);
     gather->answered = steps ? gather->sending + cap : gather->sending;
     gather->started_tick = home->last_tick;
-    expect(gather);
+    expect(gather, x);
     buf_init(&gather->out, home->heap, MEM_CLIENT_OUT);
     if (!steps) return gather;
     gather->argc = x->argc;

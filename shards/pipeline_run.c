@@ -263,7 +263,7 @@ HOT_INLINE enum client_wait hindrance(struct shard *shard, const struct client *
     if (UNLIKELY(client->wait != WAIT_NOTHING)) return (enum client_wait)client->wait;
     if (UNLIKELY(account_trips(&shard->account, 0)) && !may_answer(shard, client, q)) return WAIT_MEMORY;
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
-    if (q->fate >= FATE_SPLIT && !admit_gather(shard, client, q)) return WAIT_MEMORY;
+    if (q->fate >= FATE_SPLIT && !admit_gather(shard, client, q, q->fate == FATE_ALL)) return WAIT_MEMORY;
     if (UNLIKELY(q->barrier) && !reply_queue_empty(&client->replies)) return WAIT_REPLIES;
     return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
 }
