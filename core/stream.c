@@ -295,13 +295,20 @@ int64_t stream_count_to(const struct stream *stream, struct stream_id id) {
 
 /* --- the whole --- */
 
+/* Of the entries that were taken out at its end ids may be above those of the next block: XSETID went back. The base,
+ * when there is none. */
+static struct stream_id last_live_id(const struct block_slot *slot) {
+    struct stream_entry entry;
+    for (const char *at = block_end(slot->block); at > block_begin(slot->block);) {
+        at = block_prev(slot->block, slot->base, at, &entry);
+        if (!stream_entry_is_deleted(&entry)) return entry.id;
+    }
+    return slot->base;
+}
+
 bool stream_load_block(const struct store *store, struct stream *stream, struct stream_id base, struct block *block) {
     const struct block_slot *last = idtree_last(&stream->blocks);
-    struct stream_entry entry;
-    if (last) {
-        (void)block_prev(last->block, last->base, block_end(last->block), &entry);
-        if (stream_id_compare(base, entry.id) <= 0) return false;
-    }
+    if (last && stream_id_compare(base, last_live_id(last)) <= 0) return false;
     stream->length += block->live;
     (void)add_slot(store, stream, base, block);
     return true;

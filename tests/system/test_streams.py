@@ -303,6 +303,23 @@ class Clocks(ServerCase):
             self.other.must("DEL", self.keys[1])
 
 
+@sherd_only
+class GoesBack(ServerCase):
+    """XSETID goes back behind entries that were taken out: the next block begins below what the one before had. All that writes and
+    reads a whole stream knows that, or a snapshot could not be loaded."""
+
+    def test_every_copy_is_whole(self):
+        client, copy, other = self.client(), *spread_keys(2)
+        for line in ("XADD %s 5-0 f v", "XADD %s 100-0 f v", "XDEL %s 100-0", "XSETID %s 5-0", "XADD %s 6-0 f v"):
+            client.must(*(line % copy).split())
+        client.must("RESTORE", "restored", "0", client.must("DUMP", copy))
+        client.must("COPY", copy, other)
+        for key in (copy, other, "restored"):
+            self.assertEqual([entry[0] for entry in client.must("XRANGE", key, "-", "+")], [b"5-0", b"6-0"])
+            self.assertEqual(client.must("XREAD", "STREAMS", key, "5-0"), of(key, "6-0"))
+        self.assertError(client.call("ZUNION", "2", copy, other), "WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
 class Immediate1(Immediate, Case):
     threads = 1
 
