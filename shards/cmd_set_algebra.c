@@ -29,7 +29,7 @@
 #include "shards/work.h"
 #include <stdlib.h>
 
-static const char *const operation_names[] = {[INTER] = "inter", [UNION] = "union", [DIFF] = "diff"};
+static const char *const operation_names[] = {[JOIN_INTER] = "inter", [JOIN_UNION] = "union", [JOIN_DIFF] = "diff"};
 
 /* --- where members go --- */
 
@@ -94,13 +94,13 @@ int set_by_count(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void compute(enum set_operation operation, struct sources *sources, struct collector *into) {
-    if (operation == UNION) {
+static void compute(enum join_operation operation, struct sources *sources, struct collector *into) {
+    if (operation == JOIN_UNION) {
         for (uint32_t i = 0; i < sources->count; i++)
             if (sources->sets[i]) set_each(sources->sets[i], set_collect, into);
         return;
     }
-    if (operation == INTER) {
+    if (operation == JOIN_INTER) {
         if (sources->present < sources->count) return;
         qsort(sources->sets, sources->count, sizeof *sources->sets, set_by_count);
     }
@@ -108,7 +108,7 @@ static void compute(enum set_operation operation, struct sources *sources, struc
     struct filter filter = {.has = set_entry_has,
                             .sets = sources->sets + 1,
                             .count = sources->count - 1,
-                            .in_all = operation == INTER,
+                            .in_all = operation == JOIN_INTER,
                             .into = into};
     set_each(sources->sets[0], set_pass, &filter);
 }
@@ -181,27 +181,28 @@ static bool takes_turns(struct exec *x, struct set_job job, struct sources *sour
     return true;
 }
 
-static void reply_members(struct exec *x, enum set_operation operation, struct sources *sources, uint8_t resp) {
+static void reply_members(struct exec *x, enum join_operation operation, struct sources *sources, uint8_t resp) {
     size_t mark = x->out->len;
     struct collector into = {.store = &x->shared->store, .out = x->out};
-    if (operation == UNION && sources->present > 1) into.members = members_new(into.store, &x->shared->set_rule.seed);
+    if (operation == JOIN_UNION && sources->present > 1)
+        into.members = members_new(into.store, &x->shared->set_rule.seed);
     compute(operation, sources, &into);
     reply_head(x->out, mark, resp, into.count);
     if (into.members) members_delete(into.store, into.members);
 }
 
-static void reply_result(struct exec *x, enum set_operation operation) {
+static void reply_result(struct exec *x, enum join_operation operation) {
     struct sources sources;
     if (!sources_open(x, 1, x->argc - 1, &sources)) return;
     reply_members(x, operation, &sources, x->resp);
     sources_close(x, &sources);
 }
 
-static void store_result(struct exec *x, enum set_operation operation) {
+static void store_result(struct exec *x, enum join_operation operation) {
     struct sources sources;
     if (!sources_open(x, 2, x->argc - 2, &sources)) return;
     const struct entry *first = sources.sets[0];
-    bool as_table = operation == DIFF && first &&
+    bool as_table = operation == JOIN_DIFF && first &&
                     difference_leaves_table(would_be_table(x, first), set_count(first), sources.present, sources.total);
     struct set_job job = {.operation = operation, .first = 2, .count = x->argc - 2, .target = 1, .as_table = as_table};
     if (takes_turns(x, job, &sources)) return;
@@ -212,22 +213,22 @@ static void store_result(struct exec *x, enum set_operation operation) {
 }
 
 static void cmd_sinter(struct exec *x) {
-    reply_result(x, INTER);
+    reply_result(x, JOIN_INTER);
 }
 static void cmd_sunion(struct exec *x) {
-    reply_result(x, UNION);
+    reply_result(x, JOIN_UNION);
 }
 static void cmd_sdiff(struct exec *x) {
-    reply_result(x, DIFF);
+    reply_result(x, JOIN_DIFF);
 }
 static void cmd_sinterstore(struct exec *x) {
-    store_result(x, INTER);
+    store_result(x, JOIN_INTER);
 }
 static void cmd_sunionstore(struct exec *x) {
-    store_result(x, UNION);
+    store_result(x, JOIN_UNION);
 }
 static void cmd_sdiffstore(struct exec *x) {
-    store_result(x, DIFF);
+    store_result(x, JOIN_DIFF);
 }
 
 struct card {
@@ -257,10 +258,10 @@ static void cmd_sintercard(struct exec *x) {
         return;
     }
     if (!sources_open(x, 2, card.keys, &sources)) return;
-    struct set_job job = {.operation = INTER, .first = 2, .count = card.keys, .limit = card.limit};
+    struct set_job job = {.operation = JOIN_INTER, .first = 2, .count = card.keys, .limit = card.limit};
     if (takes_turns(x, job, &sources)) return;
     struct collector counted = {.limit = card.limit};
-    compute(INTER, &sources, &counted);
+    compute(JOIN_INTER, &sources, &counted);
     sources_close(x, &sources);
     reply_int(x, (int64_t)counted.count);
 }
@@ -271,11 +272,11 @@ static void cmd_sintercard(struct exec *x) {
  * members of all, and the result; null when that would take long. */
 static void cmd_set_part(struct exec *x) {
     struct sources sources;
-    enum set_operation operation = arg_is(x, 1, "inter") ? INTER : arg_is(x, 1, "union") ? UNION : DIFF;
+    enum join_operation operation = arg_is(x, 1, "inter") ? JOIN_INTER : arg_is(x, 1, "union") ? JOIN_UNION : JOIN_DIFF;
     if (!sources_open(x, 2, x->argc - 2, &sources)) return;
     const struct entry *first = sources.sets[0];
     reply_array(x, 5);
-    reply_int(x, operation == DIFF && would_be_table(x, first));
+    reply_int(x, operation == JOIN_DIFF && would_be_table(x, first));
     reply_int(x, first ? (int64_t)set_count(first) : 0);
     reply_int(x, sources.present);
     reply_int(x, (int64_t)sources.total);
@@ -308,7 +309,7 @@ static void cmd_set_store(struct exec *x) {
 
 /* What the gather's command is: operation, where its sources stand, where its destination (0: none). */
 struct across {
-    enum set_operation operation;
+    enum join_operation operation;
     uint32_t first, count, target;
     bool counts;
     uint64_t limit;
@@ -324,8 +325,8 @@ static void send_parts(struct gather *g, const struct across *across) {
         for (uint32_t i = 0; i < across->count; i++)
             if (gather_owner(g, across->first + i) == shard) args[++count] = g->argv[across->first + i];
         if (count == 0) continue;
-        bool subtracts = across->operation == DIFF && shard != home_of_first;
-        args[0] = slice_of_cstr(operation_names[subtracts ? UNION : across->operation]);
+        bool subtracts = across->operation == JOIN_DIFF && shard != home_of_first;
+        args[0] = slice_of_cstr(operation_names[subtracts ? JOIN_UNION : across->operation]);
         gather_send(g, shard, "sherd.set-part", args, count + 1);
     }
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
@@ -363,7 +364,7 @@ static bool read_answers(struct gather *g, const struct across *across, struct a
         uint64_t count = (uint64_t)elements;
         answers->large |= elements < 0;
         bool has_first = g->answered[part].shard == home_of_first;
-        if (across->operation == INTER ? count < fewest : has_first) answers->first = part;
+        if (across->operation == JOIN_INTER ? count < fewest : has_first) answers->first = part;
         fewest = MIN(fewest, count);
         present += (uint64_t)numbers[2];
         total += (uint64_t)numbers[3];
@@ -373,7 +374,7 @@ static bool read_answers(struct gather *g, const struct across *across, struct a
     }
     answers->large |= total > JOIN_AT_ONCE;
     answers->as_table =
-        across->operation == DIFF && difference_leaves_table(first_is_table, first_count, present, total);
+        across->operation == JOIN_DIFF && difference_leaves_table(first_is_table, first_count, present, total);
     return true;
 }
 
@@ -387,13 +388,13 @@ static void join(struct gather *g, const struct across *across, const struct ans
     struct members *tables[SHARDS_MAX];
     const void *sets[SHARDS_MAX];
     *into = (struct collector){.store = &shared->store, .out = out, .limit = across->limit};
-    if (across->operation == UNION) {
+    if (across->operation == JOIN_UNION) {
         into->members = members_new(into->store, &shared->set_rule.seed);
         for (uint32_t part = 0; part < answers->parts; part++) each_element(answers->elements[part], set_collect, into);
         members_delete(into->store, into->members);
         return;
     }
-    struct filter filter = {.has = table_has, .sets = sets, .in_all = across->operation == INTER, .into = into};
+    struct filter filter = {.has = table_has, .sets = sets, .in_all = across->operation == JOIN_INTER, .into = into};
     for (uint32_t part = 0; part < answers->parts; part++) {
         if (part == answers->first) continue;
         struct collector table = {.store = &shared->store};
@@ -417,11 +418,10 @@ static void send_store(struct gather *g, const struct across *across, const stru
 }
 
 static void join_in_steps(struct gather *g, const struct across *across, bool as_table) {
-    static const enum wide_operation operations[] = {[INTER] = WIDE_INTER, [UNION] = WIDE_UNION, [DIFF] = WIDE_DIFF};
-    wide_join_begin(g, &(struct wide_join){.operation = operations[across->operation],
-                                           .form = across->target   ? WIDE_STORES
-                                                   : across->counts ? WIDE_COUNTS
-                                                                    : WIDE_ANSWERS,
+    wide_join_begin(g, &(struct wide_join){.operation = across->operation,
+                                           .form = across->target   ? JOIN_STORES
+                                                   : across->counts ? JOIN_COUNTS
+                                                                    : JOIN_ANSWERS,
                                            .first = across->first,
                                            .keys = across->count,
                                            .limit = across->limit,
@@ -452,31 +452,31 @@ static void run_across(struct gather *g, const struct across *across) {
     }
 }
 
-static void reply_across(struct gather *g, enum set_operation operation) {
+static void reply_across(struct gather *g, enum join_operation operation) {
     run_across(g, &(struct across){.operation = operation, .first = 1, .count = g->argc - 1});
 }
 
-static void store_across(struct gather *g, enum set_operation operation) {
+static void store_across(struct gather *g, enum join_operation operation) {
     run_across(g, &(struct across){.operation = operation, .first = 2, .count = g->argc - 2, .target = 1});
 }
 
 static void sinter_gather(struct gather *g) {
-    reply_across(g, INTER);
+    reply_across(g, JOIN_INTER);
 }
 static void sunion_gather(struct gather *g) {
-    reply_across(g, UNION);
+    reply_across(g, JOIN_UNION);
 }
 static void sdiff_gather(struct gather *g) {
-    reply_across(g, DIFF);
+    reply_across(g, JOIN_DIFF);
 }
 static void sinterstore_gather(struct gather *g) {
-    store_across(g, INTER);
+    store_across(g, JOIN_INTER);
 }
 static void sunionstore_gather(struct gather *g) {
-    store_across(g, UNION);
+    store_across(g, JOIN_UNION);
 }
 static void sdiffstore_gather(struct gather *g) {
-    store_across(g, DIFF);
+    store_across(g, JOIN_DIFF);
 }
 
 static void sintercard_gather(struct gather *g) {
@@ -486,8 +486,8 @@ static void sintercard_gather(struct gather *g) {
         gather_error(g, error);
         return;
     }
-    run_across(
-        g, &(struct across){.operation = INTER, .first = 2, .count = card.keys, .counts = true, .limit = card.limit});
+    run_across(g, &(struct across){
+                      .operation = JOIN_INTER, .first = 2, .count = card.keys, .counts = true, .limit = card.limit});
 }
 
 const struct command set_algebra_commands[] = {

@@ -3,9 +3,8 @@
 #pragma once
 #include "core/members.h"
 #include "shards/exec.h"
+#include "shards/join.h"
 #include "shards/set.h"
-
-enum set_operation { INTER, UNION, DIFF };
 
 /* What an operation finds: replied, put together, or only counted. */
 struct collector {
@@ -36,7 +35,7 @@ const struct entry *set_put_result(struct exec *x, uint32_t at, struct collector
 
 /* An operation on argv[first .. first + count) whose result goes to argv[target] or (0) is counted up to a limit. */
 struct set_job {
-    enum set_operation operation;
+    enum join_operation operation;
     uint32_t first, count, target;
     uint64_t limit;   /* 0: none */
     bool as_table;    /* the result is no intset, whatever is in it */

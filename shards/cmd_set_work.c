@@ -15,9 +15,9 @@ struct set_work {
     struct work work; /* first: it is cast back */
     struct set_job job;
     struct collector result;
-    uint32_t at;     /* UNION: the source that is walked over */
+    uint32_t at;     /* union: the source that is walked over */
     uint64_t cursor; /* in it */
-    uint64_t met;    /* UNION: sources that were there when their turn came */
+    uint64_t met;    /* union: sources that were there when their turn came */
     bool put;        /* the result is in its place: the journal is being told */
     struct effect_tale tale;
 };
@@ -70,7 +70,7 @@ static bool unite_some(struct exec *x, struct set_work *work) {
 
 /* Of an intersection or a difference: a slice of the first, with all others to look in. */
 static bool select_some(struct set_work *work, const void **sets, uint32_t count) {
-    bool inter = work->job.operation == INTER;
+    bool inter = work->job.operation == JOIN_INTER;
     if (inter) qsort(sets, count, sizeof *sets, set_by_count); /* as in the slice before: their sizes stay */
     if (!sets[0]) return false;
     struct filter filter = {
@@ -85,7 +85,7 @@ static bool look_some(struct exec *x, struct set_work *work) {
     uint64_t present = 0;
     for (uint32_t i = 0; i < count; i++) present += (sets[i] = open_source(x, work, i)) != NULL;
     if (present != work->job.present) start_again(x, work, present);
-    bool hopeless = work->job.operation == INTER && present < count;
+    bool hopeless = work->job.operation == JOIN_INTER && present < count;
     bool more = !hopeless && select_some(work, sets, count);
     heap_free(x->shard->heap, MEM_MESSAGE, sets, count * sizeof *sets);
     return more;
@@ -111,7 +111,7 @@ static bool store_some(struct exec *x, struct set_work *work) {
 static bool set_work_some(struct exec *x, struct work *of) {
     struct set_work *work = (struct set_work *)of;
     bool computed = work->put || work->work.tells;
-    if (!computed && (work->job.operation == UNION ? unite_some(x, work) : look_some(x, work))) return true;
+    if (!computed && (work->job.operation == JOIN_UNION ? unite_some(x, work) : look_some(x, work))) return true;
     if (work->job.target && store_some(x, work)) return true;
     reply_int(x, (int64_t)work->result.count);
     return false;

@@ -75,7 +75,7 @@ static void join_source_each(const struct source *source, source_visit visit, vo
 
 /* numkeys and the keys. False: join->error says why. */
 static bool parse_keys(struct join *join, const char *name, const struct slice *argv, uint32_t argc) {
-    uint32_t at = join->form == STORES ? 2 : 1;
+    uint32_t at = join->form == JOIN_STORES ? 2 : 1;
     int64_t keys;
     if (!num_parse_i64(argv[at], &keys)) {
         join->error = "ERR value is not an integer or out of range";
@@ -113,7 +113,7 @@ static const char *parse_limit(struct join *join, struct slice word) {
 
 /* What stands behind the keys. False: join->error says why. */
 static bool parse_options(struct join *join, const struct slice *argv, uint32_t argc) {
-    bool weighs = join->operation != DIFF && join->form != COUNTS;
+    bool weighs = join->operation != JOIN_DIFF && join->form != JOIN_COUNTS;
     for (uint32_t at = join->first + join->keys; at < argc && !join->error; at++) {
         uint32_t behind = argc - at - 1;
         if (weighs && behind >= join->keys && slice_is(argv[at], "weights")) {
@@ -122,9 +122,9 @@ static bool parse_options(struct join *join, const struct slice *argv, uint32_t 
             at += join->keys;
         } else if (weighs && behind >= 1 && slice_is(argv[at], "aggregate")) {
             join->error = parse_aggregate(join, argv[++at]);
-        } else if (join->form == ANSWERS && slice_is(argv[at], "withscores")) {
+        } else if (join->form == JOIN_ANSWERS && slice_is(argv[at], "withscores")) {
             join->with_scores = true;
-        } else if (join->form == COUNTS && behind >= 1 && slice_is(argv[at], "limit")) {
+        } else if (join->form == JOIN_COUNTS && behind >= 1 && slice_is(argv[at], "limit")) {
             join->error = parse_limit(join, argv[++at]);
         } else {
             join->error = "ERR syntax error";
@@ -135,10 +135,6 @@ static bool parse_options(struct join *join, const struct slice *argv, uint32_t 
 
 /* --- joining --- */
 
-static double not_nan(double score) {
-    return isnan(score) ? 0 : score;
-}
-
 static double weighed(const struct source *source, double score) {
     return source->weight * score;
 }
@@ -147,7 +143,7 @@ bool join_unite_member(void *ctx, struct slice member, double score) {
     const struct joining *joining = ctx;
     struct sorted *set = joining->set;
     struct sorted_element *element = sorted_find(set, member);
-    score = not_nan(weighed(joining->source, score));
+    score = zset_score_or_0(weighed(joining->source, score));
     if (element)
         sorted_move(joining->store, set, element, zset_aggregate(joining->join->aggregate, element->score, score));
     else
@@ -165,7 +161,7 @@ static void unite(struct joining *joining) {
 /* Is this member of the first source in the result? Its score there. */
 static bool is_in_all(const struct join *join, const struct source *sources, struct slice member, double *score) {
     double other;
-    *score = not_nan(weighed(&sources[0], *score));
+    *score = zset_score_or_0(weighed(&sources[0], *score));
     for (uint32_t i = 1; i < join->keys; i++) {
         if (!source_score(&sources[i], member, &other)) return false;
         *score = zset_aggregate(join->aggregate, *score, weighed(&sources[i], other));
@@ -183,8 +179,8 @@ static bool is_in_no_other(const struct join *join, const struct source *sources
 bool join_select_member(void *ctx, struct slice member, double score) {
     struct joining *joining = ctx;
     const struct join *join = joining->join;
-    bool in = join->operation == INTER ? is_in_all(join, joining->sources, member, &score)
-                                       : is_in_no_other(join, joining->sources, member);
+    bool in = join->operation == JOIN_INTER ? is_in_all(join, joining->sources, member, &score)
+                                            : is_in_no_other(join, joining->sources, member);
     if (!in) return true;
     if (joining->set) sorted_insert(joining->store, joining->set, member, score);
     return ++joining->count != join->limit;
@@ -212,14 +208,14 @@ void join_prepare(const struct join *join, const struct slice *argv, struct sour
         if (join->weights_at && !num_parse_double(argv[join->weights_at + i], &source->weight))
             ASSERT(false); /* parse_weights has read it */
     }
-    if (join->operation != DIFF) qsort(sources, join->keys, sizeof *sources, compare_sources);
+    if (join->operation != JOIN_DIFF) qsort(sources, join->keys, sizeof *sources, compare_sources);
 }
 
 static struct sorted *result_of(const struct keyspace_shared *shared, const struct join *join,
                                 const struct source *sources) {
     struct joining joining = {
         .store = &shared->store, .join = join, .sources = sources, .set = sorted_new(&shared->store, &shared->seed)};
-    if (join->operation == UNION)
+    if (join->operation == JOIN_UNION)
         unite(&joining);
     else
         join_source_each(&sources[0], join_select_member, &joining);
@@ -245,7 +241,7 @@ static bool takes_turns(struct exec *x, const struct join *join, const struct so
         total += sources[i].len;
         present += sources[i].entry != NULL;
     }
-    if (LIKELY(total <= WORK_AT_ONCE) || join->form == ANSWERS || !work_takes_turns(x)) return false;
+    if (LIKELY(total <= WORK_AT_ONCE) || join->form == JOIN_ANSWERS || !work_takes_turns(x)) return false;
     if (work_begins(x)) work_begin(x, join_work_new(x, join, present));
     return true;
 }
@@ -265,12 +261,12 @@ static void join_here(struct exec *x, struct join *join, struct source *sources)
     }
     join_prepare(join, x->argv, sources);
     if (takes_turns(x, join, sources)) return;
-    if (join->form == COUNTS) {
+    if (join->form == JOIN_COUNTS) {
         reply_int(x, (int64_t)count_of(join, sources));
         return;
     }
     struct sorted *set = result_of(x->shared, join, sources);
-    if (join->form == STORES) {
+    if (join->form == JOIN_STORES) {
         zset_store(x, 1, set);
         return;
     }
@@ -406,11 +402,9 @@ static void store_across(struct gather *g, struct sorted *set) {
 }
 
 static void join_in_steps(struct gather *g, const struct join *join) {
-    static const enum wide_operation operations[] = {[UNION] = WIDE_UNION, [INTER] = WIDE_INTER, [DIFF] = WIDE_DIFF};
-    static const enum wide_form forms[] = {[ANSWERS] = WIDE_ANSWERS, [COUNTS] = WIDE_COUNTS, [STORES] = WIDE_STORES};
     forget_fetched(g);
-    wide_join_begin(g, &(struct wide_join){.operation = operations[join->operation],
-                                           .form = forms[join->form],
+    wide_join_begin(g, &(struct wide_join){.operation = join->operation,
+                                           .form = join->form,
                                            .scored = true,
                                            .first = join->first,
                                            .keys = join->keys,
@@ -437,12 +431,12 @@ static void finish_across(struct gather *g, struct join *join, struct fetched *f
         return;
     }
     join_prepare(join, g->argv, sources);
-    if (join->form == COUNTS) {
+    if (join->form == JOIN_COUNTS) {
         resp_int(gather_out(g), (int64_t)count_of(join, sources));
         return;
     }
     struct sorted *set = result_of(&g->home->shared, join, sources);
-    if (join->form == STORES) {
+    if (join->form == JOIN_STORES) {
         store_across(g, set);
         return;
     }
@@ -470,13 +464,13 @@ static void join_across(struct gather *g, enum join_operation operation, enum jo
     static void name##_gather(struct gather *g) {                                                                      \
         join_across(g, operation, form);                                                                               \
     }
-JOIN(zunion, UNION, ANSWERS)
-JOIN(zinter, INTER, ANSWERS)
-JOIN(zdiff, DIFF, ANSWERS)
-JOIN(zintercard, INTER, COUNTS)
-JOIN(zunionstore, UNION, STORES)
-JOIN(zinterstore, INTER, STORES)
-JOIN(zdiffstore, DIFF, STORES)
+JOIN(zunion, JOIN_UNION, JOIN_ANSWERS)
+JOIN(zinter, JOIN_INTER, JOIN_ANSWERS)
+JOIN(zdiff, JOIN_DIFF, JOIN_ANSWERS)
+JOIN(zintercard, JOIN_INTER, JOIN_COUNTS)
+JOIN(zunionstore, JOIN_UNION, JOIN_STORES)
+JOIN(zinterstore, JOIN_INTER, JOIN_STORES)
+JOIN(zdiffstore, JOIN_DIFF, JOIN_STORES)
 
 const struct command zset_join_commands[] = {
     {.name = "zunion",

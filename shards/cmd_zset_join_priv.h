@@ -3,10 +3,8 @@
 #pragma once
 #include "core/sorted.h"
 #include "shards/exec.h"
+#include "shards/join.h"
 #include "shards/zset.h"
-
-enum join_operation { UNION, INTER, DIFF };
-enum join_form { ANSWERS, COUNTS, STORES };
 
 /* A command's arguments. */
 struct join {
@@ -16,7 +14,7 @@ struct join {
     uint32_t weights_at;  /* 0: all are 1 */
     enum zset_aggregate aggregate;
     bool with_scores;
-    uint64_t limit; /* of COUNTS; 0: none */
+    uint64_t limit; /* of JOIN_COUNTS; 0: none */
     const char *error;
     char text[96]; /* of an error that names the command */
 };

@@ -55,7 +55,7 @@ static bool visit_some(const struct entry *entry, uint64_t *place, uint64_t max,
 
 static void begin_result(const struct exec *x, struct join_work *work) {
     if (work->result.set) sorted_delete(&x->shared->store, work->result.set);
-    work->result.set = work->join.form == STORES ? sorted_new(&x->shared->store, &x->shared->seed) : NULL;
+    work->result.set = work->join.form == JOIN_STORES ? sorted_new(&x->shared->store, &x->shared->seed) : NULL;
     work->count = work->at = 0;
     work->place = 0;
 }
@@ -96,14 +96,14 @@ static bool join_some(struct exec *x, struct join_work *work) {
     if (present != work->present) begin_result(x, work);
     work->present = present;
     struct joining joining = {.store = &x->shared->store, .join = join, .sources = sources, .set = work->result.set};
-    bool more = join->operation == UNION ? unite_some(work, &joining) : select_some(work, &joining);
+    bool more = join->operation == JOIN_UNION ? unite_some(work, &joining) : select_some(work, &joining);
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
     return more;
 }
 
 static bool join_work_some(struct exec *x, struct work *of) {
     struct join_work *work = (struct join_work *)of;
-    bool stores = work->join.form == STORES;
+    bool stores = work->join.form == JOIN_STORES;
     if (!work->joined && join_some(x, work)) return true;
     work->joined = true;
     if (stores && zset_store_some(x, of, &work->result)) return true;

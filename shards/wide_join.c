@@ -110,7 +110,7 @@ static bool take_sizes(struct gather *g, struct wide_run *run) {
         if (join->weights_at && !num_parse_double(g->argv[join->weights_at + i], &source->weight))
             ASSERT(false); /* whoever began it has read it */
     }
-    if (join->operation != WIDE_DIFF) qsort(run->sources, join->keys, sizeof *run->sources, compare_sources);
+    if (join->operation != JOIN_DIFF) qsort(run->sources, join->keys, sizeof *run->sources, compare_sources);
     return true;
 }
 
@@ -121,7 +121,7 @@ static void begin_result(struct gather *g, struct wide_run *run) {
     run->begun = run->adds = false;
     run->at = 0;
     run->cursor = run->count = run->answered = 0;
-    bool builds = join->form == WIDE_ANSWERS && (join->scored || join->operation == WIDE_UNION);
+    bool builds = join->form == JOIN_ANSWERS && (join->scored || join->operation == JOIN_UNION);
     enum value_type type = join->scored ? TYPE_ZSET : TYPE_SET;
     if (builds) building_begin(&run->built, &g->home->shared, type, (uint8_t)join->aggregate);
 }
@@ -140,13 +140,13 @@ static bool has_enough(const struct wide_run *run) {
 static bool finds_source(struct wide_run *run) {
     const struct wide_join *join = &run->join;
     while (run->at < join->keys && walked_source(run)->len == 0) run->at++;
-    return !has_enough(run) && run->at < join->keys && (join->operation == WIDE_UNION || run->at == 0);
+    return !has_enough(run) && run->at < join->keys && (join->operation == JOIN_UNION || run->at == 0);
 }
 
 static void ask_for_piece(struct gather *g, struct wide_run *run) {
     const struct wide_source *source = walked_source(run);
     char cursor[DIGITS], max[DIGITS];
-    uint32_t looks = run->join.operation == WIDE_UNION ? 1 : run->join.keys;
+    uint32_t looks = run->join.operation == JOIN_UNION ? 1 : run->join.keys;
     uint32_t elements = (run->join.scored ? SCORED_ELEMENTS : PIECE_ELEMENTS) / looks + 1;
     struct slice args[3] = {g->argv[run->join.first + source->place],
                             slice_of(cursor, num_format_u64(cursor, run->cursor)),
@@ -185,7 +185,7 @@ static void send_looks_to(struct gather *g, struct wide_run *run, uint32_t shard
 
 /* False: there is no need to. */
 static bool ask_for_looks(struct gather *g, struct wide_run *run) {
-    if (run->join.operation == WIDE_UNION) return false;
+    if (run->join.operation == JOIN_UNION) return false;
     size_t bytes = (run->join.keys + 2) * sizeof(struct slice);
     struct slice *args = heap_alloc(run->heap, MEM_MESSAGE, bytes);
     for (uint32_t shard = 0; shard < gather_shards(g); shard++) send_looks_to(g, run, shard, args);
@@ -214,10 +214,6 @@ static bool take_looks(struct gather *g, const struct wide_run *run, struct look
     return missing == 0;
 }
 
-static double not_nan(double score) {
-    return isnan(score) ? 0 : score;
-}
-
 /* Is this member of the source that is walked over in the result? Its score there. */
 static bool passes(const struct wide_run *run, struct looks *looks, double *score) {
     const struct wide_join *join = &run->join;
@@ -226,12 +222,12 @@ static bool passes(const struct wide_run *run, struct looks *looks, double *scor
         const struct wide_source *source = &run->sources[i];
         struct piece_found found = {0};
         if (source->len) piece_take(&looks->of[source->owner], &found, sizeof found);
-        if (found.is && join->operation == WIDE_INTER)
+        if (found.is && join->operation == JOIN_INTER)
             *score = zset_aggregate(join->aggregate, *score, source->weight * found.score);
         in_all &= found.is;
         in_none &= !found.is;
     }
-    return join->operation == WIDE_INTER ? in_all : in_none;
+    return join->operation == JOIN_INTER ? in_all : in_none;
 }
 
 /* What was walked over becomes what is left of it. */
@@ -242,11 +238,11 @@ static void filter(struct wide_run *run, struct looks *looks) {
     for (struct slice piece = buf_slice(&run->walked); piece.len && !has_enough(run);) {
         struct slice member = piece_next(&piece);
         double score = source->type == TYPE_ZSET ? piece_next_score(&piece) : 1;
-        score = not_nan(source->weight * score);
+        score = zset_score_or_0(source->weight * score);
         if (looks && !passes(run, looks, &score)) continue;
         piece_add(&run->passed, member);
         if (join->scored) piece_add_score(&run->passed, score);
-        if (join->form == WIDE_COUNTS) run->count++;
+        if (join->form == JOIN_COUNTS) run->count++;
     }
     if (!run->cursor) run->at++;
 }
@@ -255,7 +251,7 @@ static void filter(struct wide_run *run, struct looks *looks) {
 
 /* What is made has as many members at least. */
 static uint64_t expected(const struct wide_run *run) {
-    return run->join.operation == WIDE_UNION ? run->sources[run->join.keys - 1].len : 0;
+    return run->join.operation == JOIN_UNION ? run->sources[run->join.keys - 1].len : 0;
 }
 
 /* False: there is no memory for it yet, and the step is over; or there will be none, and that was replied. */
@@ -301,7 +297,7 @@ static void answer_members(struct gather *g, struct wide_run *run) {
 }
 
 static void deliver_at_home(struct gather *g, struct wide_run *run) {
-    if (run->join.form == WIDE_COUNTS) return;
+    if (run->join.form == JOIN_COUNTS) return;
     if (run->join.scored)
         building_add(&run->built, buf_slice(&run->passed));
     else
@@ -357,9 +353,9 @@ static void answer_some(struct gather *g, struct wide_run *run) {
 }
 
 static void finish(struct gather *g, struct wide_run *run) {
-    if (run->join.form == WIDE_STORES)
+    if (run->join.form == JOIN_STORES)
         put(g, run);
-    else if (run->join.form == WIDE_COUNTS)
+    else if (run->join.form == JOIN_COUNTS)
         resp_int(gather_out(g), (int64_t)run->count);
     else if (run->join.scored)
         answer_some(g, run);
@@ -379,7 +375,7 @@ static void walk_on(struct gather *g, struct wide_run *run) {
 }
 
 static void deliver(struct gather *g, struct wide_run *run) {
-    if (run->join.form != WIDE_STORES)
+    if (run->join.form != JOIN_STORES)
         deliver_at_home(g, run);
     else if (!send_to_target(g, run))
         return;

@@ -17,18 +17,15 @@
  *
  * When a source's time is over before all was read it was not there: it begins again with the others.
  *
- * Owner     the gather. Thread: home. Cost: as the commands', and a message or three per thousand members walked over.
- *           */
+ * Owner     the gather. Thread: home. Cost: as the commands', and one to three messages per thousand members. */
 #pragma once
 #include "shards/gather.h"
+#include "shards/join.h"
 #include "shards/zset.h"
 
-enum wide_operation { WIDE_UNION, WIDE_INTER, WIDE_DIFF };
-enum wide_form { WIDE_ANSWERS, WIDE_COUNTS, WIDE_STORES };
-
 struct wide_join {
-    enum wide_operation operation;
-    enum wide_form form;
+    enum join_operation operation;
+    enum join_form form;
     bool scored;          /* the result is a sorted set, and sources may be both; else all are sets */
     uint32_t first, keys; /* argv[first .. first + keys): the sources, which are of these types or absent */
     uint32_t weights_at;  /* of scores, which can be read; 0: all are 1 */

@@ -292,7 +292,7 @@ double zset_aggregate(enum zset_aggregate how, double score, double other) {
     switch (how) {
     case ZSET_MIN: return other < score ? other : score;
     case ZSET_MAX: return other > score ? other : score;
-    default: return isnan(score + other) ? 0 : score + other;
+    default: return zset_score_or_0(score + other);
     }
 }
 

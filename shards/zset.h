@@ -53,8 +53,11 @@ bool zset_is_compact(const struct entry *entry);
 struct packed_value zset_compact_score(double score, char digits[NUM_DOUBLE_MAX]);
 
 /* --- the scores that several sets have for one member (ZUNION) --- */
+HOT_INLINE double zset_score_or_0(double score) { /* inf * 0 and inf - inf are 0 */
+    return score == score ? score : 0;
+}
 enum zset_aggregate { ZSET_SUM, ZSET_MIN, ZSET_MAX };
-double zset_aggregate(enum zset_aggregate how, double score, double other); /* inf - inf is 0 */
+double zset_aggregate(enum zset_aggregate how, double score, double other);
 
 /* --- changing --- */
 /* Adds the member or gives it this score. ref names a sorted set or an absent key. */

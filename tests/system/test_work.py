@@ -449,41 +449,6 @@ class WithLog(Results, ServerCase):
     threads = 2
     options = LOG
 
-    def test_copies(self):
-        """A copy made over turns is what one made in a transaction is: lists, hashes whose fields have deadlines, long strings."""
-        client = self.client(timeout=120)
-        names = a, b, c, d, e, f = [self.tag + name for name in ("l", "h", "b", "d", "e", "r")]
-        client.must("DEL", *names)
-        for begin in range(0, COUNT, STEP):
-            client.must("RPUSH", a, *["element %d of a list of some length %d" % (i, i * i) for i in range(begin, begin + STEP)])
-            client.must("HSET", b, *[word for i in range(begin, begin + STEP) for word in ("m%d" % i, "v%d" % i)])
-            client.must("HPEXPIREAT", b, str(4_000_000_000_000 + begin), "FIELDS", str(STEP // 2), *["m%d" % i for i in range(begin, begin + STEP, 2)])
-        for i in range(5):
-            client.must("APPEND", c, bytes(range(256)) * 4000)
-        for source, field in ((a, None), (b, "m4000"), (c, None), (b, "m1")):
-            self.assertEqual(client.must("COPY", source, d, "REPLACE"), 1)
-            self.assertEqual(client.pipeline([("MULTI",), ("COPY", source, e, "REPLACE"), ("EXEC",)])[-1], [1])
-            read = {a: ("LRANGE", "0", "-1"), b: ("HGETALL",), c: ("GET",)}[source]
-            found, expected = (client.must(read[0], key, *read[1:]) for key in (d, source))
-            self.assertEqual(sorted(found) if source == b else found, sorted(expected) if source == b else expected)
-            self.assertEqual(client.must("OBJECT", "ENCODING", d), client.must("OBJECT", "ENCODING", e))
-            if source == b:
-                times = [client.must("HPEXPIRETIME", key, "FIELDS", "3", "m0", "m1", "m12000") for key in (d, e)]
-                self.assertEqual(times, [[4_000_000_000_000, -1, 4_000_000_012_000]] * 2)
-            client = self.start_again(client, (d, e), lambda client, key: (client.must("TYPE", key), client.must("DUMP", key) if source != b
-                                      else sorted(client.must("HGETALL", key)) + client.must("HPEXPIRETIME", key, "FIELDS", "2", "m0", "m12000")))
-
-    def test_copy_loses_fields(self):
-        """Fields end while their hash is copied: the copy has the others."""
-        client = self.client(timeout=120)
-        fill(client, self.tag)
-        h, d = self.tag + "h", self.tag + "d"
-        for begin in range(0, COUNT, STEP):
-            client.must("HPEXPIRE", h, "40", "FIELDS", str(STEP // 2), *["m%d" % i for i in range(begin, begin + STEP, 2)])
-        self.assertEqual(client.must("COPY", h, d), 1)
-        wait_until(lambda: client.must("HLEN", h) == client.must("HLEN", d) == COUNT // 2, what="the fields to end")
-        self.assertEqual(sorted(client.must("HKEYS", d)), sorted(b"m%d" % i for i in range(1, COUNT, 2)))
-
     def start_again(self, client, keys, read):
         before = [read(client, key) for key in keys]
         self.server.stop()
