@@ -23,21 +23,19 @@ static struct aside *aside_of(const struct exec *x) {
 
 static void end_aside(struct shard *shard, struct work *work) {
     struct aside *aside = (struct aside *)work;
+    (void)shard;
     building_drop(&aside->building);
-    heap_free(shard->heap, MEM_MESSAGE, aside, sizeof *aside);
 }
 
 static void drop(struct exec *x) {
     struct aside *aside = aside_of(x);
-    if (aside) end_aside(x->shard, &aside->work);
+    if (aside) work_delete(x->shard, &aside->work);
     x->slice[0] = 0;
 }
 
 static struct aside *begin(struct exec *x, enum value_type type, uint8_t how, uint64_t expects) {
     drop(x);
-    struct aside *aside = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *aside);
-    aside->work.end = end_aside;
-    buf_init(&aside->work.out, x->shard->heap, MEM_CLIENT_OUT); /* nothing is written there */
+    struct aside *aside = work_new(x, sizeof *aside, (struct work){.end = end_aside});
     building_begin(&aside->building, x->shared, type, how);
     building_expect(&aside->building, expects);
     x->slice[0] = (uint64_t)(uintptr_t)aside;

@@ -330,12 +330,10 @@ static bool bitop_work_some(struct exec *x, struct work *of) {
 static void bitop_work_end(struct shard *shard, struct work *of) {
     struct bitop_work *work = (struct bitop_work *)of;
     drop_result(&shard->shared.store, work);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 static struct work *bitop_work_new(const struct exec *x, enum bit_operation operation) {
-    struct bitop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    work->work = (struct work){.some = bitop_work_some, .end = bitop_work_end};
+    struct bitop_work *work = work_new(x, sizeof *work, (struct work){.some = bitop_work_some, .end = bitop_work_end});
     work->operation = operation;
     return &work->work;
 }

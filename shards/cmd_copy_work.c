@@ -190,9 +190,9 @@ static bool copy_work_some(struct exec *x, struct work *of) {
 }
 
 static void copy_work_end(struct shard *shard, struct work *of) {
+    (void)shard;
     struct copy_work *work = (struct copy_work *)of;
     drop_object(work);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 /* As long as the source, whose bytes are to come. */
@@ -206,8 +206,7 @@ static struct entry *new_string(const struct exec *x, const struct entry *from) 
 }
 
 struct work *copy_work_new(const struct exec *x, uint16_t db, const struct entry *from) {
-    struct copy_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    work->work = (struct work){.some = copy_work_some, .end = copy_work_end};
+    struct copy_work *work = work_new(x, sizeof *work, (struct work){.some = copy_work_some, .end = copy_work_end});
     work->store = &x->shared->store;
     work->db = db;
     work->type = from->type;

@@ -79,12 +79,10 @@ static void geo_work_end(struct shard *shard, struct work *of) {
     struct geo_work *work = (struct geo_work *)of;
     if (work->result.set) sorted_delete(&shard->shared.store, work->result.set);
     drop_hits(shard, work);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 struct work *geo_work_new(const struct exec *x, const struct search *search, uint32_t key_at) {
-    struct geo_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    work->work = (struct work){.some = geo_work_some, .end = geo_work_end};
+    struct geo_work *work = work_new(x, sizeof *work, (struct work){.some = geo_work_some, .end = geo_work_end});
     work->search = *search;
     work->search.argv = NULL; /* it is read, and the next slice has it elsewhere */
     work->wanted = geo_wanted_by(search);

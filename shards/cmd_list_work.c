@@ -11,12 +11,6 @@
 #define ELEMENTS (LIST_AT_ONCE / 4)
 #define NODES    64u /* of up to 8 KiB, unless configured */
 
-static void *work_new(struct exec *x, size_t size, struct work of) {
-    struct work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, size);
-    *work = of;
-    return work;
-}
-
 /* --- LPOP, RPOP --- */
 
 struct pop_work {
@@ -45,16 +39,11 @@ static bool pop_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void pop_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct pop_work));
-}
-
 bool list_pop_takes_turns(struct exec *x, enum list_end end, uint64_t count) {
     if (count <= WORK_AT_ONCE || !work_takes_turns(x)) return false;
     if (!work_begins(x)) return true;
-    struct pop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    *work = (struct pop_work){
-        .work = {.some = pop_work_some, .end = pop_work_end, .tells = true}, .end = end, .count = count, .left = count};
+    struct pop_work *work = work_new(x, sizeof *work, (struct work){.some = pop_work_some, .tells = true});
+    *work = (struct pop_work){.work = work->work, .end = end, .count = count, .left = count};
     work_begin(x, &work->work);
     return true;
 }
@@ -74,15 +63,10 @@ static bool search_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void search_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct search_work));
-}
-
 bool list_search_takes_turns(struct exec *x, const struct list_search *search) {
     if (!work_takes_turns(x)) return false;
     if (!work_begins(x)) return true;
-    struct search_work *work =
-        work_new(x, sizeof *work, (struct work){.some = search_work_some, .end = search_work_end});
+    struct search_work *work = work_new(x, sizeof *work, (struct work){.some = search_work_some});
     work->search = *search;
     work_begin(x, &work->work);
     return true;
@@ -111,15 +95,10 @@ static bool insert_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void insert_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct insert_work));
-}
-
 bool list_insert_takes_turns(struct exec *x) {
     if (!work_takes_turns(x)) return false;
     if (!work_begins(x)) return true;
-    struct insert_work *work =
-        work_new(x, sizeof *work, (struct work){.some = insert_work_some, .end = insert_work_end});
+    struct insert_work *work = work_new(x, sizeof *work, (struct work){.some = insert_work_some});
     work_begin(x, &work->work);
     return true;
 }
@@ -144,15 +123,10 @@ static bool purge_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void purge_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct purge_work));
-}
-
 bool list_purge_takes_turns(struct exec *x, enum list_end from, uint64_t most) {
     if (!work_takes_turns(x)) return false;
     if (!work_begins(x)) return true;
-    struct purge_work *work =
-        work_new(x, sizeof *work, (struct work){.some = purge_work_some, .end = purge_work_end, .tells = true});
+    struct purge_work *work = work_new(x, sizeof *work, (struct work){.some = purge_work_some, .tells = true});
     work->from = from;
     work->purging.max = most;
     work_begin(x, &work->work);

@@ -155,14 +155,9 @@ static bool pop_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void pop_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct pop_work));
-}
-
 static struct work *pop_work_new(const struct exec *x, uint64_t count) {
-    struct pop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    *work = (struct pop_work){
-        .work = {.some = pop_work_some, .end = pop_work_end, .tells = true}, .count = count, .left = count};
+    struct pop_work *work = work_new(x, sizeof *work, (struct work){.some = pop_work_some, .tells = true});
+    *work = (struct pop_work){.work = work->work, .count = count, .left = count};
     return &work->work;
 }
 

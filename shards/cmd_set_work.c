@@ -120,12 +120,10 @@ static bool set_work_some(struct exec *x, struct work *of) {
 static void set_work_end(struct shard *shard, struct work *of) {
     struct set_work *work = (struct set_work *)of;
     if (work->result.members) members_delete(&shard->shared.store, work->result.members);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 struct work *set_work_new(const struct exec *x, const struct set_job *job) {
-    struct set_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    work->work = (struct work){.some = set_work_some, .end = set_work_end};
+    struct set_work *work = work_new(x, sizeof *work, (struct work){.some = set_work_some, .end = set_work_end});
     work->job = *job;
     begin_result(x, work);
     return &work->work;

@@ -311,14 +311,14 @@ static bool autoclaim_work_some(struct exec *x, struct work *of) {
 }
 
 static void autoclaim_work_end(struct shard *shard, struct work *of) {
+    (void)shard;
     struct autoclaim_work *work = (struct autoclaim_work *)of;
     buf_deinit(&work->autoclaim.gone);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 static struct work *autoclaim_work_new(const struct exec *x, const struct autoclaim *autoclaim) {
-    struct autoclaim_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    work->work = (struct work){.some = autoclaim_work_some, .end = autoclaim_work_end, .tells = true};
+    struct autoclaim_work *work =
+        work_new(x, sizeof *work, (struct work){.some = autoclaim_work_some, .end = autoclaim_work_end, .tells = true});
     work->autoclaim = *autoclaim;
     autoclaim_begin(x, &work->autoclaim);
     return &work->work;

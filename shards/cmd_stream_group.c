@@ -156,13 +156,8 @@ static bool deletion_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void deletion_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct deletion));
-}
-
 static struct work *deletion_new(const struct exec *x, uint64_t pending) {
-    struct deletion *deletion = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *deletion);
-    deletion->work = (struct work){.some = deletion_some, .end = deletion_end, .tells = true};
+    struct deletion *deletion = work_new(x, sizeof *deletion, (struct work){.some = deletion_some, .tells = true});
     deletion->pending = pending;
     return &deletion->work;
 }

@@ -116,14 +116,9 @@ static bool pending_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void pending_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct pending_work));
-}
-
 static struct work *pending_work_new(const struct exec *x, const struct pending_range *range) {
-    struct pending_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    *work = (struct pending_work){
-        .work = {.some = pending_work_some, .end = pending_work_end}, .range = *range, .count = range->count};
+    struct pending_work *work = work_new(x, sizeof *work, (struct work){.some = pending_work_some});
+    *work = (struct pending_work){.work = work->work, .range = *range, .count = range->count};
     return &work->work;
 }
 

@@ -84,17 +84,13 @@ static bool pop_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void pop_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct pop_work));
-}
-
 /* True: it takes turns, and what it says in `how` is all that is to be done. */
 static bool pop_takes_turns(struct exec *x, struct pop_work how) {
     if (how.count <= WORK_AT_ONCE || !work_takes_turns(x)) return false;
     if (!work_begins(x)) return true;
-    struct pop_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
+    struct pop_work *work = work_new(x, sizeof *work, (struct work){.some = pop_work_some, .tells = true});
+    how.work = work->work;
     *work = how;
-    work->work = (struct work){.some = pop_work_some, .end = pop_work_end, .tells = true};
     work->left = how.count;
     work_begin(x, &work->work);
     return true;

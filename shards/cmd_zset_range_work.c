@@ -69,12 +69,11 @@ static bool range_work_some(struct exec *x, struct work *of) {
 static void range_work_end(struct shard *shard, struct work *of) {
     struct range_work *work = (struct range_work *)of;
     if (work->result.set) sorted_delete(&shard->shared.store, work->result.set);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 struct work *zrangestore_work_new(const struct exec *x, uint64_t from, uint64_t to, bool backwards, bool compact) {
-    struct range_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    *work = (struct range_work){.work = {.some = range_work_some, .end = range_work_end},
+    struct range_work *work = work_new(x, sizeof *work, (struct work){.some = range_work_some, .end = range_work_end});
+    *work = (struct range_work){.work = work->work,
                                 .from = from,
                                 .to = to,
                                 .backwards = backwards,
@@ -106,16 +105,8 @@ static bool removal_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static void removal_work_end(struct shard *shard, struct work *of) {
-    heap_free(shard->heap, MEM_MESSAGE, of, sizeof(struct removal_work));
-}
-
 struct work *zremrange_work_new(const struct exec *x, uint64_t from, uint64_t to, bool by_member) {
-    struct removal_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    *work = (struct removal_work){.work = {.some = removal_work_some, .end = removal_work_end, .tells = true},
-                                  .from = from,
-                                  .to = to,
-                                  .left = to,
-                                  .by_member = by_member};
+    struct removal_work *work = work_new(x, sizeof *work, (struct work){.some = removal_work_some, .tells = true});
+    *work = (struct removal_work){.work = work->work, .from = from, .to = to, .left = to, .by_member = by_member};
     return &work->work;
 }

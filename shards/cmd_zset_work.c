@@ -114,12 +114,10 @@ static bool join_work_some(struct exec *x, struct work *of) {
 static void join_work_end(struct shard *shard, struct work *of) {
     struct join_work *work = (struct join_work *)of;
     if (work->result.set) sorted_delete(&shard->shared.store, work->result.set);
-    heap_free(shard->heap, MEM_MESSAGE, work, sizeof *work);
 }
 
 struct work *join_work_new(const struct exec *x, const struct join *join, uint64_t present) {
-    struct join_work *work = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, sizeof *work);
-    work->work = (struct work){.some = join_work_some, .end = join_work_end};
+    struct join_work *work = work_new(x, sizeof *work, (struct work){.some = join_work_some, .end = join_work_end});
     work->join = *join;
     work->present = present;
     work->result.at = 1;

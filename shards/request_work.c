@@ -20,9 +20,22 @@ bool work_takes_turns(struct exec *x) {
     return true;
 }
 
+void *work_new(const struct exec *x, size_t size, struct work work) {
+    void *memory = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, size);
+    work.size = size;
+    buf_init(&work.out, x->shard->heap, MEM_CLIENT_OUT);
+    memcpy(memory, &work, sizeof work);
+    return memory;
+}
+
+void work_delete(struct shard *shard, struct work *work) {
+    if (work->end) work->end(shard, work);
+    buf_deinit(&work->out);
+    heap_free(shard->heap, MEM_MESSAGE, work, work->size);
+}
+
 void work_begin(struct exec *x, struct work *work) {
-    ASSERT(x->slice && !x->slice[0] && work->some && work->end);
-    buf_init(&work->out, x->shard->heap, MEM_CLIENT_OUT);
+    ASSERT(x->slice && !x->slice[0] && work->some);
     x->slice[0] = (uint64_t)(uintptr_t)work;
 }
 
@@ -95,8 +108,7 @@ static bool run_slice(struct shard *shard, struct request *request) {
 void work_drop(struct shard *shard, struct request *request) {
     struct work *work = work_of(request->work);
     if (!work) return;
-    buf_deinit(&work->out);
-    work->end(shard, work);
+    work_delete(shard, work);
     request->work[0] = 0;
 }
 

@@ -31,8 +31,8 @@
  *
  * Only rows that say takes_turns may ask.
  *
- * Owner     the request owns the work from work_begin on and calls `end` once, after the last slice or when the shard
- *           goes. The client may be gone by then: the work is done all the same.
+ * Owner     the request owns the work from work_begin on, calls `end` once and frees it, after the last slice or when
+ *           the shard goes. The client may be gone by then: the work is done all the same.
  * Thread    the shard's. Cost: nothing for commands that do not ask. */
 #pragma once
 #include "shards/exec.h"
@@ -43,9 +43,11 @@
 struct work {
     /* Does some more. False: that was all, and the reply was written. What a slice writes to x->out stays there. */
     bool (*some)(struct exec *x, struct work *work);
-    void (*end)(struct shard *shard, struct work *take); /* frees it and what it has */
+    void (*end)(struct shard *shard, struct work *work); /* gives back what it has besides; NULL: nothing */
     bool tells;
-    struct buf out; /* private: the reply so far, whose memory others free */
+    /* private */
+    size_t size;    /* of its own memory */
+    struct buf out; /* the reply so far */
 };
 
 /* May this command take turns? No: it is inside of a transaction, all at one instant, or runs beside a checkpoint. */
@@ -54,8 +56,11 @@ NODISCARD bool work_takes_turns(struct exec *x);
 HOT_INLINE bool work_begins(const struct exec *x) {
     return x->slice != NULL;
 }
+/* So many zeroed bytes, at whose beginning a work stands as given: some, end and tells. */
+NODISCARD void *work_new(const struct exec *x, size_t size, struct work work);
 void work_begin(struct exec *x, struct work *take);
 
 /* --- for the shard --- */
-void works_turn(struct shard *shard); /* a slice of one */
-void works_drop(struct shard *shard); /* before the shard goes: all, wherever they are */
+void work_delete(struct shard *shard, struct work *work); /* with its end */
+void works_turn(struct shard *shard);                     /* a slice of one */
+void works_drop(struct shard *shard);                     /* before the shard goes: all, wherever they are */
