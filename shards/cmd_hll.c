@@ -315,7 +315,7 @@ static bool make_dense(struct exec *x, struct key_ref *ref, struct slice old, bo
     *changed = result == HLL_CHANGED;
     if (*changed) {
         put(x, ref, buf_slice(&value));
-        exec_changed(x, x->argv[2], 1);
+        exec_changed_unseen(x);
         effect_set(x, x->argv[2], buf_slice(&value), entry_deadline_ms(ref->entry));
     }
     if (result == HLL_CORRUPT) reply_corrupt(x);

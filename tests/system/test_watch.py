@@ -47,6 +47,8 @@ CHANGES = [  # what there was before WATCH, and what is done then
     ("", "BITFIELD A OVERFLOW FAIL SET u8 0 256"), ("SET A 1", "BITFIELD A OVERFLOW FAIL SET u8 64 256"),
     ("SET A 1", "BITFIELD A OVERFLOW FAIL SET u8 64 256 SET u8 0 49"), ("SET A 1", "BITFIELD A SET u8 0 49"),
     ("SET A 1", "BITFIELD A OVERFLOW FAIL SET u8 64 256 GET u8 0"),
+    ("PFADD A x", "PFADD A x"), ("PFADD A x", "PFADD A y"), ("PFADD A x", "PFCOUNT A"), ("PFADD A x", "PFMERGE A B"),
+    ("PFADD A x", "PFDEBUG ENCODING A"), ("PFADD A x", "PFDEBUG TODENSE A"), ("PFADD A x", "PFDEBUG GETREG A"),
 ]
 LIST_CHANGES = [
     ("", "LPUSH A x"), ("RPUSH A x", "RPUSH A x"), ("RPUSH A x", "LPOP A"), ("", "LPOP A"),
