@@ -122,12 +122,22 @@ struct block *block_shrink(const struct store *store, struct block *block) {
     return resize(store, block, block->used);
 }
 
+struct slice block_bytes(const struct block *block) {
+    return slice_of((const char *)block, sizeof *block + block->used);
+}
+
+struct block *block_of_bytes(const struct store *store, struct slice bytes) {
+    ASSERT(bytes.len >= sizeof(struct block));
+    struct block *block = block_alloc(store, bytes.len - sizeof *block);
+    uint32_t cap = block->cap;
+    memcpy(block, bytes.ptr, bytes.len);
+    block->cap = cap;
+    ASSERT(block->used == bytes.len - sizeof *block);
+    return block;
+}
+
 struct block *block_copy(const struct store *store, const struct block *block) {
-    struct block *copy = block_alloc(store, block->used);
-    uint32_t cap = copy->cap;
-    memcpy(copy, block, sizeof *block + block->used);
-    copy->cap = cap;
-    return copy;
+    return block_of_bytes(store, block_bytes(block));
 }
 
 /* --- reading --- */

@@ -52,6 +52,9 @@ struct block *block_append(const struct store *store, struct block *take, struct
                            const struct slice *pairs, uint32_t fields);
 struct block *block_shrink(const struct store *store, struct block *take); /* nothing comes any more */
 struct block *block_copy(const struct store *store, const struct block *block);
+/* The same between threads: its bytes, and a block of such bytes. */
+struct slice block_bytes(const struct block *block);
+struct block *block_of_bytes(const struct store *store, struct slice bytes);
 /* Marks an entry that block_next or block_prev found. Not the last live one: then the whole block should go. */
 void block_mark_deleted(struct block *block, const struct stream_entry *entry);
 

@@ -33,12 +33,15 @@ static void drop(struct exec *x) {
     x->slice[0] = 0;
 }
 
-static struct aside *begin(struct exec *x, enum value_type type, uint8_t how, uint64_t expects) {
+/* NULL: there is no memory for a string of that length. */
+static struct aside *begin(struct exec *x, enum value_type type, uint64_t how, uint64_t expects) {
     drop(x);
     struct aside *aside = work_new(x, sizeof *aside, (struct work){.end = end_aside});
+    x->slice[0] = (uint64_t)(uintptr_t)aside;
+    if (type == TYPE_STRING)
+        return building_begin_string(&aside->building, x->shared, x->argv[1], expects) ? aside : NULL;
     building_begin(&aside->building, x->shared, type, how);
     building_expect(&aside->building, expects);
-    x->slice[0] = (uint64_t)(uintptr_t)aside;
     return aside;
 }
 
@@ -46,7 +49,11 @@ static void cmd_aside(struct exec *x) {
     int64_t type, how, expects;
     bool begins = num_parse_i64(x->argv[4], &expects);
     if (!exec_int(x, 2, &type) || !exec_int(x, 3, &how)) return;
-    struct aside *aside = begins ? begin(x, (enum value_type)type, (uint8_t)how, (uint64_t)expects) : aside_of(x);
+    struct aside *aside = begins ? begin(x, (enum value_type)type, (uint64_t)how, (uint64_t)expects) : aside_of(x);
+    if (!aside) {
+        reply_error(x, "ERR insufficient memory for the new length of the string");
+        return;
+    }
     building_add(&aside->building, x->argv[5]);
     reply_int(x, (int64_t)building_count(&aside->building));
 }
@@ -90,9 +97,12 @@ static void cmd_put_aside(struct exec *x) {
 
 static void cmd_tell(struct exec *x) {
     struct key_ref ref;
-    bool there = exec_open_any(x, 1, &ref);
-    ASSERT(there); /* its transaction holds the key, and it has no deadline yet */
-    tell_some(x, aside_of(x), &ref);
+    if (exec_open_any(x, 1, &ref)) { /* its transaction holds the key, and it has no deadline yet */
+        tell_some(x, aside_of(x), &ref);
+        return;
+    }
+    drop(x); /* a hash, the time of all of whose fields is over */
+    reply_int(x, ASIDE_DONE);
 }
 
 #define INTERNAL                                                                                                       \

@@ -1,7 +1,8 @@
 /* Aside: a value that the steps of a transaction (shards/gather.h) build at its owner, piece by piece, before it is put
  * in its place at once. Until then nobody sees it, and what the key held is still there.
  *
- *      sherd.aside key type how expects|more piece      :elements so far; expects: a hint, at the first piece
+ *      sherd.aside key type how expects|more piece      :elements so far; expects: at the first piece, a hint, but
+ *                                                       of a string its length
  *      sherd.put-aside key deadline form nx|replace event
  *                                                       :0 the key is taken, :1 done, :2 done, and to be told of
  *      sherd.tell key                                   :1 told, :2 there is more to tell

@@ -13,11 +13,12 @@ enum {
     MEMO_PHASE,
     MEMO_VALUE,
     MEMO_DEADLINE,
-    MEMO_CURSOR,
     MEMO_LENGTH,
+    MEMO_TIMED, /* fields */
     MEMO_WAITS,
-    MEMO_END
-}; /* words of gather->memo */
+    MEMO_END,
+    MEMO_CURSOR /* and those behind it */
+};              /* words of gather->memo */
 enum {
     PHASE_NONE,
     PHASE_ALONE, /* a piece was asked for: the first one, or one for which there was no memory */
@@ -37,7 +38,12 @@ bool carry_is_on(const struct gather *g) {
 
 bool carry_is_head(struct slice reply) {
     struct slice rest;
-    return gather_reply_array(reply, &rest) == 4;
+    return gather_reply_array(reply, &rest) == CARRY_HEAD;
+}
+
+static struct piece_cursor *read_from(struct gather *g) {
+    static_assert(sizeof(struct piece_cursor) <= sizeof g->memo - MEMO_CURSOR * sizeof g->memo[0], "it has its words");
+    return (struct piece_cursor *)(void *)&g->memo[MEMO_CURSOR];
 }
 
 /* Where the cursor begins. */
@@ -46,16 +52,17 @@ static uint64_t begin_of(const struct gather *g) {
 }
 
 static void ask_for_piece(struct gather *g, const struct carry *carry) {
-    char cursor[DIGITS], max[DIGITS];
-    uint64_t left = g->memo[MEMO_END] ? g->memo[MEMO_END] - g->memo[MEMO_CURSOR] : PIECE_ELEMENTS;
-    struct slice args[3] = {g->argv[carry->source], slice_of(cursor, num_format_u64(cursor, g->memo[MEMO_CURSOR])),
-                            slice_of(max, num_format_u64(max, MIN(left, (uint64_t)PIECE_ELEMENTS)))};
+    const struct piece_cursor *cursor = read_from(g);
+    char max[DIGITS];
+    uint64_t left = g->memo[MEMO_END] ? g->memo[MEMO_END] - cursor->at : PIECE_ELEMENTS;
+    struct slice args[3] = {g->argv[carry->source]};
+    piece_ask(args + 1, cursor, (uint32_t)MIN(left, (uint64_t)PIECE_ELEMENTS), max);
     gather_send(g, gather_owner(g, carry->source), "sherd.piece", args, ARRAY_LEN(args));
 }
 
 enum carry_state carry_begin(struct gather *g, const struct carry *carry, struct slice head) {
     struct slice rest;
-    int64_t words[4];
+    int64_t words[CARRY_HEAD];
     ASSERT(gather_owner(g, carry->source) != gather_owner(g, carry->target));
     (void)gather_reply_array(head, &rest);
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -66,7 +73,8 @@ enum carry_state carry_begin(struct gather *g, const struct carry *carry, struct
     g->memo[MEMO_LENGTH] = (uint64_t)words[0];
     g->memo[MEMO_VALUE] = type_and_form((uint64_t)words[1], (uint64_t)words[3]);
     g->memo[MEMO_DEADLINE] = (uint64_t)words[2];
-    g->memo[MEMO_CURSOR] = 0;
+    g->memo[MEMO_TIMED] = (uint64_t)words[4];
+    *read_from(g) = (struct piece_cursor){0};
     ask_for_piece(g, carry);
     return CARRY_GOES_ON;
 }
@@ -76,7 +84,7 @@ enum carry_state carry_begin_range(struct gather *g, const struct carry *carry, 
     g->memo[MEMO_PHASE] = PHASE_ALONE;
     g->memo[MEMO_VALUE] = type_and_form(TYPE_ZSET, ASIDE_FORM_BY_RULE);
     g->memo[MEMO_DEADLINE] = 0;
-    g->memo[MEMO_CURSOR] = from;
+    *read_from(g) = (struct piece_cursor){.at = from};
     g->memo[MEMO_LENGTH] = to - from;
     g->memo[MEMO_END] = to;
     ask_for_piece(g, carry);
@@ -88,31 +96,44 @@ uint64_t carry_count(const struct gather *g) {
     return g->memo[MEMO_LENGTH];
 }
 
+static bool is_first(struct gather *g) {
+    return read_from(g)->at == begin_of(g);
+}
+
+/* What it takes of the destination's memory, of a string all at once. */
+static uint64_t growth(struct gather *g, struct slice piece) {
+    if (g->memo[MEMO_VALUE] >> 8 != TYPE_STRING) return piece.len;
+    return is_first(g) ? g->memo[MEMO_LENGTH] : 0;
+}
+
 static void send_piece(struct gather *g, const struct carry *carry, struct slice piece) {
-    char type[DIGITS], expects[DIGITS];
-    bool first = g->memo[MEMO_CURSOR] == begin_of(g);
+    char type[DIGITS], how[DIGITS], expects[DIGITS];
     struct slice args[5] = {
-        g->argv[carry->target], slice_of(type, num_format_u64(type, g->memo[MEMO_VALUE] >> 8)), SLICE("0"),
-        first ? slice_of(expects, num_format_u64(expects, g->memo[MEMO_LENGTH])) : SLICE("more"), piece};
+        g->argv[carry->target], slice_of(type, num_format_u64(type, g->memo[MEMO_VALUE] >> 8)),
+        slice_of(how, num_format_u64(how, g->memo[MEMO_TIMED])),
+        is_first(g) ? slice_of(expects, num_format_u64(expects, g->memo[MEMO_LENGTH])) : SLICE("more"), piece};
     gather_send_db(g, gather_owner(g, carry->target), carry->db, "sherd.aside", args, ARRAY_LEN(args));
 }
 
 /* The piece came last: before it, but for the first one, the answer to the one that was sent on. */
 static enum carry_state pass_on(struct gather *g, const struct carry *carry) {
     struct slice piece;
-    uint64_t next;
+    struct piece_cursor next;
     enum admission admission = ADMIT_GO;
-    if (!gather_reply_bulk(gather_reply(g, g->memo[MEMO_PHASE] == PHASE_MORE), &piece)) return CARRY_NO_SOURCE;
+    bool more = g->memo[MEMO_PHASE] == PHASE_MORE;
+    if (more && gather_reply_is_error(gather_reply(g, 0))) return CARRY_NO_MEMORY;
+    if (!gather_reply_bulk(gather_reply(g, more), &piece)) return CARRY_NO_SOURCE;
     piece_take(&piece, &next, sizeof next);
-    if (g->memo[MEMO_END] && next == g->memo[MEMO_END]) next = 0;
-    if (carry->admits) admission = admit_piece(g->home, piece.len, &g->memo[MEMO_WAITS]);
+    if (g->memo[MEMO_END] && next.at == g->memo[MEMO_END]) next.at = 0;
+    uint64_t bytes = growth(g, piece);
+    if (carry->admits && bytes) admission = admit_piece(g->home, bytes, &g->memo[MEMO_WAITS]);
     if (admission == ADMIT_REFUSE) return CARRY_NO_MEMORY;
     if (admission == ADMIT_WAIT) {
         g->memo[MEMO_PHASE] = PHASE_ALONE;
     } else {
         send_piece(g, carry, piece);
-        g->memo[MEMO_CURSOR] = next;
-        g->memo[MEMO_PHASE] = next ? PHASE_MORE : PHASE_LAST;
+        *read_from(g) = next;
+        g->memo[MEMO_PHASE] = next.at ? PHASE_MORE : PHASE_LAST;
     }
     if (g->memo[MEMO_PHASE] != PHASE_LAST) ask_for_piece(g, carry);
     return CARRY_GOES_ON;

@@ -23,7 +23,8 @@ struct carry {
 
 /* Was it begun in an earlier step? */
 bool carry_is_on(const struct gather *gather);
-/* What sherd.fetch has answered is the head of a large value: that is to be carried. */
+/* What sherd.fetch has answered is the head of a large value, which has so many numbers: that is to be carried. */
+#define CARRY_HEAD 5
 bool carry_is_head(struct slice reply);
 enum carry_state carry_begin(struct gather *gather, const struct carry *carry, struct slice head);
 /* The same of the elements of these ranks, not that of `to`, of a sorted set. */

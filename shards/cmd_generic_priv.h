@@ -13,6 +13,7 @@ const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db);
 #define EVENT_GENERIC 'g'
 #define EVENT_SET     's'
 #define EVENT_ZSET    'z'
+#define EVENT_STRING  't'
 void exec_event_told(struct exec *x, struct slice event);
 
 /* COPY of a value that takes longer than a turn should, over many of them (cmd_copy_work.c). */

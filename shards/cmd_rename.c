@@ -160,11 +160,12 @@ static void cmd_fetch(struct exec *x) {
         return;
     }
     if (piece_takes_long(entry)) {
-        reply_array(x, 4);
+        reply_array(x, CARRY_HEAD);
         reply_int(x, (int64_t)piece_len(entry));
         reply_int(x, entry->type);
         reply_int(x, (int64_t)entry_deadline_ms(entry));
         reply_int(x, piece_form(entry));
+        reply_int(x, (int64_t)piece_timed(entry));
         return;
     }
     reply_array(x, 3);
@@ -179,9 +180,10 @@ static void cmd_fetch(struct exec *x) {
 }
 
 void exec_event_told(struct exec *x, struct slice event) {
-    unsigned class = event.ptr[0] == EVENT_GENERIC ? NOTIFY_GENERIC
-                     : event.ptr[0] == EVENT_SET   ? NOTIFY_SET
-                                                   : NOTIFY_ZSET;
+    unsigned class = event.ptr[0] == EVENT_GENERIC  ? NOTIFY_GENERIC
+                     : event.ptr[0] == EVENT_SET    ? NOTIFY_SET
+                     : event.ptr[0] == EVENT_STRING ? NOTIFY_STRING
+                                                    : NOTIFY_ZSET;
     if (UNLIKELY(x->shared->notify & class))
         notify_event(x->shard, x->db, slice_of(event.ptr + 1, event.len - 1), x->argv[1]);
 }
@@ -274,6 +276,7 @@ static void rename_carries(struct gather *g, bool only_if_free) {
     const struct carry carry = {.source = 1, .target = 2, .db = g->db, .replace = !only_if_free, .event = "grename_to"};
     switch (carry_is_on(g) ? carry_step(g, &carry) : carry_begin(g, &carry, gather_reply(g, 0))) {
     case CARRY_NO_SOURCE: gather_error(g, NO_SUCH_KEY); return;
+    case CARRY_NO_MEMORY: gather_error(g, OOM_ERROR); return;
     case CARRY_TAKEN: resp_int(gather_out(g), 0); return;
     case CARRY_DONE: drop_source(g); return;
     default: return;

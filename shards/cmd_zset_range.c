@@ -279,7 +279,7 @@ static void cmd_internal_range(struct exec *x) {
     if (set) zset_reply_result(x, set);
 }
 
-enum { MEMO_COUNT = 7 }; /* words of gather->memo; the others are carry's */
+enum { MEMO_COUNT = 11 }; /* words of gather->memo; the others are carry's */
 
 void zset_send_put(struct gather *g, uint32_t at, struct slice body) {
     char event[32];

@@ -52,9 +52,9 @@ struct gather {
     uint32_t parts; /* of the step that just finished */
     bool placed;    /* SPLIT_BY_KEY: its reply has a place in the client's queue; the client does not wait */
     uint64_t place;
-    uint64_t memo[8]; /* for across functions, zero at first */
-    uint32_t expects; /* bytes that were thought of for it (shards/admit.h) */
-    size_t held;      /* the most that it held, so far */
+    uint64_t memo[12]; /* for across functions, zero at first */
+    uint32_t expects;  /* bytes that were thought of for it (shards/admit.h) */
+    size_t held;       /* the most that it held, so far */
     struct buf out;
     struct chain rest; /* of a long reply, behind out */
     /* --- its locks, for shards/txn.c --- */
@@ -127,8 +127,8 @@ void gather_send(struct gather *gather, uint32_t shard, const char *name, const 
 HOT_INLINE struct slice gather_reply(const struct gather *gather, uint32_t part) {
     return gather->answered[part].reply;
 }
-/* All that was sent in this step was answered here and now: the next one comes after a turn of the thread, for steps that
- * are long by themselves. */
+/* All that was sent in this step was answered here and now: the next one comes after a turn of the thread, for steps
+ * that are long by themselves. */
 void gather_let_turn_pass(struct gather *gather);
 struct buf *gather_out(struct gather *gather);
 void gather_error(struct gather *gather, const char *text); /* with its code */

@@ -1,27 +1,41 @@
 /* Pieces: reading them off values, and the commands that do it; shards/building.c puts them together. */
 #include "shards/piece.h"
 #include "core/assert.h"
+#include "core/num.h"
 #include "shards/cmd_tables.h"
 #include "shards/exec.h"
 #include "shards/hash_value.h"
 #include "shards/list.h"
+#include "shards/piece_stream.h"
 #include "shards/set.h"
 #include "shards/shard.h"
 #include "shards/work.h"
 
+#define STRING_AT_ONCE (1024u * 1024) /* bytes */
+#define STREAM_AT_ONCE (256u * 1024)  /* bytes of memory */
+
 uint64_t piece_len(const struct entry *entry) {
     switch ((enum value_type)entry->type) {
+    case TYPE_STRING: return entry_string_len(entry);
     case TYPE_SET: return set_count(entry);
     case TYPE_ZSET: return zset_len(entry);
     case TYPE_HASH: return hash_len(entry);
     case TYPE_LIST: return list_len(entry);
+    case TYPE_STREAM: return piece_stream_of(entry)->length;
     default: return 0;
     }
 }
 
-bool piece_takes_long(const struct entry *entry) {
+uint64_t piece_timed(const struct entry *entry) {
     bool timed = entry->type == TYPE_HASH && entry->flags & ENTRY_FIELDS_TIMED;
-    return entry->encoding == ENC_OBJECT && !timed && piece_len(entry) > WORK_AT_ONCE;
+    return timed ? fields_timed(entry_object(entry)) : 0;
+}
+
+bool piece_takes_long(const struct entry *entry) {
+    if (entry->type == TYPE_STRING) return entry->encoding == ENC_EXTERNAL && piece_len(entry) > STRING_AT_ONCE;
+    if (entry->encoding != ENC_OBJECT) return false;
+    if (entry->type == TYPE_STREAM) return stream_bytes(entry_object(entry)) > STREAM_AT_ONCE;
+    return piece_len(entry) > WORK_AT_ONCE;
 }
 
 uint8_t piece_form(const struct entry *entry) {
@@ -69,6 +83,7 @@ double piece_next_score(struct slice *piece) {
 /* --- elements of a value --- */
 
 struct reading {
+    const struct entry *entry;
     struct buf *piece;
     uint32_t count;
 };
@@ -83,8 +98,11 @@ static bool read_member(void *ctx, struct slice text) {
 static void read_field(void *ctx, const struct packed_value *field, const struct packed_value *value) {
     struct reading *reading = ctx;
     char scratch[2][PACKED_SCRATCH];
-    piece_add(reading->piece, packed_text(field, scratch[0]));
+    struct slice name = packed_text(field, scratch[0]);
+    uint64_t deadline_ms = reading->entry->flags & ENTRY_FIELDS_TIMED ? hash_deadline(reading->entry, name) : 0;
+    piece_add(reading->piece, name);
     piece_add(reading->piece, packed_text(value, scratch[1]));
+    buf_append(reading->piece, &deadline_ms, sizeof deadline_ms);
     reading->count++;
 }
 
@@ -109,12 +127,17 @@ static uint64_t read_list(const struct entry *entry, uint64_t index, uint32_t ma
     return index < list_len(entry) ? index : 0;
 }
 
-uint64_t piece_read(const struct entry *entry, uint64_t cursor, uint32_t max, struct buf *piece) {
-    size_t end = piece->len + PIECE_BYTES;
-    struct reading reading = {.piece = piece};
-    ASSERT(max > 0);
-    if (entry->type == TYPE_ZSET) return read_scores(entry, cursor, max, piece, end);
-    if (entry->type == TYPE_LIST) return read_list(entry, cursor, max, piece, end);
+static uint64_t read_bytes(const struct entry *entry, uint64_t at, struct buf *piece) {
+    char scratch[ENTRY_SCRATCH];
+    struct slice bytes = entry_string(entry, scratch);
+    uint64_t end = MIN(at + PIECE_BYTES, (uint64_t)bytes.len);
+    ASSERT(at <= bytes.len);
+    buf_append(piece, bytes.ptr + at, end - at);
+    return end < bytes.len ? end : 0;
+}
+
+static uint64_t read_table(const struct entry *entry, uint64_t cursor, uint32_t max, struct buf *piece, size_t end) {
+    struct reading reading = {.entry = entry, .piece = piece};
     uint32_t steps = 0; /* many of them may pass over empty buckets */
     do {
         if (entry->type == TYPE_SET)
@@ -123,6 +146,23 @@ uint64_t piece_read(const struct entry *entry, uint64_t cursor, uint32_t max, st
             cursor = hash_scan(entry, cursor, read_field, &reading);
     } while (cursor && reading.count < max && piece->len < end && ++steps < max);
     return cursor;
+}
+
+void piece_read(const struct entry *entry, struct piece_cursor *cursor, uint32_t max, struct buf *piece) {
+    size_t end = piece->len + PIECE_BYTES;
+    ASSERT(max > 0);
+    switch ((enum value_type)entry->type) {
+    case TYPE_STRING: cursor->at = read_bytes(entry, cursor->at, piece); break;
+    case TYPE_ZSET: cursor->at = read_scores(entry, cursor->at, max, piece, end); break;
+    case TYPE_LIST: cursor->at = read_list(entry, cursor->at, max, piece, end); break;
+    case TYPE_STREAM: piece_read_stream(piece_stream_of(entry), cursor, max, piece, end); break;
+    default: cursor->at = read_table(entry, cursor->at, max, piece, end);
+    }
+}
+
+void piece_ask(struct slice args[2], const struct piece_cursor *cursor, uint32_t max, char *digits) {
+    args[0] = slice_of((const char *)cursor, sizeof *cursor);
+    args[1] = slice_of(digits, num_format_u64(digits, max));
 }
 
 /* --- commands --- */
@@ -148,18 +188,20 @@ static void cmd_sizes(struct exec *x) {
 
 static void cmd_piece(struct exec *x) {
     struct key_ref ref;
-    int64_t cursor, max;
-    if (!exec_int(x, 2, &cursor) || !exec_int(x, 3, &max)) return;
+    struct piece_cursor cursor;
+    struct slice from = x->argv[2];
+    int64_t max;
+    if (!exec_int(x, 3, &max)) return;
+    piece_take(&from, &cursor, sizeof cursor);
     const struct entry *entry = exec_open_any(x, 1, &ref);
     if (!entry) {
         reply_null(x);
         return;
     }
     size_t mark = x->out->len;
-    uint64_t next = 0;
-    buf_append(x->out, &next, sizeof next);
-    next = piece_read(entry, (uint64_t)cursor, (uint32_t)max, x->out);
-    memcpy(x->out->data + mark, &next, sizeof next);
+    buf_append(x->out, &cursor, sizeof cursor); /* its place */
+    piece_read(entry, &cursor, (uint32_t)max, x->out);
+    memcpy(x->out->data + mark, &cursor, sizeof cursor);
     close_bulk(x, mark);
 }
 

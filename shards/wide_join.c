@@ -31,18 +31,18 @@ enum asked { ASKED_SIZES, ASKED_PIECE, ASKED_LOOKS, ASKED_COUNT, ASKED_ROOM, ASK
 struct wide_run {
     struct wide_join join;
     struct heap *heap;
-    enum asked asked;      /* by the step under way */
-    bool adds;             /* and its first part went to the destination */
-    uint32_t piece_part;   /* which of its parts is the piece */
-    bool begun;            /* something is at the destination */
-    uint32_t at;           /* the source that is walked over */
-    uint64_t cursor;       /* in it */
-    uint64_t count;        /* of the result, so far */
-    uint64_t waits_since;  /* for memory, ms; 0: it does not */
-    uint64_t answered;     /* elements of a sorted set that stand in the reply */
-    struct buf walked;     /* a piece of the source */
-    struct buf passed;     /* what is left of it */
-    struct building built; /* at home: the sorted set to be answered, or what a union of sets has met */
+    enum asked asked;           /* by the step under way */
+    bool adds;                  /* and its first part went to the destination */
+    uint32_t piece_part;        /* which of its parts is the piece */
+    bool begun;                 /* something is at the destination */
+    uint32_t at;                /* the source that is walked over */
+    struct piece_cursor cursor; /* in it */
+    uint64_t count;             /* of the result, so far */
+    uint64_t waits_since;       /* for memory, ms; 0: it does not */
+    uint64_t answered;          /* elements of a sorted set that stand in the reply */
+    struct buf walked;          /* a piece of the source */
+    struct buf passed;          /* what is left of it */
+    struct building built;      /* at home: the sorted set to be answered, or what a union of sets has met */
     struct wide_source sources[];
 };
 
@@ -120,7 +120,8 @@ static void begin_result(struct gather *g, struct wide_run *run) {
     reaper_take_chain(g->home->shared.reaper, &g->rest);
     run->begun = run->adds = false;
     run->at = 0;
-    run->cursor = run->count = run->answered = 0;
+    run->cursor = (struct piece_cursor){0};
+    run->count = run->answered = 0;
     bool builds = join->form == JOIN_ANSWERS && (join->scored || join->operation == JOIN_UNION);
     enum value_type type = join->scored ? TYPE_ZSET : TYPE_SET;
     if (builds) building_begin(&run->built, &g->home->shared, type, (uint8_t)join->aggregate);
@@ -145,12 +146,11 @@ static bool finds_source(struct wide_run *run) {
 
 static void ask_for_piece(struct gather *g, struct wide_run *run) {
     const struct wide_source *source = walked_source(run);
-    char cursor[DIGITS], max[DIGITS];
+    char max[DIGITS];
     uint32_t looks = run->join.operation == JOIN_UNION ? 1 : run->join.keys;
     uint32_t elements = (run->join.scored ? SCORED_ELEMENTS : PIECE_ELEMENTS) / looks + 1;
-    struct slice args[3] = {g->argv[run->join.first + source->place],
-                            slice_of(cursor, num_format_u64(cursor, run->cursor)),
-                            slice_of(max, num_format_u64(max, elements))};
+    struct slice args[3] = {g->argv[run->join.first + source->place]};
+    piece_ask(args + 1, &run->cursor, elements, max);
     run->piece_part = g->sent;
     run->asked = ASKED_PIECE;
     gather_send(g, source->owner, "sherd.piece", args, ARRAY_LEN(args));
@@ -244,7 +244,7 @@ static void filter(struct wide_run *run, struct looks *looks) {
         if (join->scored) piece_add_score(&run->passed, score);
         if (join->form == JOIN_COUNTS) run->count++;
     }
-    if (!run->cursor) run->at++;
+    if (!run->cursor.at) run->at++;
 }
 
 /* --- where it goes --- */

@@ -2,6 +2,9 @@
  * element i has the text and the value that its number says, so nothing else has to be remembered. */
 #include "core/num.h"
 #include "core/prng.h"
+#include "core/stream.h"
+#include "core/stream_group.h"
+#include "shards/dump.h"
 #include "shards/hash_value.h"
 #include "shards/list.h"
 #include "shards/piece.h"
@@ -79,14 +82,14 @@ static void check_element(const struct entry *entry, uint64_t i, double times) {
 /* All of it, in pieces of at most max elements; every piece is bounded. */
 static void read_all(const struct entry *entry, uint32_t max, struct building *building) {
     struct buf piece;
-    uint64_t cursor = 0;
+    struct piece_cursor cursor = {0};
     buf_init(&piece, heap, MEM_MESSAGE);
     do {
         piece.len = 0;
-        cursor = piece_read(entry, cursor, max, &piece);
+        piece_read(entry, &cursor, max, &piece);
         if (entry->encoding == ENC_OBJECT) assert_true(piece.len < PIECE_BYTES + 64 * (LONG_TEXT + 16));
         building_add(building, buf_slice(&piece));
-    } while (cursor);
+    } while (cursor.at);
     buf_deinit(&piece);
 }
 
@@ -125,6 +128,112 @@ static void copies_have_all_elements(void **state) {
             entry_delete(&shared.store, copy);
         }
         keyspace_remove(keys, &ref);
+    }
+}
+
+/* Every third field has a deadline. */
+static void deadlines_go_along(void **state) {
+    char bytes[LONG_TEXT];
+    struct building building;
+    struct key_ref ref = open_key(SLICE("timed"));
+    (void)state;
+    for (uint64_t i = 0; i < 5000; i++) add_element(&ref, TYPE_HASH, i);
+    for (uint64_t i = 0; i < 5000; i += 3) hash_set_deadline(keys, &ref, text_of(i, bytes), 5000 + i);
+    assert_true(piece_takes_long(ref.entry));
+    assert_int_equal(piece_timed(ref.entry), 1667);
+    building_begin(&building, &shared, TYPE_HASH, piece_timed(ref.entry));
+    read_all(ref.entry, 100, &building);
+    struct entry *copy = building_end(&building, SLICE("copy"), true, piece_form(ref.entry));
+    for (uint64_t i = 0; i < 5000; i++) {
+        check_element(copy, i, 1);
+        assert_int_equal(hash_deadline(copy, text_of(i, bytes)), i % 3 ? 0 : 5000 + i);
+    }
+    hash_check(copy);
+    entry_delete(&shared.store, copy);
+    keyspace_remove(keys, &ref);
+}
+
+static void strings_in_pieces(void **state) {
+    char scratch[ENTRY_SCRATCH];
+    struct building building;
+    struct key_ref ref = open_key(SLICE("long"));
+    size_t length = 6 * PIECE_BYTES + 5;
+    (void)state;
+    keyspace_put_string(keys, &ref, SLICE(""), 0, false);
+    char *bytes = keyspace_edit_string(keys, &ref, length);
+    for (size_t i = 0; i < length; i++) bytes[i] = (char)(i * 7919 >> 3);
+    assert_true(piece_takes_long(ref.entry));
+    assert_true(building_begin_string(&building, &shared, SLICE("copy"), piece_len(ref.entry)));
+    read_all(ref.entry, 1, &building);
+    assert_int_equal(building_count(&building), length);
+    struct entry *copy = building_end(&building, SLICE("copy"), true, piece_form(ref.entry));
+    assert_true(slice_equal(entry_string(copy, scratch), entry_string(ref.entry, scratch)));
+    assert_true(slice_equal(entry_key(copy), SLICE("copy")));
+    entry_delete(&shared.store, copy);
+    assert_true(building_begin_string(&building, &shared, SLICE("copy"), length));
+    building_add(&building, SLICE("some of it"));
+    building_drop(&building);
+    keyspace_remove(keys, &ref);
+}
+
+/* Of some of its entries one of the group's consumers, so many of them, has not said that it has seen them. */
+static void add_group(struct stream *stream, char name, unsigned consumers, uint64_t entries) {
+    const struct store *store = &shared.store;
+    struct stream_group *group =
+        stream_group_add(store, stream, slice_of(&name, 1), (struct stream_id){consumers, 7}, (int64_t)consumers - 1);
+    for (unsigned i = 0; i < consumers; i++) {
+        name = (char)('w' - i);
+        (void)stream_consumer_add(store, stream, group, slice_of(&name, 1), 1000 + i);
+    }
+    for (uint64_t i = 1; consumers && i <= entries; i += 1 + prng_below(&prng, 5)) {
+        struct stream_consumer *consumer = stream_consumer_at(group, (uint32_t)prng_below(&prng, consumers));
+        struct pending *pending = stream_pending_give(store, stream, group, (struct stream_id){i / 3, i}, consumer);
+        pending->delivered_ms = i;
+        pending->deliveries = i % 5;
+    }
+}
+
+/* Some of its entries were deleted. */
+static struct stream *random_stream(void) {
+    const struct store *store = &shared.store;
+    const struct slice pair[2] = {SLICE("field"), SLICE("value")};
+    struct stream_rule rule = {1 + prng_below(&prng, 4096), (int64_t)(1 + prng_below(&prng, 50))};
+    struct stream *stream = stream_new(store);
+    uint64_t count = prng_below(&prng, 6000);
+    for (uint64_t i = 1; i <= count; i++) stream_append(store, stream, &rule, (struct stream_id){i / 3, i}, pair, 1);
+    for (unsigned i = 0; i < 3; i++) add_group(stream, (char)('c' - i), 2 * i, count);
+    for (uint64_t i = 1; i <= count; i += 1 + prng_below(&prng, 9))
+        (void)stream_remove(store, stream, (struct stream_id){i / 3, i});
+    stream->first = stream_find_first(stream);
+    return stream;
+}
+
+static void check_same(const struct entry *a, const struct entry *b) {
+    struct buf dumps[2];
+    for (unsigned i = 0; i < 2; i++) {
+        buf_init(&dumps[i], heap, MEM_MESSAGE);
+        dump_write(&dumps[i], i ? a : b);
+    }
+    assert_true(slice_equal(buf_slice(&dumps[0]), buf_slice(&dumps[1])));
+    for (unsigned i = 0; i < 2; i++) buf_deinit(&dumps[i]);
+}
+
+static void streams_in_pieces(void **state) {
+    (void)state;
+    uint64_t seed = seed_or((uint64_t)time(NULL));
+    print_message("SHERD_SEED=%" PRIu64 "\n", seed);
+    prng_init(&prng, seed);
+    for (unsigned round = 0; round < 12; round++) {
+        struct building building;
+        struct entry *entry = entry_new_object(&shared.store, SLICE("stream"), TYPE_STREAM, random_stream(), 0);
+        stream_check(entry_object(entry));
+        building_begin(&building, &shared, TYPE_STREAM, 0);
+        read_all(entry, 1 + (uint32_t)prng_below(&prng, PIECE_ELEMENTS), &building);
+        struct entry *copy = building_end(&building, SLICE("copy"), true, 0);
+        stream_check(entry_object(copy));
+        check_same(copy, entry);
+        entry_delete(&shared.store, copy);
+        entry_delete(&shared.store, entry);
     }
 }
 
@@ -171,9 +280,8 @@ static int teardown(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(copies_have_all_elements),
-        TEST(nothing_makes_no_value),
-        TEST(scores_are_joined),
+        TEST(copies_have_all_elements), TEST(deadlines_go_along),     TEST(strings_in_pieces),
+        TEST(streams_in_pieces),        TEST(nothing_makes_no_value), TEST(scores_are_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
