@@ -1,39 +1,27 @@
 /* Strings as bits, several: BITOP. Shorter strings count as if zeros followed them.
  *
- * AND, OR and XOR can be done in any grouping, so where the keys live on several shards each of those with sources
- * sends what its own come to, and home joins that:
- *
- *      sources' shards                       home                 destination's shard
- *      sherd.bit-part op key key ...    <--- step 0
- *      result                           ---> step 1 ----------->  sherd.bit-store key result
- *                                            step 2 <-----------  :length
- *
- * The operations of Redis 8.2 come to a pair of strings, which can be joined just so, and their result is made of the
- * pair at the end (sherd.bit-pair):
+ * AND, OR and XOR can be done in any grouping. The operations of Redis 8.2 come to a pair of strings, which can be
+ * joined just so, and their result is made of the pair at the end:
  *
  *      DIFF    in the first, in no other      first & ~rest          rest: in any but the first
  *      DIFF1   in another, not in the first   rest & ~first
  *      ANDOR   in the first and in another    first & rest
  *      ONE     in exactly one                 any & ~twice           twice: in two or more
  *
- * Where all keys are on one shard and a string is long, it takes turns (shards/work.h): each slice makes a stretch of
- * the result, which is put in its place at the end. */
+ * So where the keys live on several shards each of them works on those it has (bitop_gather.c). Where all are on one
+ * and a string is long, it takes turns (shards/work.h): each slice makes a stretch of the result, which is put in its
+ * place at the end. */
 #include "core/assert.h"
 #include "shards/admit.h"
+#include "shards/cmd_bitop_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
-#include "shards/gather.h"
 #include "shards/shard.h"
 #include "shards/work.h"
 
-enum bit_operation { BIT_AND, BIT_OR, BIT_XOR, BIT_NOT, BIT_DIFF, BIT_DIFF1, BIT_ANDOR, BIT_ONE };
-#define BIT_PAIRS BIT_DIFF /* from here on a pair is needed */
+#define AT_ONCE (1024u * 1024) /* bytes of a result */
 
-#define AT_ONCE     (1024u * 1024) /* bytes of a result */
-#define STRETCH     (128u * 1024)  /* bytes of all sources in a slice */
-#define STRETCH_MIN 4096u          /* of each of them, however many they are */
-
-static bool parse_operation(struct slice name, enum bit_operation *operation) {
+bool bitop_parse_operation(struct slice name, enum bit_operation *operation) {
     static const char *const names[] = {
         [BIT_AND] = "and",   [BIT_OR] = "or",       [BIT_XOR] = "xor",     [BIT_NOT] = "not",
         [BIT_DIFF] = "diff", [BIT_DIFF1] = "diff1", [BIT_ANDOR] = "andor", [BIT_ONE] = "one"};
@@ -44,9 +32,8 @@ static bool parse_operation(struct slice name, enum bit_operation *operation) {
     return false;
 }
 
-/* NULL, or what is wrong with BITOP's arguments. */
-static const char *parse(const struct slice *argv, uint32_t argc, enum bit_operation *operation) {
-    if (!parse_operation(argv[1], operation)) return "ERR syntax error";
+const char *bitop_parse(const struct slice *argv, uint32_t argc, enum bit_operation *operation) {
+    if (!bitop_parse_operation(argv[1], operation)) return "ERR syntax error";
     if (*operation == BIT_NOT && argc != 4) return "ERR BITOP NOT must be called with a single source key.";
     if (argc >= 5) return NULL;
     if (*operation == BIT_DIFF) return "ERR BITOP DIFF must be called with at least two source keys.";
@@ -73,8 +60,7 @@ static void fold(enum bit_operation operation, unsigned char *into, size_t len, 
     }
 }
 
-/* Appends the result over all of them. NOT is made of the joined result, at the end. */
-static void combine(enum bit_operation operation, const struct slice *sources, uint32_t count, struct buf *out) {
+void bitop_combine(enum bit_operation operation, const struct slice *sources, uint32_t count, struct buf *out) {
     size_t len = 0;
     for (uint32_t i = 0; i < count; i++) len = MAX(len, sources[i].len);
     unsigned char *into = (unsigned char *)buf_reserve(out, len);
@@ -82,23 +68,18 @@ static void combine(enum bit_operation operation, const struct slice *sources, u
     out->len += len;
 }
 
-static void invert(struct buf *bytes) {
+void bitop_invert(struct buf *bytes) {
     for (size_t i = bytes->read; i < bytes->len; i++) bytes->data[i] = (char)~bytes->data[i];
 }
 
 /* --- pairs --- */
 
-/* As long as the longest source, both. */
-struct bit_pair {
-    struct buf a, b; /* first and rest, or any and twice */
-};
-
-static void pair_init(struct bit_pair *pair, struct heap *heap) {
+void bit_pair_init(struct bit_pair *pair, struct heap *heap) {
     buf_init(&pair->a, heap, MEM_MESSAGE);
     buf_init(&pair->b, heap, MEM_MESSAGE);
 }
 
-static void pair_deinit(struct bit_pair *pair) {
+void bit_pair_deinit(struct bit_pair *pair) {
     buf_deinit(&pair->a);
     buf_deinit(&pair->b);
 }
@@ -113,8 +94,7 @@ static void or_into(struct buf *into, struct slice from) {
     for (size_t i = 0; i < from.len; i++) into->data[i] |= from.ptr[i];
 }
 
-/* Joins what is in one pair or more with another, whose strings are equally long. */
-static void pair_join(struct bit_pair *pair, enum bit_operation operation, struct slice a, struct slice b) {
+void bit_pair_join(struct bit_pair *pair, enum bit_operation operation, struct slice a, struct slice b) {
     lengthen(&pair->a, MAX(a.len, b.len));
     lengthen(&pair->b, MAX(a.len, b.len));
     for (size_t i = 0; operation == BIT_ONE && i < a.len; i++) pair->b.data[i] |= pair->a.data[i] & a.ptr[i];
@@ -125,11 +105,10 @@ static void pair_join(struct bit_pair *pair, enum bit_operation operation, struc
 /* Another source. */
 static void pair_add(struct bit_pair *pair, enum bit_operation operation, struct slice source, bool first) {
     bool to_a = first || operation == BIT_ONE;
-    pair_join(pair, operation, to_a ? source : SLICE(""), to_a ? SLICE("") : source);
+    bit_pair_join(pair, operation, to_a ? source : SLICE(""), to_a ? SLICE("") : source);
 }
 
-/* The result takes the place of a. */
-static void pair_finish(struct bit_pair *pair, enum bit_operation operation) {
+void bit_pair_finish(struct bit_pair *pair, enum bit_operation operation) {
     char *a = pair->a.data;
     const char *b = pair->b.data;
     for (size_t i = 0; i < pair->a.len; i++)
@@ -138,16 +117,11 @@ static void pair_finish(struct bit_pair *pair, enum bit_operation operation) {
 
 /* --- on one shard --- */
 
-/* What of each source is meant. */
-struct stretch {
-    size_t at, len;
-    bool again; /* the keys were read already: they are not counted */
-};
-
-static const struct stretch whole = {0, SIZE_MAX, false};
+static const struct bit_stretch whole = {0, SIZE_MAX, false};
 
 /* The stretch of the string at argv[at]. False: it is none, and that was replied. */
-static bool source_at(struct exec *x, uint32_t at, const struct stretch *stretch, char *scratch, struct slice *out) {
+static bool source_at(struct exec *x, uint32_t at, const struct bit_stretch *stretch, char *scratch,
+                      struct slice *out) {
     struct key_ref ref;
     *out = SLICE("");
     if (!(stretch->again ? exec_open(x, at, TYPE_STRING, &ref) : exec_read(x, at, TYPE_STRING, &ref))) return false;
@@ -160,7 +134,7 @@ static bool source_at(struct exec *x, uint32_t at, const struct stretch *stretch
 /* The pair of the keys argv[first] and those after it; the first of them is the command's first source if has_first.
  * False: one is no string, and that was replied. */
 static bool pair_keys(struct exec *x, enum bit_operation operation, uint32_t first, bool has_first,
-                      const struct stretch *stretch, struct bit_pair *pair) {
+                      const struct bit_stretch *stretch, struct bit_pair *pair) {
     char scratch[ENTRY_SCRATCH];
     for (uint32_t at = first; at < x->argc; at++) {
         struct slice source;
@@ -171,8 +145,8 @@ static bool pair_keys(struct exec *x, enum bit_operation operation, uint32_t fir
 }
 
 /* The keys argv[first] and those after it, combined. False: one is no string, and that was replied. */
-static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t first, const struct stretch *stretch,
-                         struct buf *out) {
+static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t first,
+                         const struct bit_stretch *stretch, struct buf *out) {
     uint32_t count = x->argc - first;
     size_t bytes = count * (sizeof(struct slice) + ENTRY_SCRATCH);
     struct slice *sources = heap_alloc(x->shard->heap, MEM_MESSAGE, bytes);
@@ -180,7 +154,7 @@ static bool combine_keys(struct exec *x, enum bit_operation operation, uint32_t 
     uint32_t opened = 0;
     while (opened < count && source_at(x, first + opened, stretch, scratch + opened * ENTRY_SCRATCH, &sources[opened]))
         opened++;
-    if (opened == count) combine(operation, sources, count, out);
+    if (opened == count) bitop_combine(operation, sources, count, out);
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
     return opened == count;
 }
@@ -212,43 +186,38 @@ static void put_result(struct exec *x, uint32_t at, struct slice result) {
 }
 
 /* Of the keys argv[3] and those after it. False: one is no string, and that was replied. */
-static bool compute(struct exec *x, enum bit_operation operation, const struct stretch *stretch, struct buf *out) {
+static bool compute(struct exec *x, enum bit_operation operation, const struct bit_stretch *stretch, struct buf *out) {
     if (operation < BIT_PAIRS) {
         bool sound = combine_keys(x, operation, 3, stretch, out);
-        if (sound && operation == BIT_NOT) invert(out);
+        if (sound && operation == BIT_NOT) bitop_invert(out);
         return sound;
     }
     struct bit_pair pair;
-    pair_init(&pair, x->shard->heap);
+    bit_pair_init(&pair, x->shard->heap);
     bool sound = pair_keys(x, operation, 3, true, stretch, &pair);
     if (sound) {
-        pair_finish(&pair, operation);
+        bit_pair_finish(&pair, operation);
         buf_append_slice(out, buf_slice(&pair.a));
     }
-    pair_deinit(&pair);
+    bit_pair_deinit(&pair);
     return sound;
 }
 
 /* --- over several turns --- */
 
-struct sources {
-    size_t longest;   /* bytes */
-    uint32_t present; /* how many are there */
-};
-
 struct bitop_work {
     struct work work; /* first: it is cast back */
     enum bit_operation operation;
-    struct sources sources; /* as they were: whose time is over meanwhile was not there */
-    struct entry *result;   /* of which so many bytes are made */
+    struct bit_sources sources; /* as they were: whose time is over meanwhile was not there */
+    struct entry *result;       /* of which so many bytes are made */
     size_t made;
 };
 
-/* False: one is no string. */
-static bool measure(struct exec *x, struct sources *out) {
+/* The keys argv[first] and those after it. False: one is no string. */
+static bool measure(struct exec *x, uint32_t first, struct bit_sources *out) {
     char scratch[ENTRY_SCRATCH];
-    *out = (struct sources){0};
-    for (uint32_t at = 3; at < x->argc; at++) {
+    *out = (struct bit_sources){0};
+    for (uint32_t at = first; at < x->argc; at++) {
         struct key_ref ref;
         const struct entry *entry = exec_open_any(x, at, &ref);
         if (!entry) continue;
@@ -266,7 +235,7 @@ static void drop_result(const struct store *store, struct bitop_work *work) {
 }
 
 /* A result of so many zeros, in which stretches are put. */
-static void begin_result(struct exec *x, struct bitop_work *work, const struct sources *sources) {
+static void begin_result(struct exec *x, struct bitop_work *work, const struct bit_sources *sources) {
     const struct store *store = &x->shared->store;
     char *bytes;
     drop_result(store, work);
@@ -279,8 +248,8 @@ static void begin_result(struct exec *x, struct bitop_work *work, const struct s
 
 static void make_some(struct exec *x, struct bitop_work *work) {
     struct bigstr *into = entry_bigstr(work->result);
-    size_t len = MAX(STRETCH / (x->argc - 3), STRETCH_MIN);
-    struct stretch stretch = {work->made, MIN(len, into->len - work->made), true};
+    size_t len = bitop_stretch(x->argc - 3);
+    struct bit_stretch stretch = {work->made, MIN(len, into->len - work->made), true};
     struct buf out;
     buf_init(&out, x->shard->heap, MEM_MESSAGE);
     bool sound = compute(x, work->operation, &stretch, &out);
@@ -312,8 +281,8 @@ static void bitop_at_once(struct exec *x, enum bit_operation operation) {
 
 static bool bitop_work_some(struct exec *x, struct work *of) {
     struct bitop_work *work = (struct bitop_work *)of;
-    struct sources sources;
-    bool sound = measure(x, &sources);
+    struct bit_sources sources;
+    bool sound = measure(x, 3, &sources);
     ASSERT(sound);
     if (sources.longest != work->sources.longest || sources.present != work->sources.present)
         begin_result(x, work, &sources);
@@ -339,8 +308,8 @@ static struct work *bitop_work_new(const struct exec *x, enum bit_operation oper
 }
 
 static bool takes_turns(struct exec *x, enum bit_operation operation) {
-    struct sources sources;
-    if (!measure(x, &sources) || sources.longest <= AT_ONCE || !work_takes_turns(x)) return false;
+    struct bit_sources sources;
+    if (!measure(x, 3, &sources) || sources.longest <= AT_ONCE || !work_takes_turns(x)) return false;
     for (uint32_t at = 3; at < x->argc; at++) { /* they are read, and count as such */
         struct key_ref ref;
         (void)exec_read_any(x, at, &ref);
@@ -351,7 +320,7 @@ static bool takes_turns(struct exec *x, enum bit_operation operation) {
 
 static void cmd_bitop(struct exec *x) {
     enum bit_operation operation;
-    const char *error = parse(x->argv, x->argc, &operation);
+    const char *error = bitop_parse(x->argv, x->argc, &operation);
     if (error) {
         reply_error(x, error);
         return;
@@ -366,117 +335,38 @@ static uint64_t bitop_grows(const struct exec *x) {
     return 2 * longest;
 }
 
-/* sherd.bit-part operation key ... */
-static void cmd_bit_part(struct exec *x) {
-    enum bit_operation operation;
-    bool known = parse_operation(x->argv[1], &operation);
-    ASSERT(known);
-    struct buf result;
-    buf_init(&result, x->shard->heap, MEM_MESSAGE);
-    if (combine_keys(x, operation, 2, &whole, &result)) reply_bulk(x, buf_slice(&result));
-    buf_deinit(&result);
+/* The bits themselves of a part, one string or a pair. False: a key is no string, and that was replied. */
+static bool part_of(struct exec *x, enum bit_operation operation, const struct bit_stretch *stretch,
+                    struct bit_pair *pair) {
+    if (operation < BIT_PAIRS) return combine_keys(x, operation, BIT_PART_KEYS, stretch, &pair->a);
+    return pair_keys(x, operation, BIT_PART_KEYS, arg_is(x, 2, "first"), stretch, pair);
 }
 
-/* sherd.bit-pair operation FIRST|REST key ... */
-static void cmd_bit_pair(struct exec *x) {
+/* sherd.bit-part operation FIRST|REST READ|AGAIN at length key ... */
+static void cmd_bit_part(struct exec *x) {
     enum bit_operation operation;
+    struct bit_sources sources;
     struct bit_pair pair;
-    bool known = parse_operation(x->argv[1], &operation);
+    int64_t at, len;
+    bool known = bitop_parse_operation(x->argv[1], &operation);
     ASSERT(known);
-    pair_init(&pair, x->shard->heap);
-    if (pair_keys(x, operation, 3, arg_is(x, 2, "first"), &whole, &pair)) {
-        reply_array(x, 2);
+    if (!exec_int(x, 4, &at) || !exec_int(x, 5, &len)) return;
+    const struct bit_stretch stretch = {(size_t)at, (size_t)len, arg_is(x, 3, "again")};
+    bit_pair_init(&pair, x->shard->heap);
+    if (part_of(x, operation, &stretch, &pair)) {
+        (void)measure(x, BIT_PART_KEYS, &sources);
+        reply_array(x, 4);
+        reply_int(x, (int64_t)sources.longest);
+        reply_int(x, sources.present);
         reply_bulk(x, buf_slice(&pair.a));
         reply_bulk(x, buf_slice(&pair.b));
     }
-    pair_deinit(&pair);
+    bit_pair_deinit(&pair);
 }
 
 /* sherd.bit-store key result */
 static void cmd_bit_store(struct exec *x) {
     put_result(x, 1, x->argv[2]);
-}
-
-/* --- across shards --- */
-
-static void send_parts(struct gather *g, bool pairs) {
-    size_t bytes = g->argc * sizeof(struct slice);
-    struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
-    args[0] = g->argv[1];
-    for (uint32_t shard = 0; shard < gather_shards(g); shard++) {
-        uint32_t before = pairs ? 2 : 1, count = before;
-        if (pairs) args[1] = gather_owner(g, 3) == shard ? SLICE("first") : SLICE("rest");
-        for (uint32_t at = 3; at < g->argc; at++)
-            if (gather_owner(g, at) == shard) args[count++] = g->argv[at];
-        if (count > before) gather_send(g, shard, pairs ? "sherd.bit-pair" : "sherd.bit-part", args, count);
-    }
-    heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
-}
-
-static void send_result(struct gather *g, struct slice result) {
-    struct slice args[2] = {g->argv[2], result};
-    if (admit_step(g->home, result.len))
-        gather_send(g, gather_owner(g, 2), "sherd.bit-store", args, 2);
-    else
-        gather_error(g, OOM_ERROR);
-}
-
-static void pass_error(struct gather *g, struct slice reply) {
-    g->failed = true;
-    buf_append_slice(gather_out(g), reply);
-}
-
-static bool join_pair(struct bit_pair *pair, enum bit_operation operation, struct slice reply) {
-    struct slice rest, a, b;
-    if (gather_reply_array(reply, &rest) != 2) return false;
-    bool readable =
-        gather_reply_bulk(gather_next_element(&rest), &a) && gather_reply_bulk(gather_next_element(&rest), &b);
-    if (readable) pair_join(pair, operation, a, b);
-    return readable;
-}
-
-static void join_pairs(struct gather *g, enum bit_operation operation) {
-    struct bit_pair pair;
-    uint32_t part = 0;
-    pair_init(&pair, g->home->heap);
-    while (part < g->parts && join_pair(&pair, operation, gather_reply(g, part))) part++;
-    pair_finish(&pair, operation);
-    if (part < g->parts)
-        pass_error(g, gather_reply(g, part));
-    else
-        send_result(g, buf_slice(&pair.a));
-    pair_deinit(&pair);
-}
-
-static void join_parts(struct gather *g, enum bit_operation operation) {
-    struct slice sources[SHARDS_MAX];
-    struct buf result;
-    for (uint32_t part = 0; part < g->parts; part++) {
-        struct slice reply = gather_reply(g, part);
-        if (gather_reply_bulk(reply, &sources[part])) continue;
-        pass_error(g, reply);
-        return;
-    }
-    buf_init(&result, g->home->heap, MEM_MESSAGE);
-    combine(operation, sources, g->parts, &result);
-    if (operation == BIT_NOT) invert(&result);
-    send_result(g, buf_slice(&result));
-    buf_deinit(&result);
-}
-
-static void bitop_gather(struct gather *g) {
-    enum bit_operation operation;
-    const char *error = parse(g->argv, g->argc, &operation);
-    if (error)
-        gather_error(g, error);
-    else if (g->step == 0)
-        send_parts(g, operation >= BIT_PAIRS);
-    else if (g->step == 1 && operation >= BIT_PAIRS)
-        join_pairs(g, operation);
-    else if (g->step == 1)
-        join_parts(g, operation);
-    else
-        buf_append_slice(gather_out(g), gather_reply(g, 0));
 }
 
 const struct command bitop_commands[] = {
@@ -496,27 +386,16 @@ const struct command bitop_commands[] = {
      .args = "<AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
      .doc = "Combines strings bit by bit and stores the result."},
     {.name = "sherd.bit-part",
-     .arity = -3,
+     .arity = -7,
      .flags = CMD_INTERNAL | CMD_READ,
-     .keys = {KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
+     .keys = {KEYS_RANGE(BIT_PART_KEYS, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_bit_part,
      .group = "bitmap",
      .since = "0.3.0",
-     .cost = "O(N), N = bytes of all strings",
-     .args = "operation key [key ...]",
-     .doc = "Combines the strings that are here."},
-    {.name = "sherd.bit-pair",
-     .arity = -4,
-     .flags = CMD_INTERNAL | CMD_READ,
-     .keys = {KEYS_RANGE(3, -1, 1, KEY_RO | KEY_ACCESS)},
-     .where = ON_OWNER,
-     .run = cmd_bit_pair,
-     .group = "bitmap",
-     .since = "0.4.0",
-     .cost = "O(N), N = bytes of all strings",
-     .args = "operation <FIRST | REST> key [key ...]",
-     .doc = "Combines the strings that are here to a pair."},
+     .cost = "O(N), N = bytes of the stretch, of all strings",
+     .args = "operation <FIRST | REST> <READ | AGAIN> at length key [key ...]",
+     .doc = "Combines a stretch of the strings that are here."},
     {.name = "sherd.bit-store",
      .arity = 3,
      .flags = CMD_INTERNAL | CMD_WRITE | CMD_DENYOOM,

@@ -21,6 +21,11 @@
 #define GATHER_LEAST   (1u << 20) /* what is expected of one whose client had none before, at the least */
 #define STEP_PARTS_MIN 4u         /* of a gather of several steps, where there are fewer shards */
 
+/* One part for each shard, and another that sends on what they have answered before. */
+static uint32_t step_parts(const struct shard *home) {
+    return MAX(home->count + 1, STEP_PARTS_MIN);
+}
+
 /* It counts as large as admit.h says. */
 static void expect(struct gather *gather, const struct exec *x) {
     struct account *account = &gather->home->account;
@@ -277,7 +282,7 @@ void gather_drop(struct gather *gather) {
 struct gather *gather_new_waiting(struct exec *x, command_across run) {
     struct client *client = x->client;
     ASSERT(client && !client->gather);
-    struct gather *gather = gather_new(x, run, true, MAX(x->shard->count, STEP_PARTS_MIN), 0);
+    struct gather *gather = gather_new(x, run, true, step_parts(x->shard), 0);
     client->gather = gather;
     client->wait = WAIT_GATHER;
     return gather;
@@ -443,7 +448,7 @@ void gather_start_again(struct client *client, const struct message_item *comman
                      .resp = command->resp,
                      .flags = command->flags,
                      .client = client};
-    struct gather *gather = gather_new(&x, slot->row->across, true, MAX(home->count, STEP_PARTS_MIN), 0);
+    struct gather *gather = gather_new(&x, slot->row->across, true, step_parts(home), 0);
     heap_free(home->heap, MEM_MESSAGE, argv, command->argc * sizeof *argv);
     gather->again = true;
     gather->waits_at = 1ull << from;
@@ -594,7 +599,7 @@ void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, u
                                       steps                 ? row->across
                                       : fate == FATE_REMOTE ? forward
                                                             : gather_merge,
-                                      true, MAX(x->shard->count, STEP_PARTS_MIN), keys.count);
+                                      true, step_parts(x->shard), keys.count);
     child->phase = TXN_HELD;
     child->borrowed = true;
     child->stamp = parent->stamp;

@@ -17,7 +17,8 @@
  * that is the sum of its keys (MGET): each is kept at its shard until all shards have locked their keys.
  *
  * Owner     the client's home shard. argv is a copy that lives as long as the gather (SPLIT_BY_KEY has none: it is not
- *           needed after the parts were sent). At most one part per shard and step, or four, whichever is more. */
+ *           needed after the parts were sent). At most one part per shard and one more in a step, or four, whichever
+ *           is more. */
 #pragma once
 #include "core/chain.h"
 #include "shards/command.h"
