@@ -5,20 +5,14 @@
  * it keeps about twice as many as are asked for. When it passes over many members it takes turns (cmd_geo_work.c),
  * unless all that it finds is the reply.
  *
- * Over two shards the source's owner searches and the result goes to the destination's:
- *
- *      source's shard                              home                     destination's shard
- *      sherd.geosearch key command ...       <---  step 0
- *      [body count]                          --->  step 1 --------------->  sherd.put; sherd.drop if nothing was found
- *                                                  its reply  <-----------                                          */
+ * Over two shards the source's owner searches and the result goes to the destination's (geo_gather.c). */
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_geo_priv.h"
 #include "shards/cmd_geo_search_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
-#include "shards/dump.h"
-#include "shards/gather.h"
+#include "shards/piece.h"
 #include "shards/shard.h"
 #include <stdlib.h>
 
@@ -243,7 +237,7 @@ static int compare_far(const void *a, const void *b) {
     return left->place < right->place ? -1 : left->place > right->place;
 }
 
-static struct slice member_of(const struct hits *hits, const struct hit *hit) {
+struct slice geo_member_of(const struct hits *hits, const struct hit *hit) {
     return slice_of(hits->members.data ? hits->members.data + hit->at : NULL, hit->len);
 }
 
@@ -259,7 +253,7 @@ static void keep_first(struct hits *hits, enum order order, uint64_t keep) {
     hits->count = keep;
     buf_init(&members, hits->heap, MEM_MESSAGE);
     for (uint64_t i = 0; i < keep; i++) {
-        struct slice member = member_of(hits, &hits->list[i]);
+        struct slice member = geo_member_of(hits, &hits->list[i]);
         hits->list[i].at = members.len;
         buf_append_slice(&members, member);
     }
@@ -269,16 +263,23 @@ static void keep_first(struct hits *hits, enum order order, uint64_t keep) {
 
 #define HITS_SPARE 512u /* beyond those that are kept, before the others are dropped */
 
-static void take_hit(const struct exec *x, const struct search *search, const struct wanted *wanted, struct hits *hits,
-                     const struct hit *hit, struct slice member) {
-    if (hits->set) {
-        double distance = hit->distance / search->shape.unit;
-        sorted_insert(&x->shared->store, hits->set, member, search->store_distances ? distance : hit->score);
-        return;
-    }
+void geo_keep_hit(const struct wanted *wanted, struct hits *hits, const struct hit *hit, struct slice member) {
     add_hit(hits, hit, member);
     if (UNLIKELY(hits->count / 2 >= wanted->keep && hits->count >= wanted->keep + HITS_SPARE))
         keep_first(hits, wanted->order, wanted->keep);
+}
+
+/* What is stored of it: its distance, in units, or its score. */
+static double stored(const struct search *search, const struct hit *hit) {
+    return search->store_distances ? hit->distance / search->shape.unit : hit->score;
+}
+
+static void take_hit(const struct exec *x, const struct search *search, const struct wanted *wanted, struct hits *hits,
+                     const struct hit *hit, struct slice member) {
+    if (hits->set)
+        sorted_insert(&x->shared->store, hits->set, member, stored(search, hit));
+    else
+        geo_keep_hit(wanted, hits, hit, member);
 }
 
 /* Returns how many were passed over, at most `max`; fewer: that was the end of the range. */
@@ -321,19 +322,35 @@ struct wanted geo_wanted_by(const struct search *search) {
     return wanted;
 }
 
-void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits) {
+void geo_hits_choose(const struct wanted *wanted, struct hits *hits) {
     sort_hits(hits, wanted->order);
     hits->count = MIN(hits->count, wanted->keep);
+}
+
+void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits) {
+    geo_hits_choose(wanted, hits);
     for (uint64_t i = 0; i < hits->count; i++) hits->list[i].distance /= search->shape.unit;
 }
 
-/* False: it is so much that it takes turns. key_at: of the key. */
+/* What home has to know to go on with a search that passes over many. */
+static void reply_wanted(struct exec *x, const struct wanted *wanted) {
+    reply_array(x, GEO_HEAD);
+    reply_int(x, (int64_t)MIN(wanted->keep, (uint64_t)INT64_MAX));
+    reply_int(x, (int64_t)MIN(wanted->enough, (uint64_t)INT64_MAX));
+    reply_int(x, wanted->order);
+}
+
+/* False: it is so much that it takes turns, or steps. key_at: of the key. */
 static bool find(struct exec *x, const struct search *search, uint32_t key_at, struct hits *hits) {
     struct wanted wanted = geo_wanted_by(search);
     struct geo_walk walk = {0};
     geo_hits_init(hits, x->shard->heap);
     if (!search->entry) return true;
     if (geo_walk_some(x, search, &wanted, &walk, WORK_AT_ONCE, hits)) {
+        if (search->elsewhere) {
+            reply_wanted(x, &wanted);
+            return false;
+        }
         if (work_takes_turns(x)) {
             if (work_begins(x)) work_begin(x, geo_work_new(x, search, key_at));
             return false;
@@ -351,7 +368,7 @@ void geo_reply_some(struct exec *x, const struct search *search, const struct hi
     for (uint64_t i = from; i < to; i++) {
         const struct hit *hit = &hits->list[i];
         if (with) reply_array(x, 1 + with);
-        reply_bulk(x, member_of(hits, hit));
+        reply_bulk(x, geo_member_of(hits, hit));
         if (search->with_distance) geo_reply_distance(x, hit->distance);
         if (search->with_hash) reply_int(x, (int64_t)hit->score);
         if (search->with_point) geo_reply_point(x, hit->point);
@@ -369,15 +386,15 @@ struct sorted *geo_set_of(struct exec *x, const struct search *search, const str
     sorted_expect(set, hits->count);
     for (uint64_t i = 0; i < hits->count; i++) {
         const struct hit *hit = &hits->list[i];
-        sorted_insert(store, set, member_of(hits, hit), search->store_distances ? hit->distance : hit->score);
+        sorted_insert(store, set, geo_member_of(hits, hit), search->store_distances ? hit->distance : hit->score);
     }
     return set;
 }
 
-/* The command in argv[from ..]. What is to be stored goes to its place; or into the reply if this is the part of a
- * command over two shards, whose source is argv[1] and whose words follow. */
+/* The command in argv[from ..]. What is to be stored goes to its place; or into the reply, if it is little, where this
+ * is the part of a command over two shards, whose source is argv[1] and whose words follow. */
 static void run_search(struct exec *x, const struct form *form, uint32_t from) {
-    struct search search = {.form = form, .argv = x->argv + from, .argc = x->argc - from};
+    struct search search = {.form = form, .argv = x->argv + from, .argc = x->argc - from, .elsewhere = from > 0};
     struct key_ref ref;
     uint32_t key_at = from > 0 ? 1 : form->key_at;
     if (!exec_read(x, key_at, TYPE_ZSET, &ref)) return;
@@ -442,36 +459,63 @@ static uint32_t find_storedist_by_member(const struct slice *argv, uint32_t argc
     return find_word(argv, argc, 5, true);
 }
 
+static const struct form *form_named(const struct exec *x, uint32_t at) {
+    return arg_is(x, at, "georadius") ? &radius_form : arg_is(x, at, "georadiusbymember") ? &member_form : &store_form;
+}
+
+/* sherd.geosearch source command ... */
 static void cmd_internal_search(struct exec *x) {
-    bool radius = arg_is(x, 2, "georadius"), member = arg_is(x, 2, "georadiusbymember");
-    run_search(x, radius ? &radius_form : member ? &member_form : &store_form, 2);
+    run_search(x, form_named(x, 2), 2);
 }
 
-static void send_search(struct gather *g, uint32_t key_at) {
-    size_t bytes = (g->argc + 1) * sizeof(struct slice);
-    struct slice *argv = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
-    argv[0] = g->argv[key_at];
-    memcpy(argv + 1, g->argv, g->argc * sizeof *argv);
-    gather_send(g, gather_owner(g, key_at), "sherd.geosearch", argv, g->argc + 1);
-    heap_free(g->home->heap, MEM_MESSAGE, argv, bytes);
-}
-
-static void store_across(struct gather *g, uint32_t key_at, uint32_t store_at) {
-    switch (g->step) {
-    case 0: send_search(g, key_at); return;
-    case 1: zset_put_result(g, store_at); return;
-    default: zset_end_result(g);
+static void reply_walked(struct exec *x, const struct search *search, const struct geo_walked *walked,
+                         const struct hits *hits) {
+    struct buf piece;
+    buf_init(&piece, x->shard->heap, MEM_MESSAGE);
+    buf_append(&piece, walked, sizeof *walked);
+    for (uint64_t i = 0; i < hits->count; i++) {
+        const struct hit *hit = &hits->list[i];
+        piece_add(&piece, geo_member_of(hits, hit));
+        piece_add_score(&piece, hit->distance);
+        piece_add_score(&piece, stored(search, hit));
     }
+    reply_bulk(x, buf_slice(&piece));
+    buf_deinit(&piece);
+}
+
+/* sherd.geowalk source range rank enough command ... */
+static void cmd_internal_walk(struct exec *x) {
+    struct search search = {.form = form_named(x, 5), .argv = x->argv + 5, .argc = x->argc - 5, .elsewhere = true};
+    struct wanted wanted = {.order = AS_FOUND, .keep = UINT64_MAX};
+    struct geo_walked walked = {0};
+    struct key_ref ref;
+    struct hits hits;
+    int64_t words[3];
+    for (uint32_t i = 0; i < 3; i++)
+        if (!exec_int(x, 2 + i, &words[i])) return;
+    walked.walk = (struct geo_walk){(uint32_t)words[0], (uint64_t)words[1]};
+    wanted.enough = (uint64_t)words[2];
+    if (!exec_open(x, 1, TYPE_ZSET, &ref)) return;
+    search.entry = ref.entry;
+    if (!ref.entry) {
+        reply_null(x);
+        return;
+    }
+    if (!parse(x, &search)) return;
+    geo_hits_init(&hits, x->shard->heap);
+    walked.more = geo_walk_some(x, &search, &wanted, &walked.walk, WORK_SLICE / 2, &hits);
+    reply_walked(x, &search, &walked, &hits);
+    geo_hits_deinit(&hits);
 }
 
 static void geosearchstore_gather(struct gather *g) {
-    store_across(g, 2, 1);
+    geo_store_across(g, 2, 1);
 }
 static void georadius_gather(struct gather *g) {
-    store_across(g, 1, MAX(find_store(g->argv, g->argc), find_storedist(g->argv, g->argc)));
+    geo_store_across(g, 1, MAX(find_store(g->argv, g->argc), find_storedist(g->argv, g->argc)));
 }
 static void georadiusbymember_gather(struct gather *g) {
-    store_across(g, 1, MAX(find_store_by_member(g->argv, g->argc), find_storedist_by_member(g->argv, g->argc)));
+    geo_store_across(g, 1, MAX(find_store_by_member(g->argv, g->argc), find_storedist_by_member(g->argv, g->argc)));
 }
 
 #define SEARCH                                                                                                         \
@@ -566,6 +610,16 @@ const struct command geo_search_commands[] = {
      .run = cmd_internal_search,
      .since = "0.4.0",
      .args = "source command [argument ...]",
-     .doc = "What a search is to store, as a body and a count."},
+     .doc = "What a search is to store, as a body and a count, or that it is a long one."},
+    {.name = "sherd.geowalk",
+     .arity = -11,
+     .flags = CMD_READ | CMD_INTERNAL,
+     SEARCH,
+     .keys = {KEYS_ONE(1, KEY_RO)},
+     .where = ON_OWNER,
+     .run = cmd_internal_walk,
+     .since = "0.5.0",
+     .args = "source range rank enough command [argument ...]",
+     .doc = "Some more hits of a search that is a long one."},
     {0},
 };

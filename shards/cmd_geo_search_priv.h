@@ -1,5 +1,5 @@
-/* What cmd_geo_search.c (searches, at once) and cmd_geo_work.c (those that pass over many members, over many turns)
- * share. */
+/* What cmd_geo_search.c (searches, at once), cmd_geo_work.c (those that pass over many members, over many turns) and
+ * geo_gather.c (whose result goes to another shard) share. */
 #pragma once
 #include "core/geo.h"
 #include "shards/cmd_zset_priv.h"
@@ -21,6 +21,7 @@ struct search {
     bool from_member, from_point, by_radius, by_box;
     uint32_t store_at; /* 0: answers */
     bool store_distances;
+    bool elsewhere; /* on another shard */
 };
 
 struct hit {
@@ -52,12 +53,23 @@ struct geo_walk {
     uint64_t rank;  /* in it; 0: at its beginning */
 };
 
+/* The reply of sherd.geowalk; behind it member, distance and what is to be stored of each hit (shards/piece.h). */
+struct geo_walked {
+    struct geo_walk walk;
+    uint64_t more;
+};
+#define GEO_HEAD 3 /* numbers that sherd.geosearch answers of a long search: the words of struct wanted, keep first */
+
 void geo_hits_init(struct hits *hits, struct heap *heap);
 void geo_hits_deinit(struct hits *hits);
 struct wanted geo_wanted_by(const struct search *search);
 /* Passes over at most so many members. True while there are more. */
 bool geo_walk_some(const struct exec *x, const struct search *search, const struct wanted *wanted,
                    struct geo_walk *walk, uint64_t max, struct hits *hits);
+struct slice geo_member_of(const struct hits *hits, const struct hit *hit);
+/* Another one; what is not wanted any more is dropped. */
+void geo_keep_hit(const struct wanted *wanted, struct hits *hits, const struct hit *hit, struct slice member);
+void geo_hits_choose(const struct wanted *wanted, struct hits *hits); /* in the order in which they are answered */
 /* The walk is over: puts the hits of the list in the order in which they are answered, with distances in units. */
 void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits);
 /* The reply of a search, and the result that is stored. */
@@ -68,3 +80,6 @@ struct sorted *geo_set_of(struct exec *x, const struct search *search, const str
 
 /* The key is x->argv[key_at]. */
 struct work *geo_work_new(const struct exec *x, const struct search *search, uint32_t key_at);
+
+/* A search of the key argv[key_at] whose result is stored at argv[store_at], on another shard. */
+void geo_store_across(struct gather *g, uint32_t key_at, uint32_t store_at);

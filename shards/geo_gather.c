@@ -1,0 +1,232 @@
+/* Searches whose result goes to another shard. The source's owner searches; when it passes over many members it does so
+ * in steps that are short (shards/gather.h), and home has what was found on its way:
+ *
+ *      source's shard                              home                     destination's shard
+ *      sherd.geosearch key command ...       <---  step 0
+ *      [body count], :0                      --->  step 1 --------------->  sherd.put; sherd.drop if nothing was found
+ *                                                  its reply  <-----------
+ *      [keep enough order]: a long one       --->  step 1
+ *      sherd.geowalk key range rank ...      <---  ...
+ *      [range rank more hits]                --->  ...    --------------->  sherd.aside key piece
+ *                                                  ...    --------------->  sherd.put-aside, sherd.tell ...
+ *
+ * With COUNT home keeps the hits and chooses among them at the end: with many that is one sort. When the source's time
+ * is over before all was searched nothing was found.
+ *
+ * Owner     the gather. Thread: home. */
+#include "core/assert.h"
+#include "core/num.h"
+#include "shards/admit.h"
+#include "shards/aside.h"
+#include "shards/cmd_generic_priv.h"
+#include "shards/cmd_geo_search_priv.h"
+#include "shards/piece.h"
+#include "shards/shard.h"
+#include <stdio.h>
+
+#define DIGITS 24                   /* room for a number */
+#define SOME   (PIECE_ELEMENTS / 4) /* hits that are sent on at once: put into a tree, in no order perhaps */
+
+enum asked { ASKED_WALK, ASKED_ROOM, ASKED_PAUSE, ASKED_LAST, ASKED_PUT };
+
+struct geo_run {
+    uint32_t key_at, store_at;
+    struct heap *heap;
+    enum asked asked;   /* by the step under way */
+    bool begun;         /* something is at the destination */
+    bool more;          /* to be searched */
+    uint32_t walk_part; /* which part of the step under way answers */
+    bool chosen;        /* among the hits; those up to `sent` are gone */
+    struct wanted wanted;
+    struct geo_walk walk;
+    struct hits hits;
+    uint64_t sent, count;
+    uint64_t waits_since; /* for memory, ms; 0: it does not */
+    struct buf piece;     /* that is to be sent on */
+};
+
+static struct geo_run *run_of(const struct gather *g) {
+    return (struct geo_run *)(uintptr_t)g->memo[0];
+}
+
+static void end_run(struct gather *g) {
+    struct geo_run *run = run_of(g);
+    geo_hits_deinit(&run->hits);
+    buf_deinit(&run->piece);
+    heap_free(run->heap, MEM_MESSAGE, run, sizeof *run);
+}
+
+/* --- asking --- */
+
+/* name, source, then `count` numbers and the command as it came. */
+static void send_search(struct gather *g, uint32_t key_at, const char *name, const uint64_t *numbers, uint32_t count) {
+    char digits[3][DIGITS];
+    size_t bytes = (g->argc + 1 + count) * sizeof(struct slice);
+    struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
+    ASSERT(count <= ARRAY_LEN(digits));
+    args[0] = g->argv[key_at];
+    for (uint32_t i = 0; i < count; i++) args[1 + i] = slice_of(digits[i], num_format_u64(digits[i], numbers[i]));
+    memcpy(args + 1 + count, g->argv, g->argc * sizeof *args);
+    gather_send(g, gather_owner(g, key_at), name, args, g->argc + 1 + count);
+    heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
+}
+
+static void ask_for_hits(struct gather *g, struct geo_run *run) {
+    uint64_t numbers[3] = {run->walk.range, run->walk.rank, run->wanted.enough - run->hits.count};
+    run->asked = ASKED_WALK;
+    run->walk_part = g->sent;
+    send_search(g, run->key_at, "sherd.geowalk", numbers, ARRAY_LEN(numbers));
+}
+
+static void begin_run(struct gather *g, uint32_t key_at, uint32_t store_at, struct slice rest) {
+    struct heap *heap = g->home->heap;
+    struct geo_run *run = heap_alloc_zero(heap, MEM_MESSAGE, sizeof *run);
+    int64_t words[GEO_HEAD];
+    for (size_t i = 0; i < GEO_HEAD; i++) {
+        bool is_int = gather_reply_int(gather_next_element(&rest), &words[i]);
+        ASSERT(is_int);
+    }
+    run->key_at = key_at;
+    run->store_at = store_at;
+    run->heap = heap;
+    run->wanted = (struct wanted){(enum order)words[2], (uint64_t)words[1], (uint64_t)words[0]};
+    geo_hits_init(&run->hits, heap);
+    buf_init(&run->piece, heap, MEM_MESSAGE);
+    g->memo[0] = (uint64_t)(uintptr_t)run;
+    g->end = end_run;
+    ask_for_hits(g, run);
+}
+
+/* --- what was found --- */
+
+static void take_hits(struct geo_run *run, struct slice piece) {
+    bool all = run->wanted.keep == (uint64_t)INT64_MAX;
+    run->piece.len = 0;
+    while (piece.len) {
+        struct slice member = piece_next(&piece);
+        struct hit hit = {.distance = piece_next_score(&piece)};
+        hit.score = piece_next_score(&piece); /* what is to be stored */
+        if (all) {
+            piece_add(&run->piece, member);
+            piece_add_score(&run->piece, hit.score);
+            run->count++;
+        } else {
+            geo_keep_hit(&run->wanted, &run->hits, &hit, member);
+        }
+    }
+}
+
+static void take_walk(struct gather *g, struct geo_run *run) {
+    struct geo_walked walked = {0};
+    struct slice bytes;
+    if (gather_reply_bulk(gather_reply(g, run->walk_part), &bytes)) {
+        piece_take(&bytes, &walked, sizeof walked);
+        take_hits(run, bytes);
+    } else { /* its time is over */
+        run->hits.count = run->count = run->piece.len = 0;
+    }
+    run->walk = walked.walk;
+    run->more = walked.more;
+}
+
+static void take_chosen(struct geo_run *run) {
+    const struct hits *hits = &run->hits;
+    run->piece.len = 0;
+    for (uint32_t i = 0; i < SOME && run->sent < hits->count; i++, run->sent++) {
+        const struct hit *hit = &hits->list[run->sent];
+        piece_add(&run->piece, geo_member_of(hits, hit));
+        piece_add_score(&run->piece, hit->score);
+        run->count++;
+    }
+}
+
+/* --- where it goes --- */
+
+/* False: there is no memory for it yet, and the step is over; or there will be none, and that was replied. */
+static bool send_piece(struct gather *g, struct geo_run *run) {
+    char type[DIGITS], expects[DIGITS];
+    if (run->piece.len == 0) return true;
+    enum admission admission = admit_piece(g->home, run->piece.len, &run->waits_since);
+    if (admission == ADMIT_REFUSE) gather_error(g, OOM_ERROR);
+    if (admission == ADMIT_WAIT) gather_let_turn_pass(g);
+    run->asked = ASKED_ROOM;
+    if (admission != ADMIT_GO) return false;
+    struct slice args[5] = {g->argv[run->store_at], slice_of(type, num_format_u64(type, TYPE_ZSET)), SLICE("0"),
+                            run->begun ? SLICE("more") : slice_of(expects, num_format_u64(expects, run->hits.count)),
+                            buf_slice(&run->piece)};
+    gather_send(g, gather_owner(g, run->store_at), "sherd.aside", args, ARRAY_LEN(args));
+    run->begun = true;
+    return true;
+}
+
+static void put(struct gather *g, struct geo_run *run) {
+    struct slice key = g->argv[run->store_at];
+    uint32_t owner = gather_owner(g, run->store_at);
+    char event[32];
+    int len = snprintf(event, sizeof event, "%c%s", EVENT_ZSET, command_event(g->slot->row));
+    struct slice args[5] = {key, SLICE("0"), SLICE(ASIDE_BY_RULE), SLICE("replace"), slice_of(event, (size_t)len)};
+    run->asked = ASKED_PUT;
+    if (run->count > 0)
+        gather_send(g, owner, "sherd.put-aside", args, ARRAY_LEN(args));
+    else
+        gather_send(g, owner, "sherd.drop", (struct slice[]){key, SLICE("gdel")}, 2);
+}
+
+static void take_put(struct gather *g, struct geo_run *run) {
+    int64_t answer;
+    if (run->count > 0 && gather_reply_int(gather_reply(g, 0), &answer) && answer == ASIDE_TELLS)
+        gather_send(g, gather_owner(g, run->store_at), "sherd.tell", &g->argv[run->store_at], 1);
+    else
+        resp_int(gather_out(g), (int64_t)run->count);
+}
+
+/* --- steps --- */
+
+/* Sends on what is there and asks for what comes next. */
+static void deliver(struct gather *g, struct geo_run *run) {
+    if (!send_piece(g, run)) return;
+    if (run->more) {
+        ask_for_hits(g, run);
+        return;
+    }
+    if (!run->chosen) geo_hits_choose(&run->wanted, &run->hits);
+    run->chosen = true;
+    run->asked = run->sent < run->hits.count ? ASKED_PAUSE : ASKED_LAST;
+    if (run->asked == ASKED_PAUSE) gather_let_turn_pass(g);
+    if (!g->sent) put(g, run);
+}
+
+static void step(struct gather *g, struct geo_run *run) {
+    switch (run->asked) {
+    case ASKED_WALK:
+        take_walk(g, run);
+        deliver(g, run);
+        return;
+    case ASKED_ROOM: deliver(g, run); return;
+    case ASKED_PAUSE:
+        take_chosen(run);
+        deliver(g, run);
+        return;
+    case ASKED_LAST: put(g, run); return;
+    case ASKED_PUT: take_put(g, run); return;
+    }
+}
+
+void geo_store_across(struct gather *g, uint32_t key_at, uint32_t store_at) {
+    struct slice rest;
+    if (g->end == end_run) {
+        step(g, run_of(g));
+        if (g->sent) gather_let_turn_pass(g);
+        return;
+    }
+    switch (g->step) {
+    case 0: send_search(g, key_at, "sherd.geosearch", NULL, 0); return;
+    case 1:
+        if (gather_reply_array(gather_reply(g, 0), &rest) == GEO_HEAD)
+            begin_run(g, key_at, store_at, rest);
+        else
+            zset_put_result(g, store_at);
+        return;
+    default: zset_end_result(g);
+    }
+}
