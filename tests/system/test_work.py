@@ -42,6 +42,21 @@ def scores(first, end, score):
 HALF, END = COUNT // 2, COUNT + COUNT // 2
 
 
+def bitop(name, sources):
+    """What BITOP makes of these strings."""
+    length = max(len(source) for source in sources)
+    first, *rest = (int.from_bytes(source.ljust(length, b"\0"), "big") for source in sources)
+    every, some, odd, once, twice = first, first, first, first, 0
+    for bits in rest:
+        every, some, odd, once, twice = every & bits, some | bits, odd ^ bits, once | bits, twice | once & bits
+    others = 0
+    for bits in rest:
+        others |= bits
+    result = {"NOT": ~first & ((1 << 8 * length) - 1), "AND": every, "OR": some, "XOR": odd, "DIFF": first & ~others, "DIFF1": others & ~first,
+              "ANDOR": first & others, "ONE": once & ~twice}[name]
+    return result.to_bytes(length, "big")
+
+
 class Results:
     """Each kind of command, by what it leaves."""
 
@@ -106,7 +121,7 @@ class Results:
     def test_places(self):
         """A search over turns finds what one in a transaction, which is made at once, finds."""
         client = self.client(timeout=120)
-        g, d, e = (self.tag + name for name in ("g", "d", "e"))
+        g, d, e, h = self.tag + "g", self.tag + "d", "{there}e", "{there}g"
         for begin in range(0, COUNT, STEP):
             client.must("GEOADD", g, *[word for i in range(begin, begin + STEP)
                                        for word in ("%f" % (i * 7919 % 36000 / 100 - 180), "%f" % (i % 1700 / 10 - 85), "p%d" % i)])
@@ -118,9 +133,11 @@ class Results:
             found = client.must(*command)
             self.assertTrue(found or "0.01" in command)
             self.assertEqual(found, client.pipeline([("MULTI",), command, ("EXEC",)])[-1][0], command)
-        for command in (("GEOSEARCHSTORE", d, g, *around), ("GEOSEARCHSTORE", d, g, *around, "STOREDIST"),
-                        ("GEOSEARCHSTORE", d, g, *around, "COUNT", "50"), ("GEORADIUS", g, "10", "20", "12000", "km", "STORE", d)):
-            other = [e if word == d else word for word in command]
+        client.must("COPY", g, h, "REPLACE")
+        for command in (("GEOSEARCHSTORE", d, g, *around), ("GEOSEARCHSTORE", d, g, *around, "STOREDIST"), ("GEOSEARCHSTORE", d, g, *around, "COUNT", "6000", "DESC"),
+                        ("GEOSEARCHSTORE", d, g, *around, "COUNT", "50"), ("GEOSEARCHSTORE", d, g, *around, "COUNT", "5000", "ANY"),
+                        ("GEORADIUS", g, "10", "20", "12000", "km", "STORE", d)):
+            other = [{d: e, g: h}.get(word, word) for word in command]
             self.assertEqual([client.must(*command)], client.pipeline([("MULTI",), other, ("EXEC",)])[-1])
             self.assertGreater(client.must("ZCARD", d), 0)
             self.assertEqual(self.of_zset(client, d), self.of_zset(client, e), command)
@@ -215,15 +232,16 @@ class Results:
         client = self.client(timeout=120)
         a, b, c, d, e = (self.tag + name for name in ("p", "q", "r", "d", "e"))
         client.must("DEL", a, b, c)
-        client.must("SET", a, bytes(range(256)) * 8000)
-        client.must("SET", b, bytes(range(1, 256)) * 7000)
-        client.must("SET", c, b"123")
+        values = {a: bytes(range(256)) * 8000, b: bytes(range(1, 256)) * 7000, c: b"123"}
+        for key, value in values.items():
+            client.must("SET", key, value)
         for words in (("NOT", d, a), ("AND", d, a, b, c), ("OR", d, b, a), ("XOR", d, a, self.tag + "absent", b), ("DIFF", d, a, b),
                       ("ONE", d, a, b, c), ("ANDOR", d, a, b, c), ("DIFF1", d, a, b)):
-            length = client.must("BITOP", *words)
+            expected = bitop(words[0], [values.get(key, b"") for key in words[2:]])
+            self.assertEqual(client.must("BITOP", *words), len(expected), words)
             at_once = client.pipeline([("MULTI",), ("BITOP", words[0], e, *words[2:]), ("EXEC",)])[-1]
-            self.assertEqual([length], at_once)
-            self.assertTrue(client.must("GET", d) == client.must("GET", e), words)
+            self.assertEqual(at_once, [len(expected)], words)
+            self.assertTrue(client.must("GET", d) == client.must("GET", e) == expected, words)
         client.must("SET", d, bytes(range(256)) * 8000)
         self.assertEqual(client.must("BITOP", "NOT", d, d), 256 * 8000)
         self.start_again(client, (d, e), lambda client, key: client.must("BITCOUNT", key))
@@ -316,11 +334,16 @@ class Results:
         for begin in range(0, COUNT, STEP):
             client.must("RPUSH", self.tag + "l", *[str(i) for i in range(begin, begin + STEP)])
         order = [b"%d" % i for i in range(COUNT)]
+        self.fill_stream(client, self.tag + "x")
+        stream = self.of_stream(client, self.tag + "x")
+        client.must("SET", self.tag + "p", bytes(range(256)) * 6000)
+        client.must("HPEXPIREAT", self.tag + "h", "4000000000001", "FIELDS", "1", "m7")
         self.assertEqual(client.must("COPY", self.tag + "l", self.tag + "d", "REPLACE"), 1)
         self.assertEqual(client.must("LRANGE", self.tag + "d", "0", "-1"), order)
         for name, read, value in (("s", self.of_set, members(0, COUNT)), ("z", self.of_zset, scores(0, COUNT, lambda i: i)),
                                   ("h", self.of_hash, {b"m%d" % i: b"v%d" % i for i in range(COUNT)}),
-                                  ("l", lambda of, key: of.must("LRANGE", key, "0", "-1"), order)):
+                                  ("l", lambda of, key: of.must("LRANGE", key, "0", "-1"), order), ("x", self.of_stream, stream),
+                                  ("p", lambda of, key: of.must("GET", key), bytes(range(256)) * 6000)):
             key, other, third = self.tag + name, self.tag + "d", self.tag + "e"
             client.must("PEXPIREAT", key, "4000000000000")
             encoding = client.must("OBJECT", "ENCODING", key)
@@ -332,6 +355,8 @@ class Results:
             self.assertEqual(read(client, third), value)
             self.assertEqual(client.must("PEXPIRETIME", third), 4000000000000)
             self.assertEqual(client.must("OBJECT", "ENCODING", third), encoding)
+            if name == "h":
+                self.assertEqual(client.must("HPEXPIRETIME", third, "FIELDS", "2", "m7", "m8"), [4000000000001, -1])
             client.must("RENAME", third, other)
         self.assertNothingLeft()
 
@@ -466,13 +491,16 @@ class StartsAgain(unittest.TestCase):
             client = server.client(timeout=120)
             fill(client, "")
             commands = [("SUNIONSTORE", "d1", "s", "t"), ("SINTERSTORE", "d2", "s", "t"), ("ZUNIONSTORE", "d3", "2", "z", "y"), ("ZUNIONSTORE", "d4", "2", "s", "y"),
-                        ("COPY", "z", "d5"), ("PEXPIREAT", "h", "4000000000000"), ("COPY", "h", "d6"), ("RENAME", "h", "d7"), ("RENAME", "s", "d8")]
+                        ("COPY", "z", "d5"), ("PEXPIREAT", "h", "4000000000000"), ("COPY", "h", "d6"), ("RENAME", "h", "d7"), ("RENAME", "s", "d8"),
+                        ("SET", "p", bytes(range(256)) * 8000), ("BITOP", "NOT", "d9", "p"), ("COPY", "d9", "d10"), ("COPY", "x", "d11"), ("COPY", "x", "d12")]
+            test.fill_stream(client, "x")
             for command in commands:
                 client.must(*command)
 
             def state():
                 now = [test.of_set(client, key) for key in ("d1", "d2", "d8")] + [test.of_zset(client, key) for key in ("d3", "d4", "d5")]
-                return now + [test.of_hash(client, key) for key in ("d6", "d7")] + [client.must("PEXPIRETIME", key) for key in ("d5", "d6", "d7", "s", "h")]
+                return now + [test.of_hash(client, key) for key in ("d6", "d7")] + [client.must("PEXPIRETIME", key) for key in ("d5", "d6", "d7", "s", "h")] + \
+                    [client.must("BITCOUNT", "d9"), client.must("GET", "d10") == client.must("GET", "d9"), test.of_stream(client, "d11"), test.of_stream(client, "d12")]
 
             before = state()
             server.stop()
