@@ -30,15 +30,11 @@ static enum part read_meta(const struct stream *stream, struct buf *piece) {
 static enum part read_block(const struct stream *stream, struct piece_cursor *cursor, struct buf *piece) {
     struct idtree_iter iter = idtree_seek(&stream->blocks, cursor->id);
     const struct block_slot *slot = idtree_next(&iter);
-    if (!slot) {
-        cursor->id = STREAM_ID_MIN;
-        return PART_GROUP;
-    }
+    if (!slot) return PART_GROUP;
     add_words(piece, 'b', &slot->base, sizeof slot->base);
     piece_add(piece, block_bytes(slot->block));
     cursor->id = slot->base;
-    (void)stream_id_step(&cursor->id);
-    return PART_BLOCKS;
+    return stream_id_step(&cursor->id) ? PART_BLOCKS : PART_GROUP; /* no id is above the highest */
 }
 
 static enum part read_group(const struct stream *stream, struct piece_cursor *cursor, struct buf *piece) {

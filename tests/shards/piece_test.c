@@ -201,6 +201,7 @@ static struct stream *random_stream(void) {
     struct stream *stream = stream_new(store);
     uint64_t count = prng_below(&prng, 6000);
     for (uint64_t i = 1; i <= count; i++) stream_append(store, stream, &rule, (struct stream_id){i / 3, i}, pair, 1);
+    stream_append(store, stream, &rule, STREAM_ID_MAX, pair, 1);
     for (unsigned i = 0; i < 3; i++) add_group(stream, (char)('c' - i), 2 * i, count);
     for (uint64_t i = 1; i <= count; i += 1 + prng_below(&prng, 9))
         (void)stream_remove(store, stream, (struct stream_id){i / 3, i});
