@@ -16,7 +16,8 @@
  *              the keys of its command. That WATCH stopped a transaction is told at once: it may be for nothing.
  *              EXEC waits for what its commands wait for. The reply to a command over several shards waits for its
  *              transaction, or, when that only reads, for what each part has shown. No lock is held meanwhile.
- * Where        at home, in the client's reply queue, so that replies of one client stay in order. A reply from another
+ * Where        at home, in the client's reply queue, so that replies of one client stay in order. What a client's
+ *              pipeline brings in one turn becomes durable at once, and its replies wait as one. A reply from another
  *              shard travels at once and says what it waits for (message_item.held); the owner promises to tell when it
  *              is confirmed, with one message per turn and home (NEWS_CONFIRMED), however many replies wait for it.
  *
@@ -30,8 +31,8 @@
  *
  * Keys         are named by their hashes, as locks are: two of the same name in two databases only wait for each other
  *              without need.
- * Owner        the shard. Bounded: replies as reply queues are (REPLY_QUEUE_MAX per client); keys and transactions by
- *              what the disk has not confirmed.
+ * Owner        the shard. Bounded: replies as reply queues are (REPLY_QUEUE_MAX places per client); keys and
+ *              transactions by what the disk has not confirmed.
  * Thread       the shard's own, between commands. Cost: off, one comparison per command; on, O(1) per changed or shown
  *              key and O(log replies that wait) per reply. */
 #pragma once
@@ -47,10 +48,12 @@ struct exec;
 struct gather;
 struct shard;
 
-/* A reply, or a gather (message_note.gather) whose reply is complete. */
+/* A reply, or a few of one client that follow each other, or a gather (message_note.gather) whose reply is complete. */
 struct held_reply {
     struct message_note note;
     struct buf bytes;
+    uint64_t position; /* that it waits for: of the last of them. Among those that wait it may have an earlier one */
+    uint32_t count;    /* of replies */
 };
 
 /* What this shard knows and owes, as home and as owner, of one shard; itself included. */
@@ -90,8 +93,10 @@ struct commit {
     bool changed;  /* the commands of the reply being made have changed something */
     uint64_t seen; /* and what they have shown waits for this position */
     uint64_t durable, confirmed;
-    uint64_t listeners; /* homes that want to be told of the confirmed position, a bit each */
-    uint64_t ready;     /* shards that have confirmed something some reply may wait for, a bit each */
+    uint64_t listeners;             /* homes that want to be told of the confirmed position, a bit each */
+    uint64_t ready;                 /* shards that have confirmed something some reply may wait for, a bit each */
+    struct held_reply *latest_held; /* by commit_hold_own in the batch that runs; or NULL */
+    uint64_t batch_from;            /* positions above it are of that batch */
     struct commit_peer *peers;
     struct commit_txns txns;
     struct commit_changes changes;
@@ -160,6 +165,15 @@ HOT_INLINE uint64_t commit_position_of(const struct message_item *item) {
 /* Keeps a copy of the reply until the owner has confirmed the position. False: it may leave at once. */
 NODISCARD bool commit_hold(struct shard *shard, uint32_t owner, uint64_t position, struct message_note note,
                            struct slice reply);
+/* The same for a command of the pipeline that ran here, whose position is not confirmed (commit_end). Replies of one
+ * client that come one after the other in one batch, between begin and end, are kept as one. */
+void commit_hold_own(struct shard *shard, struct client *client, uint64_t position, struct slice reply);
+HOT_INLINE void commit_batch_begin(struct commit *commit, uint64_t position) { /* the present one */
+    commit->batch_from = position;
+}
+HOT_INLINE void commit_batch_end(struct commit *commit) {
+    commit->latest_held = NULL;
+}
 /* The reply of a command that ran here: keeps it or delivers it; takes its memory. */
 void commit_deliver_own(struct shard *shard, struct message_note note, struct buf *take, uint64_t position);
 /* A part of the gather waits for the owner's position. */

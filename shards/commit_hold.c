@@ -8,8 +8,10 @@
 #include "shards/shard.h"
 #include "shards/txn.h"
 
-#define RELEASE_MAX 2048u /* replies per turn */
-#define WAITS_FIRST 16u
+#define RELEASE_MAX    2048u /* replies per turn */
+#define WAITS_FIRST    16u
+#define TOGETHER_MAX   16u   /* replies that wait as one: what that saves is saved by then */
+#define TOGETHER_BYTES 1024u /* of them, so that they are no more than a place in the queue may be expected to hold */
 
 static uint64_t bit(uint32_t shard) {
     return 1ull << shard;
@@ -62,6 +64,8 @@ static struct held_reply *pop(struct commit *commit, struct commit_peer *peer) {
 static struct held_reply *keep(struct commit *commit, uint32_t owner, uint64_t position, struct message_note note) {
     struct held_reply *held = heap_alloc(commit->shard->heap, MEM_MESSAGE, sizeof *held);
     held->note = note;
+    held->position = position;
+    held->count = 1;
     buf_init(&held->bytes, commit->shard->heap, MEM_CLIENT_OUT);
     push(commit, &commit->peers[owner], (struct held_wait){position, held});
     if (UNLIKELY(commit->excuse != NULL)) commit->due = true;
@@ -77,6 +81,28 @@ bool commit_hold(struct shard *shard, uint32_t owner, uint64_t position, struct 
     if (position <= shard->commit.peers[owner].confirmed || reply.len == 0) return false;
     buf_append_slice(&keep(&shard->commit, owner, position, note)->bytes, reply);
     return true;
+}
+
+/* May the client's reply be added to the one that was kept last? Nothing of the client's came between, and that is not
+ * to leave before what this batch changes is durable. */
+static bool follows_latest(const struct commit *commit, const struct client *client, struct slice reply) {
+    const struct held_reply *latest = commit->latest_held;
+    return latest && latest->note.client == client && latest->note.place + 1 == client->replies.tail &&
+           latest->position > commit->batch_from && latest->count < TOGETHER_MAX &&
+           latest->bytes.len + reply.len <= TOGETHER_BYTES;
+}
+
+void commit_hold_own(struct shard *shard, struct client *client, uint64_t position, struct slice reply) {
+    struct commit *commit = &shard->commit;
+    ASSERT(position > commit->confirmed && reply.len > 0);
+    if (follows_latest(commit, client, reply)) {
+        commit->latest_held->position = MAX(commit->latest_held->position, position);
+        commit->latest_held->count++;
+    } else {
+        struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
+        commit->latest_held = keep(commit, shard->id, position, note);
+    }
+    buf_append_slice(&commit->latest_held->bytes, reply);
 }
 
 void commit_deliver_own(struct shard *shard, struct message_note note, struct buf *take, uint64_t position) {
@@ -100,15 +126,18 @@ static void let_go(struct commit *commit, struct held_reply *held) {
     held_free(commit, held);
 }
 
-/* An error that nobody has worded as one: in place of the reply. */
+/* An error that nobody has worded as one: in place of each reply. */
 static void replace_reply(struct commit *commit, struct held_reply *held) {
     struct shard *shard = commit->shard;
     if (held->note.gather)
         gather_excuse(held->note.gather, commit->excuse);
     else
-        buf_reset(&held->bytes, 0), resp_errorf(&held->bytes, "%s", commit->excuse);
-    error_stats_count(&shard->errors, SLICE("MISCONF"));
-    shard->stats.errors++;
+        buf_reset(&held->bytes, 0);
+    for (uint32_t i = 0; i < held->count; i++) {
+        if (!held->note.gather) resp_errorf(&held->bytes, "%s", commit->excuse);
+        error_stats_count(&shard->errors, SLICE("MISCONF"));
+        shard->stats.errors++;
+    }
 }
 
 /* True when some are left. */
@@ -126,12 +155,25 @@ static bool release_excused(struct commit *commit) {
     return false;
 }
 
+/* Takes out one whose position is confirmed; NULL: there is none. One that others have joined since goes back among
+ * those that wait. */
+static struct held_reply *next_confirmed(struct commit *commit, struct commit_peer *peer) {
+    while (peer->count > 0 && peer->waits[0].position <= peer->confirmed) {
+        struct held_reply *held = peer->waits[0].reply;
+        if (held->position <= peer->confirmed) return pop(commit, peer);
+        sift_down(peer, 0, (struct held_wait){held->position, held});
+    }
+    return NULL;
+}
+
 bool commit_release(struct commit *commit) {
+    ASSERT(!commit->latest_held);
     for (uint32_t budget = RELEASE_MAX; commit->ready; commit->ready &= commit->ready - 1) {
         struct commit_peer *peer = &commit->peers[(uint32_t)__builtin_ctzll(commit->ready)];
         for (; peer->count > 0 && peer->waits[0].position <= peer->confirmed; budget--) {
             if (budget == 0) return true;
-            let_go(commit, pop(commit, peer));
+            struct held_reply *held = next_confirmed(commit, peer);
+            if (held) let_go(commit, held);
         }
     }
     return commit->excuse && release_excused(commit);
@@ -157,6 +199,7 @@ void commit_check_waits(const struct commit *commit) {
         const struct commit_peer *peer = &commit->peers[i];
         ASSERT(peer->count <= peer->cap);
         for (uint32_t k = 1; k < peer->count; k++) ASSERT(peer->waits[(k - 1) / 2].position <= peer->waits[k].position);
+        for (uint32_t k = 0; k < peer->count; k++) ASSERT(peer->waits[k].position <= peer->waits[k].reply->position);
         ASSERT(peer->count == 0 || peer->waits[0].position > peer->confirmed || commit->ready & bit(i));
     }
 }

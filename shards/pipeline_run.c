@@ -74,9 +74,7 @@ static COLD bool keep_reply(struct shard *shard, struct client *client, struct b
                             uint64_t position) {
     struct slice reply = slice_of(out->data + mark, out->len - mark);
     if (reply.len == 0) return false;
-    struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
-    bool waits = commit_hold(shard, shard->id, position, note, reply);
-    ASSERT(waits); /* it would not have a position otherwise (commit_end) */
+    commit_hold_own(shard, client, position, reply);
     out->len = mark;
     return true;
 }
@@ -319,9 +317,11 @@ void pipeline_run(struct shard *shard) {
         if (keys) keyspace_prefetch_entry(keys, q->hash);
     }
     shard->last_tick = shard->host.ticks(shard->host.ctx);
+    commit_batch_begin(&shard->commit, shard->effects.position);
     for (uint32_t i = 0; i < p->count; i++)
         if (LIKELY(p->batch[i].client != NULL)) run_one(shard, p, i);
     shard->pubsub.running = NULL;
+    commit_batch_end(&shard->commit);
     p->count = 0;
     p->args_used = 0;
     p->bytes = 0;

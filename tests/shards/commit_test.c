@@ -103,12 +103,37 @@ static void say(struct scene *scene, uint32_t peer, const char *format, ...) {
     sim_say(scene->peers[peer], text, (size_t)len);
 }
 
+/* The same as arrays, which come in one piece: they run as one batch. */
+static void say_at_once(struct scene *scene, uint32_t peer, const char *format, ...) PRINTF_LIKE(3, 4);
+static void say_at_once(struct scene *scene, uint32_t peer, const char *format, ...) {
+    char text[512], *line_end, *word_end;
+    va_list list;
+    va_start(list, format);
+    int len = vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    assert_true(len > 0 && len < (int)sizeof text);
+    scene->peers[peer]->uncut = true;
+    for (char *line = strtok_r(text, "\r\n", &line_end); line; line = strtok_r(NULL, "\r\n", &line_end)) {
+        char array[128], head[16];
+        size_t at = 0, words = 0;
+        for (char *word = strtok_r(line, " ", &word_end); word; word = strtok_r(NULL, " ", &word_end), words++)
+            at += (size_t)snprintf(array + at, sizeof array - at, "$%zu\r\n%s\r\n", strlen(word), word);
+        assert_true(at < sizeof array);
+        sim_say(scene->peers[peer], head, (size_t)snprintf(head, sizeof head, "*%zu\r\n", words));
+        sim_say(scene->peers[peer], array, at);
+    }
+}
+
 static void assert_answer(struct scene *scene, uint32_t peer, const char *text) {
     struct buf *got = &scene->peers[peer]->got;
     go_on(scene);
     assert_int_equal(buf_readable(got), strlen(text));
     if (text[0]) assert_memory_equal(got->data + got->read, text, strlen(text));
     buf_reset(got, 0);
+}
+
+static void excuse(struct scene *scene, const char *text) {
+    for (uint32_t i = 0; i < SHARDS; i++) commit_set_excuse(sim_shard(scene->sim, i), text);
 }
 
 /* At home and from another shard. */
@@ -375,6 +400,42 @@ static void what_waits_is_limited(void **state) {
     assert_int_equal(sim_shard(scene->sim, 0)->effects.position, 3 * REPLY_QUEUE_MAX / 2);
 }
 
+/* Writes that come at once wait as one reply, those that come later by themselves; and a look at what an earlier one
+ * changed leaves with that, not with a write behind it. When it takes too long each of them is answered. */
+static void a_pipeline_waits_as_one(void **state) {
+    struct scene *scene = *state;
+    const char *key = scene->keys[0][0], *other = scene->keys[0][1];
+    struct reply_queue *queue = &scene->peers[0]->client.replies;
+    stall(scene, 7, false);
+    say_at_once(scene, 0, "incr %s\r\n", key); /* before its first answer a client has one command outstanding */
+    assert_answer(scene, 0, ":1\r\n");
+    stall(scene, 7, true);
+    say_at_once(scene, 0, "incr %s\r\nincr %s\r\nget %s\r\nget %s\r\nincr %s\r\n", key, key, key, other, key);
+    assert_answer(scene, 0, "");
+    assert_int_equal(reply_queue_len(queue), 3); /* :2 :3 $3, $-1, :4 */
+    say_at_once(scene, 0, "incr %s\r\n", key);
+    assert_answer(scene, 0, "");
+    assert_int_equal(reply_queue_len(queue), 4);
+    say(scene, 1, "set %s 1\r\n", other);
+    go_on(scene);
+    say_at_once(scene, 0, "get %s\r\nincr %s\r\n", other, key);
+    assert_answer(scene, 0, "");
+    assert_int_equal(reply_queue_len(queue), 6);
+    stall(scene, 7, false);
+    assert_answer(scene, 0, ":2\r\n:3\r\n$1\r\n3\r\n$-1\r\n:4\r\n:5\r\n$1\r\n1\r\n:6\r\n");
+    stall(scene, 7, true);
+    for (int i = 0; i < 40; i++) say_at_once(scene, 0, "incr %s\r\n", other);
+    assert_answer(scene, 0, "");
+    assert_true(reply_queue_len(queue) >= 3);
+    excuse(scene, "MISCONF it hangs");
+    say_at_once(scene, 0, "incr %s\r\nincr %s\r\n", other, other);
+    go_on(scene);
+    struct buf *got = &scene->peers[0]->got;
+    assert_int_equal(buf_readable(got), 42 * strlen("-MISCONF it hangs\r\n"));
+    buf_reset(got, 0);
+    excuse(scene, NULL);
+}
+
 static void clients_that_vanish_leave_nothing(void **state) {
     struct scene *scene = *state;
     for (uint32_t i = 0; i < SHARDS; i++) {
@@ -428,10 +489,6 @@ static void waiting_begins_and_ends_at_an_instant(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-static void excuse(struct scene *scene, const char *text) {
-    for (uint32_t i = 0; i < SHARDS; i++) commit_set_excuse(sim_shard(scene->sim, i), text);
-}
-
 /* The disk takes nothing for too long: what waits is answered with an error, of one key, of several, of a transaction,
  * at home and elsewhere; so is what would begin to wait, but not what need not. Then all is as before. */
 static void waiting_has_an_end(void **state) {
@@ -475,6 +532,7 @@ int main(void) {
         TEST(a_blocked_client_waits_when_it_is_served),
         TEST(silence_does_not_wait),
         TEST(what_waits_is_limited),
+        TEST(a_pipeline_waits_as_one),
         TEST(clients_that_vanish_leave_nothing),
         TEST(a_server_that_ends_leaves_nothing),
         TEST(waiting_begins_and_ends_at_an_instant),

@@ -351,7 +351,7 @@ static void feed(struct peer *peer) {
     size_t max = peer->piece_max ? MIN(peer->piece_max, rest.len) : rest.len;
     max = MIN(max, (size_t)16 * 1024); /* a receive buffer */
     size_t len = max;
-    if (peer->piece_max != 1 && prng_below(&sim->prng, 4)) len = 1 + (size_t)prng_below(&sim->prng, max);
+    if (peer->piece_max != 1 && !peer->uncut && prng_below(&sim->prng, 4)) len = 1 + (size_t)prng_below(&sim->prng, max);
     char *piece = malloc(len);
     ASSERT(piece);
     memcpy(piece, rest.ptr, len);

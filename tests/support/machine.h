@@ -43,7 +43,8 @@ struct peer {
     struct buf got;
     struct buf sending; /* in the "kernel" */
     size_t sent;
-    size_t piece_max; /* longest piece its bytes are cut into; 0: no limit */
+    bool uncut;       /* what there is to say comes in one piece */
+    size_t piece_max; /* else: longest piece its bytes are cut into; 0: no limit */
     bool sending_now, attending, closing, gone;
     bool stalled; /* does not read: sends do not finish */
     bool hung_up; /* sends no more */
