@@ -14,9 +14,11 @@
  *           catch up, or the disk has no time to spare (journal_set_pace), they make the file longer themselves. A
  *           recycled file needs none.
  * Sealed    cut at its end, so that Redis and its tools read it.
- * Spare     up to SPARES_MAX files that are not needed any more keep their blocks and get a new name later, where
- *           writes are durable; elsewhere nobody waits for new blocks, and theirs would be there beside the log when
- *           there is most on the disk. A crash leaves them under their old names, which nothing refers to.
+ * Spare     under `always` up to SPARES_MAX files that are not needed any more keep their blocks and get a new name
+ *           later: a sync behind writes to blocks that were only reserved has two blocks of the file system's own to
+ *           write first, one after the other, which takes as long as all else it does. Under the other policies nobody
+ *           waits for new blocks, and theirs would be there beside the log when there is most on the disk. A crash
+ *           leaves them under their old names, which nothing refers to.
  *
  * All but zeros is done by jobs, of each kind one at a time. */
 #include "core/assert.h"
@@ -299,7 +301,7 @@ static void remove_done(void *owner, int64_t result) {
 }
 
 static bool keeps_spares(const struct journal *journal) {
-    return !journal->keeps_nothing && journal_writes_durably(journal);
+    return !journal->keeps_nothing && journal->fsync == APPENDFSYNC_ALWAYS;
 }
 
 static bool is_worth_keeping(const struct journal *journal, const struct sealed *segment) {

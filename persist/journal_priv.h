@@ -34,7 +34,7 @@
 #define BOUNCE_BYTES     ((uint64_t)128 << 10)
 #define FILL_BYTES       ((uint64_t)TAIL_BLOCK)
 #define FILL_AHEAD_MAX   ((uint64_t)8 << 20)
-#define SPARES_MAX       2
+#define SPARES_MAX       8 /* half a gibibyte */
 #define PATH_SIZE        (CONFIG_PATH_MAX + DATADIR_NAME_MAX)
 
 enum file_state {

@@ -632,10 +632,9 @@ static void cuts_wait_for_nothing(void **state) {
     finish(&f);
 }
 
-static void segments_are_recycled(void **state) {
-    (void)state;
+static void segments_are_recycled(bool write_through) {
     static struct fixture f;
-    start_quiet(&f, APPENDFSYNC_ALWAYS);
+    start_on(&f, APPENDFSYNC_ALWAYS, write_through);
     ino_t seen[64];
     uint32_t count = 0, again = 0;
     for (int i = 0; i < 20; i++) {
@@ -657,6 +656,12 @@ static void segments_are_recycled(void **state) {
     assert_true(again > 0);
     assert_true(count_files(f.dir) <= 6);
     finish(&f);
+}
+
+static void always_recycles(void **state) {
+    (void)state;
+    segments_are_recycled(true);
+    segments_are_recycled(false);
 }
 
 /* A batch that ends where a page does: zeros follow all the same, in a recycled file too. */
@@ -698,7 +703,7 @@ int main(void) {
         cmocka_unit_test(a_failed_sync_begins_a_new_segment),
         cmocka_unit_test(a_failed_sync_is_made_up_for_at_once),
         cmocka_unit_test(cuts_wait_for_nothing),
-        cmocka_unit_test(segments_are_recycled),
+        cmocka_unit_test(always_recycles),
         cmocka_unit_test(an_end_at_a_page_is_an_end),
         cmocka_unit_test(random_rounds),
         cmocka_unit_test(random_rounds_with_faults),
