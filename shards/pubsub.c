@@ -1,7 +1,7 @@
 /* Pub/sub at one shard: the topics of its own clients, and what it knows of the other shards' (shards/pubsub.h says how
  * they agree).
  *
- * What is known of the others' channels is a hash and a set of shards, without the name: 64 bits of a seeded SipHash.
+ * What is known of the others' channels is a hash and a set of shards, without the name: 64 bits of a seeded hash.
  * Two names of one hash cost a message that nobody wants, and no more, since each home counts and delivers by name; and
  * a home takes a hash back only when it has no other channel of it. Patterns are known by their text, as they are
  * compared.
