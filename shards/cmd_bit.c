@@ -2,11 +2,15 @@
  * is zero.
  *
  * BITCOUNT and BITPOS look at eight bytes at a time; what of the first and the last byte lies outside of the range is
- * masked. */
+ * masked. Of a long string they look at the beginning; what follows takes turns (shards/work.h), a stretch in each. */
 #include "shards/admit.h"
 #include "shards/cmd_bit_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/shard.h"
+#include "shards/work.h"
+
+#define AT_ONCE (2 << 20) /* bytes of a string that are looked at in one go: half a millisecond or so */
+#define STRETCH (1 << 20) /* and those of a slice */
 
 static void reply_bad_offset(struct exec *x) {
     reply_error(x, "ERR bit offset is not an integer or out of range");
@@ -141,35 +145,6 @@ static uint64_t count_ones(const struct range *range, const unsigned char *bytes
     return count + (uint64_t)__builtin_popcount(byte_of(range, bytes, range->last, 0));
 }
 
-static void cmd_bitcount(struct exec *x) {
-    struct key_ref ref;
-    int64_t start, last;
-    bool bits;
-    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
-    if (!ref.entry) { /* as Redis, before the range is looked at */
-        reply_int(x, 0);
-        return;
-    }
-    char scratch[ENTRY_SCRATCH];
-    struct slice bytes = entry_string(ref.entry, scratch);
-    struct range range = nothing;
-    if (x->argc == 2) {
-        range.last = (int64_t)bytes.len - 1;
-    } else if (x->argc == 3 || x->argc > 5) {
-        reply_syntax_error(x);
-        return;
-    } else {
-        if (!exec_int(x, 2, &start) || !exec_int(x, 3, &last)) return;
-        if (start < 0 && last < 0 && start > last) {
-            reply_int(x, 0);
-            return;
-        }
-        if (!unit_of(x, 4, &bits)) return;
-        range_set(&range, start, last, (int64_t)bytes.len, bits);
-    }
-    reply_int(x, (int64_t)count_ones(&range, (const unsigned char *)bytes.ptr));
-}
-
 /* The first byte of the range that holds such a bit; past its end when none does. */
 static int64_t find_byte(const struct range *range, const unsigned char *bytes, bool bit) {
     unsigned without = bit ? 0x00 : 0xFF;
@@ -197,6 +172,105 @@ static int64_t find_bit(const struct range *range, const unsigned char *bytes, b
     unsigned byte = byte_of(range, bytes, at, bit ? 0x00 : 0xFF);
     unsigned wanted = bit ? byte : ~byte & 0xFF;
     return at * 8 + (__builtin_clz(wanted) - 24);
+}
+
+/* --- a stretch at a time --- */
+
+/* What BITCOUNT and BITPOS ask of a range. */
+struct look {
+    struct range range; /* what is still to be looked at */
+    bool finds, bit;    /* BITPOS, and of which bit */
+    int64_t answer;
+};
+
+/* The first bytes of a range, up to so many; the range has the others then. */
+static struct range cut_off(struct range *range, int64_t max) {
+    struct range piece = *range;
+    if (range->last - range->first >= max) {
+        piece.last = range->first + max - 1;
+        piece.tail = 0xFF;
+        piece.has_last = true; /* it is not the string's end */
+    }
+    range->first = piece.last + 1;
+    range->head = 0xFF;
+    return piece;
+}
+
+/* True: there is more to look at. */
+static bool look_some(struct look *look, const unsigned char *bytes, int64_t max) {
+    struct range piece = cut_off(&look->range, max);
+    if (look->finds)
+        look->answer = find_bit(&piece, bytes, look->bit);
+    else
+        look->answer += (int64_t)count_ones(&piece, bytes);
+    bool found = look->finds && look->answer >= 0;
+    return look->range.first <= look->range.last && !found;
+}
+
+struct look_work {
+    struct work work; /* first: it is cast back */
+    struct look look;
+};
+
+static bool look_work_some(struct exec *x, struct work *of) {
+    struct look *look = &((struct look_work *)of)->look;
+    struct key_ref ref;
+    char scratch[ENTRY_SCRATCH];
+    if (!exec_open_any(x, 1, &ref)) {
+        reply_int(x, look->finds && look->bit ? -1 : 0); /* its time is over: it was not there */
+        return false;
+    }
+    if (look_some(look, (const unsigned char *)entry_string(ref.entry, scratch).ptr, STRETCH)) return true;
+    reply_int(x, look->answer);
+    return false;
+}
+
+static struct work *look_work_new(const struct exec *x, const struct look *look) {
+    struct look_work *work = work_new(x, sizeof *work, (struct work){.some = look_work_some});
+    work->look = *look;
+    return &work->work;
+}
+
+static void look(struct exec *x, struct look look, struct slice string) {
+    const unsigned char *bytes = (const unsigned char *)string.ptr;
+    bool more = look_some(&look, bytes, AT_ONCE);
+    if (more && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, look_work_new(x, &look));
+        return;
+    }
+    if (more) (void)look_some(&look, bytes, INT64_MAX);
+    reply_int(x, look.answer);
+}
+
+/* --- BITCOUNT, BITPOS --- */
+
+static void cmd_bitcount(struct exec *x) {
+    struct key_ref ref;
+    int64_t start, last;
+    bool bits;
+    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    if (!ref.entry) { /* as Redis, before the range is looked at */
+        reply_int(x, 0);
+        return;
+    }
+    char scratch[ENTRY_SCRATCH];
+    struct slice bytes = entry_string(ref.entry, scratch);
+    struct range range = nothing;
+    if (x->argc == 2) {
+        range.last = (int64_t)bytes.len - 1;
+    } else if (x->argc == 3 || x->argc > 5) {
+        reply_syntax_error(x);
+        return;
+    } else {
+        if (!exec_int(x, 2, &start) || !exec_int(x, 3, &last)) return;
+        if (start < 0 && last < 0 && start > last) {
+            reply_int(x, 0);
+            return;
+        }
+        if (!unit_of(x, 4, &bits)) return;
+        range_set(&range, start, last, (int64_t)bytes.len, bits);
+    }
+    look(x, (struct look){.range = range}, bytes);
 }
 
 static void cmd_bitpos(struct exec *x) {
@@ -227,7 +301,7 @@ static void cmd_bitpos(struct exec *x) {
         if (range.has_last && !exec_int(x, 4, &last)) return;
         range_set(&range, start, last, (int64_t)bytes.len, bits);
     }
-    reply_int(x, find_bit(&range, (const unsigned char *)bytes.ptr, bit));
+    look(x, (struct look){.range = range, .finds = true, .bit = bit}, bytes);
 }
 
 const struct command bit_commands[] = {
@@ -264,6 +338,7 @@ const struct command bit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_bitcount,
+     .takes_turns = true,
      .group = "bitmap",
      .since = "2.6.0",
      .cost = "O(N), N = bytes in the range",
@@ -276,6 +351,7 @@ const struct command bit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_bitpos,
+     .takes_turns = true,
      .group = "bitmap",
      .since = "2.8.7",
      .cost = "O(N), N = bytes in the range",

@@ -246,6 +246,32 @@ class Results:
         self.assertEqual(client.must("BITOP", "NOT", d, d), 256 * 8000)
         self.start_again(client, (d, e), lambda client, key: client.must("BITCOUNT", key))
 
+    def test_bit_ranges(self):
+        """Bits are counted and found beyond the first stretch of a string, as Python and a transaction, which is at once, find them."""
+        client = self.client(timeout=120)
+        key, size = self.tag + "bits", 5 << 20
+        for fill in (0, 0xFF):
+            text = bytearray([fill]) * size
+            for place in (3, (3 << 20) - 1, 3 << 20, (4 << 20) + 77, size - 1):
+                text[place] = 0x30 ^ fill
+            client.must("SET", key, bytes(text))
+            ones = sum(bin(byte).count("1") for byte in range(256) for _ in range(text.count(byte)))
+            self.assertEqual(client.must("BITCOUNT", key), ones)
+            first = 8 * 3 + 2
+            self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0"), first)
+            self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0", "4"), 8 * ((3 << 20) - 1) + 2)
+            commands = [("BITCOUNT", key, str(first), str(last), "BIT") for first, last in ((26, -1), (27, -3), (5, 8 * size - 9), (-8 * size + 26, -4))]
+            commands += [("BITCOUNT", key, str(first), str(last)) for first, last in ((0, -2), (3, -1), (4, size - 2), (1 << 20, 4 << 20))]
+            for bit in "01":
+                commands += [("BITPOS", key, bit, str(first)) for first in (0, 4, (3 << 20) + 1, (4 << 20) + 78, size - 1)]
+                commands += [("BITPOS", key, bit, str(first), str(last)) for first, last in ((4, -2), ((3 << 20) + 1, (4 << 20) + 76), (5, (3 << 20) - 2))]
+                commands += [("BITPOS", key, bit, str(first), str(last), "BIT") for first, last in ((28, 8 * (3 << 20) - 7), (8 * (3 << 20) + 4, 8 * size - 6))]
+            for command in commands:
+                self.assertEqual([client.must(*command)], client.pipeline([("MULTI",), command, ("EXEC",)])[-1], command)
+        client.must("SET", key, bytes([0xFF]) * size)
+        self.assertEqual([client.must("BITPOS", key, "0", *more) for more in ((), ("0", "-1"), ("0",))], [8 * size, -1, 8 * size])
+        client.must("DEL", key)
+
     def test_copy_loses_fields(self):
         """Fields end while their hash is copied: the copy has the others."""
         client = self.client(timeout=120)
