@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "core/geo.h"
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_geo_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
@@ -84,6 +85,7 @@ static void cmd_geoadd(struct exec *x) {
     struct key_ref ref;
     uint32_t first;
     if (!parse_add(x, &add, &first) || !exec_open(x, 1, TYPE_ZSET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = first, .step = 3, .reply = ARGS_ADD_UP})) return;
     for (uint32_t at = first; at < x->argc; at += 3) {
         struct geo_point point;
         bool readable = geo_parse_point(x, &x->argv[at], &point);
@@ -117,6 +119,7 @@ static void cmd_geohash(struct exec *x) {
     double score;
     char text[GEO_HASH_LEN];
     if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LIST})) return;
     reply_array(x, x->argc - 2);
     for (uint32_t at = 2; at < x->argc; at++) {
         if (!ref.entry || !zset_score(ref.entry, x->argv[at], &score)) {
@@ -132,6 +135,7 @@ static void cmd_geopos(struct exec *x) {
     struct key_ref ref;
     double score;
     if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LIST})) return;
     reply_array(x, x->argc - 2);
     for (uint32_t at = 2; at < x->argc; at++) {
         if (ref.entry && zset_score(ref.entry, x->argv[at], &score))
@@ -149,6 +153,7 @@ const struct command geo_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_geoadd,
+     .takes_turns = true,
      .replays = true,
      .group = "geo",
      .since = "3.2.0",
@@ -174,6 +179,7 @@ const struct command geo_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_geohash,
+     .takes_turns = true,
      .group = "geo",
      .since = "3.2.0",
      .cost = "O(1) for each member",
@@ -186,6 +192,7 @@ const struct command geo_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_geopos,
+     .takes_turns = true,
      .group = "geo",
      .since = "3.2.0",
      .cost = "O(1) for each member",

@@ -3,6 +3,7 @@
  * Where arguments are checked before the key is looked up and where after differs from command to command; clients see
  * it, so the order here is Redis's. */
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
@@ -11,14 +12,15 @@
 
 /* --- setting --- */
 
-/* argv[2 ..] as pairs. False: the error was replied. */
-static bool set_pairs(struct exec *x, uint32_t *created) {
+/* argv[2 ..] as pairs. False: it takes turns, or the error was replied. */
+static bool set_pairs(struct exec *x, enum args_reply reply, uint32_t *created) {
     struct key_ref ref;
     if (x->argc % 2 != 0) {
         reply_wrong_arity(x);
         return false;
     }
     if (!exec_open(x, 1, TYPE_HASH, &ref)) return false;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 2, .reply = reply})) return false;
     uint32_t pairs = (x->argc - 2) / 2;
     *created = hash_set(x->keys, &ref, x->argv + 2, pairs);
     exec_changed(x, x->argv[1], pairs);
@@ -28,12 +30,12 @@ static bool set_pairs(struct exec *x, uint32_t *created) {
 
 static void cmd_hset(struct exec *x) {
     uint32_t created;
-    if (set_pairs(x, &created)) reply_int(x, created);
+    if (set_pairs(x, ARGS_ADD_UP, &created)) reply_int(x, created);
 }
 
 static void cmd_hmset(struct exec *x) {
     uint32_t created;
-    if (set_pairs(x, &created)) reply_ok(x);
+    if (set_pairs(x, ARGS_LAST, &created)) reply_ok(x);
 }
 
 /* Its deadline stays, and is returned; 0: none. */
@@ -60,6 +62,7 @@ static void cmd_hdel(struct exec *x) {
     struct key_ref ref;
     int64_t gone = 0;
     if (!exec_open(x, 1, TYPE_HASH, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_ADD_UP})) return;
     for (uint32_t at = 2; ref.entry && at < x->argc; at++) gone += hash_remove(x->keys, &ref, x->argv[at]);
     if (gone) {
         exec_changed(x, x->argv[1], (uint64_t)gone);
@@ -86,6 +89,7 @@ static void cmd_hget(struct exec *x) {
 static void cmd_hmget(struct exec *x) {
     struct key_ref ref;
     if (!exec_read(x, 1, TYPE_HASH, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LIST})) return;
     reply_array(x, x->argc - 2);
     for (uint32_t at = 2; at < x->argc; at++) reply_field(x, ref.entry, x->argv[at]);
 }
@@ -173,6 +177,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_hset,
+     .takes_turns = true,
      .replays = true,
      .beside_save = true,
      .group = "hash",
@@ -187,6 +192,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_hmset,
+     .takes_turns = true,
      .replays = true,
      .beside_save = true,
      .group = "hash",
@@ -228,6 +234,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_hmget,
+     .takes_turns = true,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of fields",
@@ -240,6 +247,7 @@ const struct command hash_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_hdel,
+     .takes_turns = true,
      .replays = true,
      .beside_save = true,
      .group = "hash",

@@ -4,6 +4,7 @@
  * looks at the key next (shards/keyspace.h), so nothing here asks whether a field is still good. The order of checks is
  * Redis's: the type comes first, but for HSETEX. */
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
@@ -35,6 +36,12 @@ static bool parse_fields(struct exec *x, uint32_t at, const char *not_positive, 
     if (error) reply_error(x, error);
     list->first = at + 2;
     return !error;
+}
+
+/* Very many fields take turns; then there is no reply yet. */
+static bool fields_take_turns(struct exec *x, const struct list *list) {
+    struct args_parts parts = {.first = list->first, .step = 1, .count_at = list->first - 1, .reply = ARGS_LIST};
+    return args_take_turns(x, parts);
 }
 
 /* What a deadline is given in. */
@@ -132,6 +139,7 @@ static void expire(struct exec *x, struct unit unit) {
     enum condition condition = condition_of(x, 3);
     if (!parse_fields(x, condition == ALWAYS ? 3 : 4, "ERR Parameter `numFields` should be greater than 0", &list))
         return;
+    if (fields_take_turns(x, &list)) return;
     reply_array(x, (uint64_t)list.count);
     for (uint32_t at = list.first; at < x->argc; at++) {
         struct slice field = x->argv[at];
@@ -170,6 +178,7 @@ static void tell(struct exec *x, struct unit unit) {
     struct list list;
     uint64_t now = unit.relative ? x->shared->now_ms : 0;
     if (!exec_read(x, 1, TYPE_HASH, &ref) || !parse_fields(x, 2, NOT_POSITIVE, &list)) return;
+    if (fields_take_turns(x, &list)) return;
     reply_array(x, (uint64_t)list.count);
     for (uint32_t at = list.first; at < x->argc; at++) {
         bool there = has(&ref, x->argv[at]);
@@ -197,6 +206,7 @@ static void cmd_hpersist(struct exec *x) {
     struct list list;
     uint64_t changed = 0;
     if (!exec_open(x, 1, TYPE_HASH, &ref) || !parse_fields(x, 2, NOT_POSITIVE, &list)) return;
+    if (fields_take_turns(x, &list)) return;
     reply_array(x, (uint64_t)list.count);
     for (uint32_t at = list.first; at < x->argc; at++) {
         bool there = has(&ref, x->argv[at]), timed = there && hash_deadline(ref.entry, x->argv[at]);
@@ -227,6 +237,7 @@ static void cmd_hgetdel(struct exec *x) {
     struct list list;
     uint64_t changed = 0;
     if (!exec_open(x, 1, TYPE_HASH, &ref) || !parse_fields(x, 2, NOT_POSITIVE, &list)) return;
+    if (fields_take_turns(x, &list)) return;
     reply_array(x, (uint64_t)list.count);
     for (uint32_t at = list.first; at < x->argc; at++) {
         if (!reply_value(x, &ref, x->argv[at])) continue;
@@ -256,6 +267,7 @@ static void cmd_hgetex(struct exec *x) {
     bool sets = is_unit(x, 2, &unit), persists = arg_is(x, 2, "persist");
     if (sets && !parse_deadline(x, 3, unit, &deadline_ms)) return;
     if (!parse_fields(x, sets ? 4 : persists ? 3 : 2, NOT_POSITIVE, &list)) return;
+    if (fields_take_turns(x, &list)) return;
     reply_array(x, (uint64_t)list.count);
     for (uint32_t at = list.first; at < x->argc; at++) {
         struct slice field = x->argv[at];
@@ -357,6 +369,9 @@ static void cmd_hsetex(struct exec *x) {
         reply_int(x, 0);
         return;
     }
+    struct args_parts parts = {.first = setting.first, .step = 2, .count_at = setting.first - 1, .reply = ARGS_LAST};
+    bool of_all = setting.if_none || setting.if_all; /* a condition of all fields is not one of some */
+    if (!of_all && args_take_turns(x, parts)) return;
     bool over = setting.sets && is_over(x, setting.deadline_ms);
     for (uint32_t i = 0; i < setting.pairs; i++) {
         const struct slice *pair = &x->argv[setting.first + 2 * i];
@@ -373,7 +388,8 @@ static void cmd_hsetex(struct exec *x) {
     reply_int(x, 1);
 }
 
-#define IN_HASH .acl = ACL_HASH, .where = ON_OWNER, .group = "hash", .cost = "O(N), N = number of fields"
+#define IN_HASH                                                                                                        \
+    .acl = ACL_HASH, .where = ON_OWNER, .takes_turns = true, .group = "hash", .cost = "O(N), N = number of fields"
 #define EXPIRES                                                                                                        \
     IN_HASH, .arity = -6, .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST, .since = "7.4.0",                               \
              .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)}

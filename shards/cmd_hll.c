@@ -11,6 +11,7 @@
 #include "core/assert.h"
 #include "core/hll.h"
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/gather.h"
@@ -104,6 +105,7 @@ static void cmd_pfadd(struct exec *x) {
     struct slice value;
     char scratch[ENTRY_SCRATCH];
     if (!open_hll(x, 1, &ref, &value, scratch)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_ANY})) return;
     if (ref.entry && hll_is_dense(value))
         add_dense(x, &ref);
     else
@@ -356,6 +358,7 @@ const struct command hll_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_pfadd,
+     .takes_turns = true,
      .replays = true,
      .since = "2.8.9",
      .cost = "O(1) for each element",

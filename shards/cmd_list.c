@@ -3,6 +3,7 @@
  * Where arguments are checked before the key is looked up and where after differs from command to command; clients see
  * it, so the order here is Redis's. Negative indices count from the tail. */
 #include "core/assert.h"
+#include "shards/args_work.h"
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
@@ -58,6 +59,7 @@ static void push(struct exec *x, enum list_end end, bool only_if_there) {
         reply_int(x, 0);
         return;
     }
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LAST})) return;
     list_push(x->keys, &ref, end, x->argv + 2, x->argc - 2);
     exec_changed(x, x->argv[1], x->argc - 2);
     exec_event_as(x, NOTIFY_LIST, end == LIST_HEAD ? "lpush" : "rpush", x->argv[1]);
@@ -361,6 +363,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_lpush,
+     .takes_turns = true,
      .replays = true,
      .group = "list",
      .since = "1.0.0",
@@ -374,6 +377,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_rpush,
+     .takes_turns = true,
      .replays = true,
      .group = "list",
      .since = "1.0.0",
@@ -387,6 +391,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_lpushx,
+     .takes_turns = true,
      .replays = true,
      .group = "list",
      .since = "2.2.0",
@@ -400,6 +405,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_rpushx,
+     .takes_turns = true,
      .replays = true,
      .group = "list",
      .since = "2.2.0",

@@ -12,6 +12,7 @@
  * If the source is absent nobody looks at the destination, as in Redis. */
 #include "core/glob.h"
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
@@ -28,6 +29,7 @@ bool reply_member(void *exec, struct slice text) {
 static void cmd_sadd(struct exec *x) {
     struct key_ref ref;
     if (!exec_open(x, 1, TYPE_SET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_ADD_UP})) return;
     uint64_t added = 0;
     for (uint32_t at = 2; at < x->argc; at++) added += set_add(x->keys, &ref, x->argv[at]);
     if (added) {
@@ -40,6 +42,7 @@ static void cmd_sadd(struct exec *x) {
 static void cmd_srem(struct exec *x) {
     struct key_ref ref;
     if (!exec_open(x, 1, TYPE_SET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_ADD_UP})) return;
     uint64_t removed = 0;
     for (uint32_t at = 2; at < x->argc && ref.entry; at++) removed += set_remove(x->keys, &ref, x->argv[at]);
     if (removed) {
@@ -64,6 +67,7 @@ static void cmd_sismember(struct exec *x) {
 static void cmd_smismember(struct exec *x) {
     struct key_ref ref;
     if (!exec_read(x, 1, TYPE_SET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LIST})) return;
     reply_array(x, x->argc - 2);
     for (uint32_t at = 2; at < x->argc; at++) reply_int(x, ref.entry && set_has(ref.entry, x->argv[at]));
 }
@@ -183,6 +187,7 @@ const struct command set_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_sadd,
+     .takes_turns = true,
      .replays = true,
      .beside_save = true,
      .group = "set",
@@ -197,6 +202,7 @@ const struct command set_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_srem,
+     .takes_turns = true,
      .replays = true,
      .beside_save = true,
      .group = "set",
@@ -235,6 +241,7 @@ const struct command set_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO)},
      .where = ON_OWNER,
      .run = cmd_smismember,
+     .takes_turns = true,
      .group = "set",
      .since = "6.2.0",
      .cost = "O(N), N = number of members asked for",

@@ -5,6 +5,7 @@
  * too. */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
@@ -123,6 +124,7 @@ static void cmd_xdel(struct exec *x) {
     }
     for (uint32_t at = 2; at < x->argc; at++)
         if (!stream_arg_id(x, at, 0, &id)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_ADD_UP})) return;
     for (uint32_t at = 2; at < x->argc; at++) {
         bool sound = stream_parse_id(x->argv[at], 0, &id);
         ASSERT(sound);
@@ -306,6 +308,7 @@ const struct command stream_commands[] = {
      STREAM,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .run = cmd_xdel,
+     .takes_turns = true,
      .since = "5.0.0",
      .cost = "O(log(N)) for each id",
      .args = "key id [id ...]",

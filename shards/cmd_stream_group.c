@@ -1,11 +1,11 @@
 /* Streams: groups and consumers come and go: XGROUP, XACK. A consumer that has much goes over several turns. */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
 #include "shards/stream_read.h"
-#include "shards/work.h"
 
 #define NO_KEY                                                                                                         \
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM "      \
@@ -211,6 +211,7 @@ static void cmd_xack(struct exec *x) {
     }
     for (uint32_t at = 3; at < x->argc; at++)
         if (!stream_arg_id(x, at, 0, &id)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 3, .step = 1, .reply = ARGS_ADD_UP})) return;
     for (uint32_t at = 3; at < x->argc; at++) {
         bool sound = stream_parse_id(x->argv[at], 0, &id);
         ASSERT(sound);
@@ -298,6 +299,7 @@ const struct command stream_group_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_xack,
+     .takes_turns = true,
      .replays = true,
      .group = "stream",
      .since = "5.0.0",

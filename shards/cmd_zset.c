@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "core/glob.h"
 #include "core/num.h"
+#include "shards/args_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
@@ -165,6 +166,7 @@ static void cmd_zadd(struct exec *x) {
         increment(x, &ref, &add, x->argv[first + 1], kept[0]);
         return;
     }
+    if (args_take_turns(x, (struct args_parts){.first = first, .step = 2, .reply = ARGS_ADD_UP})) return;
     for (uint32_t at = first, i = 0; at < x->argc; at += 2, i++) {
         double score = 0;
         if (i < SCORES_KEPT)
@@ -203,6 +205,7 @@ static void cmd_zscore(struct exec *x) {
 static void cmd_zmscore(struct exec *x) {
     struct key_ref ref;
     if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LIST})) return;
     reply_array(x, x->argc - 2);
     for (uint32_t at = 2; at < x->argc; at++) reply_score(x, ref.entry, x->argv[at]);
 }
@@ -233,6 +236,7 @@ static void cmd_zrem(struct exec *x) {
     struct key_ref ref;
     uint64_t gone = 0;
     if (!exec_open(x, 1, TYPE_ZSET, &ref)) return;
+    if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_ADD_UP})) return;
     for (uint32_t at = 2; at < x->argc && ref.entry; at++) gone += zset_remove(x->keys, &ref, x->argv[at]);
     if (gone > 0) {
         exec_changed(x, x->argv[1], gone);
@@ -409,6 +413,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_zadd,
+     .takes_turns = true,
      .replays = true,
      .group = "sorted-set",
      .since = "1.2.0",
@@ -435,6 +440,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zrem,
+     .takes_turns = true,
      .replays = true,
      .group = "sorted-set",
      .since = "1.2.0",
@@ -460,6 +466,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zmscore,
+     .takes_turns = true,
      .group = "sorted-set",
      .since = "6.2.0",
      .cost = "O(N), N = number of members asked for",

@@ -14,6 +14,7 @@
  *           (INFO says how many were).
  * Cost      a load and a branch where something changes, while the option is off; with it on and no subscriber
  *           anywhere, little more. Else two PUBLISHes.
+ * Once      while shard.told is set, the events are of one command on one key that is done in parts: each is told once.
  * Thread    the shard's own. */
 #pragma once
 #include "core/config.h"
@@ -22,6 +23,13 @@
 struct shard;
 
 #define NOTIFY_BEHIND_MAX (32 * 1024 * 1024) /* as much as client-output-buffer-limit lets a subscriber be behind */
+
+#define NOTIFY_TOLD_MAX 6 /* no command tells of more: hexpire, hdel, del */
+
+struct notify_told {
+    struct slice names[NOTIFY_TOLD_MAX]; /* of events, which are constants */
+    unsigned count;
+};
 
 /* The option asks for its class; that was looked at. */
 COLD void notify_event(struct shard *shard, uint32_t db, struct slice name, struct slice key);

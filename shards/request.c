@@ -284,8 +284,8 @@ void request_yield(struct shard *shard, uint64_t stamp) {
 
 /* --- running --- */
 
-struct exec request_exec(struct shard *shard, const struct message_item *item, struct slice *argv, struct buf *out) {
-    message_item_argv(item, argv);
+struct exec request_exec(struct shard *shard, const struct message_item *item, const struct slice *argv,
+                         struct buf *out) {
     return (struct exec){.shard = shard,
                          .shared = &shard->shared,
                          .slot = command_at(shard->registry, item->number),
@@ -306,7 +306,7 @@ struct exec request_exec(struct shard *shard, const struct message_item *item, s
 /* False: there was nothing, and the command waits or is to wait for it, *timeout_ms long. */
 static bool run(struct shard *shard, struct request *request, struct buf *out, uint64_t *timeout_ms) {
     struct arguments arguments;
-    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    const struct slice *argv = open_arguments(shard, &arguments, request->item);
     struct exec x = request_exec(shard, request->item, argv, out);
     size_t mark = out->len;
     uint64_t start = shard->last_tick;
@@ -377,7 +377,7 @@ static bool is_clean(struct shard *shard, const struct request *request) {
     bool (*clean)(struct exec * x) = command_at(shard->registry, request->item->number)->row->clean;
     if (!clean) return true;
     struct arguments arguments;
-    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    const struct slice *argv = open_arguments(shard, &arguments, request->item);
     struct exec x = request_exec(shard, request->item, argv, NULL);
     x.keys = shard_db(shard, x.db);
     bool answer = clean(&x);
@@ -477,7 +477,7 @@ static bool is_beside(void *ctx, const struct lock_request *lock) {
     const struct request *request = (const struct request *)lock;
     if (request->kind != REQUEST_COMMAND) return false;
     struct arguments arguments;
-    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
+    const struct slice *argv = open_arguments(shard, &arguments, request->item);
     struct exec x = request_exec(shard, request->item, argv, NULL);
     bool answer = request_runs_beside_save(&x);
     close_arguments(shard, &arguments);

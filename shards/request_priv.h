@@ -27,15 +27,17 @@ struct request {
     struct request *next_work; /* in shard.works */
 };
 
-/* argv of an item: on the caller's stack when it is short. */
+/* argv of an item: on the caller's stack when it is short. It points into the item. */
 struct arguments {
     struct slice few[32], *all;
     size_t bytes;
 };
 
-HOT_INLINE struct slice *open_arguments(struct shard *shard, struct arguments *arguments, uint32_t argc) {
-    arguments->bytes = argc > ARRAY_LEN(arguments->few) ? argc * sizeof(struct slice) : 0;
+HOT_INLINE const struct slice *open_arguments(struct shard *shard, struct arguments *arguments,
+                                              const struct message_item *item) {
+    arguments->bytes = item->argc > ARRAY_LEN(arguments->few) ? item->argc * sizeof(struct slice) : 0;
     arguments->all = arguments->bytes ? heap_alloc(shard->heap, MEM_MESSAGE, arguments->bytes) : arguments->few;
+    message_item_argv(item, arguments->all);
     return arguments->all;
 }
 
@@ -43,8 +45,9 @@ HOT_INLINE void close_arguments(struct shard *shard, struct arguments *arguments
     if (arguments->bytes) heap_free(shard->heap, MEM_MESSAGE, arguments->all, arguments->bytes);
 }
 
-/* An exec for what is kept; argv has room for all arguments. */
-struct exec request_exec(struct shard *shard, const struct message_item *item, struct slice *argv, struct buf *out);
+/* An exec for what is kept, whose arguments argv are. */
+struct exec request_exec(struct shard *shard, const struct message_item *item, const struct slice *argv,
+                         struct buf *out);
 /* Adds what its steps did to the journal, at which position; 0 for nothing. */
 uint64_t request_add_effects(struct shard *shard, struct request *request, uint64_t participants);
 /* Out of the line and freed. The caller settles. */

@@ -23,6 +23,7 @@ bool work_takes_turns(struct exec *x) {
 void *work_new(const struct exec *x, size_t size, struct work work) {
     void *memory = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, size);
     work.size = size;
+    work.argc = x->argc;
     buf_init(&work.out, x->shard->heap, MEM_CLIENT_OUT);
     memcpy(memory, &work, sizeof work);
     return memory;
@@ -31,6 +32,7 @@ void *work_new(const struct exec *x, size_t size, struct work work) {
 void work_delete(struct shard *shard, struct work *work) {
     if (work->end) work->end(shard, work);
     buf_deinit(&work->out);
+    if (work->argv) heap_free(shard->heap, MEM_MESSAGE, work->argv, work->argc * sizeof *work->argv);
     heap_free(shard->heap, MEM_MESSAGE, work, work->size);
 }
 
@@ -87,21 +89,26 @@ static void execute(struct shard *shard, struct request *request, struct exec *x
     x->slot = slot;
 }
 
+static struct exec exec_of_slice(struct shard *shard, struct request *request) {
+    struct work *work = work_of(request->work);
+    if (!work->argv) {
+        work->argv = heap_alloc(shard->heap, MEM_MESSAGE, work->argc * sizeof *work->argv);
+        message_item_argv(request->item, work->argv);
+    }
+    return request_exec(shard, request->item, work->argv, &work->out);
+}
+
 /* True: that was the last one. */
 static bool run_slice(struct shard *shard, struct request *request) {
-    struct arguments arguments;
-    struct buf *out = &work_of(request->work)->out;
-    struct slice *argv = open_arguments(shard, &arguments, request->item->argc);
-    struct exec x = request_exec(shard, request->item, argv, out);
+    struct exec x = exec_of_slice(shard, request);
     x.slice = request->work;
     x.part = true; /* it is counted as a whole, below */
     uint64_t start = shard->host.ticks(shard->host.ctx);
     shard->last_tick = start;
     execute(shard, request, &x);
     request->ticks += shard->last_tick - start;
-    ASSERT(x.again || out->len > 0);
+    ASSERT(x.again || x.out->len > 0);
     if (!x.again) pipeline_count(shard, &x, request->ticks);
-    close_arguments(shard, &arguments);
     return !x.again;
 }
 

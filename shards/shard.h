@@ -173,6 +173,7 @@ struct shard {
     struct deadlines deadlines;                      /* of those that do not wait for ever */
 
     struct pubsub pubsub;
+    struct notify_told *told; /* which events a command in parts has told of; NULL: there is none (shards/notify.h) */
 
     /* statistics */
     struct shard_stats stats;

@@ -46,8 +46,10 @@ struct work {
     void (*end)(struct shard *shard, struct work *work); /* gives back what it has besides; NULL: nothing */
     bool tells;
     /* private */
-    size_t size;    /* of its own memory */
-    struct buf out; /* the reply so far */
+    size_t size;        /* of its own memory */
+    struct buf out;     /* the reply so far */
+    struct slice *argv; /* of its request, which are many sometimes */
+    uint32_t argc;
 };
 
 /* May this command take turns? No: it is inside of a transaction, all at one instant, or runs beside a checkpoint. */
