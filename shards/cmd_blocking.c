@@ -67,7 +67,7 @@ static void cmd_blmpop(struct exec *x) {
     uint64_t ms;
     struct list_pop pop;
     if (!list_parse_pop(x, 2, &pop) || !exec_timeout(x, 1, &ms)) return;
-    if (list_try_pop(x, &pop) || exec_block(x, ms)) return;
+    if (list_try_pop(x, &pop, false) || exec_block(x, ms)) return;
     reply_null_array(x);
 }
 

@@ -7,6 +7,7 @@
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
+#include "shards/pop_work.h"
 
 /* --- shared with the other file --- */
 
@@ -31,23 +32,30 @@ void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end 
     exec_event_taken(x, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop", ref);
 }
 
-void list_take(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count) {
-    struct quicklist_iter iter = list_seek(ref->entry, end == LIST_HEAD ? 0 : list_len(ref->entry));
-    reply_elements(x, &iter, end, count);
-    list_drop(x->keys, ref, end, count);
+static void pop_take(struct exec *x, struct key_ref *ref, const struct pop *pop, uint64_t count) {
+    struct quicklist_iter iter = list_seek(ref->entry, pop->end == LIST_HEAD ? 0 : list_len(ref->entry));
+    reply_elements(x, &iter, pop->end, count);
+    list_drop(x->keys, ref, pop->end, count);
 }
 
-void list_say_popped(struct exec *x, struct slice key, enum list_end end, uint64_t count) {
-    exec_changed(x, key, count);
-    effect_pop(x, pop_name(end), key, count);
+static void pop_say(struct exec *x, const struct key_ref *ref, const struct pop *pop) {
+    exec_changed(x, ref->key, pop->count);
+    effect_pop(x, pop_name(pop->end), ref->key, pop->count);
 }
 
-void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count) {
-    uint64_t popped = MIN(count, list_len(ref->entry));
-    reply_array(x, popped);
-    list_take(x, ref, end, popped);
-    list_event_popped(x, ref, end);
-    list_say_popped(x, ref->key, end, popped);
+static void pop_finish(struct exec *x, struct key_ref *ref, const struct pop *pop) {
+    list_event_popped(x, ref, pop->end);
+}
+
+void list_pop_many(struct exec *x, struct key_ref *ref, struct list_popping popping) {
+    static const struct pop_kind kind = {WORK_SLICE, pop_take, pop_say, pop_finish};
+    struct pop pop = {.kind = &kind,
+                      .count = MIN(popping.count, list_len(ref->entry)),
+                      .key_at = popping.key_at,
+                      .end = (uint8_t)popping.end,
+                      .words = 1,
+                      .named = popping.named};
+    pop_elements(x, ref, &pop, popping.turns);
 }
 
 /* --- pushing and popping --- */
@@ -109,8 +117,8 @@ static void pop(struct exec *x, enum list_end end) {
     } else if (count == 0) {
         reply_array(x, 0);
     } else {
-        uint64_t taken = MIN((uint64_t)count, list_len(ref.entry));
-        if (!list_pop_takes_turns(x, end, taken)) list_pop_many(x, &ref, end, taken);
+        struct list_popping popping = {.key_at = 1, .end = end, .count = (uint64_t)count, .turns = true};
+        list_pop_many(x, &ref, popping);
     }
 }
 

@@ -101,14 +101,13 @@ static void rpoplpush_gather(struct gather *g) {
 
 /* --- some elements from one of several lists --- */
 
-bool list_try_pop(struct exec *x, const struct list_pop *pop) {
+bool list_try_pop(struct exec *x, const struct list_pop *pop, bool turns) {
     struct key_ref ref;
     for (uint32_t at = pop->first; at < pop->first + pop->keys; at++) {
         if (!exec_open(x, at, TYPE_LIST, &ref)) return true;
         if (!ref.entry) continue;
-        reply_array(x, 2);
-        reply_bulk(x, x->argv[at]);
-        list_pop_many(x, &ref, pop->end, pop->count);
+        struct list_popping popping = {at, pop->end, pop->count, .named = true, .turns = turns};
+        list_pop_many(x, &ref, popping);
         return true;
     }
     return false;
@@ -138,7 +137,7 @@ bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop) {
 
 static void cmd_lmpop(struct exec *x) {
     struct list_pop pop;
-    if (list_parse_pop(x, 1, &pop) && !list_try_pop(x, &pop)) reply_null_array(x);
+    if (list_parse_pop(x, 1, &pop) && !list_try_pop(x, &pop, true)) reply_null_array(x);
 }
 
 #define KEYS_AT 2    /* LMPOP numkeys key ... */
@@ -208,6 +207,7 @@ const struct command list_move_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
      .where = ACROSS_OWNERS,
      .run = cmd_lmpop,
+     .takes_turns = true,
      .across = mpop_gather,
      .group = "list",
      .since = "7.0.0",

@@ -5,15 +5,21 @@
 #include "shards/gather.h"
 #include "shards/list.h"
 
+struct list_popping {
+    uint32_t key_at;
+    enum list_end end;
+    uint64_t count;
+    bool named, turns;
+};
+
 /* LEFT or RIGHT at argv[at]; false: a syntax error was replied. */
 NODISCARD bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end);
-/* Elements of an end were taken: the keyspace event; what watchers and the journal hear. */
+/* Elements of an end were taken: the keyspace event. */
 void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end end);
-void list_say_popped(struct exec *x, struct slice key, enum list_end end, uint64_t count);
-/* Replies count elements from one end, and takes them out; that many there are. ref names a list. */
-void list_take(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
-/* Replies an array of up to count elements from one end, and takes them out, which it says. */
-void list_pop_many(struct exec *x, struct key_ref *ref, enum list_end end, uint64_t count);
+/* Replies an array of up to count elements from one end, and takes them out, which it says. ref names the list at
+ * argv[key_at]. named: the reply is its key and that array. turns: if they are many it may take turns (shards/work.h),
+ * and then there is no reply yet. */
+void list_pop_many(struct exec *x, struct key_ref *ref, struct list_popping popping);
 /* --- over several turns (cmd_list_work.c). True: it takes turns, and there is no reply yet --- */
 #define LIST_AT_ONCE 65536u /* elements that are passed over at once: half a millisecond */
 
@@ -36,8 +42,6 @@ bool list_insert_takes_turns(struct exec *x);
 /* LREM. */
 void list_say_purged(struct exec *x, const struct key_ref *ref, uint64_t gone);
 bool list_purge_takes_turns(struct exec *x, enum list_end from, uint64_t most);
-/* LPOP or RPOP of so many, which are there. */
-bool list_pop_takes_turns(struct exec *x, enum list_end end, uint64_t count);
 /* Replies one element from that end and takes it out. ref names a list. */
 void list_pop_one(struct exec *x, struct key_ref *ref, enum list_end end);
 
@@ -59,5 +63,5 @@ struct list_pop {
 /* numkeys key ... LEFT|RIGHT [COUNT count], from argv[at] on. False: the error was replied. */
 NODISCARD bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop);
 /* Takes from the first of the lists that is there and replies its key and what was taken. False, and no reply, when
- * none is. */
-bool list_try_pop(struct exec *x, const struct list_pop *pop);
+ * none is. turns: as in struct list_popping. */
+bool list_try_pop(struct exec *x, const struct list_pop *pop, bool turns);

@@ -2,7 +2,9 @@
  *
  * SUBSCRIBE runs at home. Where there are other shards it is a gather: "sherd.topics" tells them what is wanted, and
  * when all have answered the client is put on the list and gets its acknowledgements. These are messages like those
- * that follow them and not replies, so they come even when CLIENT REPLY is off.
+ * that follow them and not replies, so they come even when CLIENT REPLY is off. Very many names are done some at a
+ * time, in steps of a gather; all acknowledgements come at the end, and messages behind them. UNSUBSCRIBE likewise:
+ * what was published to a channel before its turn came still arrives, before the acknowledgements.
  *
  * PUBLISH runs at home when only its own clients want the message. Else it is a gather whose reply has a place:
  * "sherd.deliver" to each shard that wants it. It starts when all earlier commands of its client are done, so that
@@ -17,6 +19,9 @@
 #include "shards/pubsub_priv.h"
 #include "shards/route.h"
 #include "shards/shard.h"
+
+#define AT_ONCE 2048u /* names: two milliseconds */
+#define PIECE   1024u /* and those of a step */
 
 /* --- SUBSCRIBE and its like --- */
 
@@ -58,18 +63,6 @@ static void ask_others(struct gather *g, enum topic_kind kind, const struct buf 
     if (args != hashes) heap_free(g->home->heap, MEM_MESSAGE, args, count * sizeof *args);
 }
 
-/* All who have to know do. */
-static void subscribe_now(struct gather *g, enum topic_kind kind) {
-    struct client *client = g->parent ? g->parent->client : g->client;
-    bool silent = client && !g->parent && g->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
-    struct buf apart;
-    buf_init(&apart, g->home->heap, MEM_CLIENT_OUT);
-    pubsub_subscribe(g->home, client, kind, g->argv + 1, g->argc - 1, silent ? &apart : gather_out(g));
-    if (!silent) return;
-    push_acks(client, &apart);
-    pubsub_flush_later(g->home);
-}
-
 bool pubsub_tell_others(struct gather *g, enum topic_kind kind, const struct slice *names, uint32_t count) {
     struct buf ask;
     buf_init(&ask, g->home->heap, MEM_MESSAGE);
@@ -79,8 +72,54 @@ bool pubsub_tell_others(struct gather *g, enum topic_kind kind, const struct sli
     return tell;
 }
 
+/* Of very many names each step does some; in EXEC all, at one instant. */
+enum { MEMO_DONE, MEMO_ASKED }; /* words of gather->memo: names that are subscribed to; that all who have to know do */
+
+static struct client *client_of(const struct gather *g) {
+    return g->parent ? g->parent->client : g->client;
+}
+
+static uint32_t end_of_piece(const struct gather *g, uint32_t from) {
+    uint32_t left = g->argc - 1 - from;
+    return from + (g->parent ? left : MIN(left, PIECE));
+}
+
+/* The acknowledgements are all there, as the reply, or as messages to a client that wants no replies. */
+static void acknowledge_all(struct gather *g) {
+    struct client *client = client_of(g);
+    if (!client || g->parent || !(g->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) return;
+    pubsub_push_later(g->home, client, buf_slice(gather_out(g)));
+    gather_out(g)->len = 0;
+    pubsub_flush_later(g->home);
+}
+
+/* The names up to memo[MEMO_ASKED]. */
+static void subscribe_asked(struct gather *g, enum topic_kind kind) {
+    uint32_t done = (uint32_t)g->memo[MEMO_DONE], count = (uint32_t)g->memo[MEMO_ASKED] - done;
+    g->memo[MEMO_DONE] += count;
+    if (count == g->argc - 1)
+        pubsub_subscribe(g->home, client_of(g), kind, g->argv + 1, count, gather_out(g));
+    else
+        pubsub_subscribe_some(g->home, client_of(g), kind, g->argv + 1 + done, count, gather_out(g));
+}
+
+/* True: others are being told of the next names, or a turn is to pass. */
+static bool ask_more(struct gather *g, enum topic_kind kind) {
+    uint32_t done = (uint32_t)g->memo[MEMO_DONE], asked = end_of_piece(g, done);
+    g->memo[MEMO_ASKED] = asked;
+    if (asked == done) return false;
+    bool told = pubsub_tell_others(g, kind, g->argv + 1 + done, asked - done);
+    if (told || asked == g->argc - 1) return told;
+    gather_let_turn_pass(g);
+    return true;
+}
+
 static void subscribe_step(struct gather *g, enum topic_kind kind) {
-    if (g->step > 0 || !pubsub_tell_others(g, kind, g->argv + 1, g->argc - 1)) subscribe_now(g, kind);
+    if (g->step > 0) subscribe_asked(g, kind);
+    if (ask_more(g, kind)) return;
+    if (g->memo[MEMO_DONE] < g->memo[MEMO_ASKED]) subscribe_asked(g, kind);
+    if (client_of(g)) pubsub_subscribed_all(client_of(g));
+    acknowledge_all(g);
 }
 
 static void subscribe_across(struct gather *g) {
@@ -97,7 +136,42 @@ static void psubscribe_across(struct gather *g) {
 
 void pubsub_route_subscribe(const struct shard *shard, const struct client *client, struct queued *q) {
     (void)client;
-    if (shard->count > 1) q->fate = FATE_ALL;
+    if (shard->count > 1 || q->argc > AT_ONCE) q->fate = FATE_ALL;
+}
+
+/* How many subscriptions there are is not known before the batch has run. */
+static void route_unsubscribe(const struct shard *shard, const struct client *client, struct queued *q) {
+    (void)shard, (void)client;
+    if (q->argc == 1 || q->argc > AT_ONCE) q->fate = FATE_ALL;
+}
+
+static void unsubscribe_step(struct gather *g, enum topic_kind kind) {
+    struct client *client = client_of(g);
+    bool more = false;
+    if (client && g->argc == 1) {
+        more = pubsub_unsubscribe_any(client, kind, g->parent ? UINT32_MAX : PIECE, gather_out(g));
+    } else if (client) {
+        uint32_t done = (uint32_t)g->memo[MEMO_DONE], end = end_of_piece(g, done);
+        pubsub_unsubscribe(client, kind, g->argv + 1 + done, end - done, gather_out(g));
+        g->memo[MEMO_DONE] = end;
+        more = end < g->argc - 1;
+    }
+    if (more)
+        gather_let_turn_pass(g);
+    else
+        acknowledge_all(g);
+}
+
+static void unsubscribe_across(struct gather *g) {
+    unsubscribe_step(g, TOPIC_CHANNEL);
+}
+
+static void sunsubscribe_across(struct gather *g) {
+    unsubscribe_step(g, TOPIC_SHARD);
+}
+
+static void punsubscribe_across(struct gather *g) {
+    unsubscribe_step(g, TOPIC_PATTERN);
 }
 
 static bool is_silent(const struct exec *x) {
@@ -463,9 +537,11 @@ const struct command pubsub_commands[] = {
      .doc = "Listens to shard channels."},
     {.name = "unsubscribe",
      .arity = -1,
-     .flags = LISTENING,
+     .flags = LISTENING | CMD_ROUTED,
      GROUP,
      .where = ON_CONN,
+     .route = route_unsubscribe,
+     .across = unsubscribe_across,
      .run = cmd_unsubscribe,
      .args = "[channel [channel ...]]",
      .since = "2.0.0",
@@ -473,9 +549,11 @@ const struct command pubsub_commands[] = {
      .doc = "Stops listening to channels, or to all of them."},
     {.name = "punsubscribe",
      .arity = -1,
-     .flags = LISTENING,
+     .flags = LISTENING | CMD_ROUTED,
      GROUP,
      .where = ON_CONN,
+     .route = route_unsubscribe,
+     .across = punsubscribe_across,
      .run = cmd_punsubscribe,
      .args = "[pattern [pattern ...]]",
      .since = "2.0.0",
@@ -483,10 +561,12 @@ const struct command pubsub_commands[] = {
      .doc = "Stops listening to patterns, or to all of them."},
     {.name = "sunsubscribe",
      .arity = -1,
-     .flags = LISTENING | CMD_NO_MANDATORY_KEYS,
+     .flags = LISTENING | CMD_NO_MANDATORY_KEYS | CMD_ROUTED,
      GROUP,
      .keys = {KEYS_RANGE(1, -1, 1, KEY_NOT_KEY)},
      .where = ON_CONN,
+     .route = route_unsubscribe,
+     .across = sunsubscribe_across,
      .run = cmd_sunsubscribe,
      .args = "[shardchannel [shardchannel ...]]",
      .since = "7.0.0",

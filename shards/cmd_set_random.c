@@ -7,6 +7,7 @@
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
+#include "shards/pop_work.h"
 #include "shards/shard.h"
 #include "shards/work.h"
 
@@ -128,56 +129,37 @@ static void reform(struct exec *x, struct key_ref *ref, uint64_t popped) {
     if (may_be_small && left * KEEP_PART <= popped) set_reform(x->keys, ref);
 }
 
-/* Over several turns, but for a whole set. */
-struct pop_work {
-    struct work work; /* first: it is cast back */
-    uint64_t count, left;
-    bool begun;
-};
-
-static bool pop_work_some(struct exec *x, struct work *of) {
-    struct pop_work *work = (struct pop_work *)of;
-    struct key_ref ref;
-    exec_open_any(x, 1, &ref);
-    if (!work->begun) reply_set(x, work->count);
-    if (!ref.entry) { /* its time is over: that was all */
-        resp_recount(x->out, 0, work->count - work->left);
-        return false;
-    }
-    if (!work->begun) exec_changed(x, x->argv[1], work->count);
-    work->begun = true;
-    uint64_t piece = MIN(work->left, PIECE);
-    pop_some(x, &ref, piece);
-    work->left -= piece;
-    if (work->left > 0) return true;
-    reform(x, &ref, work->count);
-    exec_event_taken(x, NOTIFY_SET, "spop", &ref);
-    return false;
+static void take(struct exec *x, struct key_ref *ref, const struct pop *pop, uint64_t count) {
+    (void)pop;
+    pop_some(x, ref, count);
 }
 
-static struct work *pop_work_new(const struct exec *x, uint64_t count) {
-    struct pop_work *work = work_new(x, sizeof *work, (struct work){.some = pop_work_some, .tells = true});
-    *work = (struct pop_work){.work = work->work, .count = count, .left = count};
-    return &work->work;
+static void say(struct exec *x, const struct key_ref *ref, const struct pop *pop) {
+    exec_changed(x, ref->key, pop->count);
+}
+
+static void finish(struct exec *x, struct key_ref *ref, const struct pop *pop) {
+    reform(x, ref, pop->count);
+    exec_event_taken(x, NOTIFY_SET, "spop", ref);
+}
+
+static void pop_all(struct exec *x, struct key_ref *ref) {
+    uint64_t all = set_count(ref->entry);
+    reply_set(x, all);
+    set_each(ref->entry, reply_member, x);
+    keyspace_remove(x->keys, ref);
+    effect_del(x, x->db, x->argv[1]);
+    exec_changed(x, x->argv[1], all);
+    exec_event_taken(x, NOTIFY_SET, "spop", ref);
 }
 
 static void pop_many(struct exec *x, struct key_ref *ref, uint64_t count) {
-    uint64_t all = set_count(ref->entry), left = all - MIN(count, all);
-    if (left > 0 && count > WORK_AT_ONCE && work_takes_turns(x)) {
-        if (work_begins(x)) work_begin(x, pop_work_new(x, count));
-        return;
-    }
-    reply_set(x, all - left);
-    if (left == 0) {
-        set_each(ref->entry, reply_member, x);
-        keyspace_remove(x->keys, ref);
-        effect_del(x, x->db, x->argv[1]);
-    } else {
-        pop_some(x, ref, count);
-        reform(x, ref, count);
-    }
-    exec_changed(x, x->argv[1], all - left);
-    exec_event_taken(x, NOTIFY_SET, "spop", ref);
+    static const struct pop_kind kind = {PIECE, take, say, finish};
+    struct pop pop = {.kind = &kind, .count = count, .key_at = 1, .words = 1, .as_set = true};
+    if (count < set_count(ref->entry))
+        pop_elements(x, ref, &pop, true);
+    else
+        pop_all(x, ref);
 }
 
 static void cmd_spop(struct exec *x) {

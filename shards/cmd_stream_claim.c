@@ -16,7 +16,8 @@
 #define AUTOCLAIM_COUNT    100 /* Redis's */
 #define AUTOCLAIM_ATTEMPTS 10  /* entries looked at for each that may be claimed */
 #define AUTOCLAIM_MAX      (INT64_MAX / 16)
-#define PIECE              (WORK_SLICE / 4) /* two or three trees change for each, and a block is searched */
+#define PIECE              (WORK_SLICE / 4)  /* two or three trees change for each, and a block is searched */
+#define IDS                (16 * WORK_SLICE) /* that are gone, of a slice: they are only replied */
 
 /* A group that is to be there, of the stream at argv[1]. False: the error was replied. */
 static bool open_group(struct exec *x, struct key_ref *ref, struct stream **stream, struct stream_group **group) {
@@ -222,14 +223,16 @@ static bool parse_autoclaim(struct exec *x, struct autoclaim *out) {
     return true;
 }
 
-static void reply_gone(struct exec *x, const struct buf *gone) {
-    size_t count = gone->len / sizeof(struct stream_id);
-    reply_array(x, count);
-    for (size_t i = 0; i < count; i++) {
+/* Up to `max` of the ids that are gone, from *told on. True while there are more. */
+static bool reply_gone(struct exec *x, const struct autoclaim *autoclaim, size_t *told, size_t max) {
+    const struct buf *gone = &autoclaim->gone;
+    size_t count = gone->len / sizeof(struct stream_id), end = *told + MIN(max, count - *told);
+    for (; *told < end; ++*told) {
         struct stream_id id;
-        memcpy(&id, gone->data + i * sizeof id, sizeof id);
+        memcpy(&id, gone->data + *told * sizeof id, sizeof id);
         reply_stream_id(x, id);
     }
+    return end < count;
 }
 
 static void autoclaim_begin(const struct exec *x, struct autoclaim *autoclaim) {
@@ -279,8 +282,9 @@ static bool claim_some(struct exec *x, struct key_ref *ref, struct autoclaim *au
     return more;
 }
 
-/* What was claimed stands in x->out already, from mark on. */
-static void autoclaim_end(struct exec *x, size_t mark, struct autoclaim *autoclaim) {
+/* What was claimed stands in x->out already, from mark on: what comes before and behind it, but for the ids that are
+ * gone. */
+static void autoclaim_frame(struct exec *x, size_t mark, struct autoclaim *autoclaim) {
     char text[STREAM_ID_TEXT_MAX];
     struct buf head;
     buf_init(&head, x->shard->heap, MEM_MESSAGE);
@@ -289,7 +293,7 @@ static void autoclaim_end(struct exec *x, size_t mark, struct autoclaim *autocla
     resp_array(&head, autoclaim->claimed);
     buf_insert(x->out, mark, buf_slice(&head));
     buf_deinit(&head);
-    reply_gone(x, &autoclaim->gone);
+    reply_array(x, autoclaim->gone.len / sizeof(struct stream_id));
 }
 
 /* --- over several turns --- */
@@ -297,17 +301,22 @@ static void autoclaim_end(struct exec *x, size_t mark, struct autoclaim *autocla
 struct autoclaim_work {
     struct work work; /* first: it is cast back */
     struct autoclaim autoclaim;
+    bool claimed; /* all is done; the ids that are gone are being replied */
+    size_t told;  /* so many of them were */
 };
 
 static bool autoclaim_work_some(struct exec *x, struct work *of) {
-    struct autoclaim *autoclaim = &((struct autoclaim_work *)of)->autoclaim;
+    struct autoclaim_work *work = (struct autoclaim_work *)of;
+    struct autoclaim *autoclaim = &work->autoclaim;
     struct key_ref ref;
+    if (work->claimed) return reply_gone(x, autoclaim, &work->told, IDS);
     if (!exec_open_any(x, 1, &ref))
         autoclaim->from = STREAM_ID_MIN;
     else if (claim_some(x, &ref, autoclaim, PIECE))
         return true;
-    autoclaim_end(x, 0, autoclaim);
-    return false;
+    autoclaim_frame(x, 0, autoclaim);
+    work->claimed = true;
+    return autoclaim->gone.len > 0;
 }
 
 static void autoclaim_work_end(struct shard *shard, struct work *of) {
@@ -335,10 +344,11 @@ static void cmd_xautoclaim(struct exec *x) {
         if (work_begins(x)) work_begin(x, autoclaim_work_new(x, &autoclaim));
         return;
     }
-    size_t mark = x->out->len;
+    size_t mark = x->out->len, told = 0;
     autoclaim_begin(x, &autoclaim);
     while (claim_some(x, &ref, &autoclaim, UINT32_MAX)) continue;
-    autoclaim_end(x, mark, &autoclaim);
+    autoclaim_frame(x, mark, &autoclaim);
+    (void)reply_gone(x, &autoclaim, &told, SIZE_MAX);
     buf_deinit(&autoclaim.gone);
 }
 

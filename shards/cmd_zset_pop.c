@@ -7,6 +7,7 @@
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
 #include "shards/effect_add.h"
+#include "shards/pop_work.h"
 #include "shards/shard.h"
 #include "shards/work.h"
 
@@ -14,87 +15,29 @@
 
 enum end { MIN_END, MAX_END };
 
-/* Takes count elements and replies them behind what was written. */
-static void take_elements(struct exec *x, struct key_ref *ref, enum end end, uint64_t count, bool nested) {
+/* They are replied behind what was written. */
+static void take(struct exec *x, struct key_ref *ref, const struct pop *pop, uint64_t count) {
     struct zset_pair pair;
-    uint64_t len = zset_len(ref->entry), from = end == MIN_END ? 0 : len - count;
-    struct zset_iter iter = zset_seek(ref->entry, end == MIN_END ? 0 : len);
-    for (uint64_t left = count; left > 0 && zset_step(&iter, end == MAX_END, &pair); left--) {
-        if (nested) reply_array(x, 2);
+    uint64_t len = zset_len(ref->entry), from = pop->end == MIN_END ? 0 : len - count;
+    struct zset_iter iter = zset_seek(ref->entry, pop->end == MIN_END ? 0 : len);
+    for (uint64_t left = count; left > 0 && zset_step(&iter, pop->end == MAX_END, &pair); left--) {
+        if (pop->words == 1) reply_array(x, 2);
         reply_bulk(x, pair.member);
         reply_double(x, pair.score);
     }
     zset_remove_ranks(x->keys, ref, from, from + count);
 }
 
-static void say_changed(struct exec *x, const struct key_ref *ref, enum end end, uint64_t count) {
-    exec_changed(x, ref->key, count);
-    effect_pop(x, end == MIN_END ? "ZPOPMIN" : "ZPOPMAX", ref->key, count);
+static void say(struct exec *x, const struct key_ref *ref, const struct pop *pop) {
+    exec_changed(x, ref->key, pop->count);
+    effect_pop(x, pop->end == MIN_END ? "ZPOPMIN" : "ZPOPMAX", ref->key, pop->count);
 }
 
-static void event_popped(struct exec *x, const struct key_ref *ref, enum end end) {
-    exec_event_taken(x, NOTIFY_ZSET, end == MIN_END ? "zpopmin" : "zpopmax", ref);
+static void finish(struct exec *x, struct key_ref *ref, const struct pop *pop) {
+    exec_event_taken(x, NOTIFY_ZSET, pop->end == MIN_END ? "zpopmin" : "zpopmax", ref);
 }
 
-static void pop_elements(struct exec *x, struct key_ref *ref, enum end end, uint64_t count, bool nested) {
-    take_elements(x, ref, end, count, nested);
-    event_popped(x, ref, end);
-    say_changed(x, ref, end, count);
-}
-
-/* --- many, over several turns --- */
-
-struct pop_work {
-    struct work work; /* first: it is cast back */
-    uint32_t key_at;
-    enum end end;
-    bool named;  /* the reply is the key and the elements (ZMPOP) */
-    bool nested; /* an element is a pair */
-    bool begun;
-    uint64_t count, left;
-    size_t mark; /* where the elements begin in the reply */
-};
-
-static void open_reply(struct exec *x, struct pop_work *work) {
-    if (work->named) {
-        reply_array(x, 2);
-        reply_bulk(x, x->argv[work->key_at]);
-    }
-    work->mark = x->out->len;
-    reply_array(x, work->nested ? work->count : 2 * work->count);
-}
-
-static bool pop_work_some(struct exec *x, struct work *of) {
-    struct pop_work *work = (struct pop_work *)of;
-    struct key_ref ref;
-    exec_open_any(x, work->key_at, &ref);
-    if (!work->begun) open_reply(x, work);
-    if (!ref.entry) { /* its time is over: that was all */
-        uint64_t taken = work->count - work->left;
-        resp_recount(x->out, work->mark, work->nested ? taken : 2 * taken);
-        return false;
-    }
-    if (!work->begun) say_changed(x, &ref, work->end, work->count);
-    work->begun = true;
-    uint64_t piece = MIN(work->left, PIECE);
-    take_elements(x, &ref, work->end, piece, work->nested);
-    work->left -= piece;
-    if (work->left > 0) return true;
-    event_popped(x, &ref, work->end);
-    return false;
-}
-
-/* True: it takes turns, and what it says in `how` is all that is to be done. */
-static bool pop_takes_turns(struct exec *x, struct pop_work how) {
-    if (how.count <= WORK_AT_ONCE || !work_takes_turns(x)) return false;
-    if (!work_begins(x)) return true;
-    struct pop_work *work = work_new(x, sizeof *work, (struct work){.some = pop_work_some, .tells = true});
-    how.work = work->work;
-    *work = how;
-    work->left = how.count;
-    work_begin(x, &work->work);
-    return true;
-}
+static const struct pop_kind kind = {PIECE, take, say, finish};
 
 /* --- from one --- */
 
@@ -112,11 +55,12 @@ static void pop(struct exec *x, enum end end) {
         reply_array(x, 0);
         return;
     }
-    bool nested = counted && x->resp > 2;
-    uint64_t taken = MIN((uint64_t)count, zset_len(ref.entry));
-    if (pop_takes_turns(x, (struct pop_work){.key_at = 1, .end = end, .nested = nested, .count = taken})) return;
-    reply_array(x, nested ? taken : taken * 2);
-    pop_elements(x, &ref, end, taken, nested);
+    struct pop pop = {.kind = &kind,
+                      .count = MIN((uint64_t)count, zset_len(ref.entry)),
+                      .key_at = 1,
+                      .end = (uint8_t)end,
+                      .words = counted && x->resp > 2 ? 1 : 2}; /* an element is a pair, or two words */
+    pop_elements(x, &ref, &pop, true);
 }
 
 static void cmd_zpopmin(struct exec *x) {
@@ -164,13 +108,13 @@ static bool try_pop_many(struct exec *x, const struct pop_many *pop_many, bool t
     for (uint32_t at = pop_many->first; at < pop_many->first + pop_many->keys; at++) {
         if (!exec_open(x, at, TYPE_ZSET, &ref)) return true;
         if (!ref.entry) continue;
-        uint64_t taken = MIN(pop_many->count, zset_len(ref.entry));
-        struct pop_work how = {.key_at = at, .end = pop_many->end, .named = true, .nested = true, .count = taken};
-        if (turns && pop_takes_turns(x, how)) return true;
-        reply_array(x, 2);
-        reply_bulk(x, x->argv[at]);
-        reply_array(x, taken);
-        pop_elements(x, &ref, pop_many->end, taken, true);
+        struct pop pop = {.kind = &kind,
+                          .count = MIN(pop_many->count, zset_len(ref.entry)),
+                          .key_at = at,
+                          .end = (uint8_t)pop_many->end,
+                          .words = 1,
+                          .named = true};
+        pop_elements(x, &ref, &pop, turns);
         return true;
     }
     return false;
@@ -188,9 +132,12 @@ static bool try_pop(struct exec *x, enum end end) {
     for (uint32_t at = 1; at + 1 < x->argc; at++) {
         if (!exec_open(x, at, TYPE_ZSET, &ref)) return true;
         if (!ref.entry) continue;
+        struct pop one = {.kind = &kind, .count = 1, .key_at = at, .end = (uint8_t)end, .words = 2};
         reply_array(x, 3);
         reply_bulk(x, x->argv[at]);
-        pop_elements(x, &ref, end, 1, false);
+        take(x, &ref, &one, 1);
+        finish(x, &ref, &one);
+        say(x, &ref, &one);
         return true;
     }
     return false;

@@ -203,7 +203,7 @@ size_t pubsub_memory(const struct client *client) {
     const struct subscriber *who = client->subscriber;
     if (!who) return 0;
     return sizeof *who + subscriber_total(who) * sizeof(struct subscription) +
-           who->index.cap * sizeof(struct idmap_slot);
+           (who->index.cap + who->fresh.cap) * sizeof(struct idmap_slot);
 }
 
 static struct subscriber *subscriber_of(struct client *client) {
@@ -236,20 +236,40 @@ static void acknowledge(const struct client *client, enum topic_kind kind, bool 
     resp_int(acks, count);
 }
 
-void pubsub_subscribe(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
-                      uint32_t count, struct buf *acks) {
+static void subscribe(struct subscriber *who, struct topic *topic, bool hides) {
+    if (subscriber_find(who, topic)) return;
+    subscriber_add(who, topic);
+    if (hides) subscriber_hide(who, topic);
+}
+
+static void subscribe_each(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
+                           uint32_t count, bool hides, struct buf *acks) {
     for (uint32_t i = 0; i < count; i++) {
         struct topic *topic = topics_find(&shard->pubsub.local[kind], pubsub_hash(shard, names[i]), names[i]);
         ASSERT(topic && topic->holds > 0);
         topic->known = true;
         if (client) {
-            struct subscriber *who = subscriber_of(client);
-            if (!subscriber_find(who, topic)) subscriber_add(who, topic);
+            subscribe(subscriber_of(client), topic, hides);
             acknowledge(client, kind, true, &names[i], acks);
         }
         let_go(shard, topic);
     }
+}
+
+void pubsub_subscribe(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
+                      uint32_t count, struct buf *acks) {
+    subscribe_each(shard, client, kind, names, count, false, acks);
     if (client) pubsub_settle(client);
+}
+
+void pubsub_subscribe_some(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
+                           uint32_t count, struct buf *acks) {
+    subscribe_each(shard, client, kind, names, count, true, acks);
+}
+
+void pubsub_subscribed_all(struct client *client) {
+    subscriber_show(subscriber_of(client));
+    pubsub_settle(client);
 }
 
 /* The topic stays held. */
@@ -260,21 +280,22 @@ static struct topic *take_off(struct subscription *gone) {
     return topic;
 }
 
-static void unsubscribe_all(struct client *client, enum topic_kind kind, struct buf *acks) {
+bool pubsub_unsubscribe_any(struct client *client, enum topic_kind kind, uint32_t max, struct buf *acks) {
     if (pubsub_count(client, kind) == 0) acknowledge(client, kind, false, NULL, acks);
-    while (pubsub_count(client, kind)) {
+    for (; max > 0 && pubsub_count(client, kind); max--) {
         struct topic *topic = take_off(client->subscriber->first[kind]);
         struct slice name = topic_text(topic);
         acknowledge(client, kind, false, &name, acks);
         let_go(client->home, topic);
     }
+    pubsub_settle(client);
+    return pubsub_count(client, kind) > 0;
 }
 
 void pubsub_unsubscribe(struct client *client, enum topic_kind kind, const struct slice *names, uint32_t count,
                         struct buf *acks) {
     struct shard *shard = client->home;
     struct subscriber *who = client->subscriber;
-    if (count == 0) unsubscribe_all(client, kind, acks);
     for (uint32_t i = 0; i < count; i++) {
         const struct topic *topic = topics_find(&shard->pubsub.local[kind], pubsub_hash(shard, names[i]), names[i]);
         struct subscription *gone = who && topic ? subscriber_find(who, topic) : NULL;
@@ -373,7 +394,7 @@ static uint32_t send_frame(struct shard *shard, const struct topic *topic, struc
     uint32_t sent = 0;
     for (const struct subscription *each = topic->first; each; each = each->next_in_topic) {
         struct client *client = each->who->client;
-        if (!takes_messages(client)) continue;
+        if (!takes_messages(client) || subscription_is_hidden(each)) continue;
         frame->data[0] = client->resp == 3 ? '>' : '*';
         push_to(shard, client, buf_slice(frame), running);
         sent++;

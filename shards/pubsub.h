@@ -80,9 +80,14 @@ bool pubsub_prepare(struct shard *shard, enum topic_kind kind, const struct slic
 /* The others know. client NULL: it went away meanwhile. acks: where the acknowledgements go. */
 void pubsub_subscribe(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
                       uint32_t count, struct buf *acks);
-/* count 0: from all of this kind. */
+/* The same for some of very many names. Nothing is delivered for them before pubsub_subscribed_all. */
+void pubsub_subscribe_some(struct shard *shard, struct client *client, enum topic_kind kind, const struct slice *names,
+                           uint32_t count, struct buf *acks);
+void pubsub_subscribed_all(struct client *client);
 void pubsub_unsubscribe(struct client *client, enum topic_kind kind, const struct slice *names, uint32_t count,
                         struct buf *acks);
+/* From whatever there is of this kind, up to so many. True while there is more. */
+bool pubsub_unsubscribe_any(struct client *client, enum topic_kind kind, uint32_t max, struct buf *acks);
 void pubsub_client_gone(struct client *client); /* or wants nothing any more (RESET) */
 void pubsub_settle(struct client *client);      /* its subscriptions or its protocol changed */
 uint32_t pubsub_count(const struct client *client, enum topic_kind kind);

@@ -87,6 +87,7 @@ void subscriber_init(struct subscriber *who, struct heap *heap, struct client *c
 void subscriber_deinit(struct subscriber *who) {
     ASSERT(subscriber_total(who) == 0);
     if (who->index.slots) idmap_deinit(&who->index);
+    subscriber_show(who);
 }
 
 uint32_t subscriber_total(const struct subscriber *who) {
@@ -127,6 +128,18 @@ void subscriber_add(struct subscriber *who, struct topic *topic) {
         idmap_put(&who->index, id_of(topic), new);
     else if (subscriber_total(who) > FEW_TOPICS)
         index_all(who);
+}
+
+void subscriber_hide(struct subscriber *who, const struct topic *topic) {
+    struct subscription *subscription = subscriber_find(who, topic);
+    ASSERT(subscription);
+    if (!who->fresh.slots) idmap_init(&who->fresh, who->heap, MEM_PUBSUB);
+    idmap_put(&who->fresh, id_of(topic), subscription);
+}
+
+void subscriber_show(struct subscriber *who) {
+    if (who->fresh.slots) idmap_deinit(&who->fresh);
+    ASSERT(!who->fresh.slots);
 }
 
 void subscriber_remove(struct subscription *gone) {

@@ -62,6 +62,7 @@ struct subscriber {
     struct subscription *first[TOPIC_KINDS], *last[TOPIC_KINDS];
     uint32_t count[TOPIC_KINDS];
     struct idmap index; /* subscriptions by their topic's address, once they are more than FEW_TOPICS */
+    struct idmap fresh; /* those that are still hidden, likewise; without slots: none */
 };
 
 void topics_init(struct topics *topics, struct heap *heap);
@@ -83,6 +84,13 @@ void subscriber_add(struct subscriber *who, struct topic *topic);               
 /* Takes the subscription away; its topic stays until somebody lets it go: so hold it first. */
 void subscriber_remove(struct subscription *subscription);
 uint32_t subscriber_total(const struct subscriber *who);
+/* A subscription to this topic, which was just added, does not count for deliveries until all are shown. */
+void subscriber_hide(struct subscriber *who, const struct topic *topic);
+void subscriber_show(struct subscriber *who);
+HOT_INLINE bool subscription_is_hidden(const struct subscription *subscription) {
+    const struct idmap *fresh = &subscription->who->fresh;
+    return UNLIKELY(fresh->slots != NULL) && idmap_get(fresh, (uint64_t)(uintptr_t)subscription->topic);
+}
 
 void topics_check(const struct topics *topics);
 void subscriber_check(const struct subscriber *who);

@@ -78,6 +78,23 @@ class Scripts:
         self.pair()("PUBLISH", "a", "x")
         self.assertEqual(a.reply(), message(b"a", b"x"))
 
+    def test_very_many_names(self):
+        """So many that they take turns. All acknowledgements come before the first message."""
+        names = ["name %d" % i for i in range(2100)]
+        for proto, verb in ((2, "SUBSCRIBE"), (3, "PSUBSCRIBE"), (2, "SSUBSCRIBE")):
+            a, other = self.pair(proto), self.pair()
+            publish = "SPUBLISH" if verb[1] == "S" else "PUBLISH"
+            undo = verb.replace("SUBSCRIBE", "UNSUBSCRIBE") if verb == "SUBSCRIBE" else verb[0] + "UN" + verb[1:]
+            a(verb, "name 7")
+            a.send_all((verb, *names, "name 3"), ("PING",), (undo, *names[:2080], "nobody"), (undo,))
+            for i in range(2101 + 1 + 2081 + 20):
+                a.reply(like=lambda ours, theirs: i >= 2101 + 1 + 2081 and ours[2] == theirs[2])  # noqa: B023
+            self.assertEqual(other(publish, "name 2090", "x"), 0)
+            a.send_all(("CLIENT", "REPLY", "SKIP"), (verb, *names), (undo, *names), ("PING",), ("MULTI",), (undo, *names), ("EXEC",))
+            for _ in range(2100 + 2100 + 1 + 2 + 2100):
+                a.reply()
+            self.assertEqual(other(publish, "name 2090", "x"), 0)
+
     def test_messages(self):
         a, b, c, all_of_it = self.pairs_of(4)
         resp3 = self.pair(proto=3)

@@ -286,24 +286,24 @@ class Results:
 
     def arguments(self):
         """Commands with so many arguments that they take turns; for each whether its reply is a list."""
-        several = range(6000)
-        names = ["m%d" % (i % 5500) for i in several]
+        several = range(5000)
+        names = ["m%d" % (i % 4500) for i in several]
         other = ["m%d" % (i + 3000) for i in several]
-        pairs = [word for i in several for word in ("m%d" % (i % 5500), "v%d" % i)]
-        scores = [word for i in several for word in ("%d.5" % (i % 977), "m%d" % (i % 5500))]
-        places = [word for i in several for word in ("%f" % (i % 360 - 180), "%f" % (i % 170 - 85), "m%d" % (i % 5500))]
-        ids = ["%d-0" % i for i in range(2, 6000)]
-        fields = ("FIELDS", "6000", *names)
+        pairs = [word for i in several for word in ("m%d" % (i % 4500), "v%d" % i)]
+        scores = [word for i in several for word in ("%d.5" % (i % 977), "m%d" % (i % 4500))]
+        places = [word for i in several for word in ("%f" % (i % 360 - 180), "%f" % (i % 170 - 85), "m%d" % (i % 4500))]
+        ids = ["%d-0" % i for i in range(2, 5000)]
+        fields = ("FIELDS", "5000", *names)
         later = "4000000000"
         return [("SADD", "s", *names), ("SADD", "s", *other), ("SMISMEMBER", "s", *other), ("SREM", "s", *names), ("SREM", "s", *other),
                 ("SADD", "i", *map(str, several)), ("RPUSH", "l", *names), ("LPUSH", "l", *other), ("RPUSHX", "l", *other), ("LPUSHX", "none", *other),
                 ("HSET", "h", *pairs), ("HMSET", "h", *pairs[::-1]), ("HMGET", "h", *other), ("HPEXPIREAT", "h", later + "000", "NX", *fields),
                 ("HEXPIREAT", "h", later, "XX", *fields), ("HEXPIREAT", "h", "4000000001", "GT", *fields), ("HEXPIREAT", "h", later, "GT", *fields),
                 ("HEXPIRETIME", "h", *fields), ("HPEXPIRETIME", "h", *fields), ("HGETEX", "h", "EXAT", "4100000000", *fields), ("HPERSIST", "h", *fields),
-                ("HSETEX", "h", "PXAT", later + "000", "FIELDS", "6000", *pairs), ("HGETEX", "h", "PERSIST", *fields), ("HGETDEL", "h", "FIELDS", "5000", *other[:5000]),
+                ("HSETEX", "h", "PXAT", later + "000", "FIELDS", "5000", *pairs), ("HGETEX", "h", "PERSIST", *fields), ("HGETDEL", "h", "FIELDS", "4800", *other[:4800]),
                 ("HPEXPIRE", "h", "0", *fields), ("HDEL", "h", *other), ("HDEL", "h", *pairs), ("HTTL", "none", *fields),
                 ("ZADD", "z", *scores), ("ZADD", "z", "CH", "GT", *scores[2:], "1", "m0"), ("ZADD", "z", "XX", *[w for name in other for w in ("7", name)]),
-                ("ZMSCORE", "z", *other), ("ZREM", "z", *names[:5000]), ("GEOADD", "g", *places), ("GEOADD", "g", "NX", "CH", *places), ("GEOPOS", "g", *other),
+                ("ZMSCORE", "z", *other), ("ZREM", "z", *names[:4800]), ("GEOADD", "g", *places), ("GEOADD", "g", "NX", "CH", *places), ("GEOPOS", "g", *other),
                 ("GEOHASH", "g", *other), ("XACK", "x", "grp", *ids), ("XDEL", "x", *ids), ("PFADD", "p", *names), ("PFADD", "p", *names), ("PFADD", "p", *other)]
 
     def test_many_arguments(self):
@@ -315,7 +315,7 @@ class Results:
         client.must("DEL", *names)
         for way in "ab":
             x = self.tag + way + "x"
-            client.pipeline([("XADD", x, "%d-0" % i, "f", "v") for i in range(1, 6001)] + [("XGROUP", "CREATE", x, "grp", "0"), ("XREADGROUP", "GROUP", "grp", "c", "STREAMS", x, ">")])
+            client.pipeline([("XADD", x, "%d-0" % i, "f", "v") for i in range(1, 5001)] + [("XGROUP", "CREATE", x, "grp", "0"), ("XREADGROUP", "GROUP", "grp", "c", "STREAMS", x, ">")])
         for channel in names:
             listener.must("SUBSCRIBE", "__keyspace@0__:" + channel)
         for command in self.arguments():
@@ -388,6 +388,10 @@ class Results:
                                    (("LPOP", l, "5000"), [b"m%d" % i for i in range(5000)]),
                                    (("RPOP", l, "5000"), [b"m%d" % (COUNT - 1 - i) for i in range(5000)])):
                 self.assertTrue(client.must(*command) == reply, command)
+            client.must("COPY", l, self.tag + "d", "REPLACE")
+            self.assertEqual(client.must("LMPOP", "2", self.tag + "absent", self.tag + "d", "RIGHT", "COUNT", "5500"),
+                             [b"%sd" % self.tag.encode(), [b"m%d" % (COUNT - 5001 - i) for i in range(5500)]])
+            self.assertEqual(client.must("LLEN", self.tag + "d"), 500)
             popped = list(client.must("SPOP", s, "9000"))
             self.assertEqual(len(set(popped)), 9000)
             self.assertTrue(set(client.must("SMEMBERS", s)) | set(popped) == members(0, COUNT))
