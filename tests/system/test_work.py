@@ -246,119 +246,6 @@ class Results:
         self.assertEqual(client.must("BITOP", "NOT", d, d), 256 * 8000)
         self.start_again(client, (d, e), lambda client, key: client.must("BITCOUNT", key))
 
-    def test_bit_ranges(self):
-        """Bits are counted and found beyond the first stretch of a string, as Python and a transaction, which is at once, find them."""
-        client = self.client(timeout=120)
-        key, size = self.tag + "bits", 5 << 20
-        for fill in (0, 0xFF):
-            text = bytearray([fill]) * size
-            for place in (3, (3 << 20) - 1, 3 << 20, (4 << 20) + 77, size - 1):
-                text[place] = 0x30 ^ fill
-            client.must("SET", key, bytes(text))
-            ones = sum(bin(byte).count("1") for byte in range(256) for _ in range(text.count(byte)))
-            self.assertEqual(client.must("BITCOUNT", key), ones)
-            first = 8 * 3 + 2
-            self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0"), first)
-            self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0", "4"), 8 * ((3 << 20) - 1) + 2)
-            commands = [("BITCOUNT", key, str(first), str(last), "BIT") for first, last in ((26, -1), (27, -3), (5, 8 * size - 9), (-8 * size + 26, -4))]
-            commands += [("BITCOUNT", key, str(first), str(last)) for first, last in ((0, -2), (3, -1), (4, size - 2), (1 << 20, 4 << 20))]
-            for bit in "01":
-                commands += [("BITPOS", key, bit, str(first)) for first in (0, 4, (3 << 20) + 1, (4 << 20) + 78, size - 1)]
-                commands += [("BITPOS", key, bit, str(first), str(last)) for first, last in ((4, -2), ((3 << 20) + 1, (4 << 20) + 76), (5, (3 << 20) - 2))]
-                commands += [("BITPOS", key, bit, str(first), str(last), "BIT") for first, last in ((28, 8 * (3 << 20) - 7), (8 * (3 << 20) + 4, 8 * size - 6))]
-            for command in commands:
-                self.assertEqual([client.must(*command)], client.pipeline([("MULTI",), command, ("EXEC",)])[-1], command)
-        client.must("SET", key, bytes([0xFF]) * size)
-        self.assertEqual([client.must("BITPOS", key, "0", *more) for more in ((), ("0", "-1"), ("0",))], [8 * size, -1, 8 * size])
-        client.must("DEL", key)
-
-    def of_any(self, client, key):
-        """What the key holds, in an order that does not depend on how it came about."""
-        kind = bytes(client.must("TYPE", key))
-        read = {b"set": ("SMEMBERS",), b"hash": ("HGETALL",), b"list": ("LRANGE", "0", "-1"), b"zset": ("ZRANGE", "0", "-1", "WITHSCORES"),
-                b"stream": ("XRANGE", "-", "+"), b"string": ("GET",), b"none": ("GET",)}[kind]
-        value = client.must(read[0], key, *read[1:])
-        if kind == b"hash":
-            names = value[::2]
-            times = client.must("HPEXPIRETIME", key, "FIELDS", str(len(names)), *names)
-            value = list(zip(names, value[1::2], times))
-        return sorted(value) if kind in (b"set", b"hash") else value
-
-    def arguments(self):
-        """Commands with so many arguments that they take turns; for each whether its reply is a list."""
-        several = range(5000)
-        names = ["m%d" % (i % 4500) for i in several]
-        other = ["m%d" % (i + 3000) for i in several]
-        pairs = [word for i in several for word in ("m%d" % (i % 4500), "v%d" % i)]
-        scores = [word for i in several for word in ("%d.5" % (i % 977), "m%d" % (i % 4500))]
-        places = [word for i in several for word in ("%f" % (i % 360 - 180), "%f" % (i % 170 - 85), "m%d" % (i % 4500))]
-        ids = ["%d-0" % i for i in range(2, 5000)]
-        fields = ("FIELDS", "5000", *names)
-        later = "4000000000"
-        return [("SADD", "s", *names), ("SADD", "s", *other), ("SMISMEMBER", "s", *other), ("SREM", "s", *names), ("SREM", "s", *other),
-                ("SADD", "i", *map(str, several)), ("RPUSH", "l", *names), ("LPUSH", "l", *other), ("RPUSHX", "l", *other), ("LPUSHX", "none", *other),
-                ("HSET", "h", *pairs), ("HMSET", "h", *pairs[::-1]), ("HMGET", "h", *other), ("HPEXPIREAT", "h", later + "000", "NX", *fields),
-                ("HEXPIREAT", "h", later, "XX", *fields), ("HEXPIREAT", "h", "4000000001", "GT", *fields), ("HEXPIREAT", "h", later, "GT", *fields),
-                ("HEXPIRETIME", "h", *fields), ("HPEXPIRETIME", "h", *fields), ("HGETEX", "h", "EXAT", "4100000000", *fields), ("HPERSIST", "h", *fields),
-                ("HSETEX", "h", "PXAT", later + "000", "FIELDS", "5000", *pairs), ("HGETEX", "h", "PERSIST", *fields), ("HGETDEL", "h", "FIELDS", "4800", *other[:4800]),
-                ("HPEXPIRE", "h", "0", *fields), ("HDEL", "h", *other), ("HDEL", "h", *pairs), ("HTTL", "none", *fields),
-                ("ZADD", "z", *scores), ("ZADD", "z", "CH", "GT", *scores[2:], "1", "m0"), ("ZADD", "z", "XX", *[w for name in other for w in ("7", name)]),
-                ("ZMSCORE", "z", *other), ("ZREM", "z", *names[:4800]), ("GEOADD", "g", *places), ("GEOADD", "g", "NX", "CH", *places), ("GEOPOS", "g", *other),
-                ("GEOHASH", "g", *other), ("XACK", "x", "grp", *ids), ("XDEL", "x", *ids), ("PFADD", "p", *names), ("PFADD", "p", *names), ("PFADD", "p", *other)]
-
-    def test_many_arguments(self):
-        """Part by part: the same replies, contents and events as of the same in a transaction, which is done at once."""
-        client = self.client(timeout=120)
-        listener = self.client(timeout=120)
-        listener.must("CONFIG", "SET", "notify-keyspace-events", "KA")
-        names = [self.tag + way + name for way in "ab" for name in "silhzgxp"]
-        client.must("DEL", *names)
-        for way in "ab":
-            x = self.tag + way + "x"
-            client.pipeline([("XADD", x, "%d-0" % i, "f", "v") for i in range(1, 5001)] + [("XGROUP", "CREATE", x, "grp", "0"), ("XREADGROUP", "GROUP", "grp", "c", "STREAMS", x, ">")])
-        for channel in names:
-            listener.must("SUBSCRIBE", "__keyspace@0__:" + channel)
-        for command in self.arguments():
-            a, b = (self.tag + way + command[1] for way in "ab")
-            self.assertTrue([client.call(command[0], a, *command[2:])] == client.pipeline([("MULTI",), (command[0], b, *command[2:]), ("EXEC",)])[-1], command[:4])
-            self.assertTrue(self.of_any(client, a) == self.of_any(client, b), command[:4])
-        client.must("PUBLISH", "__keyspace@0__:" + names[0], "end")
-        told = {}
-        while True:
-            message = listener.read_one()
-            if message[2] == b"end":
-                break
-            told.setdefault(message[1].decode()[len("__keyspace@0__:") + len(self.tag):], []).append(message[2])
-        self.assertEqual({key[1:]: events for key, events in told.items() if key[0] == "a"}, {key[1:]: events for key, events in told.items() if key[0] == "b"})
-        self.assertEqual(told["as"], [b"sadd", b"sadd", b"srem", b"srem", b"del"])
-        client.must("CONFIG", "SET", "notify-keyspace-events", "")
-        self.start_again(client, names, self.of_any)
-
-    def test_arguments_and_time(self):
-        """The key's time may be over meanwhile: it was there for all of them or for none."""
-        client = self.client(timeout=120)
-        names = ["m%d" % i for i in range(20_000)]
-        for millis in (1, 5, 20):
-            key = self.tag + "s"
-            client.must("DEL", key)
-            client.must("SADD", key, "other")
-            client.must("PEXPIRE", key, str(millis))
-            self.assertEqual(client.must("SADD", key, *names), len(names))
-            self.assertIn(client.must("SCARD", key), (0, len(names), len(names) + 1))
-            client.must("DEL", key)
-            client.must("SADD", key, *names)
-            client.must("PEXPIRE", key, str(millis))
-            self.assertIn(sum(client.must("SMISMEMBER", key, *names)), (0, len(names)))
-        client.must("HSET", self.tag + "h", *[word for name in names for word in (name, "v")])
-        self.assertEqual(set(client.must("HPEXPIRE", self.tag + "h", "100000", "FIELDS", str(len(names)), *names)), {1})
-        self.assertEqual(len(set(client.must("HPEXPIRETIME", self.tag + "h", "FIELDS", str(len(names)), *names))), 1)
-        client.must("DEL", self.tag + "h")
-        client.must("SET", self.tag + "h", "x")
-        before = info_field(client, "total_error_replies")
-        self.assertIn("WRONGTYPE", client.raw("HSET", self.tag + "h", *names).decode())
-        self.assertEqual(int(info_field(client, "total_error_replies")), int(before) + 1)
-        client.must("DEL", self.tag + "h")
-
     def test_copy_loses_fields(self):
         """Fields end while their hash is copied: the copy has the others."""
         client = self.client(timeout=120)
@@ -572,7 +459,124 @@ class Results:
         self.assertIn(b.must("SCARD", self.tag + "d"), (0, END))
 
 
-class OneThread(Results, ServerCase):
+class Parts(Results):
+    """Also with very many arguments, and with strings of several stretches."""
+
+    def test_bit_ranges(self):
+        """Bits are counted and found beyond the first stretch of a string, as Python and a transaction, which is at once, find them."""
+        client = self.client(timeout=120)
+        key, size = self.tag + "bits", 5 << 20
+        for fill in (0, 0xFF):
+            text = bytearray([fill]) * size
+            for place in (3, (3 << 20) - 1, 3 << 20, (4 << 20) + 77, size - 1):
+                text[place] = 0x30 ^ fill
+            client.must("SET", key, bytes(text))
+            ones = sum(bin(byte).count("1") for byte in range(256) for _ in range(text.count(byte)))
+            self.assertEqual(client.must("BITCOUNT", key), ones)
+            first = 8 * 3 + 2
+            self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0"), first)
+            self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0", "4"), 8 * ((3 << 20) - 1) + 2)
+            commands = [("BITCOUNT", key, str(first), str(last), "BIT") for first, last in ((26, -1), (27, -3), (5, 8 * size - 9), (-8 * size + 26, -4))]
+            commands += [("BITCOUNT", key, str(first), str(last)) for first, last in ((0, -2), (3, -1), (4, size - 2), (1 << 20, 4 << 20))]
+            for bit in "01":
+                commands += [("BITPOS", key, bit, str(first)) for first in (0, 4, (3 << 20) + 1, (4 << 20) + 78, size - 1)]
+                commands += [("BITPOS", key, bit, str(first), str(last)) for first, last in ((4, -2), ((3 << 20) + 1, (4 << 20) + 76), (5, (3 << 20) - 2))]
+                commands += [("BITPOS", key, bit, str(first), str(last), "BIT") for first, last in ((28, 8 * (3 << 20) - 7), (8 * (3 << 20) + 4, 8 * size - 6))]
+            for command in commands:
+                self.assertEqual([client.must(*command)], client.pipeline([("MULTI",), command, ("EXEC",)])[-1], command)
+        client.must("SET", key, bytes([0xFF]) * size)
+        self.assertEqual([client.must("BITPOS", key, "0", *more) for more in ((), ("0", "-1"), ("0",))], [8 * size, -1, 8 * size])
+        client.must("DEL", key)
+
+    def of_any(self, client, key):
+        """What the key holds, in an order that does not depend on how it came about."""
+        kind = bytes(client.must("TYPE", key))
+        read = {b"set": ("SMEMBERS",), b"hash": ("HGETALL",), b"list": ("LRANGE", "0", "-1"), b"zset": ("ZRANGE", "0", "-1", "WITHSCORES"),
+                b"stream": ("XRANGE", "-", "+"), b"string": ("GET",), b"none": ("GET",)}[kind]
+        value = client.must(read[0], key, *read[1:])
+        if kind == b"hash":
+            names = value[::2]
+            times = client.must("HPEXPIRETIME", key, "FIELDS", str(len(names)), *names)
+            value = list(zip(names, value[1::2], times))
+        return sorted(value) if kind in (b"set", b"hash") else value
+
+    def arguments(self):
+        """Commands with so many arguments that they take turns; for each whether its reply is a list."""
+        several = range(5000)
+        names = ["m%d" % (i % 4500) for i in several]
+        other = ["m%d" % (i + 3000) for i in several]
+        pairs = [word for i in several for word in ("m%d" % (i % 4500), "v%d" % i)]
+        scores = [word for i in several for word in ("%d.5" % (i % 977), "m%d" % (i % 4500))]
+        places = [word for i in several for word in ("%f" % (i % 360 - 180), "%f" % (i % 170 - 85), "m%d" % (i % 4500))]
+        ids = ["%d-0" % i for i in range(2, 5000)]
+        fields = ("FIELDS", "5000", *names)
+        later = "4000000000"
+        return [("SADD", "s", *names), ("SADD", "s", *other), ("SMISMEMBER", "s", *other), ("SREM", "s", *names), ("SREM", "s", *other),
+                ("SADD", "i", *map(str, several)), ("RPUSH", "l", *names), ("LPUSH", "l", *other), ("RPUSHX", "l", *other), ("LPUSHX", "none", *other),
+                ("HSET", "h", *pairs), ("HMSET", "h", *pairs[::-1]), ("HMGET", "h", *other), ("HPEXPIREAT", "h", later + "000", "NX", *fields),
+                ("HEXPIREAT", "h", later, "XX", *fields), ("HEXPIREAT", "h", "4000000001", "GT", *fields), ("HEXPIREAT", "h", later, "GT", *fields),
+                ("HEXPIRETIME", "h", *fields), ("HPEXPIRETIME", "h", *fields), ("HGETEX", "h", "EXAT", "4100000000", *fields), ("HPERSIST", "h", *fields),
+                ("HSETEX", "h", "PXAT", later + "000", "FIELDS", "5000", *pairs), ("HGETEX", "h", "PERSIST", *fields), ("HGETDEL", "h", "FIELDS", "4800", *other[:4800]),
+                ("HPEXPIRE", "h", "0", *fields), ("HDEL", "h", *other), ("HDEL", "h", *pairs), ("HTTL", "none", *fields),
+                ("ZADD", "z", *scores), ("ZADD", "z", "CH", "GT", *scores[2:], "1", "m0"), ("ZADD", "z", "XX", *[w for name in other for w in ("7", name)]),
+                ("ZMSCORE", "z", *other), ("ZREM", "z", *names[:4800]), ("GEOADD", "g", *places), ("GEOADD", "g", "NX", "CH", *places), ("GEOPOS", "g", *other),
+                ("GEOHASH", "g", *other), ("XACK", "x", "grp", *ids), ("XDEL", "x", *ids), ("PFADD", "p", *names), ("PFADD", "p", *names), ("PFADD", "p", *other)]
+
+    def test_many_arguments(self):
+        """Part by part: the same replies, contents and events as of the same in a transaction, which is done at once."""
+        client = self.client(timeout=120)
+        listener = self.client(timeout=120)
+        listener.must("CONFIG", "SET", "notify-keyspace-events", "KA")
+        names = [self.tag + way + name for way in "ab" for name in "silhzgxp"]
+        client.must("DEL", *names)
+        for way in "ab":
+            x = self.tag + way + "x"
+            client.pipeline([("XADD", x, "%d-0" % i, "f", "v") for i in range(1, 5001)] + [("XGROUP", "CREATE", x, "grp", "0"), ("XREADGROUP", "GROUP", "grp", "c", "STREAMS", x, ">")])
+        for channel in names:
+            listener.must("SUBSCRIBE", "__keyspace@0__:" + channel)
+        for command in self.arguments():
+            a, b = (self.tag + way + command[1] for way in "ab")
+            self.assertTrue([client.call(command[0], a, *command[2:])] == client.pipeline([("MULTI",), (command[0], b, *command[2:]), ("EXEC",)])[-1], command[:4])
+            self.assertTrue(self.of_any(client, a) == self.of_any(client, b), command[:4])
+        client.must("PUBLISH", "__keyspace@0__:" + names[0], "end")
+        told = {}
+        while True:
+            message = listener.read_one()
+            if message[2] == b"end":
+                break
+            told.setdefault(message[1].decode()[len("__keyspace@0__:") + len(self.tag):], []).append(message[2])
+        self.assertEqual({key[1:]: events for key, events in told.items() if key[0] == "a"}, {key[1:]: events for key, events in told.items() if key[0] == "b"})
+        self.assertEqual(told["as"], [b"sadd", b"sadd", b"srem", b"srem", b"del"])
+        client.must("CONFIG", "SET", "notify-keyspace-events", "")
+        self.start_again(client, names, self.of_any)
+
+    def test_arguments_and_time(self):
+        """The key's time may be over meanwhile: it was there for all of them or for none."""
+        client = self.client(timeout=120)
+        names = ["m%d" % i for i in range(20_000)]
+        for millis in (1, 5, 20):
+            key = self.tag + "s"
+            client.must("DEL", key)
+            client.must("SADD", key, "other")
+            client.must("PEXPIRE", key, str(millis))
+            self.assertEqual(client.must("SADD", key, *names), len(names))
+            self.assertIn(client.must("SCARD", key), (0, len(names), len(names) + 1))
+            client.must("DEL", key)
+            client.must("SADD", key, *names)
+            client.must("PEXPIRE", key, str(millis))
+            self.assertIn(sum(client.must("SMISMEMBER", key, *names)), (0, len(names)))
+        client.must("HSET", self.tag + "h", *[word for name in names for word in (name, "v")])
+        self.assertEqual(set(client.must("HPEXPIRE", self.tag + "h", "100000", "FIELDS", str(len(names)), *names)), {1})
+        self.assertEqual(len(set(client.must("HPEXPIRETIME", self.tag + "h", "FIELDS", str(len(names)), *names))), 1)
+        client.must("DEL", self.tag + "h")
+        client.must("SET", self.tag + "h", "x")
+        before = info_field(client, "total_error_replies")
+        self.assertIn("WRONGTYPE", client.raw("HSET", self.tag + "h", *names).decode())
+        self.assertEqual(int(info_field(client, "total_error_replies")), int(before) + 1)
+        client.must("DEL", self.tag + "h")
+
+
+class OneThread(Parts, ServerCase):
     threads = 1
 
 
@@ -587,7 +591,7 @@ class Across(Results, ServerCase):
     tag = ""
 
 
-class WithLog(Results, ServerCase):
+class WithLog(Parts, ServerCase):
     threads = 2
     options = LOG
 
