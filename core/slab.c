@@ -70,7 +70,6 @@ static struct page *next_current(struct slab *slab, struct size_class *class) {
     } else {
         page = slab_page_take(slab, class);
         class->pages++;
-        slab->room_bytes += (size_t)page->capacity * class->block_size;
     }
     class->current = page;
     return page;
@@ -81,7 +80,6 @@ static void page_drops(struct slab *slab, struct size_class *class, struct page 
     if (page->bin != NO_BIN) partial_remove(class, page);
     if (page->used == 0) {
         class->pages--;
-        slab->room_bytes -= (size_t)page->capacity * page->block_size;
         slab_page_give_back(slab, page);
     } else {
         partial_insert(class, page);
@@ -198,16 +196,21 @@ void slab_count_as(struct slab *slab, enum mem_class owner, int64_t bytes) {
 
 /* --- moving --- */
 
+/* A class of which a sixteenth is free is left alone: the last pages cost the most moves. */
+static bool has_much_free(const struct size_class *class, uint64_t capacity) {
+    return class->used * 16 <= class->pages * capacity * 15;
+}
+
 static struct page *page_of_any(const void *block) {
     return slab_page_of(block, slab_chunk_of(block)->page_size);
 }
 
 /* Emptying the pages that are no fuller than the mean needs the fewest moves. Among equals, all but the current page
- * may move. A class of which a sixteenth is free is left alone: the last pages cost the most moves. */
+ * may move. */
 bool slab_is_sparse(const struct slab *slab, const void *block) {
     const struct page *page = page_of_any(block);
     const struct size_class *class = &slab->classes[page->class];
-    if (page == class->current || class->used * 16 > class->pages * page->capacity * 15) return false;
+    if (page == class->current || !has_much_free(class, page->capacity)) return false;
     return class->pages > 1 && page->used * class->pages <= class->used;
 }
 
@@ -281,7 +284,14 @@ size_t slab_used_bytes(const struct slab *slab) {
 }
 
 size_t slab_spare_bytes(const struct slab *slab) {
-    return slab->room_bytes - slab->used_bytes;
+    size_t bytes = 0;
+    for (unsigned i = 0; i < CLASSES; i++) {
+        const struct size_class *class = &slab->classes[i];
+        uint64_t capacity = class->pool->page_size / class->block_size;
+        if (LIKELY(class->pages <= 1 || !has_much_free(class, capacity))) continue;
+        bytes += (class->pages - (class->used + capacity - 1) / capacity) * class->pool->page_size;
+    }
+    return bytes;
 }
 
 size_t slab_paged_bytes(const struct slab *slab) {

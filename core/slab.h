@@ -70,6 +70,10 @@ HOT_INLINE size_t slab_lines_size(size_t size) {
  * pages where that is quick, for larger blocks too. Up to 2 MiB of them are not counted yet. Until it is taken back. */
 void slab_expect_much(struct slab *slab, bool much);
 
+/* Memory is short: what becomes resident is to be what is used, so new chunks are no huge pages. Until it is taken
+ * back. */
+void slab_spare_huge(struct slab *slab, bool spare);
+
 /* So many bytes of its blocks count for another owner from now on; negative: again for the slab's. For tables. */
 void slab_count_as(struct slab *slab, enum mem_class owner, int64_t bytes);
 
@@ -78,6 +82,9 @@ void slab_count_as(struct slab *slab, enum mem_class owner, int64_t bytes);
 bool slab_purge_some(struct slab *slab);
 /* The same, and nothing is kept for the next allocation: for an owner that has time. */
 bool slab_purge_rest(struct slab *slab);
+/* A huge page is resident before it is used, up to 2 MiB of it that do not count: what is not used yet goes back. For
+ * an owner that needs no more for a while. Some us, and more when there is something to give. */
+void slab_purge_unused(struct slab *slab);
 /* Pages that have no block any more, but are kept for the next one of their size, become free. O(sizes), some us. */
 void slab_trim(struct slab *slab);
 
@@ -89,7 +96,7 @@ bool slab_is_sparse(const struct slab *slab, const void *block);
 void *slab_move(struct slab *slab, void *block, size_t size); /* does that; returns where the block is now. O(bytes) */
 uint64_t slab_moves(const struct slab *slab);                 /* so far */
 uint64_t slab_moved_bytes(const struct slab *slab);
-size_t slab_spare_bytes(const struct slab *slab); /* free blocks in pages that have others: what moving can save */
+size_t slab_spare_bytes(const struct slab *slab); /* pages that moving would empty, touched or not. O(sizes), some us */
 size_t slab_paged_bytes(const struct slab *slab); /* blocks handed out of pages: what may have to be moved */
 
 /* Its chunks, the newest of each kind first, as heap_each_area. */

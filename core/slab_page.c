@@ -103,12 +103,14 @@ COLD static struct chunk *chunk_new(struct slab *slab, struct pool *pool, uint32
     heap_count(slab->heap, slab->owner, -(int64_t)CHUNK_SIZE); /* pages count when they are used */
     count_held(slab, CHUNK_META);
     uint32_t pages = CHUNK_SIZE / pool->page_size;
-    bool many = pool->chunks++ >= SMALL_CHUNKS, huge = many && block_size <= SLAB_ALIGNED_MAX;
-    if (many && !huge && slab->fill.wanted && pool->page_size == SMALL_PAGE)
+    bool many = pool->chunks++ >= SMALL_CHUNKS && !slab->spare_huge, huge = many && block_size <= SLAB_ALIGNED_MAX;
+    bool fill = many && !huge && slab->fill.wanted && pool->page_size == SMALL_PAGE;
+    if (fill)
         huge = slab_fill_chunk(&slab->fill, chunk);
     else
         madvise(chunk, CHUNK_SIZE, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     chunk->huge = chunk->for_huge = huge;
+    pool->ahead = huge || fill ? chunk : NULL; /* no other has pages that were never used, or it would not be made */
     chunk->pool = pool;
     chunk->page_size = pool->page_size;
     chunk->free_pages[0] = pages < 64 ? (1ull << pages) - 2 : ~1ull;
@@ -127,6 +129,7 @@ static void chunk_free(struct slab *slab, struct chunk *chunk) {
     struct pool *pool = chunk->pool;
     dirty_queue_remove(chunk);
     pool->empty_chunks -= chunk->used_pages == 0;
+    if (pool->ahead == chunk) pool->ahead = NULL;
     uint32_t frames = 0, dirty = 0;
     for (unsigned i = 1; i < pages_of(chunk); i++) {
         frames += chunk->pages[i].frames;
@@ -155,13 +158,22 @@ void slab_pool_delete(struct slab *slab, struct pool *pool) {
 
 /* --- purging --- */
 
+static void leave_huge(struct chunk *chunk) {
+    if (chunk->huge) madvise(chunk, CHUNK_SIZE, MADV_NOHUGEPAGE);
+    chunk->huge = false;
+}
+
+static void discard_pages(struct chunk *chunk, unsigned first, unsigned end) {
+    size_t page_size = chunk->page_size;
+    madvise(slab_page_blocks(&chunk->pages[first], chunk->page_size), (end - first) * page_size, MADV_DONTNEED);
+}
+
 /* Gives the memory of some dirty pages of one chunk back, neighbours in one call. */
 static void purge_pages(struct slab *slab, struct pool *pool) {
     struct chunk *chunk = pool->dirty_first;
     unsigned left = PURGE_BATCH / pool->page_size;
     uint32_t frames = 0;
-    if (chunk->huge) madvise(chunk, CHUNK_SIZE, MADV_NOHUGEPAGE);
-    chunk->huge = false;
+    leave_huge(chunk);
     while (left > 0 && slab_bits_any(chunk->dirty_pages)) {
         unsigned first = bits_first(chunk->dirty_pages), end = first;
         for (; left > 0 && end < pages_of(chunk) && slab_bit_get(chunk->dirty_pages, end); end++, left--) {
@@ -169,8 +181,7 @@ static void purge_pages(struct slab *slab, struct pool *pool) {
             frames += chunk->pages[end].frames;
             chunk->pages[end].frames = 0;
         }
-        madvise(slab_page_blocks(&chunk->pages[first], pool->page_size), (size_t)(end - first) * pool->page_size,
-                MADV_DONTNEED);
+        discard_pages(chunk, first, end);
     }
     pool->dirty_frames -= frames;
     count_held(slab, -(int64_t)(frames * SLAB_FRAME));
@@ -202,6 +213,30 @@ bool slab_purge_rest(struct slab *slab) {
     bool more = purge_some(slab, &slab->small, 0);
     more |= purge_some(slab, &slab->large, 0);
     return spans_purge_rest(slab->spans) || more;
+}
+
+static bool never_used(const struct chunk *chunk, unsigned i) {
+    return slab_bit_get(chunk->free_pages, i) && chunk->pages[i].frames == 0;
+}
+
+static void purge_unused(struct pool *pool) {
+    struct chunk *chunk = pool->ahead;
+    pool->ahead = NULL;
+    if (chunk == NULL || chunk->list == NO_BIN) return;
+    leave_huge(chunk);
+    for (unsigned first = 1, end; first < pages_of(chunk); first = end + 1) {
+        for (end = first; end < pages_of(chunk) && never_used(chunk, end);) end++;
+        if (end > first) discard_pages(chunk, first, end);
+    }
+}
+
+void slab_purge_unused(struct slab *slab) {
+    purge_unused(&slab->small);
+    purge_unused(&slab->large);
+}
+
+void slab_spare_huge(struct slab *slab, bool spare) {
+    slab->spare_huge = spare;
 }
 
 /* --- pages --- */

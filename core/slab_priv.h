@@ -49,6 +49,7 @@ struct pool {
     uint32_t dirty_frames;                /* of free pages */
     struct chunk *with_free[CHUNK_LISTS]; /* higher lists are fuller */
     struct chunk *all;
+    struct chunk *ahead;                    /* the newest, if what it has not used yet may be resident, too; or NULL */
     struct chunk *dirty_first, *dirty_last; /* purged from the front, the longest free */
 };
 
@@ -88,9 +89,9 @@ struct slab {
     enum mem_class owner;
     uint64_t moves, moved_bytes;
     size_t used_bytes; /* of blocks in pages */
-    size_t room_bytes; /* blocks of the pages in use, handed out or not */
     size_t held_bytes; /* what is resident of pages, and the chunks' own pages */
     struct slab_fill fill;
+    bool spare_huge; /* new chunks are no huge pages */
     struct spans *spans;
     struct pool small, large;
     struct size_class classes[CLASSES];

@@ -94,5 +94,6 @@ static uint64_t wait_for_deadlines(const struct shard *shard) {
 
 uint64_t background_wait_ns(const struct shard *shard) {
     if (shard->pause_until_ms || shard->to_send || shard->braked.first) return 1000000;
+    if (!defrag_is_done(shard)) return CRON_NS;
     return has_deadlines(shard) ? MIN(wait_for_deadlines(shard), LONGEST_WAIT_NS) : LONGEST_WAIT_NS;
 }

@@ -14,6 +14,7 @@
 #define LIST_MAX     32u            /* more than a bucket has entries, but for strange hashes */
 #define PAUSE_NS     1000000000ull  /* between rounds */
 #define IDLE_NS      10000000000ull /* after one that was of no use */
+#define QUIET_NS     1000000000ull  /* without load, until what it needed goes */
 #define CALM_COUNT   100            /* commands between two looks at the most, where the shard has time */
 #define HEAP_MIN     (4 << 20)      /* bytes that it must use less than it did */
 #define DATABASES    64             /* empty ones that are passed over per slice */
@@ -31,6 +32,8 @@ struct defrag {
     size_t spare_before; /* when the round began */
     uint64_t not_before_ns;
     bool calm;               /* few commands came between the last two looks */
+    bool quiet;              /* for so long that what load needs has gone */
+    uint64_t busy_ns;        /* when it was not calm last */
     uint64_t began_at, seen; /* commands of the shard so far: when the round began, and at the last look */
     bool helped;             /* the last round was of use */
     int64_t heap_peak;       /* bytes in use of the heap since it was purged last */
@@ -54,11 +57,16 @@ bool defrag_has_time(const struct shard *shard) {
     return shard->defrag->calm;
 }
 
+bool defrag_is_done(const struct shard *shard) {
+    return shard->defrag->quiet && !shard->defrag->running;
+}
+
 /* --- when --- */
 
 static bool is_sparse(const struct shard *shard) {
     size_t spare = slab_spare_bytes(shard->slab);
-    return spare > DEFRAG_MIN && spare * 8 > spare + slab_paged_bytes(shard->slab);
+    size_t part = shard->defrag->calm ? 12 : 8, least = shard->defrag->calm ? DEFRAG_MIN / 2 : DEFRAG_MIN;
+    return spare > least && spare * part > spare + slab_paged_bytes(shard->slab);
 }
 
 /* While values are overwritten a round may find as much at its end as there was, for it was made meanwhile. That says
@@ -100,13 +108,26 @@ static void trim_heap(struct defrag *defrag, struct shard *shard) {
     defrag->heap_peak = bytes;
 }
 
+/* Has the load gone? Once it has for QUIET_NS, what it needed goes, too. */
+static void note_load(struct defrag *defrag, struct shard *shard) {
+    uint64_t seen = shard_commands_seen(shard);
+    defrag->calm = seen - defrag->seen < CALM_COUNT;
+    defrag->seen = seen;
+    if (!defrag->calm) {
+        defrag->busy_ns = shard->now_ns;
+        defrag->quiet = false;
+    } else if (!defrag->quiet && shard->now_ns >= defrag->busy_ns + QUIET_NS) {
+        defrag->quiet = true;
+        pressure_purge(shard);
+        slab_purge_unused(shard->slab);
+    }
+}
+
 void defrag_cron(struct shard *shard) {
     struct defrag *defrag = shard->defrag;
     trim_heap(defrag, shard);
     slab_trim(shard->slab);
-    uint64_t seen = shard_commands_seen(shard);
-    defrag->calm = seen - defrag->seen < CALM_COUNT;
-    defrag->seen = seen;
+    note_load(defrag, shard);
     if (defrag->running || !shard->config->activedefrag || shard->loading) return;
     if (is_due(defrag, shard) && is_sparse(shard)) begin_round(defrag, shard);
 }

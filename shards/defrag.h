@@ -1,13 +1,15 @@
 /* Defrag: memory that is free goes back to the system.
  *
- * Two things keep free memory resident. Pages of the slab in which a few blocks are left: their blocks move to fuller
+ * Three things keep free memory resident. Pages of the slab in which a few blocks are left: their blocks move to fuller
  * pages, entries as well as what large collections consist of, in rounds over all databases, a slice per turn. And
- * pages that the heap keeps for later: it is told to give them back when much less is in use than was (heap_purge).
+ * pages that the heap keeps for later: it is told to give them back when much less is in use than was (heap_purge). And
+ * what a shard under load keeps for the next command, spare messages and buffers before all: that goes a second after
+ * the load has.
  *
- * A round begins when an eighth of the slab's pages, and DEFRAG_MIN at least, is free blocks between others
- * (slab_spare_bytes), and the next one follows while that goes on and helps; after a round that did not, when the shard
- * has time, or writers are braked for what is resident. While there is nothing to do it costs some
- * comparisons every 100 ms.
+ * A round begins when moving can save an eighth of the slab's pages, and DEFRAG_MIN at least (slab_spare_bytes), and
+ * the next one follows while that goes on and helps; after a round that did not, when the shard has time, or writers
+ * are braked for what is resident. A shard that has time goes further: to a twelfth, and half of that. While there is
+ * nothing to do it costs some comparisons every 100 ms.
  *
  * Not moved: blocks above SLAB_PAGED_MAX, which share no page with others; streams; the heads of collections and of
  * their tables.
@@ -33,3 +35,5 @@ bool defrag_some(struct shard *shard);
 bool defrag_is_running(const struct shard *shard);
 /* Few commands come: empty pages need not be kept for the next ones. */
 bool defrag_has_time(const struct shard *shard);
+/* Nothing is left to do until commands come. */
+bool defrag_is_done(const struct shard *shard);

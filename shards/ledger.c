@@ -6,6 +6,7 @@
 #define GATHER_COPIES 3 /* of the reply of a command over several shards: parts, what they are joined to, output */
 #define INPUT_PART    2 /* of the room for clients is filled with one turn */
 #define GATHER_FIRST  (16 << 20) /* what the first such command may come to */
+#define HUGE_ROOM     (8 << 20)  /* up to 2 MiB become resident before the slab counts them */
 #define CALM_PART     16 /* there is plenty when more is free than this part of what was granted, and what may hide */
 
 void ledger_init(struct ledger *ledger, uint32_t shards) {
@@ -124,6 +125,7 @@ void account_renew_pass(struct shard *shard, int64_t bytes) {
     account->pages = (int64_t)slab_held_bytes(shard->slab);
     account->others = read_word(account->total) - account->pages - clients_of(shard);
     account->pass = bytes;
+    slab_spare_huge(shard->slab, bytes < HUGE_ROOM);
 }
 
 void account_look(struct shard *shard) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -261,6 +262,8 @@ static void model(uint64_t seed) {
         assert_int_equal(slab_used_bytes(slab), bytes);
         if (prng_below(&prng, 50) == 0) slab_purge_some(slab);
         if (prng_below(&prng, 300) == 0) (void)slab_purge_rest(slab);
+        if (prng_below(&prng, 300) == 0) slab_purge_unused(slab);
+        if (prng_below(&prng, 300) == 0) slab_spare_huge(slab, prng_below(&prng, 2) == 0);
     }
     slab_check(slab);
     while (count != 0) {
@@ -326,6 +329,47 @@ static void expected_blocks_are_in_huge_pages(void **state) {
     }
 }
 
+static bool add_resident(void *ctx, const void *start, size_t bytes) {
+    static unsigned char frames[1024];
+    size_t *resident = ctx;
+    assert_true(bytes / 4096 <= ARRAY_LEN(frames));
+    assert_int_equal(mincore((void *)(uintptr_t)start, bytes, frames), 0);
+    for (size_t i = 0; i < bytes / 4096; i++) *resident += 4096 * (size_t)(frames[i] & 1);
+    return true;
+}
+
+static size_t resident_bytes(const struct slab *slab) {
+    size_t resident = 0;
+    slab_each_area(slab, add_resident, &resident);
+    return resident;
+}
+
+/* Of a huge page what is not used yet goes back, and where they are spared there is none: what is resident is what
+ * counts. */
+static void unused_memory_goes_back(void **state) {
+    (void)state;
+    enum { COUNT = 100000, SIZE = 96 };
+    static void *blocks[COUNT];
+    for (int spared = 0; spared < 2; spared++) {
+        struct heap *heap = heap_new();
+        struct slab *slab = slab_new(heap, MEM_DATA);
+        slab_spare_huge(slab, spared);
+        for (int i = 0; i < COUNT; i++) blocks[i] = memset(slab_alloc(slab, SIZE), i % 251, SIZE);
+        if (!spared) slab_purge_unused(slab);
+        size_t held = slab_held_bytes(slab);
+        assert_true(resident_bytes(slab) <= held + held / 128); /* what is left of a chunk's first page */
+        slab_purge_unused(slab);
+        slab_check(slab);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(((unsigned char *)blocks[i])[SIZE - 1], i % 251);
+            slab_free(slab, blocks[i], SIZE);
+        }
+        slab_check(slab);
+        slab_delete(slab);
+        heap_delete(heap);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alignment),
@@ -334,6 +378,7 @@ int main(void) {
         cmocka_unit_test(packs_without_waste),
         cmocka_unit_test(memory_goes_back),
         cmocka_unit_test(expected_blocks_are_in_huge_pages),
+        cmocka_unit_test(unused_memory_goes_back),
         cmocka_unit_test(sparse_pages_can_be_emptied),
         cmocka_unit_test(against_a_twin),
     };

@@ -124,6 +124,27 @@ static void the_pinned_stays(void **state) {
     sim_delete(world.sim);
 }
 
+/* Spare messages and buffers go when the load has gone, and not between two commands of it. */
+static void what_load_needed_goes(void **state) {
+    (void)state;
+    struct sim_options options = {.shards = 2, .mailbox_capacity = 8, .db_count = 1, .seed = 3};
+    struct sim *sim = sim_new(&options);
+    struct peer *peer = sim_connect(sim, 0);
+    for (unsigned i = 0; i < 500; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "SET key:%u v\r\nGET key:%u\r\n", i, i);
+        sim_say(peer, text, strlen(text));
+    }
+    assert_true(sim_settle(sim, 1000000));
+    struct shard *shard = sim_shard(sim, 0);
+    assert_true(shard->messages.free_count > 0);
+    for (unsigned i = 0; i < 20; i++) sim_advance_ms(sim, 100);
+    assert_true(defrag_is_done(shard));
+    assert_int_equal(shard->messages.free_count, 0);
+    assert_int_equal(shard->replies.count, 0);
+    sim_delete(sim);
+}
+
 /* --- the same commands --- */
 
 static void add_elements(char *text, size_t size, const char *command, uint32_t name, struct prng *prng) {
@@ -208,6 +229,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_go_back),
         cmocka_unit_test(the_pinned_stays),
+        cmocka_unit_test(what_load_needed_goes),
         cmocka_unit_test(moving_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
