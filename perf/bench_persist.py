@@ -125,15 +125,29 @@ class PersistBench:
                 servers = [stack.enter_context(self.server(name, ALWAYS)) for name in self.names(rep)]
                 for server in servers:
                     self.generator.run(server, "--preload")
+                for pipeline in (1, 16):
+                    for server in servers:
+                        self.always(f"repetition {rep + 1} of {self.args.reps}", server, pipeline, ", log never rewritten")
+                for server in servers:
+                    self.age(server)
                 for pipeline, aim in ((1, 1.5), (16, 3.0)):
                     for server in servers:
-                        self.say(f"repetition {rep + 1} of {self.args.reps}: always P{pipeline}, {server.name}")
-                        got = self.load(server, "--op", "set", "--pipeline", pipeline)
-                        self.add(f"always: SETs per second, pipeline {pipeline}", server.name, got["ops_per_s"] / 1000,
-                                 "thousand", Aim("ratio", at_least=aim))
-                        self.add(f"always: CPU per SET, pipeline {pipeline}", server.name,
-                                 got["server"]["cpu_us_per_op"], "us")
+                        self.always(f"repetition {rep + 1} of {self.args.reps}", server, pipeline, "", Aim("ratio", at_least=aim))
                         self.bytes_per_set(server.name, server, "always", pipeline, 40_000 * (1 if pipeline == 1 else 5))
+
+    def always(self, when, server, pipeline, state, aim=None):
+        self.say(f"{when}: always P{pipeline}{state}, {server.name}")
+        got = self.load(server, "--op", "set", "--pipeline", pipeline)
+        self.add(f"always: SETs per second, pipeline {pipeline}{state}", server.name, got["ops_per_s"] / 1000, "thousand", aim)
+        self.add(f"always: CPU per SET, pipeline {pipeline}{state}", server.name, got["server"]["cpu_us_per_op"], "us")
+
+    def age(self, server):
+        """As servers are that have been up for a while: the log has been rewritten more than once."""
+        for _ in range(3):
+            self.generator.run(server, "--preload")
+            server.ask("BGREWRITEAOF")
+            while not rewrite_is_over(server):
+                time.sleep(0.05)
 
     def part_gets_beside_always(self):
         """GETs of keys that nobody writes, at a fixed rate, beside SETs at a fixed rate."""
@@ -288,6 +302,11 @@ def read_all(path):
 
 def bgsave_runs(server):
     return "rdb_bgsave_in_progress:1" in server.ask("INFO", "persistence")
+
+
+def rewrite_is_over(server):
+    info = server.ask("INFO", "persistence")
+    return "aof_rewrite_in_progress:0" in info and "aof_rewrite_scheduled:0" in info
 
 
 class Memory(threading.Thread):
