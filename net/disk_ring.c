@@ -1,12 +1,12 @@
 /* Each operation under way has a record. The record's address is what the ring gives back with the completion, so
  * nothing is looked up. Records that are free form a list; there are as many as were ever under way at once, a handful
- * per thread (the journal has a few writes under way, a checkpoint two).
+ * per thread (the journal has a few writes under way, a checkpoint two, and two reads).
  *
  * Aside     handing a write to the kernel must not take long, whatever the disk does. The filesystems of local disks
  *           promise that (what they cannot start at once goes to a thread of the kernel's); others only seem to. FUSE
  *           waits for the program behind it with the file locked, and a thread of ours stood still for as long as a
  *           sync took there (tests/promise/slow.py). So where the filesystem is not one of those, every write goes
- *           aside: 10 us of CPU more for each.
+ *           aside, as does every read: 10 us of CPU more for each.
  *
  * A completion frees its record before `done` is called: `done` usually starts the next write, and takes the same
  * record. */
@@ -17,7 +17,8 @@
 #include <sys/vfs.h>
 
 /* The kernel takes 2 GiB less a page at once. */
-#define WRITE_BYTES_MAX (1u << 30)
+#define BYTES_MAX (1u << 30)
+#define BLOCK     4096u
 /* So often a write that would block is tried again before its owner, who waits between attempts, is told. */
 #define RETRIES_MAX 100
 #define XFS_MAGIC   0x58465342 /* not in linux/magic.h */
@@ -29,8 +30,11 @@ struct record {
     };
     disk_done done;
     void *owner;
-    const char *bytes;
-    size_t len, written;
+    union {
+        const char *bytes; /* to be written */
+        char *into;
+    };
+    size_t len, did;
     uint64_t offset;
     int fd;
     bool durable;
@@ -45,7 +49,7 @@ struct disk_ring {
     struct disk_home home;
     struct record *free_records;
     uint32_t under_way;
-    bool aside; /* every write */
+    bool aside; /* every write, every read */
 };
 
 /* --- records --- */
@@ -74,9 +78,9 @@ static void finish(struct record *record, int64_t result) {
 /* --- operations --- */
 
 static void submit_write(struct record *record) {
-    size_t len = MIN(record->len - record->written, (size_t)WRITE_BYTES_MAX);
-    ring_write(record->disk->ring, record->fd, record->bytes + record->written, (unsigned)len,
-               record->offset + record->written, record->durable, record->disk->aside, record);
+    size_t len = MIN(record->len - record->did, (size_t)BYTES_MAX);
+    ring_write(record->disk->ring, record->fd, record->bytes + record->did, (unsigned)len, record->offset + record->did,
+               record->durable, record->disk->aside, record);
 }
 
 static void start_write(void *ctx, int fd, const void *bytes, size_t len, uint64_t offset, bool durable, disk_done done,
@@ -87,6 +91,21 @@ static void start_write(void *ctx, int fd, const void *bytes, size_t len, uint64
     record->offset = offset;
     record->durable = durable;
     submit_write(record);
+}
+
+static void submit_read(struct record *record) {
+    size_t len = MIN(record->len - record->did, (size_t)BYTES_MAX);
+    ring_read(record->disk->ring, record->fd, record->into + record->did, (unsigned)len, record->offset + record->did,
+              record->disk->aside, record);
+}
+
+static void start_read(void *ctx, int fd, void *bytes, size_t len, uint64_t offset, disk_done done, void *owner) {
+    ASSERT(len % BLOCK == 0 && offset % BLOCK == 0);
+    struct record *record = take_record(ctx, fd, done, owner);
+    record->into = bytes;
+    record->len = len;
+    record->offset = offset;
+    submit_read(record);
 }
 
 static void start_sync(void *ctx, int fd, disk_done done, void *owner) {
@@ -104,13 +123,26 @@ static void write_completed(struct record *record, int32_t result) {
         finish(record, result);
         return;
     }
-    record->written += (size_t)MAX(result, 0);
-    if (record->written == record->len)
+    record->did += (size_t)MAX(result, 0);
+    if (record->did == record->len)
         finish(record, (int64_t)record->len);
     else if (result == 0)
         finish(record, -EIO); /* a file that takes nothing and does not say why */
     else
         submit_write(record);
+}
+
+/* Within a block it ends only with the file. */
+static void read_completed(struct record *record, int32_t result) {
+    if (result < 0 && !may_retry(record, result)) {
+        finish(record, result);
+        return;
+    }
+    record->did += (size_t)MAX(result, 0);
+    if (record->did == record->len || result == 0 || record->did % BLOCK != 0)
+        finish(record, (int64_t)record->did);
+    else
+        submit_read(record);
 }
 
 static void sync_completed(struct record *record, int32_t result) {
@@ -123,6 +155,8 @@ static void sync_completed(struct record *record, int32_t result) {
 void disk_ring_completed(const struct ring_event *event) {
     if (event->kind == RING_WRITE)
         write_completed(event->owner, event->result);
+    else if (event->kind == RING_READ)
+        read_completed(event->owner, event->result);
     else
         sync_completed(event->owner, event->result);
 }
@@ -190,7 +224,7 @@ void disk_ring_delete(struct disk_ring *disk) {
 }
 
 struct disk disk_ring_port(struct disk_ring *disk) {
-    return (struct disk){.ctx = disk, .write = start_write, .sync = start_sync, .job = start_job};
+    return (struct disk){.ctx = disk, .write = start_write, .read = start_read, .sync = start_sync, .job = start_job};
 }
 
 bool disk_ring_idle(const struct disk_ring *disk) {

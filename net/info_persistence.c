@@ -103,7 +103,7 @@ static void info_loading_more(const struct info *info, const struct persist_fact
 
 static void info_shard(const struct info *info, const struct persist_facts *facts,
                        const struct checkpoints_status *status, uint32_t i) {
-    static const char *const states[] = {"idle", "saving", "saved", "failed", "overtaken", "leaving"};
+    static const char *const states[] = {"idle", "saving", "ending", "saved", "failed", "overtaken", "leaving"};
     static_assert(ARRAY_LEN(states) == CHECKPOINT_LEAVING + 1, "one each");
     const struct persist_shard_facts *shard = &facts->shard[i];
     const struct checkpoints_shard_status *checkpoint = &status->shard[i];

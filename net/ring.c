@@ -199,6 +199,13 @@ void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint
     sqe->user_data = tag(RING_WRITE, owner);
 }
 
+void ring_read(struct ring *ring, int fd, void *bytes, unsigned len, uint64_t offset, bool aside, void *owner) {
+    struct io_uring_sqe *sqe = entry(ring, RING_READ, owner);
+    io_uring_prep_read(sqe, fd, bytes, len, offset);
+    if (aside) sqe->flags |= IOSQE_ASYNC;
+    sqe->user_data = tag(RING_READ, owner);
+}
+
 void ring_sync(struct ring *ring, int fd, void *owner) {
     PREPARE(ring, RING_SYNC, owner, io_uring_prep_fsync, fd, IORING_FSYNC_DATASYNC);
 }

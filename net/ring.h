@@ -25,6 +25,7 @@ enum ring_kind {
     RING_STOP,   /* the server's stop signal became readable */
     RING_JOBS,   /* the background thread's event became readable */
     RING_WRITE,  /* result: bytes, perhaps fewer than asked for, or -errno */
+    RING_READ,   /* the same, of a file */
     RING_SYNC,   /* result: 0 or -errno */
 };
 
@@ -61,6 +62,7 @@ void ring_hand_over(struct ring *ring, int target, int fd, uint64_t note);
  * it. */
 void ring_write(struct ring *ring, int fd, const void *bytes, unsigned len, uint64_t offset, bool durable, bool aside,
                 void *owner);
+void ring_read(struct ring *ring, int fd, void *bytes, unsigned len, uint64_t offset, bool aside, void *owner);
 void ring_sync(struct ring *ring, int fd, void *owner); /* fdatasync */
 
 /* Submits what is queued and waits until there is an event or the time is over (0: just looks;

@@ -203,6 +203,7 @@ static void handle(struct thread *thread, const struct ring_event *event) {
     case RING_STOP: thread->ending = true; break;
     case RING_JOBS: disk_ring_collect(event->owner); break;
     case RING_WRITE:
+    case RING_READ:
     case RING_SYNC: disk_ring_completed(event); break;
     case RING_CANCEL:
     case RING_CLOSE:

@@ -21,8 +21,7 @@ struct checkpoint {
     struct walk walk;
     struct spool spool;
     bool walking; /* walk is in use */
-    bool over;    /* all databases are in walk.out or in the file */
-    bool ended;   /* the checksum, too */
+    bool ended;   /* the checksum is in walk.out or in the file */
     uint64_t log_before;
     /* pace, in ticks */
     uint64_t credit, slice_ended, busy_until;
@@ -80,7 +79,7 @@ void checkpoint_begin(struct checkpoint *self, uint64_t number, uint64_t log_bef
     datadir_path(self->options.dir, name, path);
     self->state = CHECKPOINT_SAVING;
     self->facts = (struct checkpoint_facts){.number = number, .keys_total = count_keys(shard)};
-    self->over = self->ended = false;
+    self->ended = false;
     self->credit = 0;
     self->log_before = log_before;
     self->slice_ended = self->busy_until = shard->host.ticks(shard->host.ctx);
@@ -95,6 +94,10 @@ void checkpoint_begin(struct checkpoint *self, uint64_t number, uint64_t log_bef
 static void stop_walking(struct checkpoint *self) {
     if (self->walking) walk_end(&self->walk);
     self->walking = false;
+}
+
+static bool is_under_way(const struct checkpoint *self) {
+    return self->state == CHECKPOINT_SAVING || self->state == CHECKPOINT_ENDING;
 }
 
 static void leave_saving(struct checkpoint *self, enum checkpoint_state state) {
@@ -113,7 +116,7 @@ void checkpoint_keep(struct checkpoint *self) {
 
 void checkpoint_drop(struct checkpoint *self) {
     if (self->state == CHECKPOINT_IDLE || self->state == CHECKPOINT_LEAVING) return;
-    if (self->state == CHECKPOINT_SAVING) leave_saving(self, CHECKPOINT_LEAVING);
+    if (is_under_way(self)) leave_saving(self, CHECKPOINT_LEAVING);
     self->state = CHECKPOINT_LEAVING;
     spool_discard(&self->spool);
 }
@@ -133,7 +136,7 @@ struct disk checkpoint_disk(const struct checkpoint *self) {
 void checkpoint_read_facts(const struct checkpoint *self, struct checkpoint_facts *out) {
     *out = self->facts;
     out->state = self->state;
-    if (self->state != CHECKPOINT_SAVING) return;
+    if (!is_under_way(self)) return;
     out->keys = self->walk.keys;
     out->bytes = self->spool.size;
 }
@@ -204,7 +207,7 @@ static bool run_steps(struct checkpoint *self, uint64_t until) {
         case WALK_YIELD: return true;
         case WALK_END:
             self->facts.last_batch = self->walk.batch;
-            self->over = true;
+            self->state = CHECKPOINT_ENDING;
             pour(self);
             return true;
         case WALK_OVERTAKEN: leave_saving(self, CHECKPOINT_OVERTAKEN); return false;
@@ -238,7 +241,7 @@ static bool save(struct checkpoint *self, const struct checkpoint_turn *turn) {
         leave_saving(self, CHECKPOINT_FAILED);
     else if (self->spool.state == SPOOL_DONE)
         leave_saving(self, CHECKPOINT_SAVED);
-    else if (!self->over)
+    else if (self->state == CHECKPOINT_SAVING)
         more = slice(self, turn);
     else if (self->spool.state == SPOOL_WRITING && pour(self))
         end_file(self);
@@ -247,7 +250,7 @@ static bool save(struct checkpoint *self, const struct checkpoint_turn *turn) {
 
 bool checkpoint_turn(struct checkpoint *self, const struct checkpoint_turn *turn) {
     if (LIKELY(self->state == CHECKPOINT_IDLE)) return false;
-    if (self->state == CHECKPOINT_SAVING) return save(self, turn);
+    if (is_under_way(self)) return save(self, turn);
     if (self->state == CHECKPOINT_LEAVING && self->spool.state == SPOOL_GONE) {
         spool_deinit(&self->spool);
         self->state = CHECKPOINT_IDLE;

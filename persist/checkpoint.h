@@ -12,13 +12,14 @@
  *  - A value that is too large for one slice is held, so that its writers wait while it is saved in pieces.
  *  - When a whole database is emptied or exchanged, the file is worth nothing: OVERTAKEN.
  *
- * Memory    two buffers (persist/spool.h) and what the keys of a stretch give as bytes. When the disk is slower, the
+ * Memory    three buffers (persist/spool.h) and what the keys of a stretch give as bytes. When the disk is slower, the
  *           slice does nothing; no command ever waits for the disk, but writers of a value that is just being saved in
  *           pieces.
  * Time      slices of about 200 us, so that who comes meanwhile waits for no longer than that; of a thread that has
  *           commands to run, they take a twelfth. When the log grows too long meanwhile, they take up to a half, each
  *           as long as the turn before it (persist/haste.h).
- * Thread    the shard's own. Order of calls: begin, then turn until it is no longer SAVING, then keep or drop. */
+ * Thread    the shard's own. Order of calls: begin, then turn until it is neither SAVING nor ENDING, then keep or drop.
+ *           */
 #pragma once
 #include "persist/datadir.h"
 #include "persist/disk.h"
@@ -29,6 +30,7 @@ struct shard;
 enum checkpoint_state {
     CHECKPOINT_IDLE,
     CHECKPOINT_SAVING,
+    CHECKPOINT_ENDING,    /* all keys were passed, what the file says is settled; it is at the disk */
     CHECKPOINT_SAVED,     /* the file is whole, on the disk, and was read back; its name is not durable yet */
     CHECKPOINT_FAILED,    /* the disk did not take it */
     CHECKPOINT_OVERTAKEN, /* to be begun anew, from another cut */

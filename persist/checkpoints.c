@@ -125,7 +125,7 @@ bool checkpoints_idle(const struct checkpoints_member *self) {
 
 static void remove_file(struct checkpoints_member *self) {
     checkpoint_drop(self->checkpoint);
-    if (self->number && !self->closed) self->journal.gave_up(self->journal.ctx);
+    if (self->number) self->journal.gave_up(self->journal.ctx);
     self->number = 0;
 }
 
@@ -171,7 +171,10 @@ static void obey(struct checkpoints_member *self, enum order order) {
         remove_file(self);
     } else {
         checkpoint_keep(self->checkpoint);
-        if (order == ORDER_KEEP) self->journal.drop_before(self->journal.ctx, self->begin.segment);
+        if (order == ORDER_KEEP)
+            self->journal.drop_before(self->journal.ctx, self->begin.segment);
+        else
+            self->journal.leave(self->journal.ctx);
         self->number = 0;
     }
     self->news = true;
@@ -212,6 +215,10 @@ static bool any_broken(const struct checkpoints *all) {
 }
 static bool has_begun(const struct checkpoints *all, const struct seat *seat) {
     return seat->begun == all->number;
+}
+static bool is_settled(const struct checkpoints *all, const struct seat *seat) {
+    enum checkpoint_state state = seat->facts.state;
+    return has_begun(all, seat) && (state == CHECKPOINT_ENDING || state == CHECKPOINT_SAVED);
 }
 static bool is_saved(const struct checkpoints *all, const struct seat *seat) {
     return has_begun(all, seat) && seat->facts.state == CHECKPOINT_SAVED;
@@ -392,7 +399,7 @@ static enum action while_saving(struct checkpoints *all, const struct checkpoint
         undo(all, true);
     } else if (any_in(all, CHECKPOINT_FAILED) || any_broken(all)) {
         fail(all);
-    } else if (every(all, is_saved)) {
+    } else if (every(all, is_settled)) {
         all->phase = PHASE_CLOSING;
         return ACT_CUT_END;
     } else {
@@ -411,7 +418,8 @@ static enum action while_closing(struct checkpoints *all) {
         all->phase = PHASE_PUBLISHING;
         return ACT_PUBLISH;
     }
-    if (any_broken(all) && every(all, is_closed)) fail(all);
+    if (!every(all, is_closed)) return ACT_NOTHING; /* the cut is under way: it cannot be called back */
+    if (any_in(all, CHECKPOINT_FAILED) || any_broken(all)) fail(all);
     return ACT_NOTHING;
 }
 

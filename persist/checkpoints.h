@@ -7,10 +7,11 @@
  * PREPARING   where there is no manifest yet, one is written, of what the server began with: files that a crash left
  *             without one would keep the next server from starting.
  * CUTTING     a transaction over all shards ("sherd.cut"): each begins a new segment of its journal, and its file.
- * SAVING      each for itself (persist/checkpoint.h), until all files are on the disk and read back.
+ * SAVING      each for itself (persist/checkpoint.h), until what all files say is settled.
  * CLOSING     a second one: whatever is in a file belongs to a transaction that is over on all its shards by now. When
  *             each journal is durable up to here, nothing that is in a file can be lost elsewhere. With `appendonly no`
- *             the journal has been on since the first cut and is off from here on.
+ *             the journal has been on since the first cut and is off from here on. Meanwhile the files' ends reach the
+ *             disk and are read back.
  * PUBLISHING  the manifest is replaced. Then the segments from before the first cut, and the files of the checkpoint
  *             before, are no longer needed.
  *
@@ -61,8 +62,9 @@ struct checkpoint_journal {
     /* In the middle of a turn, at the instant of the cut: closes the batch. BEGIN: a new segment begins, and the
      * journal is on from here. END: it is off from here if appendonly says so; all there is goes to the disk now. */
     struct checkpoint_cut (*cut)(void *ctx, const struct checkpoint_cut_order *order);
-    void (*drop_before)(void *ctx, uint64_t segment); /* a checkpoint replaces these */
-    void (*gave_up)(void *ctx); /* there will be no END: off, if appendonly says so, and the segments go */
+    void (*drop_before)(void *ctx, uint64_t segment); /* the manifest names those from here on, and no others */
+    void (*leave)(void *ctx);                         /* perhaps it names them: all segments stay */
+    void (*gave_up)(void *ctx); /* it does not: off, if appendonly says so, and those of the checkpoint alone go */
 };
 struct checkpoints_member_options {
     struct checkpoint_options file; /* of this shard */

@@ -22,6 +22,8 @@ struct disk {
     /* durable: the write is on the disk when it completes (RWF_DSYNC). */
     void (*write)(void *ctx, int fd, const void *bytes, size_t len, uint64_t offset, bool durable, disk_done done,
                   void *owner);
+    /* Whole blocks of 4 KiB from the start of one; fewer bytes only where the file ends. */
+    void (*read)(void *ctx, int fd, void *bytes, size_t len, uint64_t offset, disk_done done, void *owner);
     void (*sync)(void *ctx, int fd, disk_done done, void *owner); /* fdatasync: what was written before the call */
     void (*job)(void *ctx, disk_work work, void *job, disk_done done);
 };

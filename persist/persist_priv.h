@@ -74,8 +74,9 @@ struct persist_part {
     struct guard_orders orders;    /* as this part follows them */
 
     struct space_job *space;  /* thread 0 */
-    uint64_t scratch_segment; /* the first of a journal that was begun for a checkpoint */
+    uint64_t scratch_segment; /* the first of a journal that was begun for a checkpoint under way; 0: of none */
     bool discards;            /* and that is worth nothing: its segments go when it is closed */
+    bool unnamed;             /* the journal began, or was to end, with a checkpoint that the manifest does not name */
     uint32_t jobs;            /* of this part, on the background thread */
 
     /* the end */

@@ -91,6 +91,7 @@ static void set_gate(struct persist_part *part, const struct checkpoint_cut_orde
 /* The journal goes on, or begins, with a new segment. */
 static struct checkpoint_cut begin_cut(struct persist_part *part) {
     struct error error = {0};
+    part->unnamed |= !part->journal || part->closing;
     if (part->journal) {
         part->closing = part->discards = false;
         return (struct checkpoint_cut){part->batch, journal_cut(part->journal), true, part->status.bytes_since_cut};
@@ -104,7 +105,6 @@ static struct checkpoint_cut begin_cut(struct persist_part *part) {
 
 static struct checkpoint_cut end_cut(struct persist_part *part, bool logs) {
     ASSERT(part->journal);
-    part->scratch_segment = 0;
     if (logs)
         journal_flush(part->journal);
     else
@@ -125,14 +125,27 @@ static struct checkpoint_cut cut(void *ctx, const struct checkpoint_cut_order *o
 
 static void drop_before(void *ctx, uint64_t segment) {
     struct persist_part *part = ctx;
+    part->scratch_segment = 0;
+    part->unnamed = false;
     if (part->journal) journal_drop_before(part->journal, segment);
 }
 
+static void leave(void *ctx) {
+    struct persist_part *part = ctx;
+    part->scratch_segment = 0;
+}
+
+/* A journal that is wanted goes on, and begins once more with the next checkpoint (look). */
 static void gave_up(void *ctx) {
     struct persist_part *part = ctx;
-    if (wants_journal(part) || !part->journal) return;
-    part->discards = part->scratch_segment > 0; /* else it was there before, and holds what counts */
-    end_journal(part);
+    bool on = part->journal && !part->closing;
+    if (on && wants_journal(part)) return;
+    if (part->journal) {
+        part->discards = part->scratch_segment > 0; /* else it was there before, and holds what counts */
+        end_journal(part);
+    } else if (part->scratch_segment > 0) {
+        part_discard_segments(part, part->scratch_segment, part->next_segment);
+    }
 }
 
 enum status part_join_checkpoints(struct persist_part *part, struct error *error) {
@@ -146,7 +159,7 @@ enum status part_join_checkpoints(struct persist_part *part, struct error *error
                  .slice_us = SLICE_US,
                  .slice_bytes = SLICE_BYTES,
                  .stretch_keys = STRETCH_KEYS},
-        .journal = {.ctx = part, .cut = cut, .drop_before = drop_before, .gave_up = gave_up}};
+        .journal = {.ctx = part, .cut = cut, .drop_before = drop_before, .leave = leave, .gave_up = gave_up}};
     part->member = checkpoints_join(persist->checkpoints, &options);
     return part->member ? ST_OK : error_set(error, ST_NO_MEMORY, 0, "No memory for checkpoints");
 }
@@ -203,12 +216,12 @@ static void look(struct persist_part *part) {
     part_look_at_space(part);
     part->exporting = live_export_turn(persist->live_export, persist->checkpoints, &part->disk, part->shard->now_ms);
     struct checkpoints_status status;
-    bool on = part->journal && !part->closing;
-    if (wants_journal(part) == on && wants_gate(part) == part->shard->commit.on) return;
+    bool on = part->journal && !part->closing, named = !on || !part->unnamed;
+    if (wants_journal(part) == on && wants_gate(part) == part->shard->commit.on && named) return;
     checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
     if (status.saving || status.rewriting || part->shard->now_ns < part->ask_ns) return;
     part->ask_ns = part->shard->now_ns + ASK_NS;
-    /* CONFIG SET: it begins, or ends, with a checkpoint. */
+    /* CONFIG SET: it begins, or ends, with a checkpoint; with another one, if that was not completed. */
     checkpoints_ask(persist->checkpoints, part->shard, WHY_REWRITE, false, NULL);
 }
 

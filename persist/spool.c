@@ -1,5 +1,5 @@
 /* Spool: the state machine. Whatever comes back from the disk ends in `go_on`, which does the next step when nothing is
- * under way that it has to wait for. */
+ * under way that it has to wait for. Up to two writes, one sync and two reads are under way together. */
 #include "persist/spool.h"
 #include "core/assert.h"
 #include "core/crc.h"
@@ -7,8 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define SYNC_BYTES  (32u * 1024 * 1024) /* of a file that goes through the page cache */
-#define CHECK_BYTES (16u * 1024 * 1024) /* read back by one job, so that the jobs of others get their turn between */
+#define PIECE_BUFFERS 8u /* are synced together: as much as a journal syncs */
 
 static_assert((SPOOL_BUFFER & (SPOOL_BLOCK - 1)) == 0, "whole blocks");
 
@@ -19,6 +18,19 @@ static void fail(struct spool *spool, int64_t result) {
     if (spool->state == SPOOL_FAILED) return;
     spool->state = SPOOL_FAILED;
     spool->os_errno = (int)-result;
+}
+
+static uint64_t block_up(uint64_t bytes) {
+    return (bytes + SPOOL_BLOCK - 1) & ~(uint64_t)(SPOOL_BLOCK - 1);
+}
+
+static uint64_t piece_of(const struct spool *spool) {
+    return (uint64_t)spool->buffer_bytes * PIECE_BUFFERS;
+}
+
+/* One CRC of so many bytes, when a read completes, takes some 50 us. */
+static size_t read_bytes(const struct spool *spool) {
+    return (size_t)block_up(spool->buffer_bytes / 2);
 }
 
 static void start_job(struct spool *spool, disk_work work, disk_done done) {
@@ -61,6 +73,10 @@ void spool_open(struct spool *spool, struct heap *heap, struct disk disk, const 
         buffer->spool = spool;
         buffer->bytes = heap_alloc_aligned(heap, MEM_MESSAGE, buffer_bytes, SPOOL_BLOCK);
     }
+    for (unsigned i = 0; i < ARRAY_LEN(spool->reads); i++) {
+        spool->reads[i].spool = spool;
+        spool->reads[i].bytes = heap_alloc_aligned(heap, MEM_MESSAGE, read_bytes(spool), SPOOL_BLOCK);
+    }
     start_job(spool, work_open, opened);
 }
 
@@ -68,6 +84,8 @@ void spool_deinit(struct spool *spool) {
     ASSERT(spool_idle(spool) && spool->fd < 0);
     for (unsigned i = 0; i < ARRAY_LEN(spool->buffers); i++)
         heap_free(spool->heap, MEM_MESSAGE, spool->buffers[i].bytes, spool->buffer_bytes);
+    for (unsigned i = 0; i < ARRAY_LEN(spool->reads); i++)
+        heap_free(spool->heap, MEM_MESSAGE, spool->reads[i].bytes, read_bytes(spool));
 }
 
 bool spool_idle(const struct spool *spool) {
@@ -75,23 +93,6 @@ bool spool_idle(const struct spool *spool) {
 }
 
 /* --- writing --- */
-
-static void synced(void *owner, int64_t result) {
-    struct spool *spool = owner;
-    spool->pending--;
-    spool->syncing = false;
-    if (result < 0) fail(spool, result);
-    go_on(spool);
-}
-
-static void sync_sometimes(struct spool *spool, size_t written) {
-    spool->unsynced += written;
-    if (spool->direct || spool->syncing || spool->unsynced < SYNC_BYTES || spool->state != SPOOL_WRITING) return;
-    spool->unsynced = 0;
-    spool->syncing = true;
-    spool->pending++;
-    spool->disk.sync(spool->disk.ctx, spool->fd, synced, spool);
-}
 
 static void written(void *owner, int64_t result) {
     struct spool_buffer *buffer = owner;
@@ -104,23 +105,21 @@ static void written(void *owner, int64_t result) {
         fail(spool, result);
     else if ((size_t)result != len)
         fail(spool, -ENOSPC);
-    else
-        sync_sometimes(spool, len);
     go_on(spool);
 }
 
 /* The buffer that was filled goes to the disk, in whole blocks. */
 static void send(struct spool *spool) {
     struct spool_buffer *buffer = &spool->buffers[spool->filling];
-    size_t len = (buffer->len + SPOOL_BLOCK - 1) & ~(size_t)(SPOOL_BLOCK - 1);
+    size_t len = (size_t)block_up(buffer->len);
     memset(buffer->bytes + buffer->len, 0, len - buffer->len);
     buffer->len = len;
     buffer->away = true;
+    buffer->offset = spool->offset;
+    spool->offset += len;
     spool->filling ^= 1;
     spool->pending++;
-    uint64_t offset = spool->offset;
-    spool->offset += len;
-    spool->disk.write(spool->disk.ctx, spool->fd, buffer->bytes, len, offset, false, written, buffer);
+    spool->disk.write(spool->disk.ctx, spool->fd, buffer->bytes, len, buffer->offset, false, written, buffer);
 }
 
 size_t spool_take(struct spool *spool, struct slice bytes) {
@@ -148,60 +147,137 @@ void spool_end(struct spool *spool) {
     go_on(spool);
 }
 
-/* --- the end: cut, sync, read back --- */
+/* --- synced --- */
 
-static int work_seal(void *job) {
-    struct spool *spool = job;
-    if (ftruncate(spool->fd, (off_t)spool->size) != 0 || fsync(spool->fd) != 0) return -errno;
-    /* From the disk, not from the cache, is what is to be read. */
-    posix_fadvise(spool->fd, 0, 0, POSIX_FADV_DONTNEED);
+/* Up to there all writes have completed. They may do so in any order. */
+static uint64_t landed(const struct spool *spool) {
+    uint64_t end = spool->offset;
+    for (unsigned i = 0; i < ARRAY_LEN(spool->buffers); i++)
+        if (spool->buffers[i].away) end = MIN(end, spool->buffers[i].offset);
+    return end;
+}
+
+/* What is to be read is to come from the disk; and what was read is not wanted again. */
+static int work_forget(void *job) {
+    const struct spool *spool = job;
+    if (!spool->direct) posix_fadvise(spool->fd, 0, 0, POSIX_FADV_DONTNEED);
     return 0;
 }
 
-static int work_close(struct spool *spool) {
+static int work_seal(void *job) {
+    const struct spool *spool = job;
+    if (ftruncate(spool->fd, (off_t)spool->size) != 0 || fsync(spool->fd) != 0) return -errno;
+    return work_forget(job);
+}
+
+static void may_be_read(void *owner, int64_t result) {
+    struct spool *spool = owner;
+    spool->pending--;
+    spool->syncing = false;
+    if (result < 0)
+        fail(spool, result);
+    else
+        spool->synced = spool->syncing_to;
+    go_on(spool);
+}
+
+static void synced(void *owner, int64_t result) {
+    struct spool *spool = owner;
+    if (result < 0 || spool->direct) {
+        may_be_read(spool, result);
+        return;
+    }
+    spool->pending--;
+    start_job(spool, work_forget, may_be_read);
+}
+
+static void sync_piece(struct spool *spool) {
+    uint64_t end = landed(spool);
+    if (spool->syncing || end - spool->synced < piece_of(spool)) return;
+    spool->syncing = true;
+    spool->syncing_to = end;
+    spool->pending++;
+    spool->disk.sync(spool->disk.ctx, spool->fd, synced, spool);
+}
+
+/* All writes have completed, and no sync is under way. */
+static void seal(struct spool *spool) {
+    spool->state = SPOOL_CHECKING;
+    spool->syncing = true;
+    spool->syncing_to = spool->size;
+    start_job(spool, work_seal, may_be_read);
+}
+
+/* --- read back --- */
+
+/* The CRC goes on with what has come in the file's order. */
+static void check(struct spool *spool) {
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(spool->reads); i++) {
+        struct spool_read *read = &spool->reads[i % ARRAY_LEN(spool->reads)];
+        if (read->expected == 0 || read->away || read->offset != spool->checked) continue;
+        spool->checked_crc = crc64(spool->checked_crc, read->bytes, read->expected);
+        spool->checked += read->expected;
+        read->expected = 0;
+    }
+}
+
+/* A file that ends too early is EIO, as is one that does not end. */
+static void read_back(void *owner, int64_t result) {
+    struct spool_read *read = owner;
+    struct spool *spool = read->spool;
+    spool->pending--;
+    read->away = false;
+    if (result < 0)
+        fail(spool, result);
+    else if ((uint64_t)result != read->expected)
+        fail(spool, -EIO);
+    else
+        check(spool);
+    go_on(spool);
+}
+
+static void read_some(struct spool *spool) {
+    for (unsigned i = 0; i < ARRAY_LEN(spool->reads) && spool->read_to < spool->synced; i++) {
+        struct spool_read *read = &spool->reads[i];
+        if (read->expected > 0) continue;
+        read->offset = spool->read_to;
+        read->expected = (size_t)MIN(spool->synced - spool->read_to, read_bytes(spool));
+        read->away = true;
+        spool->read_to += read->expected;
+        spool->pending++;
+        size_t len = (size_t)block_up(read->expected);
+        spool->disk.read(spool->disk.ctx, spool->fd, read->bytes, len, read->offset, read_back, read);
+    }
+}
+
+/* --- the end --- */
+
+static int work_close(void *job) {
+    struct spool *spool = job;
+    work_forget(job);
     int result = close(spool->fd) == 0 ? 0 : -errno;
     spool->fd = -1;
     return result;
 }
 
-/* Reads some of the file into a buffer that nobody needs any more. What it read is EIO when it is
- * not what was written. */
-static int work_check(void *job) {
-    struct spool *spool = job;
-    for (size_t read = 0; read < CHECK_BYTES && spool->checked < spool->size;) {
-        ssize_t got = pread(spool->fd, spool->buffers[0].bytes, spool->buffer_bytes, (off_t)spool->checked);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return got < 0 ? -errno : -EIO;
-        spool->checked_crc = crc64(spool->checked_crc, spool->buffers[0].bytes, (size_t)got);
-        spool->checked += (uint64_t)got;
-        read += (size_t)got;
-    }
-    if (spool->checked < spool->size) return 0;
-    posix_fadvise(spool->fd, 0, 0, POSIX_FADV_DONTNEED);
-    if (spool->checked > spool->size || spool->checked_crc != spool->crc) return -EIO;
-    return work_close(spool);
-}
-
-static void checked(void *owner, int64_t result) {
+static void closed(void *owner, int64_t result) {
     struct spool *spool = owner;
     spool->pending--;
     if (result < 0)
         fail(spool, result);
-    else if (spool->fd < 0)
+    else
         spool->state = SPOOL_DONE;
-    else if (!spool->discarded)
-        start_job(spool, work_check, checked);
     go_on(spool);
 }
 
-static void sealed(void *owner, int64_t result) {
-    struct spool *spool = owner;
-    spool->pending--;
-    if (result < 0)
-        fail(spool, result);
-    else if (!spool->discarded)
-        start_job(spool, work_check, checked);
-    go_on(spool);
+/* All of it was read back. */
+static void finish(struct spool *spool) {
+    if (spool->checked_crc != spool->crc) {
+        fail(spool, -EIO);
+        return;
+    }
+    spool->state = SPOOL_CLOSING;
+    start_job(spool, work_close, closed);
 }
 
 /* --- away with it --- */
@@ -224,14 +300,19 @@ void spool_discard(struct spool *spool) {
     go_on(spool);
 }
 
+static void leave(struct spool *spool) {
+    if (spool->pending > 0 || spool->state == SPOOL_LEAVING || spool->state == SPOOL_GONE) return;
+    spool->state = SPOOL_LEAVING;
+    start_job(spool, work_remove, removed);
+}
+
 static void go_on(struct spool *spool) {
-    if (spool->pending > 0) return;
     if (spool->discarded) {
-        if (spool->state == SPOOL_LEAVING || spool->state == SPOOL_GONE) return;
-        spool->state = SPOOL_LEAVING;
-        start_job(spool, work_remove, removed);
-    } else if (spool->state == SPOOL_ENDING) {
-        spool->state = SPOOL_CHECKING;
-        start_job(spool, work_seal, sealed);
+        leave(spool);
+        return;
     }
+    if (spool->state == SPOOL_WRITING) sync_piece(spool);
+    if (spool->state == SPOOL_ENDING && !spool->syncing && landed(spool) == spool->offset) seal(spool);
+    if (spool->state >= SPOOL_WRITING && spool->state <= SPOOL_CHECKING) read_some(spool);
+    if (spool->state == SPOOL_CHECKING && !spool->syncing && spool->checked == spool->size) finish(spool);
 }

@@ -132,6 +132,43 @@ static void one_at_a_time(void **state) {
     disk_worker_stop(worker);
 }
 
+static int64_t read_now(struct bench *bench, int fd, void *bytes, size_t len, uint64_t offset) {
+    struct outcome outcome = {0};
+    bench->port.read(bench->port.ctx, fd, bytes, len, offset, note, &outcome);
+    assert_false(disk_ring_idle(bench->disk));
+    bench_settle(bench);
+    assert_int_equal(outcome.times, 1);
+    return outcome.result;
+}
+
+/* Through the page cache and, where there is such a thing, past it. */
+static void reads_end_with_the_file(void **state) {
+    (void)state;
+    static const int flags[] = {0, O_DIRECT};
+    struct disk_worker *worker = worker_start();
+    struct bench bench;
+    char *bytes = aligned_alloc(BLOCK, 3 * BLOCK), *back = aligned_alloc(BLOCK, 4 * BLOCK);
+    for (size_t i = 0; i < 3 * BLOCK; i++) bytes[i] = (char)(i * 7 + i / 1000);
+    bench_open(&bench, worker);
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        int fd = open("long", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | flags[i], 0600);
+        if (fd < 0 && errno == EINVAL) continue;
+        assert_int_equal(write_now(&bench, fd, bytes, 3 * BLOCK, 0, false), 3 * BLOCK);
+        assert_int_equal(read_now(&bench, fd, back, 2 * BLOCK, BLOCK), 2 * BLOCK);
+        assert_memory_equal(back, bytes + BLOCK, 2 * BLOCK);
+        assert_int_equal(ftruncate(fd, 2 * BLOCK + 100), 0);
+        assert_int_equal(read_now(&bench, fd, back, 4 * BLOCK, 0), 2 * BLOCK + 100);
+        assert_memory_equal(back, bytes, 2 * BLOCK + 100);
+        assert_int_equal(read_now(&bench, fd, back, BLOCK, 3 * BLOCK), 0);
+        close(fd);
+        assert_int_equal(read_now(&bench, fd, back, BLOCK, 0), -EBADF);
+    }
+    free(bytes);
+    free(back);
+    bench_close(&bench);
+    disk_worker_stop(worker);
+}
+
 static void errors_come_as_numbers(void **state) {
     (void)state;
     struct disk_worker *worker = worker_start();
@@ -413,10 +450,10 @@ static void one_leads_to_the_next(void **state) {
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_at_a_time),         cmocka_unit_test(errors_come_as_numbers),
-        cmocka_unit_test(short_writes_go_on),    cmocka_unit_test(short_write_then_error),
-        cmocka_unit_test(many_under_way),        cmocka_unit_test(jobs_come_home),
-        cmocka_unit_test(one_leads_to_the_next),
+        cmocka_unit_test(one_at_a_time),          cmocka_unit_test(reads_end_with_the_file),
+        cmocka_unit_test(errors_come_as_numbers), cmocka_unit_test(short_writes_go_on),
+        cmocka_unit_test(short_write_then_error), cmocka_unit_test(many_under_way),
+        cmocka_unit_test(jobs_come_home),         cmocka_unit_test(one_leads_to_the_next),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

@@ -45,7 +45,8 @@ struct op {
     uint64_t offset;
     disk_done done;
     void *owner;
-    disk_work work; /* NULL: a write or (bytes NULL) a sync */
+    disk_work work;
+    void *into; /* of a read; without work, bytes and this: a sync */
 };
 
 struct bench;
@@ -107,20 +108,25 @@ static void disk_write(void *ctx, int fd, const void *bytes, size_t len, uint64_
                        void *owner) {
     (void)durable;
     assert_true(len > 0);
-    add_op(ctx, (struct op){fd, bytes, len, offset, done, owner, NULL});
+    add_op(ctx, (struct op){.fd = fd, .bytes = bytes, .len = len, .offset = offset, .done = done, .owner = owner});
+}
+
+static void disk_read(void *ctx, int fd, void *bytes, size_t len, uint64_t offset, disk_done done, void *owner) {
+    add_op(ctx, (struct op){.fd = fd, .into = bytes, .len = len, .offset = offset, .done = done, .owner = owner});
 }
 
 static void disk_sync(void *ctx, int fd, disk_done done, void *owner) {
-    add_op(ctx, (struct op){fd, NULL, 0, 0, done, owner, NULL});
+    add_op(ctx, (struct op){.fd = fd, .done = done, .owner = owner});
 }
 
 static void disk_job(void *ctx, disk_work work, void *job, disk_done done) {
-    add_op(ctx, (struct op){-1, NULL, 0, 0, done, job, work});
+    add_op(ctx, (struct op){.fd = -1, .done = done, .owner = job, .work = work});
 }
 
 static int64_t carry_out(struct place *place, const struct op *op) {
     struct bench *bench = place->bench;
     if (op->work) return op->work(op->owner);
+    if (op->into) return pread(op->fd, op->into, op->len, (off_t)op->offset);
     if (!op->bytes) return 0;
     if (bench->fails_in && --bench->fails_in == 0) return -ENOSPC;
     return pwrite(op->fd, op->bytes, op->len, (off_t)op->offset);
@@ -189,6 +195,10 @@ static void journal_drop(void *ctx, uint64_t segment) {
     place->batch_count -= dropped;
 }
 
+static void journal_leave(void *ctx) {
+    (void)ctx;
+}
+
 static void journal_gave_up(void *ctx) {
     struct place *place = ctx;
     if (!place->bench->appendonly) place->shard->effects.on = false;
@@ -227,16 +237,17 @@ static void remove_dir(void) {
 static void join(struct bench *bench, uint32_t id) {
     struct place *place = &bench->places[id];
     *place = (struct place){.bench = bench, .shard = sim_shard(bench->sim, id)};
-    struct disk disk = {.ctx = place, .write = disk_write, .sync = disk_sync, .job = disk_job};
-    struct checkpoints_member_options options = {.file = {.shard = place->shard,
-                                                          .disk = disk,
-                                                          .dir = &bench->dir,
-                                                          .redis_version = "7.2.4",
-                                                          .buffer_bytes = BUFFER,
-                                                          .slice_us = 200,
-                                                          .slice_bytes = 1 + roll(bench, 300),
-                                                          .stretch_keys = 1 + (uint32_t)roll(bench, 20)},
-                                                 .journal = {place, journal_cut_here, journal_drop, journal_gave_up}};
+    struct disk disk = {.ctx = place, .write = disk_write, .read = disk_read, .sync = disk_sync, .job = disk_job};
+    struct checkpoints_member_options options = {
+        .file = {.shard = place->shard,
+                 .disk = disk,
+                 .dir = &bench->dir,
+                 .redis_version = "7.2.4",
+                 .buffer_bytes = BUFFER,
+                 .slice_us = 200,
+                 .slice_bytes = 1 + roll(bench, 300),
+                 .stretch_keys = 1 + (uint32_t)roll(bench, 20)},
+        .journal = {place, journal_cut_here, journal_drop, journal_leave, journal_gave_up}};
     place->member = checkpoints_join(bench->checkpoints, &options);
     place->shard->effects.on = bench->appendonly;
 }

@@ -2,10 +2,12 @@
  *
  * Proves   the file holds exactly what was given, whatever its length and the pieces it came in; nothing more is taken
  *          while both buffers are at the disk; a disk that is full, that writes less, or that gives back something else
- *          than was written is found out; a discarded file is gone at any stage. */
+ *          than was written is found out; a discarded file is gone at any stage. Nothing is read back before a sync has
+ *          covered it, whatever the order in which the disk does what it is told, and little is left for the end. */
 #include "core/crc.h"
 #include "core/prng.h"
 #include "persist/spool.h"
+#include "tests/support/seed.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -22,6 +24,7 @@
 struct op {
     int fd;
     const void *bytes;
+    void *into;
     size_t len;
     uint64_t offset;
     disk_done done;
@@ -33,7 +36,8 @@ struct fixture {
     struct heap *heap;
     struct op ops[OPS_MAX];
     unsigned count;
-    int64_t write_result; /* instead of writing; 1: it writes */
+    int64_t write_result;     /* instead of writing; 1: it writes */
+    unsigned hoarded, covers; /* writes that have completed; and those that the sync under way covers */
     char dir[32], path[64];
 };
 
@@ -46,10 +50,17 @@ static void disk_write(void *ctx, int fd, const void *bytes, size_t len, uint64_
                        void *owner) {
     (void)durable;
     assert_true(len % SPOOL_BLOCK == 0 && offset % SPOOL_BLOCK == 0 && (uintptr_t)bytes % SPOOL_BLOCK == 0);
-    add(ctx, (struct op){fd, bytes, len, offset, done, owner, NULL});
+    add(ctx, (struct op){.fd = fd, .bytes = bytes, .len = len, .offset = offset, .done = done, .owner = owner});
+}
+
+static void disk_read(void *ctx, int fd, void *bytes, size_t len, uint64_t offset, disk_done done, void *owner) {
+    assert_true(len % SPOOL_BLOCK == 0 && offset % SPOOL_BLOCK == 0 && (uintptr_t)bytes % SPOOL_BLOCK == 0);
+    add(ctx, (struct op){.fd = fd, .into = bytes, .len = len, .offset = offset, .done = done, .owner = owner});
 }
 
 static void disk_sync(void *ctx, int fd, disk_done done, void *owner) {
+    struct fixture *f = ctx;
+    f->covers = f->hoarded;
     add(ctx, (struct op){.fd = fd, .done = done, .owner = owner});
 }
 
@@ -66,6 +77,8 @@ static void serve(struct fixture *f) {
         result = op.work(op.owner);
     else if (op.bytes)
         result = f->write_result != 1 ? f->write_result : pwrite(op.fd, op.bytes, op.len, (off_t)op.offset);
+    else if (op.into)
+        result = pread(op.fd, op.into, op.len, (off_t)op.offset);
     op.done(op.owner, result);
 }
 
@@ -78,7 +91,7 @@ static void set_up(struct fixture *f, struct spool *spool) {
     snprintf(f->dir, sizeof f->dir, "/tmp/sherd-spool-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/file", f->dir);
-    struct disk disk = {.ctx = f, .write = disk_write, .sync = disk_sync, .job = disk_job};
+    struct disk disk = {.ctx = f, .write = disk_write, .read = disk_read, .sync = disk_sync, .job = disk_job};
     spool_open(spool, f->heap, disk, f->path, BUFFER);
 }
 
@@ -218,12 +231,112 @@ static void what_the_disk_changes_is_found_out(void **state) {
     free(bytes);
 }
 
+/* --- a disk that keeps what was not synced to itself, and does things in any order --- */
+
+#define LONG_FILE (60 * BUFFER + 777)
+
+/* The writes that have completed, the first `given` of which the file has. */
+struct hoard {
+    struct fixture *f;
+    struct op kept[LONG_FILE / BUFFER + 1];
+    unsigned given;
+};
+
+static void hoard_write(struct hoard *hoard, struct op op) {
+    struct fixture *f = hoard->f;
+    void *copy = aligned_alloc(SPOOL_BLOCK, op.len);
+    memcpy(copy, op.bytes, op.len);
+    assert_true(f->hoarded < ARRAY_LEN(hoard->kept));
+    hoard->kept[f->hoarded] = op;
+    hoard->kept[f->hoarded++].bytes = copy;
+    op.done(op.owner, (int64_t)op.len);
+}
+
+static void hoard_give_up(struct hoard *hoard, unsigned to) {
+    for (; hoard->given < to; hoard->given++) {
+        const struct op *op = &hoard->kept[hoard->given];
+        assert_int_equal(pwrite(op->fd, op->bytes, op->len, (off_t)op->offset), op->len);
+        free((void *)(uintptr_t)op->bytes);
+    }
+}
+
+/* One operation, any; of jobs the first. One sync is under way at a time; the job that ends the file is another. */
+static void hoard_serve(struct hoard *hoard, struct prng *prng, const struct spool *spool) {
+    struct fixture *f = hoard->f;
+    unsigned i = (unsigned)prng_below(prng, f->count);
+    struct op op = f->ops[i];
+    f->ops[i] = f->ops[0];
+    f->ops[0] = op;
+    if (op.bytes) {
+        f->count--;
+        memmove(f->ops, f->ops + 1, f->count * sizeof *f->ops);
+        hoard_write(hoard, op);
+        return;
+    }
+    if (!op.work && !op.into) hoard_give_up(hoard, f->covers);
+    if (op.work && spool->state == SPOOL_CHECKING) hoard_give_up(hoard, f->hoarded);
+    serve(f);
+}
+
+static void play_with_hoard(uint64_t seed) {
+    struct prng prng;
+    struct fixture f;
+    struct spool spool;
+    struct hoard hoard = {.f = &f};
+    uint64_t early = 0;
+    prng_init(&prng, seed);
+    char *bytes = random_bytes(&prng, LONG_FILE);
+    set_up(&f, &spool);
+    for (size_t at = 0; at < LONG_FILE || f.count > 0;) {
+        size_t piece = 1 + (size_t)prng_below(&prng, 2 * BUFFER);
+        piece = MIN(piece, LONG_FILE - at);
+        if (at < LONG_FILE) at += spool_take(&spool, slice_of(bytes + at, piece));
+        if (at == LONG_FILE && spool.state == SPOOL_WRITING) {
+            early = spool.checked;
+            spool_end(&spool);
+        }
+        if (f.count > 0) hoard_serve(&hoard, &prng, &spool);
+        if (spool.state == SPOOL_FAILED) fail_msg("SHERD_SEED=%llu", (unsigned long long)seed);
+    }
+    assert_int_equal(spool.state, SPOOL_DONE);
+    assert_true(early > 0 && hoard.given == f.hoarded);
+    expect_content(f.path, bytes, LONG_FILE);
+    tear_down(&f, &spool);
+    free(bytes);
+}
+
+static void only_what_is_synced_is_read_back(void **state) {
+    (void)state;
+    uint64_t seed = seed_or(1);
+    for (unsigned round = 0; round < 40; round++) play_with_hoard(seed + round);
+}
+
+/* When the disk keeps up, what is left is the last piece and what was under way. */
+static void the_end_costs_little(void **state) {
+    (void)state;
+    struct prng prng;
+    struct fixture f;
+    struct spool spool;
+    prng_init(&prng, 3);
+    char *bytes = random_bytes(&prng, 100 * BUFFER);
+    set_up(&f, &spool);
+    for (size_t at = 0; at < 100 * BUFFER; at += BUFFER) {
+        give(&f, &spool, slice_of(bytes + at, BUFFER));
+        serve_all(&f);
+    }
+    assert_true(spool.checked >= 100 * BUFFER - 9 * BUFFER);
+    spool_discard(&spool);
+    serve_all(&f);
+    tear_down(&f, &spool);
+    free(bytes);
+}
+
 static void a_path_that_is_not_there(void **state) {
     (void)state;
     struct fixture f;
     struct spool spool, missing;
     set_up(&f, &spool);
-    struct disk disk = {.ctx = &f, .write = disk_write, .sync = disk_sync, .job = disk_job};
+    struct disk disk = {.ctx = &f, .write = disk_write, .read = disk_read, .sync = disk_sync, .job = disk_job};
     spool_open(&missing, f.heap, disk, "/tmp/sherd-spool-none/file", BUFFER);
     serve_all(&f);
     assert_int_equal(missing.state, SPOOL_FAILED);
@@ -265,6 +378,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file_holds_what_was_given),      cmocka_unit_test(two_buffers_and_no_more),
         cmocka_unit_test(a_disk_that_fails_is_found_out),     cmocka_unit_test(a_path_that_is_not_there),
-        cmocka_unit_test(what_the_disk_changes_is_found_out), cmocka_unit_test(it_goes_at_any_stage)};
+        cmocka_unit_test(what_the_disk_changes_is_found_out), cmocka_unit_test(it_goes_at_any_stage),
+        cmocka_unit_test(only_what_is_synced_is_read_back),   cmocka_unit_test(the_end_costs_little)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,7 @@ struct operation {
     enum fake_kind kind;
     struct file *file;
     const char *bytes;
+    char *into; /* of a read */
     size_t len;
     uint64_t offset, order;
     uint32_t crc;
@@ -277,6 +278,17 @@ static void port_write(void *ctx, int fd, const void *bytes, size_t len, uint64_
     o->crc = crc32c(0, bytes, len);
 }
 
+static void port_read(void *ctx, int fd, void *bytes, size_t len, uint64_t offset, disk_done done, void *owner) {
+    struct fake_disk *disk = ctx;
+    struct file *file = file_of(disk, fd);
+    if (fcntl(fd, F_GETFL) & O_DIRECT) ASSERT((uintptr_t)bytes % 4096 == 0 && len % 4096 == 0 && offset % 4096 == 0);
+    struct operation *o = add(disk, FAKE_READ, done, owner);
+    o->file = file;
+    o->into = bytes;
+    o->len = len;
+    o->offset = offset;
+}
+
 static void port_sync(void *ctx, int fd, disk_done done, void *owner) {
     struct fake_disk *disk = ctx;
     struct file *file = file_of(disk, fd);
@@ -288,7 +300,7 @@ static void port_job(void *ctx, disk_work work, void *job, disk_done done) {
 }
 
 struct disk fake_disk_port(struct fake_disk *disk) {
-    return (struct disk){.ctx = disk, .write = port_write, .sync = port_sync, .job = port_job};
+    return (struct disk){.ctx = disk, .write = port_write, .read = port_read, .sync = port_sync, .job = port_job};
 }
 
 /* --- completion --- */
@@ -326,6 +338,13 @@ static int64_t complete_write(struct fake_disk *disk, const struct operation *o)
         loose_add(disk, o->file, o->offset, o->bytes, o->len);
     }
     return (int64_t)o->len;
+}
+
+static int64_t complete_read(struct fake_disk *disk, const struct operation *o) {
+    if (fails(disk, o)) return -disk->fail_error;
+    size_t size = o->file->seen.size, len = o->offset < size ? MIN(o->len, size - (size_t)o->offset) : 0;
+    if (len > 0) memcpy(o->into, o->file->seen.bytes + o->offset, len);
+    return (int64_t)len;
 }
 
 /* Settles what was loose when the sync was asked for; on failure only some of it, and the rest will never be. */
@@ -369,6 +388,7 @@ bool fake_disk_step(struct fake_disk *disk) {
     int64_t result;
     switch (o->kind) {
     case FAKE_WRITE: result = complete_write(disk, o); break;
+    case FAKE_READ: result = complete_read(disk, o); break;
     case FAKE_SYNC: result = complete_sync(disk, o); break;
     default: result = complete_job(disk, o); break;
     }

@@ -15,7 +15,7 @@
 #include "persist/disk.h"
 
 struct fake_disk;
-enum fake_kind { FAKE_WRITE = 1, FAKE_SYNC = 2, FAKE_JOB = 4 };
+enum fake_kind { FAKE_WRITE = 1, FAKE_SYNC = 2, FAKE_JOB = 4, FAKE_READ = 8 };
 
 /* dir: where the files are; only files directly in it are known. */
 struct fake_disk *fake_disk_new(const char *dir, uint64_t seed);

@@ -237,6 +237,26 @@ class Switch(PersistenceCase):
         server.options += ["--appendonly", "yes"]
         self.assertHolds(self.restart(server, 3), before)
 
+    @of_sherd
+    def test_on_at_the_second_try(self):
+        """The checkpoint with which the log begins fails, as one of its files cannot be made: there is another one."""
+        server = self.server(*NO_LOG)
+        client = server.client()
+        fill(client, self.seed, 100, "before")
+        in_the_way = [os.path.join(server.dir, f"shard-001.{number:06}.rdb") for number in range(1, 20)]
+        for path in in_the_way:
+            os.mkdir(path)
+        client.must("CONFIG", "SET", "appendonly", "yes", "appendfsync", "always")
+        wait_until(lambda: persistence(client)["aof_last_bgrewrite_status"] == "err", timeout=60, what="the failure")
+        for path in in_the_way:
+            os.rmdir(path)
+        fill(client, self.seed, 100, "between")
+        wait_until(lambda: int(persistence(client)["aof_rewrites"]) > 0, timeout=60, what="the second try")
+        fill(client, self.seed, 100, "after")
+        before = contents(client)
+        server.options += ["--appendonly", "yes"]
+        self.assertHolds(self.restart(server, 3), before)
+
     def test_off(self):
         server = self.server(*LOG)
         client = server.client()
