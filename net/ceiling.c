@@ -4,7 +4,10 @@
  *       |---- what is resident ----|------ free to use -------|-- kept for clients -----|-margin-|
  *
  * What is kept is the share of clients that they do not have, less what heaps have free: that they would use first.
- * So it does not matter for the aim whether a client's input is there at the moment or was just run.
+ * So it does not matter for the aim whether a client's input is there at the moment or was just run. But they do not
+ * find there what has another size, so both together come to more than the share, and how much is learnt: the most of
+ * the last seconds is kept. A turn that takes in a few values of 100 KB does that under any ceiling, so it matters
+ * under small ones.
  *
  * With each sample the budget is what the data have now and what is free up to the aim. Beyond the aim nothing is free
  * but what may be reused: entries that went have left room in pages that are resident anyway, how much nobody knows, so
@@ -32,6 +35,8 @@
 #define DEFAULT_PERCENT 80
 #define SHARE_PART      32 /* of the ceiling is the clients' share, unless maxmemory-clients says more or less */
 #define SHARE_MIN       (512 * 1024) /* per shard */
+#define SWING_PART      12           /* of the ceiling may be kept for them instead, if they were seen to need it, */
+#define SWING_BYTES     (8 << 20)    /* and no more than that */
 #define MARGIN_PART     100          /* of the ceiling lies between it and the brim: what happens between two samples */
 #define BRAKE_PART      40           /* of the ceiling is left when clients get no more than they have */
 #define REUSE_PART      128          /* of the ceiling may be used per sample in the hope that it is reused, */
@@ -53,7 +58,8 @@
 #define DRAIN_BYTES     (256 * 1024)
 #define JOURNAL_LEAST   (2 * 1024 * 1024) /* per shard: what a journal has when nothing waits for the disk */
 #define LIMIT_NS        1000000000ull
-#define FLOOR_NS        2000000000ull /* the least is that of two such stretches */
+#define FLOOR_NS        2000000000ull /* the least is that of two such stretches, */
+#define SWING_NS        4000000000ull /* and the most of these */
 #define TRIES           3             /* measurements, of which none may have taken so long that heaps grew by */
 #define MEANWHILE       (256 * 1024)
 #define RATE_NS         2000000000ull
@@ -108,16 +114,27 @@ struct sums {
     int64_t journal;        /* what waits for the disk, and what journals have besides */
 };
 
+static void begin_stretch(struct recent *recent, int64_t bytes, uint64_t length_ns, uint64_t now_ns) {
+    if (now_ns < recent->began_ns + length_ns) return;
+    *recent = (struct recent){.bytes = bytes, .before = recent->bytes, .began_ns = now_ns};
+}
+
 /* What is resident and in no block: the least of the last seconds. What it is more at times is what heaps keep of
  * blocks that were freed, a client's before all. */
 static int64_t floor_of(struct ceiling *ceiling, int64_t unused, uint64_t now_ns) {
-    if (now_ns >= ceiling->floor_ns + FLOOR_NS) {
-        ceiling->floor_ns = now_ns;
-        ceiling->floor_before = ceiling->floor;
-        ceiling->floor = unused;
-    }
-    ceiling->floor = MIN(ceiling->floor, unused);
-    return MIN(ceiling->floor, ceiling->floor_before);
+    struct recent *floor = &ceiling->floor;
+    begin_stretch(floor, unused, FLOOR_NS, now_ns);
+    floor->bytes = MIN(floor->bytes, unused);
+    return MIN(floor->bytes, floor->before);
+}
+
+/* What is to be kept for clients and for what heaps keep of their blocks, of which they have `swing` at the moment. */
+static int64_t room_to_swing(struct ceiling *ceiling, int64_t swing, int64_t share, int64_t bytes, uint64_t now_ns) {
+    struct recent *most = &ceiling->swing;
+    int64_t bound = MIN(bytes / SWING_PART, (int64_t)SWING_BYTES);
+    begin_stretch(most, swing, SWING_NS, now_ns);
+    most->bytes = MAX(most->bytes, swing);
+    return MAX(share, MIN(MAX(most->bytes, most->before), bound));
 }
 
 /* Both at one time, as far as nobody allocates very much meanwhile. */
@@ -133,19 +150,20 @@ static int64_t measure(const struct server *server, int64_t *used) {
     return (int64_t)resident;
 }
 
-static struct sums sum_up(struct server *server, int64_t share, uint64_t now_ns) {
+static struct sums sum_up(struct server *server, int64_t bytes, int64_t share, uint64_t now_ns) {
     const struct ledger *ledger = &server->ceiling.ledger;
-    struct sums sums = {.kept = share};
+    struct sums sums = {0};
     for (uint32_t i = 0; i < server->thread_count; i++) sums.charged += told_signed(&ledger->place[i].charged);
-    int64_t resident = measure(server, &sums.used), each = told_signed(&ledger->client_share);
+    int64_t resident = measure(server, &sums.used), each = told_signed(&ledger->client_share), swing = 0;
     for (uint32_t i = 0; i < server->thread_count; i++) {
-        sums.kept -= MIN(told_signed(&ledger->place[i].clients), each);
+        swing += MIN(told_signed(&ledger->place[i].clients), each);
         sums.journal += server->threads ? heap_used(server->threads[i].shard->heap, MEM_JOURNAL) : 0;
     }
     sums.measured = (uint64_t)resident;
     sums.resident = MAX(resident, sums.used + server->ceiling.overhead_least);
     int64_t unused = sums.resident - sums.used;
-    sums.kept = MAX(sums.kept - (unused - floor_of(&server->ceiling, unused, now_ns)), (int64_t)0);
+    swing += unused - floor_of(&server->ceiling, unused, now_ns);
+    sums.kept = MAX(room_to_swing(&server->ceiling, swing, share, bytes, now_ns) - swing, (int64_t)0);
     return sums;
 }
 
@@ -182,9 +200,9 @@ static void apply(struct server *server, bool sample, uint64_t now_ns) {
     struct ledger *ledger = &ceiling->ledger;
     uint64_t bytes = ceiling_bytes(server), share = share_bytes(server, bytes), shards = server->thread_count;
     uint64_t some = bytes / QUANTUM_PART / shards;
-    struct sums sums = sum_up(server, (int64_t)MIN(share, bytes / 2), now_ns);
     int64_t quantum = bytes ? (int64_t)MAX(MIN(some, (uint64_t)QUANTUM_MAX), (uint64_t)QUANTUM_MIN) : QUANTUM_MAX;
     int64_t limit = (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
+    struct sums sums = sum_up(server, limit, (int64_t)MIN(share, bytes / 2), now_ns);
     int64_t budget = LEDGER_UNBOUNDED;
     if (bytes) budget = sample ? budget_for(ceiling, &sums, limit) : budget_meanwhile(ceiling, &sums, limit);
     atomic_store_explicit(&ledger->quantum, quantum, memory_order_relaxed);
@@ -219,7 +237,7 @@ void ceiling_open(struct server *server) {
     ledger_init(&ceiling->ledger, server->thread_count);
     ceiling->limit = server->machine.memory_limit;
     ceiling->budget = LEDGER_UNBOUNDED;
-    ceiling->floor = ceiling->floor_before = LEDGER_UNBOUNDED;
+    ceiling->floor = (struct recent){.bytes = LEDGER_UNBOUNDED, .before = LEDGER_UNBOUNDED};
     ceiling->overhead_least = (int64_t)(machine_resident_bytes() + server->thread_count * (uint64_t)THREAD_OVERHEAD);
     take_options(ceiling, &server->config);
     apply(server, true, mono_ns());

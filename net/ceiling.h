@@ -22,6 +22,12 @@
 
 struct server;
 
+/* The least, or the most, of the last seconds: that of this stretch of some and of the one before. */
+struct recent {
+    int64_t bytes, before;
+    uint64_t began_ns;
+};
+
 struct ceiling {
     struct ledger ledger; /* what the shards share */
     /* --- under the mutex --- */
@@ -32,8 +38,8 @@ struct ceiling {
     uint64_t limit;     /* of the cgroup; UINT64_MAX: none */
     uint64_t looked_ns, purged_ns, rated_ns, sampled_ns, moved_ns;
     int64_t budget;                /* as the shards know it */
-    int64_t floor, floor_before;   /* the least that was in no block, in this stretch of some seconds and in the last */
-    uint64_t floor_ns;             /* when this one began */
+    struct recent floor;           /* the least that was in no block */
+    struct recent swing;           /* the most that clients had of their share, and heaps beyond the floor */
     int64_t overhead_least;        /* code, stacks, receive buffers: what is resident besides the heaps at least */
     bool at_once;                  /* heaps give back at once what they free */
     int64_t below_aim;             /* so much may become resident until nothing is free */

@@ -13,7 +13,8 @@
 #include "shards/txn.h"
 #include "shards/waiters.h"
 
-#define OVERRUN_MAX (16 * 1024 * 1024) /* of all shards: what clients hold beyond what they may, before all wait */
+#define OVERRUN_MAX   (16 * 1024 * 1024) /* of all shards: what clients hold beyond what they may, before all wait; */
+#define OVERRUN_LEAST (1024 * 1024)      /* and of each, where they may hold less than that */
 
 /* Field by field: an initialiser would clear the whole struct first, which costs more than all else here. */
 HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queued *q, struct buf *out) {
@@ -242,12 +243,20 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
     client->in = again;
 }
 
+static int64_t overrun_max(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    int64_t most = OVERRUN_MAX / (int64_t)shard->count;
+    if (!ledger) return most;
+    int64_t share = atomic_load_explicit(&ledger->client_share, memory_order_relaxed);
+    return MIN(most, MAX(share, (int64_t)OVERRUN_LEAST));
+}
+
 /* Clients with large replies wait first; but how large the first one is, nobody knows before. So when clients hold far
  * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h). Who publishes
  * adds to what others hold, wherever these are, and waits from the first byte that they may not have. */
 static COLD bool may_answer(struct shard *shard, const struct client *client, const struct queued *q) {
     if (!admit_reply(shard, client, q)) return false;
-    bool overrun = shard->account.uncovered > OVERRUN_MAX / (int64_t)shard->count;
+    bool overrun = shard->account.uncovered > overrun_max(shard);
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
     bool publishes = q->slot && q->slot->row->flags & CMD_PUBSUB;
     if (!(overrun && reads) && !(shard->account.crowded && publishes)) return true;

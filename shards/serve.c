@@ -26,7 +26,9 @@ static void prefetch_message(struct shard *shard, const struct message *message)
     prefetch_items(shard, message, keyspace_prefetch_entry);
 }
 
-#define NOT_SLOW UINT64_MAX
+#define NOT_SLOW    UINT64_MAX
+#define SPLIT_PART  8           /* of what clients of a shard may hold, if that is less than SPLIT_BYTES, */
+#define SPLIT_LEAST (64 * 1024) /* and not less than this */
 #ifndef SPLIT_BYTES
 #define SPLIT_BYTES (1024 * 1024) /* of replies in one message, with the one that passes it */
 #endif
@@ -175,12 +177,20 @@ static COLD void stop_behind(struct shard *shard, struct message *message, size_
     shard->rest[home] = rest;
 }
 
+/* Bytes of replies in one message. */
+HOT_INLINE size_t replies_most(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    if (!ledger) return SPLIT_BYTES;
+    int64_t part = atomic_load_explicit(&ledger->client_share, memory_order_relaxed) / SPLIT_PART;
+    return (size_t)MIN(MAX(part, (int64_t)SPLIT_LEAST), (int64_t)SPLIT_BYTES);
+}
+
 void serve_message(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_COMMANDS && message->to == shard->id);
     prefetch_message(shard, message);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
-    size_t at = 0;
+    size_t at = 0, most = replies_most(shard);
     uint32_t served = 0;
     struct message_item *item;
     while ((item = message_next(message, &at))) {
@@ -191,7 +201,7 @@ void serve_message(struct shard *shard, struct message *message) {
             serve_word(shard, message, item, mark);
         waiters_serve(shard);
         served++;
-        if (UNLIKELY(message->reply.len >= SPLIT_BYTES)) stop_behind(shard, message, at, served);
+        if (UNLIKELY(message->reply.len >= most)) stop_behind(shard, message, at, served);
     }
     PROBE3(hop_served, shard->id, message->from, message->count);
     shard->stats.hops_served += message->count;
