@@ -237,7 +237,7 @@ static int compare_far(const void *a, const void *b) {
     return left->place < right->place ? -1 : left->place > right->place;
 }
 
-struct slice geo_member_of(const struct hits *hits, const struct hit *hit) {
+static struct slice member_of(const struct hits *hits, const struct hit *hit) {
     return slice_of(hits->members.data ? hits->members.data + hit->at : NULL, hit->len);
 }
 
@@ -253,7 +253,7 @@ static void keep_first(struct hits *hits, enum order order, uint64_t keep) {
     hits->count = keep;
     buf_init(&members, hits->heap, MEM_MESSAGE);
     for (uint64_t i = 0; i < keep; i++) {
-        struct slice member = geo_member_of(hits, &hits->list[i]);
+        struct slice member = member_of(hits, &hits->list[i]);
         hits->list[i].at = members.len;
         buf_append_slice(&members, member);
     }
@@ -263,12 +263,6 @@ static void keep_first(struct hits *hits, enum order order, uint64_t keep) {
 
 #define HITS_SPARE 512u /* beyond those that are kept, before the others are dropped */
 
-void geo_keep_hit(const struct wanted *wanted, struct hits *hits, const struct hit *hit, struct slice member) {
-    add_hit(hits, hit, member);
-    if (UNLIKELY(hits->count / 2 >= wanted->keep && hits->count >= wanted->keep + HITS_SPARE))
-        keep_first(hits, wanted->order, wanted->keep);
-}
-
 /* What is stored of it: its distance, in units, or its score. */
 static double stored(const struct search *search, const struct hit *hit) {
     return search->store_distances ? hit->distance / search->shape.unit : hit->score;
@@ -276,10 +270,13 @@ static double stored(const struct search *search, const struct hit *hit) {
 
 static void take_hit(const struct exec *x, const struct search *search, const struct wanted *wanted, struct hits *hits,
                      const struct hit *hit, struct slice member) {
-    if (hits->set)
+    if (hits->set) {
         sorted_insert(&x->shared->store, hits->set, member, stored(search, hit));
-    else
-        geo_keep_hit(wanted, hits, hit, member);
+        return;
+    }
+    add_hit(hits, hit, member);
+    if (UNLIKELY(hits->count / 2 >= wanted->keep && hits->count >= wanted->keep + HITS_SPARE))
+        keep_first(hits, wanted->order, wanted->keep);
 }
 
 /* Returns how many were passed over, at most `max`; fewer: that was the end of the range. */
@@ -322,13 +319,9 @@ struct wanted geo_wanted_by(const struct search *search) {
     return wanted;
 }
 
-void geo_hits_choose(const struct wanted *wanted, struct hits *hits) {
+void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits) {
     sort_hits(hits, wanted->order);
     hits->count = MIN(hits->count, wanted->keep);
-}
-
-void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits) {
-    geo_hits_choose(wanted, hits);
     for (uint64_t i = 0; i < hits->count; i++) hits->list[i].distance /= search->shape.unit;
 }
 
@@ -368,7 +361,7 @@ void geo_reply_some(struct exec *x, const struct search *search, const struct hi
     for (uint64_t i = from; i < to; i++) {
         const struct hit *hit = &hits->list[i];
         if (with) reply_array(x, 1 + with);
-        reply_bulk(x, geo_member_of(hits, hit));
+        reply_bulk(x, member_of(hits, hit));
         if (search->with_distance) geo_reply_distance(x, hit->distance);
         if (search->with_hash) reply_int(x, (int64_t)hit->score);
         if (search->with_point) geo_reply_point(x, hit->point);
@@ -386,7 +379,7 @@ struct sorted *geo_set_of(struct exec *x, const struct search *search, const str
     sorted_expect(set, hits->count);
     for (uint64_t i = 0; i < hits->count; i++) {
         const struct hit *hit = &hits->list[i];
-        sorted_insert(store, set, geo_member_of(hits, hit), search->store_distances ? hit->distance : hit->score);
+        sorted_insert(store, set, member_of(hits, hit), search->store_distances ? hit->distance : hit->score);
     }
     return set;
 }
@@ -475,7 +468,7 @@ static void reply_walked(struct exec *x, const struct search *search, const stru
     buf_append(&piece, walked, sizeof *walked);
     for (uint64_t i = 0; i < hits->count; i++) {
         const struct hit *hit = &hits->list[i];
-        piece_add(&piece, geo_member_of(hits, hit));
+        piece_add(&piece, member_of(hits, hit));
         piece_add_score(&piece, hit->distance);
         piece_add_score(&piece, stored(search, hit));
     }
@@ -503,7 +496,7 @@ static void cmd_internal_walk(struct exec *x) {
     }
     if (!parse(x, &search)) return;
     geo_hits_init(&hits, x->shard->heap);
-    walked.more = geo_walk_some(x, &search, &wanted, &walked.walk, WORK_SLICE / 2, &hits);
+    walked.more = geo_walk_some(x, &search, &wanted, &walked.walk, WORK_SLICE / 4, &hits);
     reply_walked(x, &search, &walked, &hits);
     geo_hits_deinit(&hits);
 }

@@ -66,10 +66,6 @@ struct wanted geo_wanted_by(const struct search *search);
 /* Passes over at most so many members. True while there are more. */
 bool geo_walk_some(const struct exec *x, const struct search *search, const struct wanted *wanted,
                    struct geo_walk *walk, uint64_t max, struct hits *hits);
-struct slice geo_member_of(const struct hits *hits, const struct hit *hit);
-/* Another one; what is not wanted any more is dropped. */
-void geo_keep_hit(const struct wanted *wanted, struct hits *hits, const struct hit *hit, struct slice member);
-void geo_hits_choose(const struct wanted *wanted, struct hits *hits); /* in the order in which they are answered */
 /* The walk is over: puts the hits of the list in the order in which they are answered, with distances in units. */
 void geo_hits_end(const struct search *search, const struct wanted *wanted, struct hits *hits);
 /* The reply of a search, and the result that is stored. */

@@ -10,8 +10,12 @@
  *      [range rank more hits]                --->  ...    --------------->  sherd.aside key piece
  *                                                  ...    --------------->  sherd.put-aside, sherd.tell ...
  *
- * With COUNT home keeps the hits and chooses among them at the end: with many that is one sort. When the source's time
- * is over before all was searched nothing was found.
+ * With COUNT, unless any will do, home keeps as many as are asked for until all was searched: a sorted set in which the
+ * score is the distance, and the member
+ *
+ *      | number 8, big-endian | what is to be stored 8 | text |           number: they were found in this order
+ *
+ * When the source's time is over before all was searched nothing was found.
  *
  * Owner     the gather. Thread: home. */
 #include "core/assert.h"
@@ -22,6 +26,7 @@
 #include "shards/cmd_geo_search_priv.h"
 #include "shards/piece.h"
 #include "shards/shard.h"
+#include <endian.h>
 #include <stdio.h>
 
 #define DIGITS 24                   /* room for a number */
@@ -33,16 +38,17 @@ struct geo_run {
     uint32_t key_at, store_at;
     struct heap *heap;
     enum asked asked;   /* by the step under way */
+    uint32_t walk_part; /* which of its parts answers */
     bool begun;         /* something is at the destination */
     bool more;          /* to be searched */
-    uint32_t walk_part; /* which part of the step under way answers */
-    bool chosen;        /* among the hits; those up to `sent` are gone */
     struct wanted wanted;
     struct geo_walk walk;
-    struct hits hits;
-    uint64_t sent, count;
-    uint64_t waits_since; /* for memory, ms; 0: it does not */
-    struct buf piece;     /* that is to be sent on */
+    uint64_t found;
+    struct sorted *nearest; /* or those farthest away; NULL: all that is found is stored */
+    struct buf member;      /* scratch */
+    uint64_t count;         /* hits that were sent on */
+    uint64_t waits_since;   /* for memory, ms; 0: it does not */
+    struct buf piece;       /* that is to be sent on */
 };
 
 static struct geo_run *run_of(const struct gather *g) {
@@ -51,7 +57,8 @@ static struct geo_run *run_of(const struct gather *g) {
 
 static void end_run(struct gather *g) {
     struct geo_run *run = run_of(g);
-    geo_hits_deinit(&run->hits);
+    if (run->nearest) sorted_delete(&g->home->shared.store, run->nearest);
+    buf_deinit(&run->member);
     buf_deinit(&run->piece);
     heap_free(run->heap, MEM_MESSAGE, run, sizeof *run);
 }
@@ -72,7 +79,7 @@ static void send_search(struct gather *g, uint32_t key_at, const char *name, con
 }
 
 static void ask_for_hits(struct gather *g, struct geo_run *run) {
-    uint64_t numbers[3] = {run->walk.range, run->walk.rank, run->wanted.enough - run->hits.count};
+    uint64_t numbers[3] = {run->walk.range, run->walk.rank, run->wanted.enough - run->found};
     run->asked = ASKED_WALK;
     run->walk_part = g->sent;
     send_search(g, run->key_at, "sherd.geowalk", numbers, ARRAY_LEN(numbers));
@@ -90,7 +97,9 @@ static void begin_run(struct gather *g, uint32_t key_at, uint32_t store_at, stru
     run->store_at = store_at;
     run->heap = heap;
     run->wanted = (struct wanted){(enum order)words[2], (uint64_t)words[1], (uint64_t)words[0]};
-    geo_hits_init(&run->hits, heap);
+    bool chooses = run->wanted.keep != (uint64_t)INT64_MAX && run->wanted.enough == (uint64_t)INT64_MAX;
+    if (chooses) run->nearest = sorted_new(&g->home->shared.store, &g->home->shared.seed);
+    buf_init(&run->member, heap, MEM_MESSAGE);
     buf_init(&run->piece, heap, MEM_MESSAGE);
     g->memo[0] = (uint64_t)(uintptr_t)run;
     g->end = end_run;
@@ -99,21 +108,46 @@ static void begin_run(struct gather *g, uint32_t key_at, uint32_t store_at, stru
 
 /* --- what was found --- */
 
-static void take_hits(struct geo_run *run, struct slice piece) {
-    bool all = run->wanted.keep == (uint64_t)INT64_MAX;
-    run->piece.len = 0;
-    while (piece.len) {
-        struct slice member = piece_next(&piece);
-        struct hit hit = {.distance = piece_next_score(&piece)};
-        hit.score = piece_next_score(&piece); /* what is to be stored */
-        if (all) {
-            piece_add(&run->piece, member);
-            piece_add_score(&run->piece, hit.score);
-            run->count++;
-        } else {
-            geo_keep_hit(&run->wanted, &run->hits, &hit, member);
-        }
+static void add_to_piece(struct geo_run *run, struct slice member, double stored) {
+    piece_add(&run->piece, member);
+    piece_add_score(&run->piece, stored);
+    run->count++;
+}
+
+/* Of equal distances those that were found first come first, in both orders. */
+static void keep(struct gather *g, struct geo_run *run, struct slice member, double distance, double stored) {
+    const struct store *store = &g->home->shared.store;
+    double score = run->wanted.order == FARTHEST_FIRST ? -distance : distance;
+    uint64_t count = sorted_count(run->nearest), number = htobe64(run->found);
+    if (count == run->wanted.keep) {
+        struct sorted_element *last = sorted_at(run->nearest, count - 1);
+        if (score >= last->score) return;
+        sorted_remove(store, run->nearest, last);
     }
+    run->member.len = 0;
+    buf_append(&run->member, &number, sizeof number);
+    buf_append(&run->member, &stored, sizeof stored);
+    buf_append_slice(&run->member, member);
+    sorted_insert(store, run->nearest, buf_slice(&run->member), score);
+}
+
+static void take_hits(struct gather *g, struct geo_run *run, struct slice piece) {
+    run->piece.len = 0;
+    for (; piece.len; run->found++) {
+        struct slice member = piece_next(&piece);
+        double distance = piece_next_score(&piece), stored = piece_next_score(&piece);
+        if (run->nearest)
+            keep(g, run, member, distance, stored);
+        else
+            add_to_piece(run, member, stored);
+    }
+}
+
+/* Nothing was found, after all. */
+static void forget_hits(struct gather *g, struct geo_run *run) {
+    if (run->nearest) sorted_delete(&g->home->shared.store, run->nearest);
+    run->nearest = NULL;
+    run->count = run->piece.len = 0;
 }
 
 static void take_walk(struct gather *g, struct geo_run *run) {
@@ -121,22 +155,29 @@ static void take_walk(struct gather *g, struct geo_run *run) {
     struct slice bytes;
     if (gather_reply_bulk(gather_reply(g, run->walk_part), &bytes)) {
         piece_take(&bytes, &walked, sizeof walked);
-        take_hits(run, bytes);
+        take_hits(g, run, bytes);
     } else { /* its time is over */
-        run->hits.count = run->count = run->piece.len = 0;
+        forget_hits(g, run);
     }
     run->walk = walked.walk;
     run->more = walked.more;
 }
 
-static void take_chosen(struct geo_run *run) {
-    const struct hits *hits = &run->hits;
+static uint64_t kept(const struct geo_run *run) {
+    return run->nearest ? sorted_count(run->nearest) : 0;
+}
+
+static void take_kept(struct geo_run *run) {
+    const struct sorted_element *element;
+    struct sorted_iter iter = sorted_seek(run->nearest, run->count);
     run->piece.len = 0;
-    for (uint32_t i = 0; i < SOME && run->sent < hits->count; i++, run->sent++) {
-        const struct hit *hit = &hits->list[run->sent];
-        piece_add(&run->piece, geo_member_of(hits, hit));
-        piece_add_score(&run->piece, hit->score);
-        run->count++;
+    for (uint32_t i = 0; i < SOME && (element = sorted_next(&iter)); i++) {
+        struct slice member = sorted_member(element);
+        uint64_t number;
+        double stored;
+        piece_take(&member, &number, sizeof number);
+        piece_take(&member, &stored, sizeof stored);
+        add_to_piece(run, member, stored);
     }
 }
 
@@ -152,7 +193,7 @@ static bool send_piece(struct gather *g, struct geo_run *run) {
     run->asked = ASKED_ROOM;
     if (admission != ADMIT_GO) return false;
     struct slice args[5] = {g->argv[run->store_at], slice_of(type, num_format_u64(type, TYPE_ZSET)), SLICE("0"),
-                            run->begun ? SLICE("more") : slice_of(expects, num_format_u64(expects, run->hits.count)),
+                            run->begun ? SLICE("more") : slice_of(expects, num_format_u64(expects, kept(run))),
                             buf_slice(&run->piece)};
     gather_send(g, gather_owner(g, run->store_at), "sherd.aside", args, ARRAY_LEN(args));
     run->begun = true;
@@ -189,9 +230,7 @@ static void deliver(struct gather *g, struct geo_run *run) {
         ask_for_hits(g, run);
         return;
     }
-    if (!run->chosen) geo_hits_choose(&run->wanted, &run->hits);
-    run->chosen = true;
-    run->asked = run->sent < run->hits.count ? ASKED_PAUSE : ASKED_LAST;
+    run->asked = run->count < kept(run) ? ASKED_PAUSE : ASKED_LAST;
     if (run->asked == ASKED_PAUSE) gather_let_turn_pass(g);
     if (!g->sent) put(g, run);
 }
@@ -204,7 +243,7 @@ static void step(struct gather *g, struct geo_run *run) {
         return;
     case ASKED_ROOM: deliver(g, run); return;
     case ASKED_PAUSE:
-        take_chosen(run);
+        take_kept(run);
         deliver(g, run);
         return;
     case ASKED_LAST: put(g, run); return;
