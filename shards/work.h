@@ -29,7 +29,8 @@
  * A command that changes its key in place says `tells` from its first slice on. When the time of that key is over in
  * the middle, its end follows in the journal what was done to it.
  *
- * Only rows that say takes_turns may ask.
+ * Only rows that say takes_turns may ask. Two kinds of work are written once for many commands: very many arguments for
+ * one key (shards/args_work.h), and very many elements taken out of it (shards/pop_work.h).
  *
  * Owner     the request owns the work from work_begin on, calls `end` once and frees it, after the last slice or when
  *           the shard goes. The client may be gone by then: the work is done all the same.
