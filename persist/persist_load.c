@@ -92,7 +92,7 @@ static bool recovered(struct persist_part *part) {
 }
 
 static void open_doors(struct persist_part *part) {
-    part->shard->loading = false;
+    shard_loaded(part->shard);
     part->state = PART_RUNNING;
     if (part->shard->id != 0) return;
     atomic_store(&part->persist->state, PERSIST_RUNNING);

@@ -231,6 +231,11 @@ void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms) {
     brake_look(shard);
 }
 
+void shard_loaded(struct shard *shard) {
+    shard->loading = false;
+    shard->shared.now_ms = shard->now_ms;
+}
+
 /* --- clients with something to send --- */
 
 void shard_mark_dirty(struct shard *shard, struct client *client) {

@@ -288,6 +288,8 @@ HOT_INLINE void shard_note_ticks(struct shard *shard, enum spike_event event, ui
 }
 
 void shard_turn_begin(struct shard *shard, uint64_t now_ns, uint64_t now_ms);
+/* All data are read, and `loading` is over, for what comes in this turn, too. */
+void shard_loaded(struct shard *shard);
 bool shard_turn(struct shard *shard);                 /* true when it has more to do right away */
 struct client *shard_next_dirty(struct shard *shard); /* takes it off the list; NULL when none */
 void shard_mark_dirty(struct shard *shard, struct client *client);

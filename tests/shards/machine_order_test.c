@@ -335,6 +335,30 @@ static void a_pipeline_of_transactions_is_like_one_by_one(void **state) {
     heap_delete(heap);
 }
 
+/* Nothing expires while data are read; what came too late is gone for the very turn in which that ends. */
+static void loading_ends_in_the_middle_of_a_turn(void **state) {
+    (void)state;
+    struct sim *sim = small_sim(1, 16);
+    struct peer *peer = sim_connect(sim, 0);
+    struct shard *shard = sim_shard(sim, 0);
+    struct slice set = SLICE("*5\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n$2\r\npx\r\n$2\r\n10\r\n");
+    sim_say(peer, set.ptr, set.len);
+    assert_true(sim_settle(sim, 10000));
+    assert_got(peer, "+OK\r\n");
+    shard->loading = true;
+    sim_advance_ms(sim, 50);
+    assert_set_shard(0);
+    shard_turn_begin(shard, shard->now_ns, sim_now_ms(sim));
+    shard_loaded(shard);
+    struct slice exists = SLICE("*2\r\n$6\r\nexists\r\n$1\r\nk\r\n");
+    assert_int_equal(pipeline_feed(shard, &peer->client, exists), exists.len);
+    pipeline_run(shard);
+    assert_set_shard(-1);
+    assert_true(sim_settle(sim, 10000));
+    assert_got(peer, ":0\r\n");
+    sim_delete(sim);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put_back_takes_kept_and_passed_commands),
@@ -346,6 +370,7 @@ int main(void) {
         cmocka_unit_test(silence_covers_protocol_errors),
         cmocka_unit_test(messages_beyond_a_turn_are_not_forgotten),
         cmocka_unit_test(a_pipeline_of_transactions_is_like_one_by_one),
+        cmocka_unit_test(loading_ends_in_the_middle_of_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
