@@ -17,6 +17,7 @@
 #define PROGRESS_NS 5000000000ull  /* between lines in the log */
 #define SPACE_NS    200000000ull   /* space may be there a moment later: files are being removed */
 #define REFUSED_NS  60000000000ull /* between two lines about one that has no room */
+#define PUT_OFF_NS  10000000000ull /* so long a cut may be put off */
 #define PATIENCE_NS 3000000000ull  /* with a journal that cannot be written */
 
 struct checkpoints *checkpoints_new(const struct checkpoints_options *options) {
@@ -158,6 +159,7 @@ static void tell(struct checkpoints_member *self, const struct checkpoints_turn 
     seat->changes = self->shard->shared.dirty;
     seat->changes_at_cut = self->changes_at_cut;
     seat->journal_bytes = turn->journal_bytes;
+    seat->works = turn->works;
     seat->data_bytes = data_bytes(self);
     seat->data_at_cut = self->data_at_cut;
     self->told = seat->facts.state;
@@ -379,11 +381,23 @@ static bool refuse(struct checkpoints *all, const struct checkpoints_member *sel
     return true;
 }
 
+/* A cut waits for commands that keep their keys for a while, and everybody else waits for the cut. So it is better put
+ * off until there are none, though not for ever. */
+static bool puts_off(struct checkpoints *all, const struct checkpoints_member *self) {
+    bool works = false;
+    for (uint32_t i = 0; i < all->shards; i++) works |= all->seats[i].works;
+    if (works && !all->put_off_ns) all->put_off_ns = self->now_ns;
+    if (works && self->now_ns - all->put_off_ns < PUT_OFF_NS) return true;
+    all->put_off_ns = 0;
+    return false;
+}
+
 static enum action while_idle(struct checkpoints *all, const struct checkpoints_member *self) {
     enum checkpoint_why why;
     if (all->stopping) return ACT_NOTHING;
     if (!all->now.wanted && self->now_ns >= all->try_ns &&
-        checkpoints_due(all, self->shard->config, self->shard->now_ms, &why) && !refuse(all, self, why))
+        checkpoints_due(all, self->shard->config, self->shard->now_ms, &why) &&
+        (why == WHY_SPACE || !puts_off(all, self)) && !refuse(all, self, why))
         all->now = (struct request_of_one){.wanted = true, .why = why, .ticket = ++all->tickets};
     if (!all->now.wanted || refuse(all, self, all->now.why)) return ACT_NOTHING;
     start(all, self);
@@ -400,6 +414,7 @@ static enum action while_saving(struct checkpoints *all, const struct checkpoint
     } else if (any_in(all, CHECKPOINT_FAILED) || any_broken(all)) {
         fail(all);
     } else if (every(all, is_settled)) {
+        if (puts_off(all, self)) return ACT_NOTHING;
         all->phase = PHASE_CLOSING;
         return ACT_CUT_END;
     } else {

@@ -81,6 +81,7 @@ struct checkpoints_turn {
     uint64_t journal_bytes;        /* since the latest cut */
     int journal_errno;             /* what keeps it from going on; 0: fine */
     bool busy;                     /* the turn had commands to run */
+    bool works;                    /* a command keeps its keys over several turns (shards/work.h) */
 };
 /* At the end of the turn, after its batch was closed. True: there is more to do right now. */
 bool checkpoints_turn(struct checkpoints_member *member, const struct checkpoints_turn *turn);

@@ -33,6 +33,7 @@ struct seat {
     struct checkpoint_cut begin, end;
     uint64_t changes, changes_at_cut; /* since start; as Redis counts them */
     uint64_t journal_bytes;
+    bool works;                       /* a command has been at it for several turns */
     uint64_t data_bytes, data_at_cut; /* of memory: what a checkpoint comes to goes with it */
 };
 
@@ -81,6 +82,7 @@ struct checkpoints {
     /* --- shard 0's --- */
     struct manifest *manifest;
     uint64_t try_ns;      /* after a failure: not before */
+    uint64_t put_off_ns;  /* since when a cut is put off; 0: it is not */
     uint64_t progress_ns; /* when the next line is due */
 };
 

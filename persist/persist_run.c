@@ -302,7 +302,8 @@ static bool run_checkpoints(struct persist_part *part, bool busy) {
                                     .batch_durable = part->batch_durable,
                                     .journal_bytes = part->status.bytes_since_cut,
                                     .journal_errno = part->status.error,
-                                    .busy = busy};
+                                    .busy = busy,
+                                    .works = part->shard->works != NULL};
     return checkpoints_turn(part->member, &turn);
 }
 
