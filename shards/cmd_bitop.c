@@ -209,8 +209,10 @@ struct bitop_work {
     struct work work; /* first: it is cast back */
     enum bit_operation operation;
     struct bit_sources sources; /* as they were: whose time is over meanwhile was not there */
-    struct entry *result;       /* of which so many bytes are made */
+    struct entry *result;       /* of which so many bytes are made; NULL: it is in its place, or there is none */
     size_t made;
+    bool put;
+    struct effect_tale tale;
 };
 
 /* The keys argv[first] and those after it. False: one is no string. */
@@ -261,15 +263,22 @@ static void make_some(struct exec *x, struct bitop_work *work) {
 
 static void put_made(struct exec *x, struct bitop_work *work) {
     struct key_ref ref;
-    char scratch[ENTRY_SCRATCH];
     exec_open_any(x, 2, &ref);
-    struct slice bytes = entry_string(work->result, scratch);
     keyspace_put_entry(x->keys, &ref, work->result);
     work->result = NULL;
-    effect_set(x, x->argv[2], bytes, 0);
+    work->put = true;
     exec_event_as(x, NOTIFY_STRING, "set", x->argv[2]);
     exec_changed(x, x->argv[2], 1);
-    reply_int(x, (int64_t)bytes.len);
+}
+
+/* False: all was told. */
+static bool tell_some(struct exec *x, struct bitop_work *work) {
+    struct key_ref ref;
+    const struct entry *entry = exec_open_any(x, 2, &ref);
+    ASSERT(entry); /* it has no deadline */
+    if (effect_tell_some(&work->tale, x, x->db, entry)) return true;
+    reply_int(x, (int64_t)work->made);
+    return false;
 }
 
 static void bitop_at_once(struct exec *x, enum bit_operation operation) {
@@ -282,6 +291,7 @@ static void bitop_at_once(struct exec *x, enum bit_operation operation) {
 static bool bitop_work_some(struct exec *x, struct work *of) {
     struct bitop_work *work = (struct bitop_work *)of;
     struct bit_sources sources;
+    if (work->put) return tell_some(x, work);
     bool sound = measure(x, 3, &sources);
     ASSERT(sound);
     if (sources.longest != work->sources.longest || sources.present != work->sources.present)
@@ -290,10 +300,11 @@ static bool bitop_work_some(struct exec *x, struct work *of) {
         bitop_at_once(x, work->operation);
         return false;
     }
-    make_some(x, work);
+    if (work->made < sources.longest) make_some(x, work);
     if (work->made < sources.longest) return true;
+    if (x->shard->effects.on && !work->work.tells) return work->work.tells = true;
     put_made(x, work);
-    return false;
+    return tell_some(x, work);
 }
 
 static void bitop_work_end(struct shard *shard, struct work *of) {

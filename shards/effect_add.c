@@ -1,7 +1,7 @@
 /* What handlers did, as commands. A value as a whole is RESTORE's payload while it is small: one effect, and it keeps
  * the form it has. A large one is deleted and put together again in pieces, so that no effect is as long as the value,
- * unless the value is one long string, or a stream: what is pending there may be about entries that are gone, which no
- * command puts together. */
+ * unless the value is a stream: what is pending there may be about entries that are gone, which no command puts
+ * together. A long string is made as long as it will be with its last byte, then filled. */
 #include "shards/effect_add.h"
 #include "core/num.h"
 #include "shards/dump.h"
@@ -12,9 +12,10 @@
 #include "shards/work.h"
 #include "shards/zset.h"
 
-#define PAYLOAD_MAX 65536u /* bytes of memory of what becomes one payload */
-#define RUN_ARGS    512u   /* arguments, or bytes, of one effect of a run; one element more may exceed them */
-#define RUN_BYTES   32768u
+#define PAYLOAD_MAX  65536u /* bytes of memory of what becomes one payload */
+#define RUN_ARGS     512u   /* arguments, or bytes, of one effect of a run; one element more may exceed them */
+#define RUN_BYTES    32768u
+#define STRING_PIECE (512u * 1024) /* bytes of a string in one effect, where it takes several */
 
 HOT_INLINE bool is_on(const struct exec *x) {
     return x->shard->effects.on;
@@ -212,7 +213,23 @@ void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
 /* --- the same in slices --- */
 
 static bool is_in_slices(const struct entry *entry) {
+    if (entry->type == TYPE_STRING) return entry->encoding == ENC_EXTERNAL && entry_bigstr(entry)->len > STRING_PIECE;
     return entry->encoding == ENC_OBJECT && entry->type != TYPE_STREAM;
+}
+
+static void add_bytes(struct exec *x, uint32_t db, const struct entry *entry, uint64_t at, uint64_t len) {
+    char digits[NUM_U64_MAX];
+    struct slice argv[] = {SLICE("SETRANGE"), entry_key(entry), slice_of(digits, num_format_u64(digits, at)),
+                           slice_of(entry_bigstr(entry)->bytes + at, len)};
+    effect_add(x, db, argv, ARRAY_LEN(argv));
+}
+
+/* From there on; returns where it goes on, or 0. */
+static uint64_t add_some_bytes(struct exec *x, uint32_t db, const struct entry *entry, uint64_t at) {
+    uint64_t len = entry_bigstr(entry)->len, end = MIN(at + STRING_PIECE, len);
+    if (at == 0) add_bytes(x, db, entry, len - 1, 1);
+    add_bytes(x, db, entry, at, end - at);
+    return end < len ? end : 0;
 }
 
 #define FIELD_STEPS (WORK_SLICE / 16) /* through a table of fields: each answers a few of them */
@@ -258,6 +275,7 @@ bool effect_tell_some(struct effect_tale *tale, struct exec *x, uint32_t db, con
     ASSERT(!entry_deadline_ms(entry));
     if (!tale->begun) effect_del(x, db, entry_key(entry));
     tale->begun = true;
+    if (entry->type == TYPE_STRING) return (tale->at = add_some_bytes(x, db, entry, tale->at)) != 0;
     uint64_t from = tale->at;
     effect_run_begin(&run, x, db, element_adders[entry->type], entry_key(entry));
     tell_elements(tale, &run, entry);
