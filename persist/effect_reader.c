@@ -1,4 +1,5 @@
-/* What stands in a payload. Only what the journal writes is accepted: arrays of bulk strings and #T lines, complete.
+/* What stands in a payload. Only what the journal writes is accepted: arrays of bulk strings and lines of a letter and
+ * two numbers, complete.
  *
  * A payload whose checksum is right is what the journal wrote, so this is the second line of defence, against our own
  * mistakes and whoever edits files. A length is compared with the bytes that are left before anything follows from it;
@@ -6,9 +7,9 @@
 #include "core/assert.h"
 #include "persist/segment.h"
 
-#define ARGUMENT_MIN     6 /* "$0\r\n\r\n" */
-#define ARGV_FIRST       16
-#define TRANSACTION_LINE 38 /* "#T ", 16, space, 16, CR LF */
+#define ARGUMENT_MIN 6 /* "$0\r\n\r\n" */
+#define ARGV_FIRST   16
+#define LINE_BYTES   38 /* "#T ", 16, space, 16, CR LF */
 
 void effect_reader_init(struct effect_reader *reader, struct slice payload) {
     *reader = (struct effect_reader){.rest = payload};
@@ -80,18 +81,24 @@ static bool read_hex16(const char *text, uint64_t *value) {
     return true;
 }
 
-static enum effect_item read_transaction(struct effect_reader *reader) {
+static enum effect_item read_line(struct effect_reader *reader) {
     const char *line = reader->rest.ptr;
-    if (reader->rest.len < TRANSACTION_LINE || memcmp(line, "#T ", 3) != 0) return EFFECT_BROKEN;
-    if (!read_hex16(line + 3, &reader->stamp) || line[19] != ' ' || !read_hex16(line + 20, &reader->participants) ||
-        line[36] != '\r' || line[37] != '\n')
-        return EFFECT_BROKEN;
-    reader->rest = slice_of(line + TRANSACTION_LINE, reader->rest.len - TRANSACTION_LINE);
-    return EFFECT_TRANSACTION;
+    uint64_t second;
+    if (reader->rest.len < LINE_BYTES || line[2] != ' ' || line[19] != ' ') return EFFECT_BROKEN;
+    if (line[LINE_BYTES - 2] != '\r' || line[LINE_BYTES - 1] != '\n') return EFFECT_BROKEN;
+    if (!read_hex16(line + 3, &reader->stamp) || !read_hex16(line + 20, &second)) return EFFECT_BROKEN;
+    reader->participants = line[1] == 'T' ? second : 0;
+    reader->number = line[1] == 'T' ? 0 : second;
+    enum effect_item item = line[1] == 'T'   ? EFFECT_TRANSACTION
+                            : line[1] == 'P' ? EFFECT_PIECE
+                            : line[1] == 'E' ? EFFECT_PIECES_END
+                                             : EFFECT_BROKEN;
+    if (item != EFFECT_BROKEN) reader->rest = slice_of(line + LINE_BYTES, reader->rest.len - LINE_BYTES);
+    return item;
 }
 
 enum effect_item effect_reader_next(struct effect_reader *reader) {
     reader->argc = 0;
     if (reader->rest.len == 0) return EFFECT_END;
-    return reader->rest.ptr[0] == '#' ? read_transaction(reader) : read_command(reader);
+    return reader->rest.ptr[0] == '#' ? read_line(reader) : read_command(reader);
 }

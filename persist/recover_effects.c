@@ -11,6 +11,8 @@
  *      then      the entries, for by now the buckets are there
  *      then      all are applied, in their order
  *
+ * A piece of a group counts when the group's end does (persist/recover_pieces.c); what it says is passed over else.
+ *
  * An effect with more arguments than there is room for is the last of its group and stays where the reader has it.
  *
  * What is read here is what VERIFY has read: a file that begins as another one by now, or ends sooner, has been changed
@@ -101,11 +103,14 @@ static bool add_to_group(struct recovery_thread *thread, uint32_t key_at) {
 static bool take_command(const struct recovery *recovery, struct recovery_thread *thread) {
     const struct slice *argv = thread->effects.argv;
     uint32_t argc = thread->effects.argc;
-    if (slice_is(argv[0], "multi") || slice_is(argv[0], "exec")) return true;
+    bool ends = slice_is(argv[0], "exec");
+    if (ends) thread->in_vain = false;
+    if (ends || slice_is(argv[0], "multi")) return true;
     if (slice_is(argv[0], "select")) {
         if (argc > 1) thread->db = selected(argv[1]);
         return true;
     }
+    if (thread->in_vain) return true;
     uint32_t key_at = effect_key_at(thread->shard, argv, argc);
     return !counts(recovery, thread, key_at) || add_to_group(thread, key_at);
 }
@@ -124,7 +129,9 @@ static bool read_effect(const struct recovery *recovery, struct recovery_thread 
     enum effect_item item = effect_reader_next(&thread->effects);
     if (item == EFFECT_END || item == EFFECT_BROKEN) return false; /* VERIFY has told */
     thread->in_batch = true;
-    return item == EFFECT_TRANSACTION || take_command(recovery, thread);
+    if (item == EFFECT_COMMAND) return take_command(recovery, thread);
+    if (item == EFFECT_PIECE) thread->in_vain = !recovery_is_whole(chain_of(recovery, thread), thread->effects.stamp);
+    return true;
 }
 
 /* The next group, as far as it gets with so many effects read: those of others do not count. */
@@ -187,6 +194,7 @@ static void read_batch(struct recovery *recovery, struct recovery_thread *thread
     }
     thread->db = thread->batch.db;
     thread->in_batch = true;
+    thread->in_vain = false;
     effect_reader_start(&thread->effects, thread->payload);
 }
 

@@ -222,6 +222,7 @@ static void end_generation(struct recovery *recovery) {
         uint32_t run;
         const struct cut_part *part = cut_end(recovery->cut, chain->shard, &run);
         if (part) take_back(recovery, chain, part, recovery->run_segments[run]);
+        if (!recovery_join_ends(recovery, chain)) fail_for_memory(recovery);
         damaged |= chain->damaged;
     }
     recovery->result.lost_transactions += cut_transactions(recovery->cut);

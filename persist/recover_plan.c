@@ -180,7 +180,11 @@ enum status recovery_plan(struct recovery *recovery, struct error *error) {
 }
 
 void recovery_forget_plan(struct recovery *recovery) {
-    for (uint32_t i = 0; i < recovery->segment_count; i++) shared_free(recovery->segments[i].parts);
+    for (uint32_t i = 0; i < recovery->segment_count; i++) {
+        shared_free(recovery->segments[i].parts);
+        shared_free(recovery->segments[i].ends);
+    }
+    for (uint32_t i = 0; i < recovery->chain_count; i++) shared_free(recovery->chains[i].whole);
     shared_free(recovery->segments);
     shared_free(recovery->chains);
     manifest_deinit(&recovery->manifest);

@@ -1,5 +1,5 @@
 /* Recovery's insides, shared by its stages: recover_plan.c (what is there), recover_verify.c, recover_join.c,
- * recover_load.c, and recover.c, which leads the threads through them. */
+ * recover_pieces.c, recover_load.c, and recover.c, which leads the threads through them. */
 #pragma once
 #include "core/log.h"
 #include "persist/cut.h"
@@ -7,6 +7,11 @@
 #include "persist/recover.h"
 #include "persist/segment.h"
 #include <stdatomic.h>
+
+/* Where a group of effects that was written in pieces ends (persist/recover_pieces.c). */
+struct recovery_end {
+    uint64_t stamp, seq, offset; /* batch, and where in its payload */
+};
 
 /* A file of the journal, and what VERIFY found in it. */
 struct recovery_segment {
@@ -26,6 +31,8 @@ struct recovery_segment {
     uint64_t writes;        /* effects in it */
     struct cut_part *parts; /* from shared_alloc */
     uint32_t part_count, part_cap;
+    struct recovery_end *ends; /* from shared_alloc */
+    uint32_t end_count, end_cap;
 };
 
 /* The journal of one shard in one generation: a range of segments, and (JOIN) where it ends. */
@@ -35,6 +42,8 @@ struct recovery_chain {
     uint64_t end_seq, end_part;
     uint32_t end_segment; /* index; none of its batches need count */
     bool damaged;
+    uint64_t *whole; /* from shared_alloc: stamps of the groups whose pieces count, in order */
+    uint32_t whole_count;
 };
 
 /* Keys on their way into the table, all of one database; their entries are ours (persist/recover_files.c). */
@@ -76,6 +85,7 @@ struct recovery_thread {
     struct batch_header batch;
     struct slice payload;
     bool in_batch;
+    bool in_vain; /* LOAD: in a piece of a group without an end */
     uint32_t db;
 
     enum load_stage load;
@@ -151,6 +161,11 @@ void recovery_file_path(const struct recovery *recovery, uint32_t file, char out
 uint64_t recovery_load_bytes(const struct recovery *recovery);
 void recovery_verify_stop(struct recovery_thread *thread); /* frees what it is at */
 void recovery_load_stop(struct recovery_thread *thread);   /* on its own thread */
+
+/* --- recover_pieces.c; false: no memory --- */
+NODISCARD bool recovery_note_end(struct recovery_segment *segment, const struct recovery_end *end);
+NODISCARD bool recovery_join_ends(const struct recovery *recovery, struct recovery_chain *chain); /* its end is known */
+bool recovery_is_whole(const struct recovery_chain *chain, uint64_t stamp);                       /* O(log groups) */
 
 /* --- LOAD's parts, one small step each. False: it is over --- */
 bool recovery_files_step(struct recovery *recovery, struct recovery_thread *thread);

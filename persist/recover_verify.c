@@ -63,6 +63,11 @@ static bool read_payload(struct recovery *recovery, struct recovery_thread *thre
             part.participants = thread->effects.participants;
             if (!add_part(segment, &part)) stop_for_memory(recovery);
             break;
+        case EFFECT_PIECE: break;
+        case EFFECT_PIECES_END:
+            if (!recovery_note_end(segment, &(struct recovery_end){thread->effects.stamp, part.seq, offset}))
+                stop_for_memory(recovery);
+            break;
         }
     }
 }

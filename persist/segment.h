@@ -3,7 +3,7 @@
  *    #S sherd 1 <boot> <shard> <shards> <first batch> <durable> <db> <crc>\r\n     hexadecimal, fixed widths
  *    *2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n                                             the db of the line above
  *    #B <payload bytes> <number> <lag> <db> <crc of payload> <crc of line>\r\n     64 bytes
- *    payload: RESP commands and lines that begin with #
+ *    payload: RESP commands and lines that begin with # (shards/effect.h)
  *    #B ...
  *
  * A segment is a Redis 7 append-only file: Redis and its tools skip lines that begin with #. Batches are numbered
@@ -90,13 +90,15 @@ enum effect_item {
     EFFECT_END,
     EFFECT_COMMAND,     /* argv, argc: at least one argument */
     EFFECT_TRANSACTION, /* a #T line: stamp, participants */
+    EFFECT_PIECE,       /* a #P line: stamp, number */
+    EFFECT_PIECES_END,  /* an #E line: stamp, number */
     EFFECT_BROKEN,      /* `rest` begins with what is neither */
 };
 struct effect_reader {
     struct slice rest;
     struct slice *argv; /* owned, grown as needed; argc of them are valid */
     uint32_t argc, cap;
-    uint64_t stamp, participants;
+    uint64_t stamp, participants, number;
 };
 void effect_reader_init(struct effect_reader *reader, struct slice payload);
 /* Another payload, with the memory kept. */

@@ -4,8 +4,10 @@
 #include "core/assert.h"
 #include "core/resp_write.h"
 
+#define PIECE_BYTES ((size_t)64 << 10)
+
 void effects_init(struct effects *effects, struct heap *heap) {
-    *effects = (struct effects){0};
+    *effects = (struct effects){.piece_bytes = PIECE_BYTES};
     buf_init(&effects->bytes, heap, MEM_MESSAGE);
 }
 
@@ -43,8 +45,8 @@ static bool needs_line(const struct effects *effects, uint64_t participants) {
     return effects->on && (participants & (participants - 1)) != 0;
 }
 
-static void write_line(struct effects *effects, uint64_t stamp, uint64_t participants) {
-    buf_printf(&effects->bytes, "#T %016llx %016llx\r\n", (unsigned long long)stamp, (unsigned long long)participants);
+static void write_line(struct effects *effects, char kind, uint64_t stamp, uint64_t number) {
+    buf_printf(&effects->bytes, "#%c %016llx %016llx\r\n", kind, (unsigned long long)stamp, (unsigned long long)number);
 }
 
 /* --- the open group --- */
@@ -53,7 +55,7 @@ void effects_open(struct effects *effects, uint64_t stamp, uint64_t participants
     if (effects->depth++ > 0) return;
     effects->count = 0;
     effects->named = needs_line(effects, participants);
-    if (effects->named) write_line(effects, stamp, participants);
+    if (effects->named) write_line(effects, 'T', stamp, participants);
 }
 
 void effects_close(struct effects *effects) {
@@ -123,20 +125,30 @@ void effect_group_delete(struct heap *heap, struct effect_group *group) {
     heap_free(heap, MEM_MESSAGE, group, sizeof *group);
 }
 
-static void add_kept(struct effects *effects, const struct effect_group *group) {
+static void add_kept(struct effects *effects, const struct effect_group *group, bool framed) {
     select_db(effects, group->first_db);
-    if (group->count > 1) buf_append_literal(&effects->bytes, MULTI);
+    if (framed) buf_append_literal(&effects->bytes, MULTI);
     buf_append_slice(&effects->bytes, buf_slice(&group->bytes));
-    if (group->count > 1) buf_append_literal(&effects->bytes, EXEC);
+    if (framed) buf_append_literal(&effects->bytes, EXEC);
     effects->db = group->db;
+}
+
+void effects_add_piece_slow(struct effects *effects, struct effect_group *group, uint64_t stamp) {
+    ASSERT(effects->on && effects->depth == 0 && !effects->kept && group->count > 0);
+    write_line(effects, 'P', stamp, ++group->pieces);
+    add_kept(effects, group, true); /* also a single one: where it ends shows where the piece does */
+    group->bytes.len = 0;
+    group->count = 0;
 }
 
 void effects_add_group(struct effects *effects, struct heap *heap, struct effect_group *group, uint64_t stamp,
                        uint64_t participants) {
     ASSERT(effects->depth == 0);
     bool named = needs_line(effects, participants), any = effects->on && group && group->count > 0;
-    if (named) write_line(effects, stamp, participants);
-    if (any) add_kept(effects, group);
-    effects->position += named || any;
+    bool ends = effects->on && group && group->pieces > 0;
+    if (named) write_line(effects, 'T', stamp, participants);
+    if (ends) write_line(effects, 'E', stamp, group->pieces);
+    if (any) add_kept(effects, group, group->count > 1);
+    effects->position += named || ends || any;
     effect_group_delete(heap, group);
 }

@@ -13,6 +13,16 @@
  *
  *           in each shard that took part, also where it did nothing. What follows the line is, in this order and each
  *           only when needed: SELECT, MULTI, effects (with SELECT between those of different databases), EXEC.
+ * Pieces    a group that is kept and gets long is written while it grows, so that nobody has to hold all of it or move
+ *           it in one go. Each piece has a line before it, and so has what is left at the end (behind the #T line, if
+ *           there is one):
+ *
+ *               #P <stamp, 16 hex digits> <its number, from 1, 16 hex digits>\r\n    SELECT if needed, MULTI, ..., EXEC
+ *               #E <stamp, 16 hex digits> <pieces before it, 16 hex digits>\r\n      what is left: nothing, or a group
+ *
+ *           Other groups stand between them, about other keys: those of the group are held until its end. A piece
+ *           counts when the end of its group is there and counts. Who looks at none of these lines has done the same
+ *           in the end, unless the end is missing.
  * Owner     the shard. Whoever writes the journal takes the bytes once a turn (effects_take), between commands, or in
  *           one that does nothing itself (sherd.cut).
  * Cost      while the journal is off: one comparison per command. */
@@ -26,8 +36,9 @@ struct shard;
 /* The effects of a transaction under way, kept until its end. */
 struct effect_group {
     struct buf bytes;
-    uint32_t count;
+    uint32_t count;        /* in bytes */
     uint32_t first_db, db; /* to be selected before the first; selected after the last */
+    uint64_t pieces;       /* that were written before */
 };
 
 struct effects {
@@ -44,6 +55,7 @@ struct effects {
     size_t mark;               /* in bytes: where its first effect begins */
     uint64_t added;            /* effects ever, but for keys that expired */
     struct effect_group *kept; /* where effects go instead of bytes; NULL: nowhere */
+    size_t piece_bytes;        /* a kept group that has so many is written so far */
 };
 
 void effects_init(struct effects *effects, struct heap *heap);
@@ -69,6 +81,11 @@ HOT_INLINE void effects_keep(struct effects *effects, struct effect_group *group
     effects->kept = group;
 }
 struct effect_group *effect_group_new(struct heap *heap);
+/* Between two steps of the command with this stamp: when its group has become long, what it has becomes a piece. */
+void effects_add_piece_slow(struct effects *effects, struct effect_group *group, uint64_t stamp);
+HOT_INLINE void effects_add_piece(struct effects *effects, struct effect_group *group, uint64_t stamp) {
+    if (UNLIKELY(buf_readable(&group->bytes) >= effects->piece_bytes)) effects_add_piece_slow(effects, group, stamp);
+}
 void effect_group_delete(struct heap *heap, struct effect_group *group);
 /* The end of a transaction: adds its group, NULL when it has done nothing here. Takes it. */
 void effects_add_group(struct effects *effects, struct heap *heap, struct effect_group *take, uint64_t stamp,

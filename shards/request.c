@@ -348,6 +348,7 @@ uint64_t request_run_step(struct exec *x, uint64_t stamp) {
     if (keeps_aside) x->slice = request->work;
     pipeline_execute(shard, x);
     effects_keep(&shard->effects, NULL);
+    if (request && request->effects) effects_add_piece(&shard->effects, request->effects, stamp);
     return commit_end_step(&shard->commit);
 }
 

@@ -84,6 +84,7 @@ static void execute(struct shard *shard, struct request *request, struct exec *x
     if (tells) effects_keep(&shard->effects, request->effects);
     pipeline_execute(shard, x);
     effects_keep(&shard->effects, NULL);
+    if (tells) effects_add_piece(&shard->effects, request->effects, request->lock.stamp);
     uint64_t position = tells ? commit_end_step(&shard->commit) : commit_end(&shard->commit);
     request->position = MAX(request->position, position);
     x->slot = slot;

@@ -24,7 +24,8 @@
  *
  * The result is made aside and put in its place at once, at the end, which is when clients, watchers and the journal
  * learn of it. A result so large that telling the journal takes long, too, is put in its place first; then `tells`
- * keeps what the slices from the next one on tell until the end, as one group, as a transaction does (shards/effect.h).
+ * makes what the slices from the next one on tell one group, as that of a transaction, which is written in pieces and
+ * counts with its last one (shards/effect.h).
  *
  * A command that changes its key in place says `tells` from its first slice on. When the time of that key is over in
  * the middle, its end follows in the journal what was done to it.

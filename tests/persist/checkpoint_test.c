@@ -407,7 +407,7 @@ static void apply_batch(struct loaded *loaded, const struct batch *batch) {
     effect_reader_init(&reader, buf_slice(&batch->bytes));
     for (enum effect_item item; (item = effect_reader_next(&reader)) != EFFECT_END;) {
         assert_int_not_equal(item, EFFECT_BROKEN);
-        if (item == EFFECT_TRANSACTION) continue;
+        if (item != EFFECT_COMMAND) continue;
         if (slice_is(reader.argv[0], "select"))
             db = (uint32_t)strtoul(reader.argv[1].ptr, NULL, 10);
         else if (!slice_is(reader.argv[0], "multi") && !slice_is(reader.argv[0], "exec"))

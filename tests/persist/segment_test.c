@@ -33,7 +33,7 @@ struct fixture {
 static const char *const payloads[BATCHES] = {
     "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n",
     "*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n",
-    "#T 00000000000000ab 0000000000000003\r\n",
+    "#T 00000000000000ab 0000000000000003\r\n#E 00000000000000ab 0000000000000002\r\n",
     GROUP,
     "*3\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n$6\r\n#B \r\n\n\r\n",
     "*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n",
@@ -330,6 +330,13 @@ static void payload_items(void **state) {
         assert_true(slice_equal(reader.argv[0], slice_of_cstr(names[i])));
     }
     assert_int_equal(effect_reader_next(&reader), EFFECT_END);
+    effect_reader_start(&reader, slice_of_cstr("#P 00000000000000ad 0000000000000001\r\n"
+                                               "#E 00000000000000ae 0000000000000010\r\n"));
+    assert_int_equal(effect_reader_next(&reader), EFFECT_PIECE);
+    assert_true(reader.stamp == 0xad && reader.number == 1 && reader.participants == 0);
+    assert_int_equal(effect_reader_next(&reader), EFFECT_PIECES_END);
+    assert_true(reader.stamp == 0xae && reader.number == 16 && reader.participants == 0);
+    assert_int_equal(effect_reader_next(&reader), EFFECT_END);
     effect_reader_start(&reader, slice_of_cstr(payloads[4]));
     assert_int_equal(effect_reader_next(&reader), EFFECT_COMMAND);
     assert_true(slice_equal(reader.argv[2], slice_of("#B \r\n\n", 6)));
@@ -361,6 +368,8 @@ static void payloads_that_are_broken(void **state) {
         "#T 00000000000000ab 000000000000000x\r\n",
         "#T 00000000000000ab 0000000000000003\n\n",
         "#T 00000000000000ab",
+        "#Q 00000000000000ab 0000000000000003\r\n",
+        "#P 00000000000000ab-0000000000000003\r\n",
         "#B \r\n",
         "#",
     };

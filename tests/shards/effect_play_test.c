@@ -34,7 +34,7 @@ static const struct command *const test_tables[] = {chatter_commands, NULL};
 
 /* Of all rounds: that something happened at all. */
 struct totals {
-    uint64_t commands, effects, transactions, keys;
+    uint64_t commands, effects, transactions, pieces, keys;
     uint64_t done[ROWS_MAX]; /* per command, without errors */
 };
 
@@ -67,9 +67,11 @@ static void take(struct play *play, uint32_t id) {
     buf_deinit(&bytes);
 }
 
-/* One transaction of several shards. */
+/* A transaction of several shards, or a command whose effects were written in pieces. */
 struct seen {
     uint64_t stamp, participants, told;
+    uint64_t in_pieces, ended; /* a bit per shard: it has pieces there, and their end */
+    uint64_t pieces;           /* in the shard that is read */
 };
 
 struct reading {
@@ -80,8 +82,8 @@ struct reading {
     uint32_t shard; /* whose log */
     struct slice rest;
     uint32_t db, in_group;
-    bool multi;
-    uint64_t groups, lines, effects;
+    bool multi, piece; /* in a piece, or just before it */
+    uint64_t groups, lines, ends, effects;
 };
 
 static struct slice line_of(struct slice *rest) {
@@ -113,23 +115,55 @@ static uint32_t read_command(struct reading *reading, struct slice *argv, uint32
     return argc;
 }
 
-static void note_line(struct reading *reading, struct slice line) {
-    unsigned long long stamp, participants;
-    char text[64];
-    assert_int_equal(line.len, 3 + 16 + 1 + 16);
-    memcpy(text, line.ptr, line.len);
-    text[line.len] = 0;
-    assert_int_equal(sscanf(text, "#T %16llx %16llx", &stamp, &participants), 2);
-    assert_true(__builtin_popcountll(participants) > 1 && participants >> reading->play->shards == 0);
+static struct seen *seen_of(struct reading *reading, uint64_t stamp) {
     uint32_t i = 0;
     while (i < reading->seen_count && reading->seen[i].stamp != stamp) i++;
     if (i == reading->seen_count) {
         assert_true(i < STAMPS);
-        reading->seen[reading->seen_count++] = (struct seen){stamp, participants, 0};
+        reading->seen[reading->seen_count++] = (struct seen){.stamp = stamp};
     }
-    assert_int_equal(reading->seen[i].participants, participants);
-    assert_true(participants >> reading->shard & 1 && !(reading->seen[i].told >> reading->shard & 1));
-    reading->seen[i].told |= 1ull << reading->shard;
+    return &reading->seen[i];
+}
+
+/* They are numbered without a gap, and none comes behind the end. */
+static void note_piece(struct reading *reading, struct seen *seen, uint64_t number) {
+    if (!(seen->in_pieces >> reading->shard & 1)) seen->pieces = 0;
+    seen->in_pieces |= 1ull << reading->shard;
+    assert_true(number == ++seen->pieces && !(seen->ended >> reading->shard & 1));
+    reading->piece = true;
+    reading->play->totals->pieces++;
+}
+
+static void note_end(struct reading *reading, struct seen *seen, uint64_t number) {
+    assert_true(number == seen->pieces && seen->in_pieces >> reading->shard & 1);
+    assert_false(seen->ended >> reading->shard & 1);
+    seen->ended |= 1ull << reading->shard;
+    reading->ends++;
+}
+
+static void note_transaction(struct reading *reading, struct seen *seen, uint64_t participants) {
+    assert_true(__builtin_popcountll(participants) > 1 && participants >> reading->play->shards == 0);
+    if (!seen->participants) seen->participants = participants;
+    assert_int_equal(seen->participants, participants);
+    assert_true(participants >> reading->shard & 1 && !(seen->told >> reading->shard & 1));
+    seen->told |= 1ull << reading->shard;
+    reading->lines++;
+}
+
+static void note_line(struct reading *reading, struct slice line) {
+    unsigned long long stamp, number;
+    char text[64], kind;
+    assert_int_equal(line.len, 3 + 16 + 1 + 16);
+    memcpy(text, line.ptr, line.len);
+    text[line.len] = 0;
+    assert_int_equal(sscanf(text, "#%c %16llx %16llx", &kind, &stamp, &number), 3);
+    struct seen *seen = seen_of(reading, stamp);
+    switch (kind) {
+    case 'T': note_transaction(reading, seen, number); break;
+    case 'P': note_piece(reading, seen, number); break;
+    case 'E': note_end(reading, seen, number); break;
+    default: fail_msg("what is #%c?", kind);
+    }
 }
 
 static void apply(struct reading *reading, const struct slice *argv, uint32_t argc) {
@@ -153,7 +187,6 @@ static void read_log(struct reading *reading) {
         if (reading->rest.ptr[0] == '#') {
             assert_false(reading->multi);
             note_line(reading, line_of(&reading->rest));
-            reading->lines++;
             continue;
         }
         uint32_t argc = read_command(reading, argv, ARRAY_LEN(argv));
@@ -166,9 +199,9 @@ static void read_log(struct reading *reading) {
             reading->multi = true;
             reading->in_group = 0;
         } else if (slice_is(argv[0], "exec")) {
-            assert_true(reading->multi && reading->in_group > 1);
-            reading->multi = false;
-            reading->groups++;
+            assert_true(reading->multi && reading->in_group > !reading->piece);
+            reading->groups += !reading->piece;
+            reading->multi = reading->piece = false;
         } else {
             apply(reading, argv, argc);
             reading->effects++;
@@ -184,15 +217,18 @@ static void replay(struct play *play, uint32_t shards) {
         .shards = shards, .mailbox_capacity = 8, .db_count = DBS, .seed = play->seed, .tables = test_tables});
     struct reading reading = {.play = play, .target = target, .seen = calloc(STAMPS, sizeof *reading.seen)};
     for (reading.shard = 0; reading.shard < play->shards; reading.shard++) {
-        uint64_t groups = reading.groups, lines = reading.lines, position;
+        uint64_t groups = reading.groups, lines = reading.lines, ends = reading.ends, position;
         read_log(&reading);
         position = sim_shard(play->sim, reading.shard)->effects.position;
         groups = reading.groups - groups;
         lines = reading.lines - lines;
-        assert_true(position >= MAX(groups, lines) && position <= groups + lines);
+        ends = reading.ends - ends;
+        assert_true(position >= MAX(groups, lines) && position <= groups + lines + ends);
     }
-    for (uint32_t i = 0; i < reading.seen_count; i++)
+    for (uint32_t i = 0; i < reading.seen_count; i++) {
         assert_int_equal(reading.seen[i].told, reading.seen[i].participants);
+        assert_int_equal(reading.seen[i].ended, reading.seen[i].in_pieces);
+    }
     free(reading.seen);
     play->totals->effects += reading.effects;
     play->totals->transactions += reading.seen_count;
@@ -235,6 +271,7 @@ static void play_round(uint64_t seed, struct totals *totals) {
         .shards = play.shards, .mailbox_capacity = 8, .db_count = DBS, .seed = seed, .tables = test_tables});
     for (uint32_t id = 0; id < play.shards; id++) {
         sim_shard(play.sim, id)->effects.on = true;
+        if (seed & 1) sim_shard(play.sim, id)->effects.piece_bytes = 1; /* each step of a command is a piece */
         buf_init(&play.log[id], play.sim->heap, MEM_CLIENT_IN);
     }
     chatter_init(&play.chatter, play.sim, seed);
@@ -276,6 +313,7 @@ static void effects_say_all(void **state) {
             rounds, totals.commands, totals.effects, totals.transactions, totals.keys);
     if (rounds >= 20) check_all_done(&totals);
     assert_true(totals.effects > 100 * rounds && totals.keys > 5 * rounds);
+    assert_true(rounds < 2 || totals.pieces > 5 * rounds);
 }
 
 int main(void) {

@@ -52,6 +52,8 @@ static void framing_close(struct framing *framing) {
 #define ONE(name)  "*1\r\n$1\r\n" name "\r\n"
 #define SELECT(db) "*2\r\n$6\r\nSELECT\r\n$1\r\n" db "\r\n"
 #define LINE       "#T 4000000000000001 0000000000000006\r\n"
+#define PIECE(n)   "#P 4000000000000001 000000000000000" n "\r\n"
+#define END(n)     "#E 4000000000000001 000000000000000" n "\r\n"
 
 /* One effect stands alone, several between MULTI and EXEC, nothing is nothing; SELECT where the database changes. */
 static void groups_are_framed(void **state) {
@@ -118,6 +120,41 @@ static void kept_groups_come_at_the_end(void **state) {
     framing_close(&framing);
 }
 
+/* What has become long is written before the end, each piece framed; the rest as a group that says so. */
+static void long_groups_come_in_pieces(void **state) {
+    (void)state;
+    struct framing framing = framing_open();
+    struct effects *effects = &framing.effects;
+    struct effect_group *group = effect_group_new(framing.heap);
+    effects->piece_bytes = 2 * strlen(ONE("A"));
+    for (uint32_t i = 0; i < 6; i++) {
+        effects_keep(effects, group);
+        effects_open(effects, 0, 0);
+        add(&framing, i < 3 ? 1 : 2, (const char *[]){"A", "B", "C", "D", "E", "F"}[i]);
+        effects_close(effects);
+        effects_keep(effects, NULL);
+        effects_add_piece(effects, group, 0x4000000000000001);
+        if (i == 4) effects->piece_bytes = 1;
+    }
+    expect(&framing, 0, 0,
+           PIECE("1") SELECT("1") MULTI ONE("A") ONE("B") EXEC PIECE("2") MULTI ONE("C") SELECT("2") ONE("D")
+               EXEC PIECE("3") MULTI ONE("E") ONE("F") EXEC);
+    effects_add_group(effects, framing.heap, group, 0x4000000000000001, 6);
+    expect(&framing, 2, 1, LINE END("3"));
+    group = effect_group_new(framing.heap);
+    for (uint32_t i = 0; i < 2; i++) {
+        effects_keep(effects, group);
+        effects_open(effects, 0, 0);
+        add(&framing, 2, i ? "B" : "A");
+        effects_close(effects);
+        effects_keep(effects, NULL);
+        if (i == 0) effects_add_piece(effects, group, 0x4000000000000001);
+    }
+    effects_add_group(effects, framing.heap, group, 0x4000000000000001, 0);
+    expect(&framing, 2, 2, PIECE("1") MULTI ONE("A") EXEC END("1") ONE("B"));
+    framing_close(&framing);
+}
+
 /* --- what cannot be applied --- */
 
 static void mistakes_are_told(void **state) {
@@ -145,6 +182,7 @@ static void mistakes_are_told(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(groups_are_framed), cmocka_unit_test(transactions_have_a_line),
                                        cmocka_unit_test(kept_groups_come_at_the_end),
+                                       cmocka_unit_test(long_groups_come_in_pieces),
                                        cmocka_unit_test(mistakes_are_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,7 @@ struct clients *clients_new(const struct clients_options *options) {
                               .mailbox_capacity = options->mailbox,
                               .db_count = MODEL_DBS,
                               .gated = options->gated,
+                              .pieces = options->seed & 1,
                               .braked = options->braked,
                               .seed = options->seed,
                               .tables = options->tables};

@@ -1,4 +1,5 @@
-/* Reading journals twice: first their transactions, for the cut, then the effects before it. */
+/* Reading journals twice: first their transactions, for the cut, and where groups in pieces end; then the effects
+ * before it, without the pieces whose end is not there. */
 #include "tests/sim/crash.h"
 #include "core/num.h"
 #include "shards/effect_apply.h"
@@ -8,8 +9,9 @@
 #define ARGS_MAX 4096
 #define LINE     (sizeof "#T 0123456789abcdef 0123456789abcdef\r\n" - 1)
 
-/* A transaction's line in a journal. */
+/* A line in a journal: 'T' of a transaction, 'P' of a piece of a group, 'E' of the end of one. */
 struct line {
+    char kind;
     uint32_t shard;
     size_t at;
     uint64_t stamp, participants;
@@ -55,9 +57,10 @@ static struct line read_line(struct slice rest) {
     memcpy(text, rest.ptr, LINE);
     text[LINE] = 0;
     unsigned long long stamp, participants;
-    int fields = sscanf(text, "#T %16llx %16llx\r\n", &stamp, &participants);
-    ASSERT(fields == 2);
-    return (struct line){.stamp = stamp, .participants = participants};
+    char kind;
+    int fields = sscanf(text, "#%c %16llx %16llx\r\n", &kind, &stamp, &participants);
+    ASSERT(fields == 3 && strchr("TPE", kind));
+    return (struct line){.kind = kind, .stamp = stamp, .participants = participants};
 }
 
 /* --- the cut --- */
@@ -93,7 +96,8 @@ static uint64_t kept_by(const struct crash *crash, uint64_t stamp) {
     uint64_t kept = 0;
     for (uint32_t i = 0; i < crash->count; i++) {
         const struct line *line = &crash->lines[i];
-        if (line->stamp == stamp && line->at < crash->cut[line->shard]) kept |= 1ull << line->shard;
+        if (line->kind == 'T' && line->stamp == stamp && line->at < crash->cut[line->shard])
+            kept |= 1ull << line->shard;
     }
     return kept;
 }
@@ -104,7 +108,8 @@ static void find_cut(struct crash *crash) {
         again = false;
         for (uint32_t i = 0; i < crash->count; i++) {
             const struct line *line = &crash->lines[i];
-            if (line->at >= crash->cut[line->shard] || kept_by(crash, line->stamp) == line->participants) continue;
+            if (line->kind != 'T' || line->at >= crash->cut[line->shard]) continue;
+            if (kept_by(crash, line->stamp) == line->participants) continue;
             crash->cut[line->shard] = line->at;
             again = true;
         }
@@ -113,25 +118,42 @@ static void find_cut(struct crash *crash) {
 
 /* --- recovery --- */
 
-static void apply(struct shard *shard, struct slice rest) {
+static bool has_end(const struct crash *crash, uint32_t shard, uint64_t stamp) {
+    for (uint32_t i = 0; i < crash->count; i++) {
+        const struct line *line = &crash->lines[i];
+        if (line->kind == 'E' && line->shard == shard && line->stamp == stamp) return line->at < crash->cut[shard];
+    }
+    return false;
+}
+
+static void apply_one(struct shard *shard, uint32_t db, const struct slice *argv, uint32_t argc) {
+    struct error error;
+    bool applied = effect_apply(shard, db, argv, argc, &error);
+    ASSERT(applied);
+}
+
+static void apply(const struct crash *crash, struct shard *shard, struct slice rest) {
     static struct slice argv[ARGS_MAX];
     uint32_t db = 0;
+    bool in_vain = false; /* in a piece without an end */
     while (rest.len > 0) {
+        int64_t number;
         if (rest.ptr[0] == '#') {
+            struct line line = read_line(rest);
+            in_vain = line.kind == 'P' && !has_end(crash, shard->id, line.stamp);
             rest = slice_of(rest.ptr + LINE, rest.len - LINE);
             continue;
         }
         uint32_t argc = read_command(&rest, argv);
-        int64_t number;
-        struct error error;
-        if (slice_is(argv[0], "multi") || slice_is(argv[0], "exec")) continue;
-        if (!slice_is(argv[0], "select")) {
-            bool applied = effect_apply(shard, db, argv, argc, &error);
-            ASSERT(applied);
-        } else {
+        if (slice_is(argv[0], "multi")) continue;
+        if (slice_is(argv[0], "exec")) {
+            in_vain = false;
+        } else if (slice_is(argv[0], "select")) {
             bool valid = num_parse_i64(argv[1], &number);
             ASSERT(valid);
             db = (uint32_t)number;
+        } else if (!in_vain) {
+            apply_one(shard, db, argv, argc);
         }
     }
 }
@@ -142,7 +164,7 @@ static struct sim *recover(struct crash *crash) {
     struct sim *sim = sim_new(&options);
     for (uint32_t shard = 0; shard < crash->shards; shard++) {
         assert_set_shard((int)shard);
-        apply(sim_shard(sim, shard), slice_of(durable_part(crash->sim, shard).ptr, crash->cut[shard]));
+        apply(crash, sim_shard(sim, shard), slice_of(durable_part(crash->sim, shard).ptr, crash->cut[shard]));
         assert_set_shard(-1);
     }
     return sim;

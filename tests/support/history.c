@@ -221,22 +221,53 @@ static void note_position(struct world *world, struct op *op, uint32_t shard) {
     op->at[shard] = (struct position){journal->seq, journal->pending.len};
 }
 
-static void write_op(struct world *world, struct op *op, uint64_t stamp) {
-    bool named = (op->participants & (op->participants - 1)) != 0;
-    for (uint32_t shard = 0; shard < world->shards; shard++) {
-        struct journal *journal = &world->journals[shard];
-        if (!(op->participants & 1ull << shard)) continue;
-        note_position(world, op, shard);
-        if (named) buf_printf(&journal->pending, "#T %016" PRIx64 " %016" PRIx64 "\r\n", stamp, op->participants);
-        uint32_t count = 0;
-        for (uint32_t i = 0; i < op->count; i++)
-            count += is_wide(&op->effects[i]) || owner(world, op->effects[i].key) == shard;
-        if (count > 1) add_command(&journal->pending, 1, (const char *[]){"MULTI"});
-        for (uint32_t i = 0; i < op->count; i++)
-            if (is_wide(&op->effects[i]) || owner(world, op->effects[i].key) == shard)
-                add_effect(journal, &op->effects[i]);
-        if (count > 1) add_command(&journal->pending, 1, (const char *[]){"EXEC"});
+static bool is_of(const struct world *world, const struct effect *effect, uint32_t shard) {
+    return is_wide(effect) || owner(world, effect->key) == shard;
+}
+
+/* The next `count` effects of the shard from *at on, framed when that is asked for. */
+static void write_effects(struct world *world, const struct op *op, uint32_t shard, uint32_t *at, uint32_t count,
+                          bool framed) {
+    struct journal *journal = &world->journals[shard];
+    if (framed) add_command(&journal->pending, 1, (const char *[]){"MULTI"});
+    for (; count > 0; ++*at) {
+        if (!is_of(world, &op->effects[*at], shard)) continue;
+        add_effect(journal, &op->effects[*at]);
+        count--;
     }
+    if (framed) add_command(&journal->pending, 1, (const char *[]){"EXEC"});
+}
+
+/* May it be written in pieces? A file that is being saved would show what has no end yet. */
+static bool may_be_in_pieces(struct world *world, const struct op *op) {
+    for (uint32_t i = 0; i < op->count; i++)
+        if (is_wide(&op->effects[i])) return false;
+    return !world->walking && pick(world, 2) == 0;
+}
+
+/* What is left at its end, behind the pieces; and what is in those, with batches that end between them. */
+static void write_part(struct world *world, struct op *op, uint64_t stamp, uint32_t shard, bool in_pieces) {
+    struct journal *journal = &world->journals[shard];
+    uint32_t count = 0, at = 0, pieces = 0;
+    for (uint32_t i = 0; i < op->count; i++) count += is_of(world, &op->effects[i], shard);
+    while (in_pieces && count > 0 && pick(world, 3)) {
+        uint32_t n = 1 + (uint32_t)pick(world, count);
+        buf_printf(&journal->pending, "#P %016" PRIx64 " %016" PRIx32 "\r\n", stamp, ++pieces);
+        write_effects(world, op, shard, &at, n, true);
+        count -= n;
+        if (pick(world, 2)) end_batch(world, shard);
+    }
+    note_position(world, op, shard);
+    if (op->participants & (op->participants - 1))
+        buf_printf(&journal->pending, "#T %016" PRIx64 " %016" PRIx64 "\r\n", stamp, op->participants);
+    if (pieces) buf_printf(&journal->pending, "#E %016" PRIx64 " %016" PRIx32 "\r\n", stamp, pieces);
+    write_effects(world, op, shard, &at, count, count > 1);
+}
+
+static void write_op(struct world *world, struct op *op, uint64_t stamp) {
+    bool in_pieces = may_be_in_pieces(world, op);
+    for (uint32_t shard = 0; shard < world->shards; shard++)
+        if (op->participants & 1ull << shard) write_part(world, op, stamp, shard, in_pieces);
 }
 
 static void make_op(struct world *world) {

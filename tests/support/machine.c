@@ -38,7 +38,7 @@ struct sim {
     uint64_t lazy; /* shards that are slow */
     sim_turn_end turn_end;
     void *turn_end_ctx;
-    bool gated, braked;
+    bool gated, pieces, braked;
     struct brake brake;
     struct clock_manual clock;
     struct heap *heap; /* of the registry and the peers' own buffers */
@@ -121,6 +121,7 @@ static void make_shard(struct sim *sim, uint32_t id, const struct sim_options *o
     thread->shard = shard_new(&shard);
     if (sim->gated) {
         thread->shard->effects.on = true;
+        if (sim->pieces) thread->shard->effects.piece_bytes = 1;
         commit_start(thread->shard, 0);
         thread->journal.pace = 1 + (uint32_t)prng_below(&sim->prng, 6);
         buf_init(&thread->journal.bytes, sim->heap, MEM_STATS);
@@ -139,6 +140,7 @@ struct sim *sim_new(const struct sim_options *options) {
     ASSERT(sim && options->shards > 0 && options->shards <= SIM_SHARDS_MAX);
     sim->count = options->shards;
     sim->gated = options->gated;
+    sim->pieces = options->pieces;
     sim->braked = options->braked;
     sim->heap = heap_new();
     prng_init(&sim->prng, options->seed);

@@ -28,6 +28,7 @@ struct sim_options {
     uint32_t db_count;
     uint64_t seed;
     bool gated;                          /* replies wait for disks */
+    bool pieces;                         /* and each step of a command is a piece of its group in the journal */
     bool braked;                         /* writes wait for a brake that is closed and opened at random */
     const struct command *const *tables; /* NULL-ended, beside those of shards/cmd_tables.h; NULL: none */
 };

@@ -10,7 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from support.resp import Double, encode  # noqa: E402
+from support.resp import Closed, Double, Simple, encode  # noqa: E402
 from support.case import ServerCase, info_field, main, wait_until  # noqa: E402
 from support.server import Server  # noqa: E402
 
@@ -649,6 +649,47 @@ class StartsAgain(unittest.TestCase):
                 self.assertEqual(read(client, command[2] if command[0] == "COPY" else command[1]), value, command)
                 kept += 1
             self.assertGreater(kept, 3)
+
+
+class Killed(unittest.TestCase):
+    """kill -9 while the log is told of large results, piece by piece (shards/effect.h)."""
+
+    def begin(self, server, commands):
+        def run(command):
+            try:
+                server.client(timeout=120).call(*command)
+            except (OSError, Closed):
+                pass  # it was killed
+
+        threads = [threading.Thread(target=run, args=(command,)) for command in commands]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def test_whole_or_not_at_all(self):
+        """A result is there as a whole or not at all, and what was acknowledged meanwhile is there."""
+        test, long = Results(), os.urandom(1 << 20) * 24
+        commands = [("COPY", "{a}long", "{a}d", "REPLACE"), ("SUNIONSTORE", "{a}e", "{a}s", "{a}t"), ("COPY", "{a}h", "other", "REPLACE")]
+        with Server(*LOG, threads=2) as server:
+            client = server.client(timeout=120)
+            fill(client, "{a}")
+            client.must("SET", "{a}long", long)
+            for count in (4, 16, 40, 80):
+                client.must("MSET", "{a}d", "old", "{a}e", "old", "other", "old", "{a}n", "0")
+                threads = self.begin(server, commands)
+                for _ in range(count):
+                    client.must("INCR", "{a}n")
+                server.kill()
+                for thread in threads:
+                    thread.join()
+                server.start()
+                client = server.client(timeout=120)
+                self.assertEqual(client.must("GET", "{a}n"), b"%d" % count)
+                self.assertIn(client.must("GET", "{a}d"), (b"old", long))
+                if client.must("TYPE", "{a}e") != Simple(b"string"):
+                    self.assertEqual(test.of_set(client, "{a}e"), members(0, END))
+                if client.must("TYPE", "other") != Simple(b"string"):
+                    self.assertEqual(len(test.of_hash(client, "other")), COUNT)
 
 
 if __name__ == "__main__":
