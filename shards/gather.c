@@ -123,7 +123,7 @@ static void gather_free(struct gather *gather) {
     struct shard *home = gather->home;
     learn(gather);
     drop_answered(gather);
-    buf_deinit(&gather->out);
+    if (gather->out.data) buf_pool_give_back(&home->replies, &gather->out);
     commit_gather_free(gather);
     reaper_take_chain(home->shared.reaper, &gather->rest);
     heap_free(home->heap, MEM_MESSAGE, gather, gather->block_bytes);
@@ -456,14 +456,17 @@ void gather_start_again(struct client *client, const struct message_item *comman
     gather_lock_keys_again(gather, stamp, 1ull << from);
 }
 
-/* The keys of a command that is the sum of its keys, and where each lives. The hashes of few are kept, for whoever
- * locks, fetches or looks up the key. */
+#define NO_KEY UINT32_MAX
+
+/* The keys of a command that is the sum of its keys, as a list for each owner, in their order. The hashes of few are
+ * kept, for whoever locks, fetches or looks up the key. */
 struct key_owners {
     struct route_keys keys;
     const uint32_t *positions;
     uint32_t count;
-    uint64_t present; /* the owners, a bit each */
-    uint8_t few[ROUTE_KEYS_ON_STACK], *owners;
+    uint64_t present;           /* the owners, a bit each */
+    uint32_t first[SHARDS_MAX]; /* key of each owner that is present */
+    uint32_t few[ROUTE_KEYS_ON_STACK], *next;
     bool hashed;
     uint64_t hashes[ROUTE_KEYS_ON_STACK];
 };
@@ -474,21 +477,27 @@ static void key_owners_find(const struct exec *x, struct key_owners *found) {
     ASSERT(found->keys.count > 0);
     found->positions = found->keys.positions;
     found->count = (uint32_t)found->keys.count;
-    found->owners =
-        found->count > ARRAY_LEN(found->few) ? heap_alloc(home->heap, MEM_MESSAGE, found->count) : found->few;
+    found->next = found->count > ARRAY_LEN(found->few)
+                      ? heap_alloc(home->heap, MEM_MESSAGE, found->count * sizeof *found->next)
+                      : found->few;
     found->present = 0;
-    for (uint32_t i = 0; i < found->count; i++) {
+    for (uint32_t i = found->count; i-- > 0;) {
         uint32_t owner = shard_of_key(home, x->argv[found->positions[i]]);
-        found->owners[i] = (uint8_t)owner;
+        found->next[i] = found->present >> owner & 1 ? found->first[owner] : NO_KEY;
+        found->first[owner] = i;
         found->present |= 1ull << owner;
     }
     found->hashed = found->count <= ROUTE_KEYS_ON_STACK;
-    for (uint32_t i = 0; i < found->count && found->hashed; i++)
+    if (!found->hashed) return;
+    bool routed = x->hash_at == found->positions[0]; /* which has found the first one's */
+    if (routed) found->hashes[0] = x->hash;
+    for (uint32_t i = routed; i < found->count; i++)
         found->hashes[i] = key_hash(&home->shared, x->argv[found->positions[i]]);
 }
 
 static void key_owners_free(const struct exec *x, struct key_owners *found) {
-    if (found->owners != found->few) heap_free(x->shard->heap, MEM_MESSAGE, found->owners, found->count);
+    if (found->next != found->few)
+        heap_free(x->shard->heap, MEM_MESSAGE, found->next, found->count * sizeof *found->next);
     route_keys_free(x->shard, &found->keys);
 }
 
@@ -498,8 +507,7 @@ static void add_split_part(struct gather *gather, const struct exec *x, const st
     uint32_t step = (uint32_t)x->slot->row->keys[0].step, argc = 1, hash_count = 0;
     uint64_t hashes[ROUTE_KEYS_ON_STACK];
     argv[0] = x->argv[0];
-    for (uint32_t i = 0; i < gather->key_count; i++) {
-        if (keys->owners[i] != owner) continue;
+    for (uint32_t i = keys->first[owner]; i != NO_KEY; i = keys->next[i]) {
         gather->part_of_key[i] = (uint8_t)gather->sent;
         if (keys->hashed) hashes[hash_count++] = keys->hashes[i];
         const struct slice *key = &x->argv[keys->positions[i]];

@@ -68,18 +68,45 @@ static void merge_sum(struct gather *gather) {
     resp_int(&gather->out, sum);
 }
 
+/* Where an element ends that begins at `at`: "$5\r\n.....\r\n", as most do, or anything else. Its reply is whole. */
+HOT_INLINE const char *element_end(const char *at, const char *end) {
+    if (LIKELY(*at == '$')) {
+        const char *digit = at + 1;
+        size_t len = 0;
+        for (; (unsigned char)(*digit - '0') < 10; digit++) len = len * 10 + (size_t)(*digit - '0');
+        if (LIKELY(*digit == '\r')) return digit + 2 + len + 2;
+    }
+    struct slice rest = slice_of(at, (size_t)(end - at));
+    return at + gather_next_element(&rest).len;
+}
+
+/* There is room for all of them: elements are only copied, in the order of the keys. */
 static void merge_by_key(struct gather *gather) {
-    struct slice rest[SHARDS_MAX];
+    struct shard *home = gather->home;
+    const char *next[SHARDS_MAX], *end[SHARDS_MAX];
     size_t bytes = RESP_HEADER_MAX;
     for (uint32_t i = 0; i < gather->parts; i++) {
-        int64_t count = gather_reply_array(gather_reply(gather, i), &rest[i]);
+        struct slice rest;
+        int64_t count = gather_reply_array(gather_reply(gather, i), &rest);
         ASSERT(count >= 0);
-        bytes += rest[i].len;
+        next[i] = rest.ptr;
+        end[i] = rest.ptr + rest.len;
+        bytes += rest.len;
     }
+    /* It is copied once more and given back in a moment, unless the disk is waited for. */
+    if (bytes <= BUF_POOL_BYTES && !gather->out.data && !home->commit.on) buf_pool_lend(&home->replies, &gather->out);
     (void)buf_reserve(&gather->out, bytes);
     resp_array(&gather->out, gather->key_count);
-    for (uint32_t i = 0; i < gather->key_count; i++)
-        buf_append_slice(&gather->out, gather_next_element(&rest[gather->part_of_key[i]]));
+    char *to = gather->out.data + gather->out.len;
+    for (uint32_t i = 0; i < gather->key_count; i++) {
+        uint32_t part = gather->part_of_key[i];
+        const char *at = next[part];
+        next[part] = element_end(at, end[part]);
+        ASSERT(next[part] <= end[part]);
+        memcpy(to, at, (size_t)(next[part] - at));
+        to += next[part] - at;
+    }
+    gather->out.len = (size_t)(to - gather->out.data);
 }
 
 /* Elements that came behind a reply are not copied: the client passes their blocks on one by one. A few are, so that a

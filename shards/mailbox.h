@@ -22,6 +22,7 @@ void mailbox_delete(struct mailbox *box);       /* empty by then */
 NODISCARD enum status mailbox_post(struct mailbox *box, struct message **take);
 
 /* --- receiver thread --- */
+void mailbox_prefetch(const struct mailbox *box); /* before drain, where there are several mailboxes */
 uint32_t mailbox_drain(struct mailbox *box, struct message **out, uint32_t out_count); /* O(out_count) */
 
 /* --- either; the sender learns whether all was taken --- */

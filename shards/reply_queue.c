@@ -6,6 +6,7 @@
 
 #define HELD_KEEP  (16 * 1024)
 #define MOVE_BYTES (64 * 1024) /* a reply as large as this is not copied when it is the next to leave */
+#define COPY_BYTES (4 * 1024)  /* one up to this waits in a block of its size, if it came in a much larger one */
 
 void reply_queue_init(struct reply_queue *queue, struct heap *heap) {
     *queue = (struct reply_queue){0};
@@ -105,8 +106,15 @@ void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf
         advance(queue, pool, out);
         return;
     }
-    place->bytes = take->data ? take->data : "";
     place->len = take->len;
+    if (take->len > 0 && take->len <= COPY_BYTES && take->cap > 2 * take->len) {
+        char *own = heap_alloc(queue->held.heap, MEM_CLIENT_OUT, take->len);
+        memcpy(own, take->data, take->len);
+        place->bytes = own;
+        place->own_cap = take->len;
+        return;
+    }
+    place->bytes = take->data ? take->data : "";
     place->own_cap = take->cap;
     take->data = NULL;
     take->len = take->cap = 0;

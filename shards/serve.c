@@ -1,4 +1,4 @@
-/* A message is served as a batch: the entries of all its keys are prefetched, then its items run in order. Each has a
+/* A message is served as a batch: the entries of all its keys were prefetched, its items run in order. Each has a
  * reply, be it that there is none yet. */
 #include "shards/serve.h"
 #include "core/assert.h"
@@ -10,7 +10,7 @@
 #include "shards/shard.h"
 #include "shards/waiters.h"
 
-HOT_INLINE void prefetch_items(struct shard *shard, const struct message *message, keyspace_prefetch prefetch) {
+void serve_prefetch(struct shard *shard, const struct message *message, keyspace_prefetch prefetch) {
     size_t at = 0;
     const struct message_item *item;
     while ((item = message_next(message, &at))) {
@@ -19,11 +19,6 @@ HOT_INLINE void prefetch_items(struct shard *shard, const struct message *messag
         else
             shard_prefetch_item(shard, item, prefetch);
     }
-}
-
-static void prefetch_message(struct shard *shard, const struct message *message) {
-    prefetch_items(shard, message, keyspace_prefetch_bucket);
-    prefetch_items(shard, message, keyspace_prefetch_entry);
 }
 
 #define NOT_SLOW    UINT64_MAX
@@ -187,7 +182,6 @@ HOT_INLINE size_t replies_most(const struct shard *shard) {
 
 void serve_message(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_COMMANDS && message->to == shard->id);
-    prefetch_message(shard, message);
     buf_set_heap(&message->reply, shard->heap);
     shard->last_tick = shard->host.ticks(shard->host.ctx);
     size_t at = 0, most = replies_most(shard);

@@ -12,6 +12,7 @@
 #include "shards/exec.h"
 #include "shards/gather.h"
 #include "shards/ghosts.h"
+#include "shards/inbox.h"
 #include "shards/interest.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
@@ -25,7 +26,6 @@
 #include "shards/work.h"
 #include <stdatomic.h>
 
-#define TURN_MESSAGES 64                 /* per turn, all senders together */
 #define TURN_SLICES   4                  /* per turn, of all sliced commands together */
 #define REST_NS       (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
 #define TAKEN_NS      (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
@@ -382,14 +382,6 @@ static void take_left(const struct message_note *note, uint32_t owner, uint64_t 
     if (note->gather) commit_gather_left(note->gather, owner, position);
 }
 
-/* When the other shard has run its part of a transaction, ours runs: what it needs is fetched for the whole message. */
-static void prefetch_own_parts(const struct message *message, keyspace_prefetch prefetch) {
-    for (uint32_t i = 0; i < message->count; i++) {
-        const struct message_note *note = message_note_at(message, i);
-        if (note->kind == NOTE_LOCK) txn_prefetch(note->gather, (uint32_t)note->place, prefetch);
-    }
-}
-
 /* A message came back: its replies go to their clients and gathers. */
 static void deliver(struct shard *shard, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->from == shard->id);
@@ -398,10 +390,6 @@ static void deliver(struct shard *shard, struct message *message) {
     PROBE3(hop_done, shard->id, message->to, message->count);
     if (LIKELY(message->posted_tick)) shard->turns.stats.trip[turns_bucket(shard->last_tick - message->posted_tick)]++;
     if (UNLIKELY(message->slow)) pipeline_log_slow(shard, message);
-    if (shard->txns.count > 0) { /* else none of the notes is a transaction's */
-        prefetch_own_parts(message, keyspace_prefetch_bucket);
-        prefetch_own_parts(message, keyspace_prefetch_entry);
-    }
     size_t at = 0, item_at = 0;
     for (uint32_t i = 0; i < message->count; i++) {
         const struct message_note *note = message_note_at(message, i);
@@ -499,7 +487,7 @@ static COLD void queue_behind(struct shard *shard, struct message *message) {
     shard->rest_last[home] = message;
 }
 
-static void receive(struct shard *shard, struct message *message) {
+void shard_receive(struct shard *shard, struct message *message) {
     message_arrives(message, shard->heap);
     if (message->kind == MESSAGE_REPLIES) {
         deliver(shard, message);
@@ -530,6 +518,8 @@ static uint32_t serve_rests_of(struct shard *shard, uint32_t home, uint32_t budg
         if (message->rest && !home_has_room(shard, home)) break;
         shard->rest[home] = message->next;
         message->next = NULL;
+        serve_prefetch(shard, message, keyspace_prefetch_bucket);
+        serve_prefetch(shard, message, keyspace_prefetch_entry);
         receive_commands(shard, message);
         budget--;
     }
@@ -538,34 +528,10 @@ static uint32_t serve_rests_of(struct shard *shard, uint32_t home, uint32_t budg
 }
 
 static COLD void serve_rests(struct shard *shard) {
-    uint32_t budget = TURN_MESSAGES;
+    uint32_t budget = INBOX_MESSAGES;
     for (uint64_t left = shard->rests; left; left &= left - 1)
         budget = serve_rests_of(shard, (uint32_t)__builtin_ctzll(left), budget);
     if (shard->now_ns >= shard->rests_until_ns) shard->rests_until_ns = shard->now_ns + REST_NS;
-}
-
-/* True when something is left in a mailbox. */
-static bool drain_mailboxes(struct shard *shard) {
-    /* Relaxed look first, so that an idle word is only read; the exchange pairs with the fetch_or in post_now. */
-    if (atomic_load_explicit(shard->pending[shard->id], memory_order_relaxed))
-        shard->inbox_more |= atomic_exchange(shard->pending[shard->id], 0);
-    uint32_t budget = TURN_MESSAGES;
-    uint64_t left = shard->inbox_more;
-    while (left && budget) {
-        /* Round robin from where the last turn stopped, so that busy senders do not starve the others. */
-        uint64_t later = left & ~0ull << shard->inbox_next;
-        uint32_t from = (uint32_t)__builtin_ctzll(later ? later : left);
-        struct message *messages[16];
-        uint32_t asked = MIN(budget, (uint32_t)ARRAY_LEN(messages));
-        uint32_t count = mailbox_drain(shard->inbox[from], messages, asked);
-        shard->stats.queue_depth_max = MAX(shard->stats.queue_depth_max, (uint64_t)count);
-        for (uint32_t i = 0; i < count; i++) receive(shard, messages[i]);
-        budget -= count;
-        if (count < asked) shard->inbox_more &= ~(1ull << from);
-        left &= ~(1ull << from);
-        shard->inbox_next = (from + 1) % SHARDS_MAX;
-    }
-    return shard->inbox_more != 0;
 }
 
 /* --- sliced commands --- */
@@ -654,7 +620,7 @@ static void run_jobs(struct shard *shard) {
 bool shard_turn(struct shard *shard) {
     if (UNLIKELY(shard->braked.first != NULL)) brake_turn_slow(shard);
     if (UNLIKELY(shard->rests)) serve_rests(shard);
-    bool more = drain_mailboxes(shard);
+    bool more = inbox_turn(shard);
     if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
     if (UNLIKELY(shard->works != NULL)) works_turn(shard);

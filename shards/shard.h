@@ -264,6 +264,8 @@ void shard_key_evicted(struct shard *shard, uint32_t db, struct slice key);
 
 /* The options changed (shard.config points at new values): what is derived from them is computed again. */
 void shard_config_changed(struct shard *shard);
+/* Takes in a message that was in a mailbox; what it needs was fetched (shards/inbox.h). */
+void shard_receive(struct shard *shard, struct message *take);
 /* Hands a message to its mailbox, or keeps it for the next turn when that is full. */
 void shard_post(struct shard *shard, struct message *take);
 /* Runs the one CMD_SLICED command of a message over as many turns as it takes. */

@@ -92,6 +92,30 @@ static void large_ones_are_moved(void **state) {
     assert_true(reply_queue_empty(&queue));
 }
 
+/* A short reply in a long block waits in one of its own length, and the long one stays with the caller; one that fills
+ * its block waits in it. */
+static void short_ones_do_not_keep_long_blocks(void **state) {
+    (void)state;
+    for (size_t len = 0; len <= 3000; len += 1000) {
+        struct buf take;
+        buf_init(&take, heap, MEM_CLIENT_OUT);
+        (void)buf_reserve(&take, 4096);
+        memset(take.data, 'y', len);
+        take.len = len;
+        const char *memory = take.data;
+        uint64_t first = reply_queue_reserve(&queue), second = reply_queue_reserve(&queue);
+        reply_queue_fill_own(&queue, second, &take, &pool, &out);
+        assert_int_equal(take.data == memory, len > 0 && len < 2048);
+        buf_deinit(&take);
+        assert_int_equal(buf_readable(&out), 0);
+        fill(first, "x");
+        assert_int_equal(buf_readable(&out), 1 + len);
+        assert_int_equal(out.data[out.len - 1], len ? 'y' : 'x');
+        buf_reset(&out, 0);
+    }
+    assert_true(reply_queue_empty(&queue));
+}
+
 /* One that always has something outstanding keeps what is waiting, not all that ever waited. */
 static void held_bytes_leave(void **state) {
     (void)state;
@@ -221,6 +245,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(in_order_however_they_come, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_replies_are_replies, setup, teardown),
         cmocka_unit_test_setup_teardown(large_ones_are_moved, setup, teardown),
+        cmocka_unit_test_setup_teardown(short_ones_do_not_keep_long_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(held_bytes_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(random_orders, setup, teardown),
     };
