@@ -212,9 +212,13 @@ static bool parse_lpos(struct exec *x, struct lpos_options *out) {
 
 static struct list_search search_of(const struct lpos_options *options) {
     struct list_search search = {.from = options->rank > 0 ? LIST_HEAD : LIST_TAIL, .most = UINT64_MAX};
-    /* The smallest rank there is has no opposite: Redis takes it for -1. */
-    if (options->rank != INT64_MIN) search.skip = (uint64_t)(options->rank > 0 ? options->rank : -options->rank) - 1;
-    if (options->count != 0) search.most = options->count > 0 ? (uint64_t)options->count : 1;
+    bool rank_has_opposite =
+        options->rank != INT64_MIN; /* Redis takes the other for -1, and never comes to its COUNT */
+    if (rank_has_opposite) search.skip = (uint64_t)(options->rank > 0 ? options->rank : -options->rank) - 1;
+    if (options->count < 0)
+        search.most = 1;
+    else if (options->count > 0 && rank_has_opposite)
+        search.most = (uint64_t)options->count;
     search.maxlen = options->maxlen ? (uint64_t)options->maxlen : UINT64_MAX;
     search.many = options->count >= 0;
     return search;

@@ -120,6 +120,15 @@ class Basics(ServerCase):
         client.must("RESTORE", "restored", 0, client.call("DUMP", "whole"))
         self.assertEqual(client.call("LRANGE", "restored", 0, -1), elements)
 
+    def test_smallest_rank(self):
+        """It has no opposite; redis-server 7.0.15 counts from the tail and never comes to COUNT."""
+        client = self.client()
+        client.must("RPUSH", "ranked", "a", "b", "a", "a")
+        self.assertEqual(client.call("LPOS", "ranked", "a", "RANK", -(2**63)), 3)
+        self.assertEqual(client.call("LPOS", "ranked", "a", "RANK", -(2**63), "COUNT", 1), [3, 2, 0])
+        self.assertEqual(client.call("LPOS", "ranked", "a", "RANK", -(2**63), "COUNT", 1, "MAXLEN", 2), [3, 2])
+        self.assertEqual(client.call("LPOS", "ranked", "a", "RANK", 1 - 2**63, "COUNT", 1), [])
+
     def test_large_elements(self):
         client = self.client(timeout=120)
         large = [bytes([65 + i]) * (3 * MIB) for i in range(4)]
