@@ -110,9 +110,13 @@ class Peer:
         return True
 
 
+PASTIME = [("PING",)]  # between two kills
+
+
 class Crowd:
     """Runs scripts until all have returned. `over`, for scripts that go on until then, turns true after `seconds`, but not
-    before so many round trips that something has been tested: a busy machine may stand still for the whole time."""
+    before so many round trips that something has been tested: a busy machine may stand still for the whole time, or some
+    threads of the server may while another answers the killer's PINGs."""
 
     def __init__(self, port, seconds=None, seed=0, at_least=1000, mortal=False, refusable=False):
         self.port, self.seconds, self.at_least = port, seconds, at_least
@@ -197,7 +201,7 @@ class Crowd:
         peer.in_flight, peer.replies = None, []
         if commands is None:
             return
-        self.round_trips += 1
+        self.round_trips += not peer.dying and commands != PASTIME
         if lost:
             self._advance(peer, lambda: peer.script.throw(Killed(replies)))
             return
@@ -266,7 +270,7 @@ class Crowded:
         """Kills somebody every few round trips, politely or not."""
         while not me.crowd.over and kills_max:
             for _ in range(self.rng.randrange(12)):
-                yield [("PING",)]
+                yield PASTIME
             victim = me.crowd.someone(*[peer for peer in me.crowd.peers if peer is not me and peer.role is None])
             if victim and not me.crowd.over:
                 victim.kill(politely=self.rng.random() < 0.5)
