@@ -317,6 +317,8 @@ void commit_turn_slow(struct commit *commit) {
 
 void commit_promise(struct shard *shard, uint32_t home, struct message_item *item, uint64_t position) {
     struct commit *commit = &shard->commit;
+    if (position <= commit->confirmed)
+        return; /* by now: a work's earlier slice said so, and home would not be told again */
     struct commit_peer *peer = &commit->peers[home];
     peer->promised = MAX(peer->promised, position);
     if (home != shard->id) commit->listeners |= bit(home);

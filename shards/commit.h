@@ -155,7 +155,7 @@ HOT_INLINE uint64_t commit_end_steps(struct commit *commit, const struct lock_re
     return UNLIKELY(commit->on) ? commit_end_steps_slow(commit, lock, participants) : 0;
 }
 
-/* --- owner: a reply to another shard waits for this position --- */
+/* --- owner: a reply to another shard waits for this position, if it is still ahead --- */
 void commit_promise(struct shard *shard, uint32_t home, struct message_item *item, uint64_t position);
 HOT_INLINE uint64_t commit_position_of(const struct message_item *item) {
     return UNLIKELY(item->held) ? item->waits_for : 0;
