@@ -151,6 +151,21 @@ static void a_write_waits(void **state) {
     assert_answer(scene, 1, "+OK\r\n");
 }
 
+/* What takes several turns may name a position that is behind when it answers; nobody would be told of that again. */
+static void a_promise_that_is_kept_already_holds_nothing(void **state) {
+    struct scene *scene = *state;
+    say(scene, 0, "set %s 1\r\n", scene->keys[0][0]);
+    assert_answer(scene, 0, "");
+    struct shard *owner = sim_shard(scene->sim, 0);
+    uint64_t position = owner->effects.position;
+    stall(scene, 1, false);
+    assert_answer(scene, 0, "+OK\r\n");
+    assert_true(owner->commit.confirmed >= position);
+    struct message_item item = {.held = false};
+    commit_promise(owner, 1, &item, position);
+    assert_false(item.held);
+}
+
 static void a_key_that_is_not_safe_is_not_shown(void **state) {
     struct scene *scene = *state;
     say(scene, 0, "set %s 1\r\n", scene->keys[0][0]);
@@ -517,6 +532,7 @@ static void waiting_has_an_end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_write_waits),
+        TEST(a_promise_that_is_kept_already_holds_nothing),
         TEST(waiting_has_an_end),
         TEST(a_key_that_is_not_safe_is_not_shown),
         TEST(reads_beside_a_write_do_not_wait),
