@@ -12,16 +12,11 @@
 #include <stdlib.h>
 
 bool recovery_note_end(struct recovery_segment *segment, const struct recovery_end *end) {
-    if (segment->end_count == segment->end_cap) {
-        uint32_t cap = MAX(16u, segment->end_cap * 2);
-        struct recovery_end *larger = cap > segment->end_cap ? shared_alloc(cap * sizeof *larger) : NULL;
-        if (!larger) return false;
-        if (segment->end_count) memcpy(larger, segment->ends, segment->end_count * sizeof *larger);
-        shared_free(segment->ends);
-        segment->ends = larger;
-        segment->end_cap = cap;
-    }
-    segment->ends[segment->end_count++] = *end;
+    struct recovery_end *ends =
+        recovery_make_room(segment->ends, segment->end_count, &segment->end_cap, sizeof *segment->ends);
+    if (!ends) return false;
+    segment->ends = ends;
+    ends[segment->end_count++] = *end;
     return true;
 }
 

@@ -162,6 +162,9 @@ uint64_t recovery_load_bytes(const struct recovery *recovery);
 void recovery_verify_stop(struct recovery_thread *thread); /* frees what it is at */
 void recovery_load_stop(struct recovery_thread *thread);   /* on its own thread */
 
+/* --- recover_verify.c: the list, from shared_alloc, with room for one more; NULL: no memory, and it stays --- */
+NODISCARD void *recovery_make_room(void *list, uint32_t count, uint32_t *cap, size_t size);
+
 /* --- recover_pieces.c; false: no memory --- */
 NODISCARD bool recovery_note_end(struct recovery_segment *segment, const struct recovery_end *end);
 NODISCARD bool recovery_join_ends(const struct recovery *recovery, struct recovery_chain *chain); /* its end is known */

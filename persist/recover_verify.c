@@ -7,17 +7,23 @@
 #include "core/assert.h"
 #include "persist/recover_priv.h"
 
+void *recovery_make_room(void *list, uint32_t count, uint32_t *cap, size_t size) {
+    if (count < *cap) return list;
+    uint32_t more = MAX(64u, *cap * 2);
+    void *larger = more > *cap ? shared_alloc(more * size) : NULL;
+    if (!larger) return NULL;
+    if (count) memcpy(larger, list, count * size);
+    shared_free(list);
+    *cap = more;
+    return larger;
+}
+
 static bool add_part(struct recovery_segment *segment, const struct cut_part *part) {
-    if (segment->part_count == segment->part_cap) {
-        uint32_t cap = MAX(64u, segment->part_cap * 2);
-        struct cut_part *larger = cap > segment->part_cap ? shared_alloc(cap * sizeof *larger) : NULL;
-        if (!larger) return false;
-        if (segment->part_count) memcpy(larger, segment->parts, segment->part_count * sizeof *larger);
-        shared_free(segment->parts);
-        segment->parts = larger;
-        segment->part_cap = cap;
-    }
-    segment->parts[segment->part_count++] = *part;
+    struct cut_part *parts =
+        recovery_make_room(segment->parts, segment->part_count, &segment->part_cap, sizeof *segment->parts);
+    if (!parts) return false;
+    segment->parts = parts;
+    parts[segment->part_count++] = *part;
     return true;
 }
 

@@ -2,9 +2,11 @@
 #include "shards/aside.h"
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/admit.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
+#include "shards/gather.h"
 #include "shards/piece.h"
 #include "shards/shard.h"
 #include "shards/work.h"
@@ -103,6 +105,39 @@ static void cmd_tell(struct exec *x) {
     }
     drop(x); /* a hash, the time of all of whose fields is over */
     reply_int(x, ASIDE_DONE);
+}
+
+/* --- home --- */
+
+static void ask(struct gather *g, struct aside_at at, const char *name, const struct slice *args, uint32_t count) {
+    gather_send_db(g, gather_owner(g, at.key_at), at.db, name, args, count);
+}
+
+bool aside_has_room(struct gather *g, uint64_t bytes, uint64_t *since_ms) {
+    enum admission admission = admit_piece(g->home, bytes, since_ms);
+    if (admission == ADMIT_REFUSE) gather_error(g, OOM_ERROR);
+    if (admission == ADMIT_WAIT) gather_let_turn_pass(g);
+    return admission == ADMIT_GO;
+}
+
+void aside_send(struct gather *g, struct aside_at at, const struct aside_piece *piece) {
+    char type[NUM_U64_MAX], how[NUM_U64_MAX], expects[NUM_U64_MAX];
+    struct slice args[5] = {g->argv[at.key_at], slice_of(type, num_format_u64(type, piece->type)),
+                            slice_of(how, num_format_u64(how, piece->how)), SLICE("more"), piece->bytes};
+    if (piece->first) args[3] = slice_of(expects, num_format_u64(expects, piece->expects));
+    ask(g, at, "sherd.aside", args, ARRAY_LEN(args));
+}
+
+void aside_put(struct gather *g, struct aside_at at, const struct aside_put *put) {
+    char deadline[NUM_U64_MAX], form[NUM_U64_MAX];
+    struct slice args[5] = {g->argv[at.key_at], slice_of(deadline, num_format_u64(deadline, put->deadline_ms)),
+                            slice_of(form, num_format_u64(form, put->form)),
+                            put->unless_taken ? SLICE("nx") : SLICE("replace"), slice_of_cstr(put->event)};
+    ask(g, at, "sherd.put-aside", args, ARRAY_LEN(args));
+}
+
+void aside_tell(struct gather *g, struct aside_at at) {
+    ask(g, at, "sherd.tell", &g->argv[at.key_at], 1);
 }
 
 #define INTERNAL                                                                                                       \

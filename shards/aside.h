@@ -14,11 +14,39 @@
  * (request_run_step), and is freed with it when the steps end before it was put.
  * Thread    the owner's. Cost: O(elements of a piece). */
 #pragma once
+#include "core/defs.h"
+#include "core/slice.h"
+
+struct gather;
 
 /* What becomes of it: forms 0 and 1 are those of piece_form, of a value that this one is a copy of. */
-#define ASIDE_TABLE        "2" /* what the configuration says, but no intset */
-#define ASIDE_BY_RULE      "3"
-#define ASIDE_FORM_BY_RULE 3u /* the same */
+#define ASIDE_TABLE   2u /* what the configuration says, but no intset */
+#define ASIDE_BY_RULE 3u /* what it says */
 
 /* The answers of putting and telling. */
 enum aside_answer { ASIDE_TAKEN, ASIDE_DONE, ASIDE_TELLS };
+
+/* --- home: each asks the owner of a key, as a part of the step under way --- */
+
+struct aside_at {
+    uint32_t key_at; /* position of the key */
+    uint16_t db;
+};
+struct aside_piece {
+    uint64_t type, how; /* enum value_type; building_begin's */
+    bool first;
+    uint64_t expects; /* with the first piece */
+    struct slice bytes;
+};
+struct aside_put {
+    uint64_t deadline_ms; /* 0: none */
+    uint64_t form;
+    bool unless_taken;
+    const char *event; /* with its class before it (cmd_generic_priv.h) */
+};
+/* May a piece of so many bytes be sent? False: not yet, and the step is over, or never, and that was replied.
+ * since_ms: since when it has to wait, kept by the caller, 0 at first. */
+NODISCARD bool aside_has_room(struct gather *gather, uint64_t bytes, uint64_t *since_ms);
+void aside_send(struct gather *gather, struct aside_at at, const struct aside_piece *piece);
+void aside_put(struct gather *gather, struct aside_at at, const struct aside_put *how);
+void aside_tell(struct gather *gather, struct aside_at at);

@@ -124,13 +124,15 @@ static void store(struct gather *g, struct slice result) {
         gather_error(g, OOM_ERROR);
 }
 
+static struct aside_at target_of(const struct gather *g) {
+    return (struct aside_at){2, g->db};
+}
+
 static void send_stretch(struct gather *g, struct slice stretch) {
-    char type[DIGITS], length[DIGITS];
-    bool first = g->memo[MEMO_AT] == 0;
-    struct slice args[5] = {g->argv[2], slice_of(type, num_format_u64(type, TYPE_STRING)), SLICE("0"),
-                            first ? slice_of(length, num_format_u64(length, g->memo[MEMO_LONGEST])) : SLICE("more"),
-                            stretch};
-    gather_send(g, gather_owner(g, 2), "sherd.aside", args, ARRAY_LEN(args));
+    aside_send(
+        g, target_of(g),
+        &(struct aside_piece){
+            .type = TYPE_STRING, .first = g->memo[MEMO_AT] == 0, .expects = g->memo[MEMO_LONGEST], .bytes = stretch});
     g->memo[MEMO_AT] += stretch.len;
 }
 
@@ -180,16 +182,15 @@ static void put(struct gather *g) {
         pass_error(g, gather_reply(g, 0));
         return;
     }
-    struct slice args[5] = {g->argv[2], SLICE("0"), SLICE("0"), SLICE("replace"), SLICE("tset")};
     static_assert(EVENT_STRING == 't', "the event");
-    gather_send(g, gather_owner(g, 2), "sherd.put-aside", args, ARRAY_LEN(args));
+    aside_put(g, target_of(g), &(struct aside_put){.event = "tset"});
     g->memo[MEMO_PHASE] = PHASE_PUT;
 }
 
 static void take_put(struct gather *g) {
     int64_t answer;
     if (gather_reply_int(gather_reply(g, 0), &answer) && answer == ASIDE_TELLS)
-        gather_send(g, gather_owner(g, 2), "sherd.tell", &g->argv[2], 1);
+        aside_tell(g, target_of(g));
     else
         resp_int(gather_out(g), (int64_t)g->memo[MEMO_LONGEST]);
 }

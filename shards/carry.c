@@ -82,7 +82,7 @@ enum carry_state carry_begin(struct gather *g, const struct carry *carry, struct
 enum carry_state carry_begin_range(struct gather *g, const struct carry *carry, uint64_t from, uint64_t to) {
     ASSERT(from < to);
     g->memo[MEMO_PHASE] = PHASE_ALONE;
-    g->memo[MEMO_VALUE] = type_and_form(TYPE_ZSET, ASIDE_FORM_BY_RULE);
+    g->memo[MEMO_VALUE] = type_and_form(TYPE_ZSET, ASIDE_BY_RULE);
     g->memo[MEMO_DEADLINE] = 0;
     *read_from(g) = (struct piece_cursor){.at = from};
     g->memo[MEMO_LENGTH] = to - from;
@@ -106,13 +106,17 @@ static uint64_t growth(struct gather *g, struct slice piece) {
     return is_first(g) ? g->memo[MEMO_LENGTH] : 0;
 }
 
+static struct aside_at target_of(const struct carry *carry) {
+    return (struct aside_at){carry->target, carry->db};
+}
+
 static void send_piece(struct gather *g, const struct carry *carry, struct slice piece) {
-    char type[DIGITS], how[DIGITS], expects[DIGITS];
-    struct slice args[5] = {
-        g->argv[carry->target], slice_of(type, num_format_u64(type, g->memo[MEMO_VALUE] >> 8)),
-        slice_of(how, num_format_u64(how, g->memo[MEMO_TIMED])),
-        is_first(g) ? slice_of(expects, num_format_u64(expects, g->memo[MEMO_LENGTH])) : SLICE("more"), piece};
-    gather_send_db(g, gather_owner(g, carry->target), carry->db, "sherd.aside", args, ARRAY_LEN(args));
+    aside_send(g, target_of(carry),
+               &(struct aside_piece){.type = g->memo[MEMO_VALUE] >> 8,
+                                     .how = g->memo[MEMO_TIMED],
+                                     .first = is_first(g),
+                                     .expects = g->memo[MEMO_LENGTH],
+                                     .bytes = piece});
 }
 
 /* The piece came last: before it, but for the first one, the answer to the one that was sent on. */
@@ -140,12 +144,11 @@ static enum carry_state pass_on(struct gather *g, const struct carry *carry) {
 }
 
 static void put(struct gather *g, const struct carry *carry) {
-    char deadline[DIGITS], form[DIGITS];
-    struct slice args[5] = {g->argv[carry->target],
-                            slice_of(deadline, num_format_u64(deadline, g->memo[MEMO_DEADLINE])),
-                            slice_of(form, num_format_u64(form, g->memo[MEMO_VALUE] & 0xFF)),
-                            carry->replace ? SLICE("replace") : SLICE("nx"), slice_of_cstr(carry->event)};
-    gather_send_db(g, gather_owner(g, carry->target), carry->db, "sherd.put-aside", args, ARRAY_LEN(args));
+    aside_put(g, target_of(carry),
+              &(struct aside_put){.deadline_ms = g->memo[MEMO_DEADLINE],
+                                  .form = g->memo[MEMO_VALUE] & 0xFF,
+                                  .unless_taken = !carry->replace,
+                                  .event = carry->event});
     g->memo[MEMO_PHASE] = PHASE_PUT;
 }
 
@@ -155,7 +158,7 @@ static enum carry_state take_put(struct gather *g, const struct carry *carry) {
     ASSERT(is_int);
     if (answer == ASIDE_TAKEN) return CARRY_TAKEN;
     if (answer == ASIDE_DONE) return CARRY_DONE;
-    gather_send_db(g, gather_owner(g, carry->target), carry->db, "sherd.tell", &g->argv[carry->target], 1);
+    aside_tell(g, target_of(carry));
     return CARRY_GOES_ON;
 }
 

@@ -20,7 +20,6 @@
  * Owner     the gather. Thread: home. */
 #include "core/assert.h"
 #include "core/num.h"
-#include "shards/admit.h"
 #include "shards/aside.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_geo_search_priv.h"
@@ -183,40 +182,37 @@ static void take_kept(struct geo_run *run) {
 
 /* --- where it goes --- */
 
+static struct aside_at store_of(const struct gather *g, const struct geo_run *run) {
+    return (struct aside_at){run->store_at, g->db};
+}
+
 /* False: there is no memory for it yet, and the step is over; or there will be none, and that was replied. */
 static bool send_piece(struct gather *g, struct geo_run *run) {
-    char type[DIGITS], expects[DIGITS];
     if (run->piece.len == 0) return true;
-    enum admission admission = admit_piece(g->home, run->piece.len, &run->waits_since);
-    if (admission == ADMIT_REFUSE) gather_error(g, OOM_ERROR);
-    if (admission == ADMIT_WAIT) gather_let_turn_pass(g);
     run->asked = ASKED_ROOM;
-    if (admission != ADMIT_GO) return false;
-    struct slice args[5] = {g->argv[run->store_at], slice_of(type, num_format_u64(type, TYPE_ZSET)), SLICE("0"),
-                            run->begun ? SLICE("more") : slice_of(expects, num_format_u64(expects, kept(run))),
-                            buf_slice(&run->piece)};
-    gather_send(g, gather_owner(g, run->store_at), "sherd.aside", args, ARRAY_LEN(args));
+    if (!aside_has_room(g, run->piece.len, &run->waits_since)) return false;
+    aside_send(g, store_of(g, run),
+               &(struct aside_piece){
+                   .type = TYPE_ZSET, .first = !run->begun, .expects = kept(run), .bytes = buf_slice(&run->piece)});
     run->begun = true;
     return true;
 }
 
 static void put(struct gather *g, struct geo_run *run) {
-    struct slice key = g->argv[run->store_at];
-    uint32_t owner = gather_owner(g, run->store_at);
     char event[32];
-    int len = snprintf(event, sizeof event, "%c%s", EVENT_ZSET, command_event(g->slot->row));
-    struct slice args[5] = {key, SLICE("0"), SLICE(ASIDE_BY_RULE), SLICE("replace"), slice_of(event, (size_t)len)};
+    snprintf(event, sizeof event, "%c%s", EVENT_ZSET, command_event(g->slot->row));
     run->asked = ASKED_PUT;
     if (run->count > 0)
-        gather_send(g, owner, "sherd.put-aside", args, ARRAY_LEN(args));
+        aside_put(g, store_of(g, run), &(struct aside_put){.form = ASIDE_BY_RULE, .event = event});
     else
-        gather_send(g, owner, "sherd.drop", (struct slice[]){key, SLICE("gdel")}, 2);
+        gather_send(g, gather_owner(g, run->store_at), "sherd.drop",
+                    (struct slice[]){g->argv[run->store_at], SLICE("gdel")}, 2);
 }
 
 static void take_put(struct gather *g, struct geo_run *run) {
     int64_t answer;
     if (run->count > 0 && gather_reply_int(gather_reply(g, 0), &answer) && answer == ASIDE_TELLS)
-        gather_send(g, gather_owner(g, run->store_at), "sherd.tell", &g->argv[run->store_at], 1);
+        aside_tell(g, store_of(g, run));
     else
         resp_int(gather_out(g), (int64_t)run->count);
 }

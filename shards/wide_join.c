@@ -249,6 +249,10 @@ static void filter(struct wide_run *run, struct looks *looks) {
 
 /* --- where it goes --- */
 
+static struct aside_at target_of(const struct gather *g, const struct wide_run *run) {
+    return (struct aside_at){run->join.target, g->db};
+}
+
 /* What is made has as many members at least. */
 static uint64_t expected(const struct wide_run *run) {
     return run->join.operation == JOIN_UNION ? run->sources[run->join.keys - 1].len : 0;
@@ -257,20 +261,16 @@ static uint64_t expected(const struct wide_run *run) {
 /* False: there is no memory for it yet, and the step is over; or there will be none, and that was replied. */
 static bool send_to_target(struct gather *g, struct wide_run *run) {
     const struct wide_join *join = &run->join;
-    char type[DIGITS], how[DIGITS], expects[DIGITS];
     if (run->passed.len == 0) return true;
-    enum admission admission = admit_piece(g->home, run->passed.len, &run->waits_since);
-    if (admission == ADMIT_REFUSE) gather_error(g, OOM_ERROR);
-    if (admission == ADMIT_WAIT) gather_let_turn_pass(g);
     run->asked = ASKED_ROOM;
-    if (admission != ADMIT_GO) return false;
+    if (!aside_has_room(g, run->passed.len, &run->waits_since)) return false;
     run->adds = true;
-    struct slice args[5] = {g->argv[join->target],
-                            slice_of(type, num_format_u64(type, join->scored ? TYPE_ZSET : TYPE_SET)),
-                            slice_of(how, num_format_u64(how, join->aggregate)),
-                            run->begun ? SLICE("more") : slice_of(expects, num_format_u64(expects, expected(run))),
-                            buf_slice(&run->passed)};
-    gather_send(g, gather_owner(g, join->target), "sherd.aside", args, ARRAY_LEN(args));
+    aside_send(g, target_of(g, run),
+               &(struct aside_piece){.type = join->scored ? TYPE_ZSET : TYPE_SET,
+                                     .how = join->aggregate,
+                                     .first = !run->begun,
+                                     .expects = expected(run),
+                                     .bytes = buf_slice(&run->passed)});
     run->begun = true;
     return true;
 }
@@ -312,12 +312,11 @@ static void put(struct gather *g, struct wide_run *run) {
     struct slice key = g->argv[join->target];
     uint32_t owner = gather_owner(g, join->target);
     char event[32];
-    int len = snprintf(event, sizeof event, "%c%s", join->scored ? EVENT_ZSET : EVENT_SET, command_event(row));
-    struct slice form = join->as_table ? SLICE(ASIDE_TABLE) : SLICE(ASIDE_BY_RULE);
+    snprintf(event, sizeof event, "%c%s", join->scored ? EVENT_ZSET : EVENT_SET, command_event(row));
+    struct aside_put how = {.form = join->as_table ? ASIDE_TABLE : ASIDE_BY_RULE, .event = event};
     run->asked = ASKED_PUT;
     if (run->count > 0)
-        gather_send(g, owner, "sherd.put-aside",
-                    (struct slice[]){key, SLICE("0"), form, SLICE("replace"), slice_of(event, (size_t)len)}, 5);
+        aside_put(g, target_of(g, run), &how);
     else if (join->scored)
         gather_send(g, owner, "sherd.drop", (struct slice[]){key, SLICE("gdel")}, 2);
     else
@@ -328,7 +327,7 @@ static void put(struct gather *g, struct wide_run *run) {
 static void take_put(struct gather *g, struct wide_run *run) {
     int64_t answer;
     if (gather_reply_int(gather_reply(g, 0), &answer) && answer == ASIDE_TELLS)
-        gather_send(g, gather_owner(g, run->join.target), "sherd.tell", &g->argv[run->join.target], 1);
+        aside_tell(g, target_of(g, run));
     else
         resp_int(gather_out(g), (int64_t)run->count);
 }
