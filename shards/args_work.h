@@ -18,7 +18,10 @@
  *    Told   keyspace events are told once and not by each part (shards/notify.h), hits and misses count once, and the
  *           journal hears of all parts together.
  *
- * The key is argv[1]; the row says takes_turns. Cost: a comparison for commands with few arguments. */
+ * The key is argv[1]; the row says takes_turns.
+ * Owner     the request, as of any work. Thread: the key's owner. Memory: the arguments of a part, and the reply so
+ *           far.
+ * Cost      a comparison for commands with few arguments. */
 #pragma once
 #include "shards/exec.h"
 #include "shards/work.h"

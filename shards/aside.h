@@ -12,7 +12,7 @@
  *
  * One transaction has one value aside on a shard at a time. It is kept with the transaction's request there
  * (request_run_step), and is freed with it when the steps end before it was put.
- * Thread    the owner's. Cost: O(elements of a piece). */
+ * Thread    the owner's, but for what home asks (below). Cost: O(elements of a piece). */
 #pragma once
 #include "core/defs.h"
 #include "core/slice.h"

@@ -20,8 +20,6 @@
 #include "shards/cmd_generic_priv.h"
 #include "shards/shard.h"
 
-#define DIGITS 24 /* room for a number */
-
 enum {
     MEMO_PHASE,
     MEMO_LONGEST, /* struct bit_sources */
@@ -40,7 +38,7 @@ enum {
 };
 
 static void ask(struct gather *g, uint64_t phase) {
-    char at[DIGITS], len[DIGITS];
+    char at[NUM_U64_MAX], len[NUM_U64_MAX];
     size_t bytes = (g->argc + BIT_PART_KEYS) * sizeof(struct slice);
     struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
     uint32_t keys = BIT_PART_KEYS - 1; /* the name is no argument here */

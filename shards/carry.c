@@ -7,8 +7,6 @@
 #include "shards/piece.h"
 #include "shards/shard.h"
 
-#define DIGITS 24 /* room for a number */
-
 enum {
     MEMO_PHASE,
     MEMO_VALUE,
@@ -53,7 +51,7 @@ static uint64_t begin_of(const struct gather *g) {
 
 static void ask_for_piece(struct gather *g, const struct carry *carry) {
     const struct piece_cursor *cursor = read_from(g);
-    char max[DIGITS];
+    char max[NUM_U64_MAX];
     uint64_t left = g->memo[MEMO_END] ? g->memo[MEMO_END] - cursor->at : PIECE_ELEMENTS;
     struct slice args[3] = {g->argv[carry->source]};
     piece_ask(args + 1, cursor, (uint32_t)MIN(left, (uint64_t)PIECE_ELEMENTS), max);

@@ -28,8 +28,7 @@
 #include <endian.h>
 #include <stdio.h>
 
-#define DIGITS 24                   /* room for a number */
-#define SOME   (PIECE_ELEMENTS / 4) /* hits that are sent on at once: put into a tree, in no order perhaps */
+#define SOME (PIECE_ELEMENTS / 4) /* hits that are sent on at once: put into a tree, in no order perhaps */
 
 enum asked { ASKED_WALK, ASKED_ROOM, ASKED_PAUSE, ASKED_LAST, ASKED_PUT };
 
@@ -66,7 +65,7 @@ static void end_run(struct gather *g) {
 
 /* name, source, then `count` numbers and the command as it came. */
 static void send_search(struct gather *g, uint32_t key_at, const char *name, const uint64_t *numbers, uint32_t count) {
-    char digits[3][DIGITS];
+    char digits[3][NUM_U64_MAX];
     size_t bytes = (g->argc + 1 + count) * sizeof(struct slice);
     struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
     ASSERT(count <= ARRAY_LEN(digits));

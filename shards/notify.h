@@ -24,7 +24,8 @@ struct shard;
 
 #define NOTIFY_BEHIND_MAX (32 * 1024 * 1024) /* as much as client-output-buffer-limit lets a subscriber be behind */
 
-#define NOTIFY_TOLD_MAX 6 /* no command tells of more: hexpire, hdel, del */
+/* HSETEX may tell of hset, hexpire, hdel, del, new, and of what has ended by itself. What is beyond is told again. */
+#define NOTIFY_TOLD_MAX 8
 
 struct notify_told {
     struct slice names[NOTIFY_TOLD_MAX]; /* of events, which are constants */

@@ -6,7 +6,8 @@
  * A pop is told to the journal and to watchers as a whole. When the time of the key is over in the middle, what was
  * taken by then is the reply.
  *
- * Cost: of the elements; one that takes turns opens its key in each of them. */
+ * Owner     the request, as of any work; the caller's pop is copied. Thread: the key's owner. Memory: the reply so far.
+ * Cost      of the elements; one that takes turns opens its key in each of them. */
 #pragma once
 #include "shards/exec.h"
 

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DIGITS          24                   /* room for a number */
 #define SCORED_ELEMENTS (PIECE_ELEMENTS / 8) /* put into a tree in no order, they cost ten cache misses each */
 #define WRONG_TYPE      "WRONGTYPE Operation against a key holding the wrong kind of value"
 
@@ -146,7 +145,7 @@ static bool finds_source(struct wide_run *run) {
 
 static void ask_for_piece(struct gather *g, struct wide_run *run) {
     const struct wide_source *source = walked_source(run);
-    char max[DIGITS];
+    char max[NUM_U64_MAX];
     uint32_t looks = run->join.operation == JOIN_UNION ? 1 : run->join.keys;
     uint32_t elements = (run->join.scored ? SCORED_ELEMENTS : PIECE_ELEMENTS) / looks + 1;
     struct slice args[3] = {g->argv[run->join.first + source->place]};
@@ -170,7 +169,7 @@ static bool take_piece(struct gather *g, struct wide_run *run) {
 
 /* The other sources that there are on one shard, with what they are to be asked. args has room for all. */
 static void send_looks_to(struct gather *g, struct wide_run *run, uint32_t shard, struct slice *args) {
-    char digits[DIGITS];
+    char digits[NUM_U64_MAX];
     uint32_t count = 0;
     for (uint32_t i = 1; i < run->join.keys; i++) {
         const struct wide_source *source = &run->sources[i];
