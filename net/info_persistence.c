@@ -66,11 +66,19 @@ static void info_rdb(const struct info *info, const struct persist_facts *facts,
     info_number(info, "rdb_last_load_keys_loaded", facts->keys_loaded);
 }
 
+/* After CONFIG SET appendonly the log begins or ends with a rewrite, which thread 0 asks for when it looks next. */
+static bool rewrite_is_due(const struct info *info, const struct persist_facts *facts,
+                           const struct checkpoints_status *status) {
+    if (status->rewrite_scheduled) return true;
+    if (status->shards == 0 || facts->loading || status->rewriting) return false;
+    return info->totals->home->config->appendonly != facts->log_stands;
+}
+
 static void info_aof(const struct info *info, const struct persist_facts *facts,
                      const struct checkpoints_status *status) {
     info_number(info, "aof_enabled", info->totals->home->config->appendonly);
     info_number(info, "aof_rewrite_in_progress", status->rewriting);
-    info_number(info, "aof_rewrite_scheduled", status->rewrite_scheduled);
+    info_number(info, "aof_rewrite_scheduled", rewrite_is_due(info, facts, status));
     info_signed(info, "aof_last_rewrite_time_sec", status->last_rewrite_took_s);
     info_signed(info, "aof_current_rewrite_time_sec", status->current_rewrite_s);
     info_text(info, "aof_last_bgrewrite_status", ok_text(status->last_rewrite_ok));

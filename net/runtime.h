@@ -97,6 +97,7 @@ struct persist_facts {
     uint64_t loading_started_s, loading_total_bytes, loading_done_bytes;
     uint64_t keys_loaded, keys_expired_at_load;
     bool journal_on;
+    bool log_stands;   /* and a restart would find it */
     int journal_errno; /* what keeps some shard's journal from going on; 0: nothing */
     uint32_t shards;
     struct persist_shard_facts shard[SHARDS_MAX];

@@ -36,6 +36,7 @@ void net_persist_facts(const struct shard *shard, struct persist_facts *out) {
                                   .loading_total_bytes = status.progress.bytes_total,
                                   .loading_done_bytes = status.progress.bytes,
                                   .keys_loaded = status.loading ? status.progress.keys : status.loaded.keys,
+                                  .log_stands = status.log_stands,
                                   .shards = status.shards};
     for (uint32_t i = 0; i < status.shards; i++) {
         const struct persist_shard_status *part = &status.shard[i];

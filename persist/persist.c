@@ -231,6 +231,7 @@ struct live_export *persist_live_export(struct persist *persist) {
 void persist_read_status(struct persist *persist, struct persist_status *out) {
     *out = (struct persist_status){.loading = persist_state(persist) == PERSIST_LOADING,
                                    .loading_started_ms = persist->started_ms,
+                                   .log_stands = atomic_load_explicit(&persist->log_stands, memory_order_relaxed),
                                    .shards = persist->shards};
     if (persist->recovery && out->loading) recovery_read_progress(persist->recovery, &out->progress);
     if (persist->recovery && !out->loading) out->loaded = *recovery_result(persist->recovery);

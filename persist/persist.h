@@ -89,6 +89,7 @@ struct persist_status {
     struct recovery_progress progress;
     struct recovery_result loaded; /* after loading */
     uint64_t loading_started_ms;
+    bool log_stands; /* a restart would find a log; now, unlike what follows */
     uint32_t shards;
     struct persist_shard_status shard[SHARDS_MAX]; /* a moment old */
 };

@@ -94,6 +94,7 @@ static bool recovered(struct persist_part *part) {
 static void open_doors(struct persist_part *part) {
     shard_loaded(part->shard);
     part->state = PART_RUNNING;
+    part_note_log(part);
     if (part->shard->id != 0) return;
     atomic_store(&part->persist->state, PERSIST_RUNNING);
     if (recovery_result(part->persist->recovery)->wants_checkpoint && part->persist->aof.count == 0)

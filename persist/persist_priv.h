@@ -34,12 +34,13 @@ struct persist {
 
     /* --- meetings: how many threads have got that far --- */
     _Alignas(CACHE_LINE) _Atomic uint32_t recovered, armed;
-    _Atomic bool replayed; /* thread 0 has played the imported log */
-    _Atomic bool adopted;  /* and what was imported is a checkpoint */
-    _Atomic int state;     /* enum persist_state */
-    _Atomic int end;       /* enum persist_end_state */
-    _Atomic int end_how;   /* enum persist_end_how */
-    _Atomic uint32_t held; /* threads that hold back writes for the last save */
+    _Atomic bool replayed;   /* thread 0 has played the imported log */
+    _Atomic bool adopted;    /* and what was imported is a checkpoint */
+    _Atomic int state;       /* enum persist_state */
+    _Atomic int end;         /* enum persist_end_state */
+    _Atomic int end_how;     /* enum persist_end_how */
+    _Atomic uint32_t held;   /* threads that hold back writes for the last save */
+    _Atomic bool log_stands; /* thread 0 keeps a log, and the manifest names where it begins */
 
     /* --- under the lock --- */
     pthread_mutex_t lock;
@@ -92,6 +93,8 @@ bool part_load(struct persist_part *part);
 bool part_run(struct persist_part *part, bool busy);
 /* The journal begins with the next batch. */
 NODISCARD enum status part_open_journal(struct persist_part *part, struct error *error);
+/* After the journal began, ended or was named: what INFO says of it is true at once. */
+void part_note_log(const struct persist_part *part);
 NODISCARD enum status part_join_checkpoints(struct persist_part *part, struct error *error);
 /* --- persist_space.c --- */
 /* Now and then, on thread 0: what the directory takes on its disk, for the guard and for the checkpoints. */

@@ -52,11 +52,22 @@ static void read_journal(struct persist_part *part) {
     shard_note_ns(part->shard, SPIKE_SYNC, part->status.sync_ns_last);
 }
 
+static bool log_is_on(const struct persist_part *part) {
+    return part->journal && !part->closing;
+}
+
+void part_note_log(const struct persist_part *part) {
+    /* relaxed: it says nothing of other memory */
+    if (part->shard->id == 0)
+        atomic_store_explicit(&part->persist->log_stands, log_is_on(part) && !part->unnamed, memory_order_relaxed);
+}
+
 /* Off: what it holds goes to the disk, and then its files are closed (close_journal). */
 static void end_journal(struct persist_part *part) {
     if (!part->journal || part->closing) return;
     journal_flush(part->journal);
     part->closing = true;
+    part_note_log(part);
 }
 
 static void close_journal(struct persist_part *part) {
@@ -128,6 +139,7 @@ static void drop_before(void *ctx, uint64_t segment) {
     part->scratch_segment = 0;
     part->unnamed = false;
     if (part->journal) journal_drop_before(part->journal, segment);
+    part_note_log(part);
 }
 
 static void leave(void *ctx) {
@@ -138,8 +150,7 @@ static void leave(void *ctx) {
 /* A journal that is wanted goes on, and begins once more with the next checkpoint (look). */
 static void gave_up(void *ctx) {
     struct persist_part *part = ctx;
-    bool on = part->journal && !part->closing;
-    if (on && wants_journal(part)) return;
+    if (log_is_on(part) && wants_journal(part)) return;
     if (part->journal) {
         part->discards = part->scratch_segment > 0; /* else it was there before, and holds what counts */
         end_journal(part);
@@ -216,7 +227,7 @@ static void look(struct persist_part *part) {
     part_look_at_space(part);
     part->exporting = live_export_turn(persist->live_export, persist->checkpoints, &part->disk, part->shard->now_ms);
     struct checkpoints_status status;
-    bool on = part->journal && !part->closing, named = !on || !part->unnamed;
+    bool on = log_is_on(part), named = !on || !part->unnamed;
     if (wants_journal(part) == on && wants_gate(part) == part->shard->commit.on && named) return;
     checkpoints_read_status(persist->checkpoints, part->shard->now_ms, &status);
     if (status.saving || status.rewriting || part->shard->now_ns < part->ask_ns) return;
