@@ -65,6 +65,7 @@ void sorted_delete(const struct store *store, struct sorted *set) {
 bool sorted_free_some(const struct store *store, void *object, unsigned units) {
     struct sorted *set = object;
     void *elements[FREE_BATCH];
+    ASSERT(!set->watch);
     while (units > 0 && hashtable_count(set->table) > 0) {
         size_t many = hashtable_drain(set->table, &set->freed_to, elements, MIN(units, (unsigned)FREE_BATCH));
         for (size_t i = 0; i < many; i++) __builtin_prefetch(elements[i]);
@@ -110,6 +111,15 @@ void sorted_set_compact(struct sorted *set, bool compact) {
 
 /* --- one element --- */
 
+static void tell(const struct sorted *set, struct slice member, const double *from, const double *to) {
+    if (UNLIKELY(set->watch != NULL)) set->watch->before(set->watch->ctx, member, from, to);
+}
+
+void sorted_watch(struct sorted *set, const struct score_watch *watch) {
+    ASSERT(!watch || !set->watch);
+    set->watch = watch;
+}
+
 struct sorted_element *sorted_find(const struct sorted *set, struct slice member) {
     ht_slot *slot = ht_find(set->table, hash_of(set, member), is_member, &member);
     return slot ? ht_entry(*slot) : NULL;
@@ -117,6 +127,7 @@ struct sorted_element *sorted_find(const struct sorted *set, struct slice member
 
 void sorted_insert(const struct store *store, struct sorted *set, struct slice member, double score) {
     ASSERT(!isnan(score));
+    tell(set, member, NULL, &score);
     struct sorted_element *element = element_new(store, set, member, score);
     sorted_tree_insert(store, set, element);
     hashtable_insert(set->table, hash_of(set, member), element, 0);
@@ -124,6 +135,7 @@ void sorted_insert(const struct store *store, struct sorted *set, struct slice m
 
 void sorted_move(const struct store *store, struct sorted *set, struct sorted_element *element, double score) {
     ASSERT(!isnan(score));
+    tell(set, sorted_member(element), &element->score, &score);
     if (sorted_tree_move(set, element, score)) return;
     sorted_tree_remove(store, set, element);
     element->score = score;
@@ -135,6 +147,7 @@ void sorted_remove(const struct store *store, struct sorted *set, struct sorted_
     uint64_t hash = hash_of(set, member);
     ht_slot *slot = ht_find(set->table, hash, is_member, &member);
     ASSERT(slot && ht_entry(*slot) == element);
+    tell(set, member, &element->score, NULL);
     hashtable_remove(set->table, hash, slot);
     sorted_tree_remove(store, set, element);
     element_free(store, set, element);

@@ -16,6 +16,7 @@
 #include "core/hashtable.h"
 #include "core/slice.h"
 #include "core/store.h"
+#include "core/table_watch.h"
 
 struct sorted;
 struct sorted_node;
@@ -58,6 +59,9 @@ struct sorted_element *sorted_find(const struct sorted *set, struct slice member
 void sorted_insert(const struct store *store, struct sorted *set, struct slice member, double score);
 void sorted_move(const struct store *store, struct sorted *set, struct sorted_element *element, double score);
 void sorted_remove(const struct store *store, struct sorted *set, struct sorted_element *element);
+
+/* The three above are told from now on; NULL ends it. One watch at a time. */
+void sorted_watch(struct sorted *set, const struct score_watch *watch);
 
 /* --- places --- */
 /* A place between elements: behind all that are smaller, and behind the equal ones too when `inclusive`. By member it

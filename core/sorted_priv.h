@@ -10,6 +10,7 @@ struct sorted {
     size_t bytes;      /* of elements, nodes and this */
     uint64_t freed_to; /* how far the table is drained, while it is freed */
     bool compact;
+    const struct score_watch *watch;
 };
 
 struct sorted_node {

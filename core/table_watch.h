@@ -12,3 +12,10 @@ struct table_watch {
     void (*before)(void *ctx, struct slice name, bool present, struct slice value);
     void *ctx;
 };
+
+/* The same for elements with a score, which have an order (core/sorted.h): what changes may also be where one stands. */
+struct score_watch {
+    /* from: its score so far, NULL: it is to be inserted. to: the one it is to have, NULL: it is to be removed. */
+    void (*before)(void *ctx, struct slice member, const double *from, const double *to);
+    void *ctx;
+};

@@ -5,7 +5,7 @@
  * made one bucket long; its large values, and what somebody has in hand, are held (shards/request.h); and when they
  * are, the bucket is written: small values at once, large ones in pieces over as many slices as that takes. The place
  * counts as of the moment when that began. Writers of a large value wait for it, but for those that change
- * single elements of a hash or a set: what these are about to change is written first (shards/dump_pieces.h).
+ * single elements of it: what these are about to change is written first (shards/dump_pieces.h).
  *
  *      hash space   |------ saved ------|-- stretch --|---------- to come ----------|
  *                                       at            end

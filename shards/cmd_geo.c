@@ -155,6 +155,7 @@ const struct command geo_commands[] = {
      .run = cmd_geoadd,
      .takes_turns = true,
      .replays = true,
+     .beside_save = BESIDE_ELEMENTS,
      .group = "geo",
      .since = "3.2.0",
      .cost = "O(log(N)) for each member",

@@ -207,7 +207,7 @@ const struct command set_random_commands[] = {
      .where = ON_OWNER,
      .run = cmd_spop,
      .takes_turns = true,
-     .beside_save = true,
+     .beside_save = BESIDE_COUNT,
      .group = "set",
      .since = "1.0.0",
      .cost = "O(1), with count O(N), N = count",

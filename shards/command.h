@@ -132,6 +132,13 @@ enum command_merge {
     MERGE_CUSTOM, /* .merge_with */
 };
 
+/* What a command with one key changes of the collection there, be it to its end, and nothing else of it. */
+enum command_beside {
+    BESIDE_NOT,
+    BESIDE_ELEMENTS, /* the elements that its arguments name, or one */
+    BESIDE_COUNT,    /* as many as argv[2] says; one without it */
+};
+
 enum command_secrets {
     SECRETS_NONE,
     SECRETS_ALL,     /* all arguments */
@@ -177,15 +184,14 @@ struct command {
     bool
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
                    * It has one key. Else the handler says what it did. */
-    bool beside_save;  /* changes single elements of the collection in argv[1], be it to the last of them, and nothing
-                        * else of it: it need not wait while a checkpoint reads that one (struct pin_watch) */
-    const char *event; /* the keyspace event of what it does, where that is not its own name */
-    uint8_t secrets;   /* enum command_secrets: what MONITOR does not show */
+    uint8_t beside_save; /* enum command_beside: it need not wait while a checkpoint reads its key (struct pin_watch) */
+    const char *event;   /* the keyspace event of what it does, where that is not its own name */
+    uint8_t secrets;     /* enum command_secrets: what MONITOR does not show */
     /* May need much more memory than its arguments have bytes: how much, at most. x has only arguments, db, hash and
      * keys, and keys is NULL when they are elsewhere or not known yet. Called before each run: O(1). NULL: no. */
     uint64_t (*grows)(const struct exec *x);
-    bool takes_turns; /* on large values it may do its work over several turns (shards/work.h) */
-    bool keeps_aside; /* a step that keeps something with its transaction, in x->slice (shards/aside.h) */
+    bool takes_turns;           /* on large values it may do its work over several turns (shards/work.h) */
+    bool keeps_aside;           /* a step that keeps something with its transaction, in x->slice (shards/aside.h) */
     const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
     const char *group;          /* string, generic, connection, server ... */
     const char *since, *cost, *doc;

@@ -1,20 +1,19 @@
-/* Dump in pieces: one step function per form of value; each call writes one element, or what precedes all of them.
+/* Dump in pieces: one step function per form of value; each call writes one element, or what precedes all of them. What
+ * changes meanwhile is the affair of dump_pieces_watch.c.
  *
  * A table is visited by a scan, whose visitor only notes where the texts of a bucket are; they are written one by one
  * afterwards, because any of them may be long enough to need several calls. A table that does not change is visited
- * exactly once per element; how many were promised in front is compared with how many were written at the end.
- *
- * A watched table may change, ahead of the cursor and behind it. What is behind was written. An element ahead is
- * written when it is about to change for the first time, out of turn, and remembered, as is one that is new; the cursor
- * passes over both. The order of a table means nothing, so the file has exactly what there was at the beginning. */
-#include "shards/dump_pieces.h"
+ * exactly once per element; how many were promised in front is compared with how many were written at the end. */
 #include "core/assert.h"
 #include "core/fields.h"
+#include "shards/dump_pieces_priv.h"
 #include "shards/dump_priv.h"
 #include "shards/hash_value.h"
 #include "shards/list.h"
 #include "shards/set.h"
 #include <endian.h>
+
+#define PASSING_COST 32u /* of an element that is passed over: a look-up takes as long as writing so many bytes */
 
 bool dump_is_large(const struct entry *entry) {
     if (entry->flags & ENTRY_FIELDS_TIMED && entry->type == TYPE_HASH) return false; /* time may change it meanwhile */
@@ -35,7 +34,7 @@ unsigned dump_pieces_type(const struct entry *entry) {
 }
 
 /* A string: now, or from now on. */
-static void put_text(struct dump_pieces *pieces, struct buf *out, struct slice text) {
+void dump_pieces_put_text(struct dump_pieces *pieces, struct buf *out, struct slice text) {
     if (text.len <= DUMP_PIECE_MAX) {
         dump_write_string(out, text, pieces->compress && text.len <= DUMP_COMPRESS_MAX);
         return;
@@ -44,7 +43,7 @@ static void put_text(struct dump_pieces *pieces, struct buf *out, struct slice t
     pieces->rest = text;
 }
 
-static void put_rest(struct dump_pieces *pieces, struct buf *out, size_t room) {
+void dump_pieces_put_rest(struct dump_pieces *pieces, struct buf *out, size_t room) {
     size_t len = MIN(pieces->rest.len, room);
     buf_append(out, pieces->rest.ptr, len);
     pieces->rest = slice_of(pieces->rest.ptr + len, pieces->rest.len - len);
@@ -55,7 +54,7 @@ static void put_rest(struct dump_pieces *pieces, struct buf *out, size_t room) {
 
 static void put_value(struct dump_pieces *pieces, struct buf *out, const struct packed_value *value) {
     char scratch[PACKED_SCRATCH];
-    put_text(pieces, out, packed_text(value, scratch)); /* what is long enough to stay is no number */
+    dump_pieces_put_text(pieces, out, packed_text(value, scratch)); /* what is long enough to stay is no number */
 }
 
 /* --- strings --- */
@@ -64,7 +63,7 @@ static bool step_string(struct dump_pieces *pieces, struct buf *out) {
     char scratch[ENTRY_SCRATCH];
     if (pieces->left == 0) return false;
     pieces->left = 0;
-    put_text(pieces, out, entry_string(pieces->entry, scratch));
+    dump_pieces_put_text(pieces, out, entry_string(pieces->entry, scratch));
     return true;
 }
 
@@ -84,7 +83,7 @@ static bool step_list(struct dump_pieces *pieces, struct buf *out) {
     }
     ASSERT(run.count == 1); /* an element larger than a node has one of its own */
     dump_write_list_plain(out);
-    put_text(pieces, out, value.text);
+    dump_pieces_put_text(pieces, out, value.text);
     return true;
 }
 
@@ -105,14 +104,17 @@ static bool is_set(const struct dump_pieces *pieces) {
     return pieces->entry->type == TYPE_SET;
 }
 
-static uint64_t position_of(const struct dump_pieces *pieces, struct slice name) {
+uint64_t dump_pieces_position(const struct dump_pieces *pieces, struct slice name) {
     void *object = entry_object(pieces->entry);
     return is_set(pieces) ? members_position(object, name) : fields_position(object, name);
 }
 
 /* A table that was resized meanwhile has other buckets: what lies before the cursor was in one that was visited. */
-static bool is_to_come(const struct dump_pieces *pieces, struct slice name) {
-    return !pieces->store || (position_of(pieces, name) >= pieces->cursor && !members_has(pieces->passed, name));
+static bool is_to_come(struct dump_pieces *pieces, struct slice name) {
+    if (!pieces->store || (dump_pieces_position(pieces, name) >= pieces->cursor && !members_has(pieces->passed, name)))
+        return true;
+    pieces->passing += PASSING_COST;
+    return false;
 }
 
 static void note(struct dump_pieces *pieces, struct slice text) {
@@ -148,72 +150,39 @@ static bool step_table(struct dump_pieces *pieces, struct buf *out) {
     memcpy(&text, pieces->texts.data + pieces->next, sizeof text);
     pieces->next += sizeof text;
     pieces->left--;
-    put_text(pieces, out, text);
+    dump_pieces_put_text(pieces, out, text);
     return true;
-}
-
-/* --- a table that changes --- */
-
-static void put_whole(struct dump_pieces *pieces, struct slice text) {
-    put_text(pieces, pieces->out, text);
-    while (pieces->rest.len > 0) put_rest(pieces, pieces->out, pieces->rest.len);
-    pieces->left--;
-}
-
-static void before_change(void *ctx, struct slice name, bool present, struct slice value) {
-    struct dump_pieces *pieces = ctx;
-    if (pieces->left == 0 || position_of(pieces, name) < pieces->cursor) return;
-    ASSERT(dump_pieces_ready(pieces));
-    if (!members_add(pieces->store, pieces->passed, name) || !present) return;
-    put_whole(pieces, name);
-    if (!is_set(pieces)) put_whole(pieces, value);
-}
-
-bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
-                       struct buf *out) {
-    if (pieces->step != step_table) return false;
-    pieces->store = store;
-    pieces->out = out;
-    pieces->passed = members_new(store, seed);
-    pieces->watch = (struct table_watch){before_change, pieces};
-    if (is_set(pieces))
-        members_watch(entry_object(pieces->entry), &pieces->watch);
-    else
-        fields_watch(entry_object(pieces->entry), &pieces->watch);
-    return true;
-}
-
-bool dump_pieces_ready(const struct dump_pieces *pieces) {
-    return pieces->store && pieces->rest.len == 0 && pieces->next == pieces->texts.len;
-}
-
-static void end_watch(struct dump_pieces *pieces) {
-    if (is_set(pieces))
-        members_watch(entry_object(pieces->entry), NULL);
-    else
-        fields_watch(entry_object(pieces->entry), NULL);
-    members_delete(pieces->store, pieces->passed);
-    pieces->store = NULL;
 }
 
 /* --- sorted sets --- */
 
-static bool step_zset(struct dump_pieces *pieces, struct buf *out) {
-    struct zset_pair pair;
-    if (pieces->left == 0) return false;
-    bool more = zset_prev(&pieces->iter, &pair);
-    ASSERT(more);
-    pieces->left--;
+void dump_pieces_put_pair(struct dump_pieces *pieces, struct buf *out, struct slice member, double score) {
     uint64_t bits;
-    memcpy(&bits, &pair.score, sizeof bits);
+    memcpy(&bits, &score, sizeof bits);
     bits = htole64(bits);
-    put_text(pieces, out, pair.member);
+    dump_pieces_put_text(pieces, out, member);
     if (pieces->rest.len == 0) {
         buf_append(out, &bits, sizeof bits);
     } else {
         memcpy(pieces->tail, &bits, sizeof bits);
         pieces->tail_len = sizeof bits;
     }
+}
+
+static bool step_zset(struct dump_pieces *pieces, struct buf *out) {
+    struct zset_pair pair;
+    if (pieces->left == 0) return false;
+    if (pieces->moved) pieces->iter = zset_seek(pieces->entry, pieces->rank);
+    pieces->moved = false;
+    bool more = zset_prev(&pieces->iter, &pair);
+    ASSERT(more);
+    pieces->rank--;
+    if (pieces->store && members_remove(pieces->store, pieces->passed, pair.member)) {
+        pieces->passing += PASSING_COST;
+        return true;
+    }
+    pieces->left--;
+    dump_pieces_put_pair(pieces, out, pair.member, pair.score);
     return true;
 }
 
@@ -229,6 +198,14 @@ static bool step_stream(struct dump_pieces *pieces, struct buf *out) {
 
 /* --- all of them --- */
 
+bool dump_pieces_writes_table(const struct dump_pieces *pieces) {
+    return pieces->step == step_table;
+}
+
+bool dump_pieces_writes_zset(const struct dump_pieces *pieces) {
+    return pieces->step == step_zset;
+}
+
 /* What stands in front: how many elements follow. */
 static bool step_count(struct dump_pieces *pieces, struct buf *out) {
     const struct entry *entry = pieces->entry;
@@ -242,8 +219,8 @@ static bool step_count(struct dump_pieces *pieces, struct buf *out) {
         pieces->step = step_table;
         break;
     case TYPE_ZSET:
-        pieces->left = zset_len(entry);
-        pieces->iter = zset_seek(entry, pieces->left); /* the largest first, see dump_zset.c */
+        pieces->left = pieces->rank = zset_len(entry);
+        pieces->moved = true; /* to the largest, which comes first, see dump_zset.c */
         pieces->step = step_zset;
         break;
     default: /* TYPE_HASH */
@@ -271,9 +248,10 @@ void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bo
 bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes) {
     size_t start = out->len;
     bool between = false; /* elements of a bucket, which may not change until they are written */
-    while (out->len - start < bytes || between) {
+    pieces->passing = 0;
+    while (out->len - start + pieces->passing < bytes || between) {
         if (pieces->rest.len > 0) {
-            put_rest(pieces, out, bytes - (out->len - start));
+            dump_pieces_put_rest(pieces, out, bytes - (out->len - start));
         } else if (!pieces->step(pieces, out)) {
             return false;
         }
@@ -283,6 +261,6 @@ bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes)
 }
 
 void dump_pieces_end(struct dump_pieces *pieces) {
-    if (pieces->store) end_watch(pieces);
+    if (pieces->store) dump_pieces_unwatch(pieces);
     buf_deinit(&pieces->texts);
 }

@@ -16,6 +16,7 @@
 #define DUMP_LARGE_MIN    (64u * 1024)  /* bytes of memory: what takes less is written at once, in 0.1 to 0.5 ms */
 #define DUMP_COMPRESS_MAX (256u * 1024) /* bytes of a string: compressing it takes about 1 ms */
 #define DUMP_PIECE_MAX    (1024u * 1024)
+#define DUMP_PASSED_MAX   (32u * 1024 * 1024) /* some 400,000 names */
 
 struct dump_pieces;
 typedef bool (*dump_step)(struct dump_pieces *pieces,
@@ -32,6 +33,8 @@ struct dump_pieces { /* all private */
     const char *at;                    /* in a run */
     const struct quicklist_node *node; /* written last */
     struct zset_iter iter;
+    uint64_t rank; /* of a sorted set: so many elements lie ahead */
+    bool moved;    /* it has changed, and iter is to be found anew */
     struct dump_stream stream;
     uint64_t cursor;
     struct buf texts; /* slices: what the last scan found */
@@ -39,7 +42,9 @@ struct dump_pieces { /* all private */
     /* watched */
     const struct store *store; /* NULL: it is not */
     struct table_watch watch;
-    struct members *passed; /* names that lay ahead and changed: the scan is to pass over them */
+    struct score_watch score_watch;
+    struct members *passed; /* names that lie ahead and are new or changed: to be passed over */
+    size_t passing;         /* what passing over some has cost since the call began, in bytes that could be written */
     struct buf *out;
 };
 
@@ -50,9 +55,9 @@ void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bo
 /* Appends about `bytes` more of the object; false when that was all. Every out is of the same heap. */
 NODISCARD bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes);
 /* From here on elements may change; what is written is what there was when it began. What changes is written before, to
- * out, which is where the pieces go. Before the first change dump_pieces_ready must say yes. To be called between two
- * pieces; false: this value must not change. Seed: see members_new. Memory: the names that change before they are
- * written. */
+ * out, which is where the pieces go. Before each command that changes some, dump_pieces_ready must say yes. To be called
+ * between two pieces; false: this value must not change. Seed: see members_new. Memory: the names that change before
+ * they are written, about DUMP_PASSED_MAX. */
 bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
                        struct buf *out);
 bool dump_pieces_ready(const struct dump_pieces *pieces);

@@ -3,12 +3,14 @@
  *    | struct request | link | link | ... | message_item with its arguments |
  */
 #include "core/assert.h"
+#include "core/num.h"
 #include "shards/blocked.h"
 #include "shards/pipeline.h"
 #include "shards/planted.h"
 #include "shards/request_priv.h"
 #include "shards/txn.h"
 #include "shards/waiters.h"
+#include "shards/work.h"
 
 #define SETTLE_MAX 512 /* commands run per call: what waited for a popular key runs in several turns */
 
@@ -68,11 +70,26 @@ static void ask(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mod
     permission->granted = locks_allow_owner(permission->locks, exec_hash(x, at), mode, permission->owner);
 }
 
+/* The place of its one key; 0: it has none, or several. */
+static uint32_t only_key(const struct exec *x) {
+    uint32_t at[2];
+    return command_keys(x->slot->row, x->argv, x->argc, at, 2) == 1 ? at[0] : 0;
+}
+
+/* Is it little? What is more than that takes turns (shards/work.h), for which it has to have its key to itself. */
+static bool changes_few(const struct exec *x) {
+    int64_t count;
+    if (x->argc > WORK_AT_ONCE) return false;
+    bool counted = x->slot->row->beside_save == BESIDE_COUNT && x->argc > 2;
+    return !counted || (num_parse_i64(x->argv[2], &count) && count <= WORK_AT_ONCE);
+}
+
 /* Does it change elements of what a checkpoint reads, which is ready for that? */
 COLD bool request_runs_beside_save(const struct exec *x) {
     const struct pin_watch *watch = x->shared->pin_watch;
-    return x->slot->row->beside_save && x->db == watch->db && watch->ready(watch->ctx) &&
-           slice_equal(x->argv[1], entry_key(watch->entry));
+    if (!x->slot->row->beside_save || x->db != watch->db) return false;
+    uint32_t at = only_key(x);
+    return at && slice_equal(x->argv[at], entry_key(watch->entry)) && changes_few(x) && watch->ready(watch->ctx);
 }
 
 bool request_may_run_slow(const struct exec *x) {
@@ -80,7 +97,7 @@ bool request_may_run_slow(const struct exec *x) {
     if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
         return false;
     if (x->shared->pin_watch && request_runs_beside_save(x))
-        return locks_allow_beside(shard->locks, exec_hash(x, 1), x->client_id);
+        return locks_allow_beside(shard->locks, exec_hash(x, only_key(x)), x->client_id);
     if (knows_hashes(x)) {
         enum lock_mode mode = mode_of_keys(x);
         for (uint32_t i = 0; i < x->hash_count; i++)

@@ -107,12 +107,31 @@ static void cuts_long_texts(void **state) {
     entries_deinit(&entries);
 }
 
+/* Scores are few, so that members decide, too; much of it is done at the ends. */
+static void change_score(struct entry *entry, struct slice member, bool put) {
+    struct sorted *set = entry_object(entry);
+    struct sorted_element *element = sorted_find(set, member);
+    double score = (double)prng_below(&entries.prng, 40) - 20;
+    if (prng_below(&entries.prng, 3) == 0)
+        element = sorted_at(set, prng_below(&entries.prng, 2) ? 0 : sorted_count(set) - 1);
+    if (put && element)
+        sorted_move(&entries.store, set, element, score);
+    else if (put)
+        sorted_insert(&entries.store, set, member, score);
+    else if (element && sorted_count(set) > 1)
+        sorted_remove(&entries.store, set, element);
+}
+
 /* One element of a table is put, overwritten or taken out. Few names, so that most are met more than once. */
 static void change(struct entry *entry, uint64_t names) {
     char name[32], value[64];
     struct slice text =
         slice_of(name, (size_t)snprintf(name, sizeof name, "n%" PRIu64, prng_below(&entries.prng, names)));
     bool put = prng_below(&entries.prng, 2);
+    if (entry->type == TYPE_ZSET) {
+        change_score(entry, text, put);
+        return;
+    }
     if (entry->type == TYPE_SET) {
         struct members *members = entry_object(entry);
         if (put)
@@ -159,14 +178,15 @@ static void changes_while_written(enum value_type type, uint64_t count) {
     buf_deinit(&out);
 }
 
-/* A table that changes between the pieces, and grows and shrinks, is written as it was at the beginning. */
-static void tables_may_change(void **state) {
+/* What changes between the pieces, and grows and shrinks, is written as it was at the beginning. */
+static void values_may_change(void **state) {
     (void)state;
     uint64_t seed = seed_or((uint64_t)time(NULL));
     print_message("seed %" PRIu64 "\n", seed);
     entries_init(&entries, seed);
-    for (int round = 0; round < 60; round++)
-        changes_while_written(round % 2 ? TYPE_SET : TYPE_HASH, 3000 + prng_below(&entries.prng, 3000));
+    static const enum value_type types[] = {TYPE_SET, TYPE_HASH, TYPE_ZSET};
+    for (unsigned round = 0; round < 90; round++)
+        changes_while_written(types[round % ARRAY_LEN(types)], 3000 + prng_below(&entries.prng, 3000));
     entries_deinit(&entries);
 }
 
@@ -257,7 +277,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_there_and_back),
         cmocka_unit_test(cuts_long_texts),
-        cmocka_unit_test(tables_may_change),
+        cmocka_unit_test(values_may_change),
         cmocka_unit_test(may_be_given_up),
         cmocka_unit_test(passes_over_what_it_cannot_build),
         cmocka_unit_test(refuses_what_is_no_object),

@@ -77,7 +77,7 @@ struct bench {
     struct datadir dir;
     struct manifest manifest;
     struct checkpoints *checkpoints;
-    uint64_t held, watched; /* turns with large values in hand, and with one that may change */
+    uint64_t held, watched[TYPE_COUNT]; /* turns with large values in hand, and with one that may change */
 };
 
 static uint64_t roll(struct bench *bench, uint64_t n) {
@@ -206,7 +206,7 @@ static bool turn_end(void *ctx, struct shard *shard) {
                                     .works = bench->works};
     bool more = checkpoints_turn(place->member, &turn);
     bench->held += shard->shared.pin_count > 0;
-    bench->watched += shard->shared.pin_watch != NULL;
+    if (shard->shared.pin_watch) bench->watched[shard->shared.pin_watch->entry->type]++;
     return more || place->op_count > 0 || checkpoints_wait_ns(place->member, shard->now_ns) < 1000000000;
 }
 
