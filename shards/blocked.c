@@ -186,16 +186,20 @@ void blocked_expire(struct shard *home) {
 
 /* --- being served --- */
 
+void blocked_served_here(struct shard *home, uint64_t stamp, struct buf *reply, uint64_t position) {
+    struct message_note note;
+    if (!blocked_over(home, stamp, 0, &note)) reply->len = 0;
+    commit_deliver_own(home, note, reply, position);
+}
+
 static void serve_here(struct shard *home, struct blocked *blocked) {
     struct buf out;
-    struct message_note note;
     uint64_t stamp = blocked->stamp, position;
     buf_init(&out, home->heap, MEM_CLIENT_OUT);
-    if (request_go(home, stamp, 0, &out, &position)) {
-        if (!blocked_over(home, stamp, 0, &note)) out.len = 0;
-        commit_deliver_own(home, note, &out, position);
-    } else {
-        blocked_not_served(home, stamp);
+    switch (request_go(home, stamp, 0, &out, &position)) {
+    case REQUEST_RAN: blocked_served_here(home, stamp, &out, position); break;
+    case REQUEST_WAITS: blocked_not_served(home, stamp); break;
+    case REQUEST_WORKS: break; /* it says so itself when it is done */
     }
     buf_deinit(&out);
 }

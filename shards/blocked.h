@@ -33,6 +33,10 @@ void blocked_not_served(struct shard *home, uint64_t stamp);
  * for request_leave; 0: it was one shard alone. False: the reply is to be dropped. */
 NODISCARD bool blocked_over(struct shard *home, uint64_t stamp, uint64_t participants, struct message_note *note);
 
+/* It was served by this shard, which has made its reply over several turns. Takes the reply's memory; position is what
+ * it waits for (shards/commit.h). */
+void blocked_served_here(struct shard *home, uint64_t stamp, struct buf *take, uint64_t position);
+
 /* Tells shards that nobody waits under this stamp any more. participants: as for blocked_served. */
 void blocked_cancel(struct shard *home, uint64_t stamp, uint64_t shards, uint64_t participants);
 

@@ -34,6 +34,8 @@ enum client_flag {
     CLIENT_MONITOR = 1 << 15,     /* is shown all commands; has the limits of the class pubsub, too */
     CLIENT_STEP = 1 << 14,        /* of a command: a step of another one, which writes */
     CLIENT_DIRTY_OUT = 1 << 9,    /* is on the shard's list of clients with something to send */
+    CLIENT_MORE = 1 << 17,        /* of a command: a step that takes some of what is there, and more follow unless that
+                                   * was all: the keyspace event is the last one's */
     CLIENT_ENDPOINT = 1 << 16,    /* came in at its thread's own port, which it takes for a node of a cluster */
 };
 

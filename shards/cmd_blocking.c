@@ -67,7 +67,7 @@ static void cmd_blmpop(struct exec *x) {
     uint64_t ms;
     struct list_pop pop;
     if (!list_parse_pop(x, 2, &pop) || !exec_timeout(x, 1, &ms)) return;
-    if (list_try_pop(x, &pop, false) || exec_block(x, ms)) return;
+    if (list_try_pop(x, &pop) || exec_block(x, ms)) return;
     reply_null_array(x);
 }
 
@@ -151,17 +151,23 @@ void gather_wait_instead(struct gather *g, uint64_t shards) {
     tell_waiting(g, shards);
 }
 
-/* Keys first .. last; the next one is asked for alone. */
-static void ask_next(struct gather *g, uint32_t first) {
+/* Of keys from `first` on the next one is asked for alone. */
+static void ask_next(struct gather *g, uint32_t first, bool counts) {
     uint32_t at = first + (uint32_t)g->memo[WAIT_MEMO_OWN]++;
     size_t bytes = g->argc * sizeof(struct slice);
     struct slice *argv = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
     uint32_t argc = command_with_one_key(g->slot->row, g->argv, g->argc, at, argv);
-    gather_send(g, gather_owner(g, at), g->slot->row->name, argv + 1, argc - 1);
+    if (counts) {
+        argv[argc - 1] = gather_pop_argument(g, g->argc - 1);
+        gather_pop_send(g, gather_owner(g, at), g->slot->row->name, argv + 1, argc - 1);
+    } else {
+        gather_send(g, gather_owner(g, at), g->slot->row->name, argv + 1, argc - 1);
+    }
     heap_free(g->home->heap, MEM_MESSAGE, argv, bytes);
 }
 
-static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, uint32_t count) {
+/* counts: it may say how many elements are to be taken. */
+static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, uint32_t count, bool counts) {
     begin(g, timeout_at); /* what is wrong with it the first owner says, unless it finds another mistake before */
     if (g->memo[WAIT_MEMO_TOLD]) {
         g->blocks = true;
@@ -169,8 +175,12 @@ static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, ui
     }
     struct slice reply = g->step > 0 ? gather_reply(g, 0) : SLICE("_\r\n");
     bool nothing = gather_reply_is_null(reply);
+    if (counts && (!nothing || gather_pops(g))) {
+        gather_pop_go_on(g, first, count);
+        return;
+    }
     if (nothing && g->memo[WAIT_MEMO_OWN] < count) {
-        ask_next(g, first);
+        ask_next(g, first, counts);
         return;
     }
     g->failed = gather_reply_is_error(reply);
@@ -182,14 +192,14 @@ static void pop_across(struct gather *g, uint32_t timeout_at, uint32_t first, ui
 }
 
 void bpop_gather(struct gather *g) {
-    pop_across(g, g->argc - 1, 1, g->argc - 2);
+    pop_across(g, g->argc - 1, 1, g->argc - 2, false);
 }
 
 void bmpop_gather(struct gather *g) {
     int64_t keys;
     bool readable = num_parse_i64(g->argv[2], &keys);
     ASSERT(readable); /* or it would not have been routed here */
-    pop_across(g, 1, 3, (uint32_t)keys);
+    pop_across(g, 1, 3, (uint32_t)keys, true);
 }
 
 static void move_across(struct gather *g, struct list_move move, uint32_t timeout_at) {
@@ -250,6 +260,7 @@ const struct command blocking_commands[] = {
      BLOCKING,
      .keys = {{.count_at = 2, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
      .run = cmd_blmpop,
+     .takes_turns = true,
      .across = bmpop_gather,
      .since = "7.0.0",
      .cost = "O(N+M), N = number of keys, M = elements taken",

@@ -18,6 +18,16 @@ void gather_wait_instead(struct gather *g, uint64_t shards);
 
 bool gather_reply_is_null(struct slice reply); /* in either protocol */
 
+/* --- very many elements are taken in pieces (pop_gather.c), of one key, whose owner was asked as follows --- */
+/* What the first of them is asked for instead of argv[at], of a copy of the gather's arguments. */
+struct slice gather_pop_argument(const struct gather *g, uint32_t at);
+/* A step has found something at one of the keys argv[first .. first + keys), or is one that this has sent. Sends
+ * another, or gather_out has the reply. */
+void gather_pop_go_on(struct gather *g, uint32_t first, uint32_t keys);
+bool gather_pops(const struct gather *g); /* it has sent some */
+/* gather_send of a step that is answered with some of the elements. */
+void gather_pop_send(struct gather *g, uint32_t shard, const char *name, const struct slice *args, uint32_t count);
+
 void mpop_gather(struct gather *g);  /* name numkeys key ... (cmd_list_move.c) */
 void bpop_gather(struct gather *g);  /* name key ... timeout; waits (cmd_blocking.c) */
 void bmpop_gather(struct gather *g); /* name timeout numkeys key ...; waits */

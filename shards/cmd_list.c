@@ -55,7 +55,7 @@ void list_pop_many(struct exec *x, struct key_ref *ref, struct list_popping popp
                       .end = (uint8_t)popping.end,
                       .words = 1,
                       .named = popping.named};
-    pop_elements(x, ref, &pop, popping.turns);
+    pop_elements(x, ref, &pop);
 }
 
 /* --- pushing and popping --- */
@@ -117,7 +117,7 @@ static void pop(struct exec *x, enum list_end end) {
     } else if (count == 0) {
         reply_array(x, 0);
     } else {
-        struct list_popping popping = {.key_at = 1, .end = end, .count = (uint64_t)count, .turns = true};
+        struct list_popping popping = {.key_at = 1, .end = end, .count = (uint64_t)count};
         list_pop_many(x, &ref, popping);
     }
 }

@@ -13,7 +13,7 @@
  *      [element]           ---> step 3
  *
  * LMPOP asks for its keys in their order, those in a row that live on one shard at once, until a
- * shard has something. */
+ * shard has something; of that it takes a piece in each step, if it is to take very many. */
 #include "core/num.h"
 #include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_list_priv.h"
@@ -101,12 +101,12 @@ static void rpoplpush_gather(struct gather *g) {
 
 /* --- some elements from one of several lists --- */
 
-bool list_try_pop(struct exec *x, const struct list_pop *pop, bool turns) {
+bool list_try_pop(struct exec *x, const struct list_pop *pop) {
     struct key_ref ref;
     for (uint32_t at = pop->first; at < pop->first + pop->keys; at++) {
         if (!exec_open(x, at, TYPE_LIST, &ref)) return true;
         if (!ref.entry) continue;
-        struct list_popping popping = {at, pop->end, pop->count, .named = true, .turns = turns};
+        struct list_popping popping = {at, pop->end, pop->count, .named = true};
         list_pop_many(x, &ref, popping);
         return true;
     }
@@ -137,7 +137,7 @@ bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop) {
 
 static void cmd_lmpop(struct exec *x) {
     struct list_pop pop;
-    if (list_parse_pop(x, 1, &pop) && !list_try_pop(x, &pop, true)) reply_null_array(x);
+    if (list_parse_pop(x, 1, &pop) && !list_try_pop(x, &pop)) reply_null_array(x);
 }
 
 #define KEYS_AT 2    /* LMPOP numkeys key ... */
@@ -153,8 +153,8 @@ static void ask_next_keys(struct gather *g, uint32_t keys) {
     char digits[NUM_U64_MAX];
     args[0] = slice_of(digits, num_format_u64(digits, last - first));
     memcpy(args + 1, g->argv + first, (last - first) * sizeof *args);
-    memcpy(args + 1 + last - first, g->argv + end, behind * sizeof *args);
-    gather_send(g, owner, g->slot->row->name, args, 1 + last - first + behind);
+    for (uint32_t i = 0; i < behind; i++) args[1 + last - first + i] = gather_pop_argument(g, end + i);
+    gather_pop_send(g, owner, g->slot->row->name, args, 1 + last - first + behind);
     heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
     g->memo[MEMO_ASKED] += last - first;
 }
@@ -164,13 +164,13 @@ void mpop_gather(struct gather *g) {
     struct slice rest, reply = g->step > 0 ? gather_reply(g, 0) : SLICE("");
     bool readable = num_parse_i64(g->argv[1], &keys);
     ASSERT(readable); /* or it would not have been routed here */
-    bool nothing = g->step == 0 || (!gather_reply_is_error(reply) && gather_reply_array(reply, &rest) < 0);
+    bool nothing =
+        !gather_pops(g) && (g->step == 0 || (!gather_reply_is_error(reply) && gather_reply_array(reply, &rest) < 0));
     if (nothing && g->memo[MEMO_ASKED] < (uint64_t)keys) {
         ask_next_keys(g, (uint32_t)keys);
         return;
     }
-    g->failed = gather_reply_is_error(reply);
-    buf_append_slice(gather_out(g), reply);
+    gather_pop_go_on(g, KEYS_AT, (uint32_t)keys);
 }
 
 const struct command list_move_commands[] = {

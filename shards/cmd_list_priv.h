@@ -9,7 +9,7 @@ struct list_popping {
     uint32_t key_at;
     enum list_end end;
     uint64_t count;
-    bool named, turns;
+    bool named;
 };
 
 /* LEFT or RIGHT at argv[at]; false: a syntax error was replied. */
@@ -17,8 +17,8 @@ NODISCARD bool list_arg_end(struct exec *x, uint32_t at, enum list_end *end);
 /* Elements of an end were taken: the keyspace event. */
 void list_event_popped(struct exec *x, const struct key_ref *ref, enum list_end end);
 /* Replies an array of up to count elements from one end, and takes them out, which it says. ref names the list at
- * argv[key_at]. named: the reply is its key and that array. turns: if they are many it may take turns (shards/work.h),
- * and then there is no reply yet. */
+ * argv[key_at]. named: the reply is its key and that array. If they are many it may take turns (shards/work.h), and
+ * then there is no reply yet. */
 void list_pop_many(struct exec *x, struct key_ref *ref, struct list_popping popping);
 /* --- over several turns (cmd_list_work.c). True: it takes turns, and there is no reply yet --- */
 #define LIST_AT_ONCE 65536u /* elements that are passed over at once: half a millisecond */
@@ -63,5 +63,5 @@ struct list_pop {
 /* numkeys key ... LEFT|RIGHT [COUNT count], from argv[at] on. False: the error was replied. */
 NODISCARD bool list_parse_pop(struct exec *x, uint32_t at, struct list_pop *pop);
 /* Takes from the first of the lists that is there and replies its key and what was taken. False, and no reply, when
- * none is. turns: as in struct list_popping. */
-bool list_try_pop(struct exec *x, const struct list_pop *pop, bool turns);
+ * none is. It may take turns, and then there is no reply either. */
+bool list_try_pop(struct exec *x, const struct list_pop *pop);

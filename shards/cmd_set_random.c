@@ -4,6 +4,7 @@
  * k of n: if k is a small part of a table, draw until k different ones were seen. Otherwise go through all n once and
  * take each with probability (still wanted) / (still to come), which gives every subset of k the same chance (Knuth,
  * The Art of Computer Programming, volume 2, 3.4.2, algorithm S). */
+#include "core/assert.h"
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
@@ -143,21 +144,63 @@ static void finish(struct exec *x, struct key_ref *ref, const struct pop *pop) {
     exec_event_taken(x, NOTIFY_SET, "spop", ref);
 }
 
-static void pop_all(struct exec *x, struct key_ref *ref) {
+/* All members were replied. */
+static void take_all(struct exec *x, struct key_ref *ref) {
     uint64_t all = set_count(ref->entry);
-    reply_set(x, all);
-    set_each(ref->entry, reply_member, x);
     keyspace_remove(x->keys, ref);
     effect_del(x, x->db, x->argv[1]);
     exec_changed(x, x->argv[1], all);
     exec_event_taken(x, NOTIFY_SET, "spop", ref);
 }
 
+/* All of a large one: nothing changes before the last turn. */
+struct all_work {
+    struct work work; /* first: it is cast back */
+    struct exec *x;   /* of the slice */
+    uint64_t cursor, replied;
+    bool begun;
+};
+
+static bool reply_and_count(void *ctx, struct slice text) {
+    struct all_work *work = ctx;
+    work->replied++;
+    return reply_member(work->x, text);
+}
+
+static bool all_work_some(struct exec *x, struct work *of) {
+    struct all_work *work = (struct all_work *)of;
+    struct key_ref ref;
+    if (!exec_open_any(x, 1, &ref)) { /* its time is over: that was all */
+        if (!work->begun) reply_set(x, 0);
+        resp_recount(x->out, 0, work->replied);
+        return false;
+    }
+    if (!work->begun) reply_set(x, set_count(ref.entry));
+    work->begun = true;
+    work->x = x;
+    work->cursor = set_scan(ref.entry, work->cursor, WORK_SLICE, reply_and_count, work);
+    if (work->cursor) return true;
+    ASSERT(work->replied == set_count(ref.entry));
+    take_all(x, &ref);
+    return false;
+}
+
+static void pop_all(struct exec *x, struct key_ref *ref) {
+    uint64_t all = set_count(ref->entry);
+    if (all > WORK_AT_ONCE && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, work_new(x, sizeof(struct all_work), (struct work){.some = all_work_some}));
+        return;
+    }
+    reply_set(x, all);
+    set_each(ref->entry, reply_member, x);
+    take_all(x, ref);
+}
+
 static void pop_many(struct exec *x, struct key_ref *ref, uint64_t count) {
     static const struct pop_kind kind = {PIECE, take, say, finish};
     struct pop pop = {.kind = &kind, .count = count, .key_at = 1, .words = 1, .as_set = true};
     if (count < set_count(ref->entry))
-        pop_elements(x, ref, &pop, true);
+        pop_elements(x, ref, &pop);
     else
         pop_all(x, ref);
 }

@@ -60,7 +60,7 @@ static void pop(struct exec *x, enum end end) {
                       .key_at = 1,
                       .end = (uint8_t)end,
                       .words = counted && x->resp > 2 ? 1 : 2}; /* an element is a pair, or two words */
-    pop_elements(x, &ref, &pop, true);
+    pop_elements(x, &ref, &pop);
 }
 
 static void cmd_zpopmin(struct exec *x) {
@@ -102,8 +102,8 @@ static bool parse_pop_many(struct exec *x, uint32_t at, struct pop_many *pop_man
     return sound;
 }
 
-/* False, and no reply, when there is nothing. turns: it may take turns, and then there is no reply either. */
-static bool try_pop_many(struct exec *x, const struct pop_many *pop_many, bool turns) {
+/* False, and no reply, when there is nothing. It may take turns, and then there is no reply either. */
+static bool try_pop_many(struct exec *x, const struct pop_many *pop_many) {
     struct key_ref ref;
     for (uint32_t at = pop_many->first; at < pop_many->first + pop_many->keys; at++) {
         if (!exec_open(x, at, TYPE_ZSET, &ref)) return true;
@@ -114,7 +114,7 @@ static bool try_pop_many(struct exec *x, const struct pop_many *pop_many, bool t
                           .end = (uint8_t)pop_many->end,
                           .words = 1,
                           .named = true};
-        pop_elements(x, &ref, &pop, turns);
+        pop_elements(x, &ref, &pop);
         return true;
     }
     return false;
@@ -122,7 +122,7 @@ static bool try_pop_many(struct exec *x, const struct pop_many *pop_many, bool t
 
 static void cmd_zmpop(struct exec *x) {
     struct pop_many pop_many;
-    if (parse_pop_many(x, 1, &pop_many) && !try_pop_many(x, &pop_many, true)) reply_null_array(x);
+    if (parse_pop_many(x, 1, &pop_many) && !try_pop_many(x, &pop_many)) reply_null_array(x);
 }
 
 /* --- waiting --- */
@@ -160,7 +160,7 @@ static void cmd_bzmpop(struct exec *x) {
     uint64_t ms;
     struct pop_many pop_many;
     if (!parse_pop_many(x, 2, &pop_many) || !exec_timeout(x, 1, &ms)) return;
-    if (try_pop_many(x, &pop_many, false) || exec_block(x, ms)) return;
+    if (try_pop_many(x, &pop_many) || exec_block(x, ms)) return;
     reply_null_array(x);
 }
 
@@ -244,6 +244,7 @@ const struct command zset_pop_commands[] = {
      .keys = {{.count_at = 2, .access = KEY_RW | KEY_ACCESS | KEY_DELETE}},
      .where = ACROSS_OWNERS,
      .run = cmd_bzmpop,
+     .takes_turns = true,
      .across = bmpop_gather,
      .waits_for = TYPE_ZSET,
      .group = "sorted-set",

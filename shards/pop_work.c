@@ -52,13 +52,13 @@ static struct work *pop_work_new(const struct exec *x, const struct pop *pop) {
     return &work->work;
 }
 
-void pop_elements(struct exec *x, struct key_ref *ref, const struct pop *pop, bool turns) {
-    if (turns && pop->count > WORK_AT_ONCE && work_takes_turns(x)) {
+void pop_elements(struct exec *x, struct key_ref *ref, const struct pop *pop) {
+    if (pop->count > WORK_AT_ONCE && work_takes_turns(x)) {
         if (work_begins(x)) work_begin(x, pop_work_new(x, pop));
         return;
     }
     (void)open_reply(x, pop);
     pop->kind->take(x, ref, pop, pop->count);
-    pop->kind->finish(x, ref, pop);
+    if (!(x->flags & CLIENT_MORE) || !ref->entry) pop->kind->finish(x, ref, pop);
     pop->kind->say(x, ref, pop);
 }

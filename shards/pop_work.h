@@ -4,7 +4,8 @@
  *      header, elements, elements, ...        or, if it is named:  [key, [elements ...]]
  *
  * A pop is told to the journal and to watchers as a whole. When the time of the key is over in the middle, what was
- * taken by then is the reply.
+ * taken by then is the reply. A blocked client's command that finds very many takes turns, too (shards/waiters.h). One
+ * over several shards goes in steps of some elements each (shards/pop_gather.c).
  *
  * Owner     the request, as of any work; the caller's pop is copied. Thread: the key's owner. Memory: the reply so far.
  * Cost      of the elements; one that takes turns opens its key in each of them. */
@@ -32,5 +33,5 @@ struct pop {
     bool as_set; /* in RESP3 the reply is a set */
 };
 
-/* Does it. There is no reply yet if it takes turns, as it may if `turns`. */
-void pop_elements(struct exec *x, struct key_ref *ref, const struct pop *pop, bool turns);
+/* Does it. There is no reply yet if it takes turns. */
+void pop_elements(struct exec *x, struct key_ref *ref, const struct pop *pop);

@@ -327,13 +327,13 @@ static bool run(struct shard *shard, struct request *request, struct buf *out, u
     struct exec x = request_exec(shard, request->item, argv, out);
     size_t mark = out->len;
     uint64_t start = shard->last_tick;
-    if (request->kind == REQUEST_COMMAND) x.slice = request->work;
+    if (request->kind == REQUEST_COMMAND || request->kind == REQUEST_SERVE) x.slice = request->work;
     bool has_run = x.slot->row->takes_turns && x.flags & CLIENT_STEP; /* until it asked for turns: it has counted */
     uint64_t hits = shard->shared.hits, misses = shard->shared.misses;
     pipeline_execute(shard, &x);
     if (has_run) shard->shared.hits = hits;
     if (has_run) shard->shared.misses = misses;
-    if (request->kind == REQUEST_SERVE && !x.blocks)
+    if (request->kind == REQUEST_SERVE && !x.blocks && !request->work[0])
         waiter_count(shard, request->lock.stamp, shard->last_tick - start, slice_of(out->data + mark, out->len - mark));
     if (request->silent) out->len = mark;
     if (x.blocks && request->kind == REQUEST_COMMAND) waiter_add(&x, request->lock.stamp, request->home);
@@ -342,7 +342,8 @@ static bool run(struct shard *shard, struct request *request, struct buf *out, u
     return !x.blocks;
 }
 
-bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out, uint64_t *position) {
+enum request_went request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out,
+                             uint64_t *position) {
     struct request *request = find(shard, stamp);
     uint64_t timeout_ms;
     ASSERT(request->kind != REQUEST_COMMAND && request->lock.state == LOCK_GRANTED);
@@ -350,8 +351,13 @@ bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, stru
     bool ran = run(shard, request, out, &timeout_ms);
     effects_close(&shard->effects);
     *position = commit_end_part(&shard->commit, stamp, participants);
+    if (request->kind == REQUEST_SERVE && request->work[0]) {
+        request->position = *position;
+        request_keep_working(shard, request);
+        return REQUEST_WORKS;
+    }
     leave(shard, request, ran, 0);
-    return ran;
+    return ran ? REQUEST_RAN : REQUEST_WAITS;
 }
 
 uint64_t request_run_step(struct exec *x, uint64_t stamp) {
@@ -437,7 +443,10 @@ static void tell(struct shard *shard, const struct request *request, enum item_h
 
 void request_answer(struct shard *shard, const struct request *request, struct buf *out, uint64_t position) {
     if (request->home == shard->id) {
-        commit_deliver_own(shard, request->note, out, position);
+        if (request->kind == REQUEST_SERVE)
+            blocked_served_here(shard, request->lock.stamp, out, position);
+        else
+            commit_deliver_own(shard, request->note, out, position);
         return;
     }
     struct message *message = request_news(shard, request->home);
@@ -445,6 +454,18 @@ void request_answer(struct shard *shard, const struct request *request, struct b
     buf_append_slice(&message->request, buf_slice(out));
     message_news_close(message, at);
     if (UNLIKELY(position)) commit_promise(shard, request->home, message_item_at(message, at), position);
+}
+
+static void add_blocked(struct message *message, const struct request *request, uint64_t timeout_ms) {
+    buf_append(&message->request, &timeout_ms, sizeof timeout_ms);
+    buf_append(&message->request, &(char){request->silent}, 1);
+}
+
+static void tell_blocked(struct shard *shard, const struct request *request, uint64_t timeout_ms) {
+    struct message *message = request_news(shard, request->home);
+    size_t at = message_news_open(message, NEWS_BLOCKED, request->lock.stamp);
+    add_blocked(message, request, timeout_ms);
+    message_news_close(message, at);
 }
 
 /* One whose reply goes to a client of this shard, or which may take turns: there is no reply then. */
@@ -463,8 +484,10 @@ static void run_aside(struct shard *shard, struct request *request) {
         shard->parked--;
         if (ran)
             request_answer(shard, &copy, &out, position);
-        else
+        else if (copy.home == shard->id)
             blocked_add(copy.note.client, copy.lock.stamp, copy.note.place, 1ull << shard->id, timeout_ms, copy.silent);
+        else
+            tell_blocked(shard, &copy, timeout_ms);
     }
     buf_deinit(&out);
 }
@@ -481,8 +504,7 @@ static void run_command(struct shard *shard, struct request *request) {
     size_t at = message_news_open(message, NEWS_REPLY, request->lock.stamp);
     if (!run(shard, request, &message->request, &timeout_ms)) {
         message_news_turn(message, at, NEWS_BLOCKED);
-        buf_append(&message->request, &timeout_ms, sizeof timeout_ms);
-        buf_append(&message->request, &(char){request->silent}, 1);
+        add_blocked(message, request, timeout_ms);
     }
     message_news_close(message, at);
     uint64_t position = commit_end(&shard->commit);

@@ -52,9 +52,15 @@ struct request *request_guard(struct shard *shard, uint64_t key_hash);
 void request_unguard(struct shard *shard, struct request *take);
 /* Runs the part into out and takes it out of the line. It has its locks. participants: the shards that have a part in
  * the transaction, a bit each, when it may have changed something: what it did here is then told apart in the journal
- * (shards/effect.h); else 0. *position is what the reply waits for (shards/commit.h). False: a blocked client's command
- * found nothing after all; it is waiting again. */
-bool request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out, uint64_t *position);
+ * (shards/effect.h); else 0. *position is what the reply waits for (shards/commit.h). */
+enum request_went {
+    REQUEST_RAN,
+    REQUEST_WAITS, /* a blocked client's command found nothing after all; it is waiting again */
+    REQUEST_WORKS, /* a blocked client's command takes turns (shards/work.h): home gets its reply as of one that stood
+                    * in line, or by blocked_served_here */
+};
+NODISCARD enum request_went request_go(struct shard *shard, uint64_t stamp, uint64_t participants, struct buf *out,
+                                       uint64_t *position);
 /* Runs a step of the transaction with this stamp; what it does belongs to that one's end. Returns what the reply waits
  * for, as request_leave does. */
 uint64_t request_run_step(struct exec *x, uint64_t stamp);

@@ -3,15 +3,22 @@
 #include "core/assert.h"
 #include "shards/pipeline_priv.h"
 #include "shards/request_priv.h"
+#include "shards/waiters.h"
 #include "shards/work.h"
 
 static struct work *work_of(const uint64_t *words) {
     return (struct work *)(uintptr_t)words[0];
 }
 
+/* It has its keys and was not begun. A blocked client's command, which is counted as a part is, comes to that without
+ * having been kept for it. */
+static bool may_begin(const struct exec *x) {
+    return work_begins(x) && !x->slice[0];
+}
+
 bool work_takes_turns(struct exec *x) {
     bool beside = UNLIKELY(x->shared->pin_watch != NULL) && request_runs_beside_save(x); /* it does not own its key */
-    if (x->part || x->flags & CLIENT_NO_BLOCK || beside) return false;
+    if ((x->part && !may_begin(x)) || x->flags & CLIENT_NO_BLOCK || beside) return false;
     ASSERT(x->slot->row->takes_turns);
     x->again = true;
     if (work_begins(x)) return true;
@@ -59,7 +66,8 @@ static struct request *take_first(struct shard *shard) {
 }
 
 void request_keep_working(struct shard *shard, struct request *request) {
-    ASSERT(request->kind == REQUEST_COMMAND && request->lock.state == LOCK_GRANTED);
+    ASSERT(request->kind == REQUEST_COMMAND || request->kind == REQUEST_SERVE);
+    ASSERT(request->lock.state == LOCK_GRANTED);
     append(shard, request);
 }
 
@@ -109,8 +117,12 @@ static bool run_slice(struct shard *shard, struct request *request) {
     execute(shard, request, &x);
     request->ticks += shard->last_tick - start;
     ASSERT(x.again || x.out->len > 0);
-    if (!x.again) pipeline_count(shard, &x, request->ticks);
-    return !x.again;
+    if (x.again) return false;
+    if (request->kind == REQUEST_SERVE)
+        waiter_count(shard, request->lock.stamp, request->ticks, buf_slice(x.out));
+    else
+        pipeline_count(shard, &x, request->ticks);
+    return true;
 }
 
 void work_drop(struct shard *shard, struct request *request) {
@@ -128,8 +140,11 @@ static void finish(struct shard *shard, struct request *request) {
     if (request->silent) out.len = 0;
     uint64_t position = MAX(request->position, request_add_effects(shard, request, 0));
     struct request copy = *request; /* of what is to be known afterwards */
+    if (copy.kind == REQUEST_SERVE)
+        waiter_leaves(shard, copy.lock.stamp, true);
+    else
+        shard->parked--;
     request_take_out(shard, request);
-    shard->parked--;
     request_answer(shard, &copy, &out, position);
     buf_deinit(&out);
     requests_settle(shard);

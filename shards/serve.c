@@ -92,7 +92,8 @@ static void serve_try(struct shard *shard, struct message *message, struct messa
         effects_close(&shard->effects);
         position = commit_end_part(&shard->commit, item->stamp, participants);
     } else {
-        request_go(shard, item->stamp, participants, &message->reply, &position); /* it came before all that wait */
+        enum request_went went = request_go(shard, item->stamp, participants, &message->reply, &position);
+        ASSERT(went == REQUEST_RAN); /* it came before all that wait */
     }
     hold(shard, message, item, position);
     message_reply_close(message, mark);
@@ -148,9 +149,11 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
 /* A word about a part that is kept here. */
 static void serve_word(struct shard *shard, struct message *message, struct message_item *item, size_t mark) {
     uint64_t position = 0;
-    if (item->how == ITEM_GO && !request_go(shard, item->stamp, item->participants, &message->reply, &position)) {
-        message_reply_blocked(message, mark, 0);
-        return;
+    if (item->how == ITEM_GO) {
+        enum request_went went = request_go(shard, item->stamp, item->participants, &message->reply, &position);
+        if (went == REQUEST_WAITS) message_reply_blocked(message, mark, 0);
+        if (went == REQUEST_WORKS) message_reply_later(message, mark);
+        if (went != REQUEST_RAN) return;
     }
     if (item->how == ITEM_LEAVE) position = request_leave(shard, item->stamp, item->participants);
     if (item->how == ITEM_YIELD) request_yield(shard, item->stamp);

@@ -26,10 +26,10 @@
 #include "shards/work.h"
 #include <stdatomic.h>
 
-#define TURN_SLICES   4                  /* per turn, of all sliced commands together */
-#define REST_NS       (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
-#define TAKEN_NS      (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
-#define LONG_NS       100000.0 /* a command that took as long is told with its turn, if that is one of the slowest */
+#define TURN_SLICES 4                  /* per turn, of all sliced commands together */
+#define REST_NS     (200 * 1000000ull) /* large replies wait for memory at home for so long, then one goes */
+#define TAKEN_NS    (100 * 1000ull)    /* and are looked at so often until home has taken the last one */
+#define LONG_NS     100000.0 /* a command that took as long is told with its turn, if that is one of the slowest */
 
 /* One CMD_SLICED command under way. */
 struct job {
@@ -343,13 +343,9 @@ static void block_client(const struct message_note *note, uint64_t stamp, uint32
     blocked_add(note->client, stamp, note->place, 1ull << owner, timeout_ms, silent);
 }
 
-/* A blocked client was told to go on; owner is where. */
-static void take_served(struct shard *shard, uint64_t stamp, bool served, struct slice reply, struct message *message,
+/* A blocked client was told to go on, and this is its reply. */
+static void take_served(struct shard *shard, uint64_t stamp, struct slice reply, struct message *message,
                         uint64_t position) {
-    if (!served) {
-        blocked_not_served(shard, stamp);
-        return;
-    }
     struct message_note note;
     if (!blocked_over(shard, stamp, 0, &note)) reply.len = 0;
     give_reply(shard, &note, reply, message, position);
@@ -362,6 +358,10 @@ static COLD void expect_news(struct shard *shard, const struct message *message,
     size_t at = 0;
     const struct message_item *item = NULL;
     for (uint32_t i = 0; i <= number; i++) item = message_next(message, &at);
+    if (instead == REPLY_BLOCKED && note->kind == NOTE_SERVE) {
+        blocked_not_served(shard, note->place);
+        return;
+    }
     if (instead == REPLY_BLOCKED) {
         block_client(note, item->stamp, message->to, timeout, item->silent);
         return;
@@ -399,8 +399,8 @@ static void deliver(struct shard *shard, struct message *message) {
         bool here = len < REPLY_BLOCKED;
         if (UNLIKELY(note->kind == NOTE_LOCK))
             take_lock_reply(note, !here, reply, message, position);
-        else if (UNLIKELY(note->kind == NOTE_SERVE))
-            take_served(shard, note->place, here, reply, message, position);
+        else if (UNLIKELY(note->kind == NOTE_SERVE) && here)
+            take_served(shard, note->place, reply, message, position);
         else if (UNLIKELY(note->kind == NOTE_LEFT))
             take_left(note, message->to, position);
         else if (LIKELY(here))
@@ -419,6 +419,8 @@ static void take_late(struct shard *shard, const struct message_item *item, stru
     ASSERT(note);
     if (item->how == NEWS_BLOCKED)
         block_client(note, item->stamp, message->from, bytes, bytes.ptr[bytes.len - 1]);
+    else if (note->kind == NOTE_SERVE)
+        take_served(shard, note->place, bytes, message, commit_position_of(item));
     else
         give_reply(shard, note, bytes, message, commit_position_of(item));
     heap_free(shard->heap, MEM_MESSAGE, note, sizeof *note);

@@ -93,7 +93,8 @@ static void run_here(struct gather *gather) {
     buf_init(&out, home->heap, MEM_CLIENT_OUT);
     buf_pool_lend(&home->replies, &out); /* it is joined and given back in a moment */
     uint64_t position;
-    request_go(home, gather->stamp, txn_participants(gather), &out, &position);
+    enum request_went went = request_go(home, gather->stamp, txn_participants(gather), &out, &position);
+    ASSERT(went == REQUEST_RAN);
     commit_gather_waits(gather, home->id, position);
     gather_part_done_own(gather, part_of(gather, home->id), &out);
 }

@@ -8,7 +8,8 @@
  *                                         of the waiter stands in line for it (REQUEST_SERVE), ahead of all others
  *                               <---      NEWS_READY, when that is granted
  *      still waiting: ITEM_GO   --->      runs the kept command for this key; the waiter is gone
- *                               <---      its reply
+ *                               <---      its reply; or REPLY_LATER and then NEWS_REPLY, if there is so much that it
+ *                                         takes turns (shards/work.h): the waiter keeps the key until then
  *      gone: ITEM_CANCEL        --->      the next waiter has its turn
  *
  * When several keys have something for the same clients, the one that came first serves all it can; the others are

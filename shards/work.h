@@ -15,7 +15,8 @@
  * The command is then kept as one that stands in line for its keys (shards/request.h), and its handler is called once
  * more when it has them; that is when work_begins. From then on nobody else changes what it reads, nobody sees what it
  * writes, and each turn of the shard does a slice of one such command (`some`), a thousand elements or so, in whatever
- * order they came.
+ * order they came. A blocked client's command that finds so much has its key already (shards/waiters.h), and begins
+ * when its handler is called.
  *
  *    What may happen between two slices: time. A key may expire, a source as well as the target, and entries move in
  *    memory (the objects of collections do not). So a slice opens its keys again. A source that is gone before all of
