@@ -2,9 +2,9 @@
  *
  * Who claims an entry that is no longer in the stream takes it off the list of the group instead.
  *
- * An XAUTOCLAIM that may look at many entries takes turns (shards/work.h). It changes the group as it goes, since
- * nobody sees that meanwhile; the journal hears of it at the end, and when the time of the key is over in the middle
- * the command ends there. */
+ * An XCLAIM of many ids takes turns (shards/work.h), and so does an XAUTOCLAIM that may look at many entries. They
+ * change the group as they go, since nobody sees that meanwhile; the journal hears of it at the end, and when the time
+ * of the key is over in the middle the command ends there. */
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/cmd_tables.h"
@@ -35,6 +35,11 @@ struct claim {
     int64_t time_ms, deliveries; /* deliveries -1: not given */
     struct stream_id last;
     uint32_t ids_end; /* argv[5 .. ids_end) */
+    /* what goes on */
+    uint64_t now_ms; /* the instant: an id that is given twice was not idle the second time, however late that is */
+    uint32_t at;     /* the next id */
+    uint64_t claimed;
+    bool moves; /* the group's place has moved */
 };
 
 static bool claim_int(struct exec *x, uint32_t at, int64_t *value, const char *error) {
@@ -68,7 +73,7 @@ static bool parse_claim_option(struct exec *x, uint32_t *at, struct claim *claim
 static bool parse_claim(struct exec *x, struct claim *claim) {
     struct stream_id id;
     uint32_t at = 5;
-    *claim = (struct claim){.deliveries = -1};
+    *claim = (struct claim){.deliveries = -1, .now_ms = x->shard->now_ms, .at = 5};
     if (!claim_int(x, 4, &claim->idle_ms, "ERR Invalid min-idle-time argument for XCLAIM")) return false;
     while (at < x->argc && stream_parse_id(x->argv[at], 0, &id)) at++;
     claim->ids_end = at;
@@ -91,6 +96,7 @@ struct claiming {
     struct claim_words words;
     struct claim_effect effect;
     struct buf gone; /* ids that were pending and are not in the stream */
+    uint64_t now_ms;
     int64_t idle_ms;
     bool just_id;
 };
@@ -114,7 +120,7 @@ static void forget(struct claiming *claiming, struct stream_id id) {
 }
 
 static bool is_idle(const struct claiming *claiming, const struct pending *pending) {
-    int64_t idle_ms = (int64_t)(claiming->x->shard->now_ms - pending->delivered_ms);
+    int64_t idle_ms = (int64_t)(claiming->now_ms - pending->delivered_ms);
     return claiming->idle_ms <= 0 || idle_ms >= claiming->idle_ms;
 }
 
@@ -158,35 +164,87 @@ static bool claim_one(struct claiming *claiming, struct stream_id id, bool force
     return true;
 }
 
+/* The group's place moves before anything is claimed. */
+static void claim_begin(struct claim *claim, struct stream_group *group) {
+    claim->moves = stream_id_compare(claim->last, group->last) > 0;
+    if (claim->moves) group->last = claim->last;
+}
+
+/* Claims what it may of the next `max` ids; true while there are more. The group is there. */
+static bool claim_ids(struct exec *x, struct key_ref *ref, struct claim *claim, uint32_t max) {
+    struct stream *stream = entry_object(ref->entry);
+    struct claiming claiming = {.x = x,
+                                .ref = ref,
+                                .stream = stream,
+                                .group = stream_group_find(stream, x->argv[2]),
+                                .words = {.time_ms = (uint64_t)claim->time_ms,
+                                          .how = claim->deliveries >= 0 ? CLAIM_SET
+                                                 : claim->just_id       ? CLAIM_KEEP
+                                                                        : CLAIM_COUNT,
+                                          .deliveries = (uint64_t)claim->deliveries,
+                                          .force = claim->force},
+                                .now_ms = claim->now_ms,
+                                .idle_ms = claim->idle_ms,
+                                .just_id = claim->just_id};
+    uint32_t end = claim->at + MIN(max, claim->ids_end - claim->at);
+    claiming_begin(&claiming);
+    for (; claim->at < end; claim->at++) {
+        struct stream_id id;
+        bool sound = stream_parse_id(x->argv[claim->at], 0, &id);
+        ASSERT(sound);
+        claim->claimed += claim_one(&claiming, id, claim->force);
+    }
+    claiming_end(&claiming);
+    return end < claim->ids_end;
+}
+
+static void claim_end(struct exec *x, const struct key_ref *ref, const struct claim *claim) {
+    if (!claim->moves) return;
+    stream_changed_unseen(x, 1);
+    effect_group_place(x, ref->key, stream_group_find(entry_object(ref->entry), x->argv[2]));
+}
+
+struct claim_work {
+    struct work work; /* first: it is cast back */
+    struct claim claim;
+    bool begun;
+};
+
+static bool claim_work_some(struct exec *x, struct work *of) {
+    struct claim_work *work = (struct claim_work *)of;
+    struct claim *claim = &work->claim;
+    struct key_ref ref;
+    if (exec_open_any(x, 1, &ref)) {
+        if (!work->begun) claim_begin(claim, stream_group_find(entry_object(ref.entry), x->argv[2]));
+        work->begun = true;
+        if (claim_ids(x, &ref, claim, PIECE)) return true;
+        claim_end(x, &ref, claim);
+    }
+    resp_array_close(x->out, 0, claim->claimed);
+    return false;
+}
+
+static struct work *claim_work_new(const struct exec *x, const struct claim *claim) {
+    struct claim_work *work = work_new(x, sizeof *work, (struct work){.some = claim_work_some, .tells = true});
+    work->claim = *claim;
+    return &work->work;
+}
+
 static void cmd_xclaim(struct exec *x) {
     struct claim claim;
     struct key_ref ref;
-    struct claiming claiming = {.x = x, .ref = &ref};
-    uint64_t claimed = 0;
-    if (!open_group(x, &ref, &claiming.stream, &claiming.group) || !parse_claim(x, &claim)) return;
-    claiming.words = (struct claim_words){.time_ms = (uint64_t)claim.time_ms,
-                                          .how = claim.deliveries >= 0 ? CLAIM_SET
-                                                 : claim.just_id       ? CLAIM_KEEP
-                                                                       : CLAIM_COUNT,
-                                          .deliveries = (uint64_t)claim.deliveries,
-                                          .force = claim.force};
-    claiming.idle_ms = claim.idle_ms;
-    claiming.just_id = claim.just_id;
-    bool moves = stream_id_compare(claim.last, claiming.group->last) > 0;
-    if (moves) claiming.group->last = claim.last;
-    claiming_begin(&claiming);
-    size_t mark = resp_array_open(x->out);
-    for (uint32_t at = 5; at < claim.ids_end; at++) {
-        struct stream_id id;
-        bool sound = stream_parse_id(x->argv[at], 0, &id);
-        ASSERT(sound);
-        claimed += claim_one(&claiming, id, claim.force);
+    struct stream *stream;
+    struct stream_group *group;
+    if (!open_group(x, &ref, &stream, &group) || !parse_claim(x, &claim)) return;
+    if (claim.ids_end - claim.at > WORK_AT_ONCE && work_takes_turns(x)) {
+        if (work_begins(x)) work_begin(x, claim_work_new(x, &claim));
+        return;
     }
-    resp_array_close(x->out, mark, claimed);
-    claiming_end(&claiming);
-    if (!moves) return;
-    stream_changed_unseen(x, 1);
-    effect_group_place(x, ref.key, claiming.group);
+    claim_begin(&claim, group);
+    size_t mark = resp_array_open(x->out);
+    (void)claim_ids(x, &ref, &claim, UINT32_MAX); /* all */
+    resp_array_close(x->out, mark, claim.claimed);
+    claim_end(x, &ref, &claim);
 }
 
 /* --- XAUTOCLAIM --- */
@@ -273,6 +331,7 @@ static bool claim_some(struct exec *x, struct key_ref *ref, struct autoclaim *au
         .stream = stream,
         .group = stream_group_find(stream, x->argv[2]),
         .words = {.time_ms = x->shard->now_ms, .how = autoclaim->just_id ? CLAIM_KEEP : CLAIM_COUNT},
+        .now_ms = x->shard->now_ms,
         .idle_ms = autoclaim->idle_ms,
         .just_id = autoclaim->just_id};
     claiming_begin(&claiming);
@@ -361,6 +420,7 @@ const struct command stream_claim_commands[] = {
      CLAIMS,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .run = cmd_xclaim,
+     .takes_turns = true,
      .since = "5.0.0",
      .cost = "O(log(N)) for each id",
      .args = "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] "
