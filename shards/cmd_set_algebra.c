@@ -48,8 +48,7 @@ bool set_pass(void *ctx, struct slice text) {
     return set_collect(filter->into, text);
 }
 
-/* Writes the head of a reply whose members are in out from mark on. */
-static void reply_head(struct buf *out, size_t mark, uint8_t resp, uint64_t count) {
+void set_reply_head(struct buf *out, size_t mark, uint8_t resp, uint64_t count) {
     char head[RESP_HEADER_MAX];
     size_t len = resp_header(head, resp == 3 ? '~' : '*', (int64_t)count);
     buf_insert(out, mark, slice_of(head, len));
@@ -187,13 +186,15 @@ static void reply_members(struct exec *x, enum join_operation operation, struct 
     if (operation == JOIN_UNION && sources->present > 1)
         into.members = members_new(into.store, &x->shared->set_rule.seed);
     compute(operation, sources, &into);
-    reply_head(x->out, mark, resp, into.count);
+    set_reply_head(x->out, mark, resp, into.count);
     if (into.members) members_delete(into.store, into.members);
 }
 
 static void reply_result(struct exec *x, enum join_operation operation) {
     struct sources sources;
     if (!sources_open(x, 1, x->argc - 1, &sources)) return;
+    struct set_job job = {.operation = operation, .first = 1, .count = x->argc - 1, .replied = true};
+    if (takes_turns(x, job, &sources)) return;
     reply_members(x, operation, &sources, x->resp);
     sources_close(x, &sources);
 }
@@ -448,7 +449,7 @@ static void run_across(struct gather *g, const struct across *across) {
         resp_int(gather_out(g), (int64_t)into.count);
     } else {
         join(g, across, &answers, gather_out(g), &into);
-        reply_head(gather_out(g), 0, g->resp, into.count);
+        set_reply_head(gather_out(g), 0, g->resp, into.count);
     }
 }
 
@@ -498,6 +499,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sinter,
+     .takes_turns = true,
      .across = sinter_gather,
      .group = "set",
      .since = "1.0.0",
@@ -512,6 +514,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sunion,
+     .takes_turns = true,
      .across = sunion_gather,
      .group = "set",
      .since = "1.0.0",
@@ -526,6 +529,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sdiff,
+     .takes_turns = true,
      .across = sdiff_gather,
      .group = "set",
      .since = "1.0.0",

@@ -33,10 +33,15 @@ int set_by_count(const void *a, const void *b);           /* for qsort of entrie
 const struct entry *set_put_result(struct exec *x, uint32_t at, struct collector *result, bool allow_intset,
                                    struct slice event);
 
-/* An operation on argv[first .. first + count) whose result goes to argv[target] or (0) is counted up to a limit. */
+/* Writes the head of a reply whose `count` members are in out from mark on. O(bytes behind it). */
+void set_reply_head(struct buf *out, size_t mark, uint8_t resp, uint64_t count);
+
+/* An operation on argv[first .. first + count) whose result goes to argv[target] or (0) is replied, or counted up to a
+ * limit. */
 struct set_job {
     enum join_operation operation;
     uint32_t first, count, target;
+    bool replied;
     uint64_t limit;   /* 0: none */
     bool as_table;    /* the result is no intset, whatever is in it */
     uint64_t present; /* of the sources */

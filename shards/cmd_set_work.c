@@ -22,16 +22,22 @@ struct set_work {
     struct effect_tale tale;
 };
 
+/* What is replied is written as it is found; a union has to know what that was. */
 static void begin_result(const struct exec *x, struct set_work *work) {
-    work->result = (struct collector){.limit = work->job.limit};
-    if (work->job.target) work->result = set_collector_of_members(x);
+    const struct set_job *job = &work->job;
+    bool unites = job->operation == JOIN_UNION && job->present > 1;
+    work->result = (struct collector){.limit = job->limit};
+    if (job->target || (job->replied && unites)) work->result = set_collector_of_members(x);
+    if (!job->replied) return;
+    buf_reset(&work->work.out, 0);
+    work->result.out = &work->work.out;
 }
 
 /* A source's time was over before it was read. */
 static void start_again(struct exec *x, struct set_work *work, uint64_t present) {
     if (work->result.members) members_delete(&x->shared->store, work->result.members);
-    begin_result(x, work);
     work->job.present = present;
+    begin_result(x, work);
     work->at = 0;
     work->cursor = work->met = 0;
 }
@@ -113,7 +119,10 @@ static bool set_work_some(struct exec *x, struct work *of) {
     bool computed = work->put || work->work.tells;
     if (!computed && (work->job.operation == JOIN_UNION ? unite_some(x, work) : look_some(x, work))) return true;
     if (work->job.target && store_some(x, work)) return true;
-    reply_int(x, (int64_t)work->result.count);
+    if (work->job.replied)
+        set_reply_head(x->out, 0, x->resp, work->result.count);
+    else
+        reply_int(x, (int64_t)work->result.count);
     return false;
 }
 

@@ -222,26 +222,33 @@ static struct sorted *result_of(const struct keyspace_shared *shared, const stru
     return joining.set;
 }
 
-static void reply_result(struct buf *out, int resp, const struct join *join, const struct sorted *set) {
-    struct sorted_iter iter = sorted_seek(set, 0);
-    resp_array(out, sorted_count(set) * (join->with_scores && resp == 2 ? 2 : 1));
-    for (const struct sorted_element *element; (element = sorted_next(&iter));) {
+uint64_t join_reply_some(struct buf *out, int resp, const struct join *join, const struct sorted *set, uint64_t from,
+                         uint64_t max) {
+    struct sorted_iter iter = sorted_seek(set, from);
+    if (from == 0) resp_array(out, sorted_count(set) * (join->with_scores && resp == 2 ? 2 : 1));
+    const struct sorted_element *element;
+    for (; max > 0 && (element = sorted_next(&iter)); max--, from++) {
         if (join->with_scores && resp > 2) resp_array(out, 2);
         resp_bulk(out, sorted_member(element));
         if (join->with_scores) resp_double(out, resp, element->score);
     }
+    return from;
+}
+
+static void reply_result(struct buf *out, int resp, const struct join *join, const struct sorted *set) {
+    (void)join_reply_some(out, resp, join, set, 0, UINT64_MAX);
 }
 
 /* --- on one shard --- */
 
-/* It is so much that it takes turns, if it may: then the handler is through. What is answered as a whole is made so. */
+/* It is so much that it takes turns, if it may: then the handler is through. */
 static bool takes_turns(struct exec *x, const struct join *join, const struct source *sources) {
     uint64_t total = 0, present = 0;
     for (uint32_t i = 0; i < join->keys; i++) {
         total += sources[i].len;
         present += sources[i].entry != NULL;
     }
-    if (LIKELY(total <= WORK_AT_ONCE) || join->form == JOIN_ANSWERS || !work_takes_turns(x)) return false;
+    if (LIKELY(total <= WORK_AT_ONCE) || !work_takes_turns(x)) return false;
     if (work_begins(x)) work_begin(x, join_work_new(x, join, present));
     return true;
 }
@@ -480,6 +487,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zunion,
+     .takes_turns = true,
      .across = zunion_gather,
      .group = "sorted-set",
      .since = "6.2.0",
@@ -493,6 +501,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zinter,
+     .takes_turns = true,
      .across = zinter_gather,
      .group = "sorted-set",
      .since = "6.2.0",
@@ -506,6 +515,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zdiff,
+     .takes_turns = true,
      .across = zdiff_gather,
      .group = "sorted-set",
      .since = "6.2.0",

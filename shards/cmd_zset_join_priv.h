@@ -42,5 +42,10 @@ void join_prepare(const struct join *join, const struct slice *argv, struct sour
 bool join_unite_member(void *ctx, struct slice member, double score);
 bool join_select_member(void *ctx, struct slice member, double score);
 
+/* Replies up to `max` elements of the result from a rank on, behind the array's head if that is 0. Returns the next
+ * rank. */
+uint64_t join_reply_some(struct buf *out, int resp, const struct join *join, const struct sorted *set, uint64_t from,
+                         uint64_t max);
+
 /* x's join, whose arguments were read, over many turns; so many of its sources are there. */
 struct work *join_work_new(const struct exec *x, const struct join *join, uint64_t present);

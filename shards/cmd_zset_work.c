@@ -21,6 +21,7 @@ struct join_work {
     uint32_t at;      /* the source that is walked over */
     uint64_t place;   /* in it: a rank, or a set's cursor */
     bool joined;
+    uint64_t replied;           /* elements of the result, where it is the answer */
     struct zset_storing result; /* its set is NULL where members are only counted */
 };
 
@@ -55,7 +56,7 @@ static bool visit_some(const struct entry *entry, uint64_t *place, uint64_t max,
 
 static void begin_result(const struct exec *x, struct join_work *work) {
     if (work->result.set) sorted_delete(&x->shared->store, work->result.set);
-    work->result.set = work->join.form == JOIN_STORES ? sorted_new(&x->shared->store, &x->shared->seed) : NULL;
+    work->result.set = work->join.form != JOIN_COUNTS ? sorted_new(&x->shared->store, &x->shared->seed) : NULL;
     work->count = work->at = 0;
     work->place = 0;
 }
@@ -101,11 +102,18 @@ static bool join_some(struct exec *x, struct join_work *work) {
     return more;
 }
 
+static bool reply_some(struct exec *x, struct join_work *work) {
+    const struct sorted *set = work->result.set;
+    work->replied = join_reply_some(x->out, x->resp, &work->join, set, work->replied, WORK_SLICE);
+    return work->replied < sorted_count(set);
+}
+
 static bool join_work_some(struct exec *x, struct work *of) {
     struct join_work *work = (struct join_work *)of;
     bool stores = work->join.form == JOIN_STORES;
     if (!work->joined && join_some(x, work)) return true;
     work->joined = true;
+    if (work->join.form == JOIN_ANSWERS) return reply_some(x, work);
     if (stores && zset_store_some(x, of, &work->result)) return true;
     reply_int(x, (int64_t)(stores ? work->result.count : work->count));
     return false;

@@ -170,6 +170,10 @@ class Results:
                 (("XAUTOCLAIM", "KEY", "g", "carol", "100000000", "0", "COUNT", "9000"), lambda r: r[1] == [] and r[2]),
                 (("XAUTOCLAIM", "KEY", "g", "carol", "0", "0", "COUNT", "5000", "JUSTID"), lambda r: len(r[1]) + len(r[2]) == 5000),
                 (("XAUTOCLAIM", "KEY", "g", "dave", "0", "0", "COUNT", "5000"), lambda r: len(r[1]) + len(r[2]) == 5000),
+                (("XCLAIM", "KEY", "g", "carol", "0", *["%d-0" % i for i in range(2, 7002)]), lambda r: 4000 < len(r) < 7000),
+                (("XCLAIM", "KEY", "g", "carol", "1", *["%d-0" % i for i in range(100, 4100)] * 2, "JUSTID", "RETRYCOUNT", "7"), lambda r: 2000 < len(r) < 4000),
+                (("XCLAIM", "KEY", "g", "carol", "0", *["%d-0" % i for i in range(100, 6000)], "FORCE", "LASTID", "99999-5", "TIME", "1000"), lambda r: 3000 < len(r)),
+                (("XCLAIM", "KEY", "g", "carol", "100000000", *["%d-0" % i for i in range(100, 6000)], "LASTID", "99999-5"), lambda r: r == []),
                 (("XGROUP", "DELCONSUMER", "KEY", "g", "bob"), lambda r: r == HALF),
                 (("XGROUP", "DELCONSUMER", "KEY", "g", "alice"), lambda r: r == HALF)):
             for key in (a, b):
@@ -178,6 +182,7 @@ class Results:
             self.assertEqual(self.of_stream(client, a), self.of_stream(client, x))
             over_turns = client.must(*[a if word == "KEY" else word for word in command])
             at_once = client.pipeline([("MULTI",), [b if word == "KEY" else word for word in command], ("EXEC",)])[-1][0]
+            self.assertEqual(len(client.must("XINFO", "CONSUMERS", a, "g")), len(client.must("XINFO", "CONSUMERS", b, "g")))
             if command[0] == "XPENDING":
                 over_turns, at_once = ([(row[0], row[1], row[3]) for row in rows] for rows in (over_turns, at_once))
             self.assertEqual(over_turns, at_once, command)
@@ -291,6 +296,12 @@ class Results:
             self.assertEqual(len(client.must("ZPOPMAX", z, "5999")), 5999 if resp3 and client.proto == 3 else 2 * 5999)
             self.assertEqual(len(client.must("LPOP", l, "6000")), 6000)
             self.assertEqual(client.must("EXISTS", z, l), 1)
+            fill(client, self.tag)
+            popped = list(client.must("SPOP", s, str(COUNT + 5)))
+            self.assertEqual(len(popped), COUNT)
+            self.assertTrue(set(popped) == members(0, COUNT))
+            client = self.start_again(client, (s,), lambda client, key: client.must("EXISTS", key))
+            self.assertEqual(client.must("EXISTS", s), 0)
 
     def start_again(self, client, keys, read):
         """With a log: what was done is still there when it is read. Returns a client."""
@@ -433,6 +444,10 @@ class Results:
             fill(client, self.tag)
             client.must("PEXPIRE", s, str(millis))
             self.assertIn(client.must("SDIFFSTORE", d, s, t), (HALF, 0))
+            for command, counts in ((("SUNION", s, t), (END, COUNT)), (("SDIFF", t, s), (HALF, COUNT)), (("ZUNION", "2", s, t), (END, COUNT)), (("SPOP", s, "1000000"), range(COUNT + 1))):
+                fill(client, self.tag)
+                client.must("PEXPIRE", s, str(millis))
+                self.assertIn(len(client.must(*command)), counts, command)
 
     def test_copy_with_time(self):
         """The copy has the source's deadline, also after a restart from the log."""
