@@ -138,7 +138,7 @@ static void finish(struct shard *shard, struct request *request) {
     buf_init(&work->out, shard->heap, MEM_CLIENT_OUT);
     work_drop(shard, request);
     if (request->silent) out.len = 0;
-    uint64_t position = MAX(request->position, request_add_effects(shard, request, 0));
+    uint64_t added = request_add_effects(shard, request, 0), position = MAX(request->position, added);
     struct request copy = *request; /* of what is to be known afterwards */
     if (copy.kind == REQUEST_SERVE)
         waiter_leaves(shard, copy.lock.stamp, true);

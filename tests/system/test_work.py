@@ -681,6 +681,18 @@ class Killed(unittest.TestCase):
             thread.start()
         return threads
 
+    def test_acknowledged(self):
+        """What took turns and was acknowledged is there: its reply waits for the log's end of it, not just for what its slices have seen."""
+        with Server(*LOG, threads=2) as server:
+            for count in range(5000, 5015):
+                client = server.client(timeout=120)
+                client.must("DEL", "k")
+                client.must("RPUSH", "k", "first")
+                client.must("RPUSH", "k", *["m%d" % i for i in range(count)])
+                server.kill()
+                server.start()
+                self.assertEqual(server.client(timeout=120).must("LLEN", "k"), count + 1)
+
     def test_whole_or_not_at_all(self):
         """A result is there as a whole or not at all, and what was acknowledged meanwhile is there."""
         test, long = Results(), os.urandom(1 << 20) * 24
