@@ -1,6 +1,6 @@
 /* Stream: appending and removing, trimming, freeing. A slot of the tree repeats how many live entries its block has and
  * what memory it takes, so that trimming need not touch blocks that go as a whole: they are cut off with the part of
- * the tree that leads to them, and freed as an object of their own (struct scrap).
+ * the tree that leads to them, and freed as an object of their own (struct stream_scrap).
  *
  * A block whose entries are all deleted goes with the last of them; only exact trimming may leave such a one behind,
  * when what is deleted at its end has higher ids than what was to go. Redis does so, and counts blocks. */
@@ -40,8 +40,13 @@ static struct block_slot *add_slot(const struct store *store, struct stream *str
 static void drop_block(const struct store *store, struct stream *stream, const struct block_slot *slot) {
     struct stream_id base = slot->base;
     stream->block_bytes -= slot->bytes;
-    store_free(store, slot->block, block_size(slot->block));
+    if (!stream->watch || !stream->watch->goes(stream->watch->ctx, slot))
+        store_free(store, slot->block, block_size(slot->block));
     idtree_remove(store, &stream->blocks, base);
+}
+
+static void tell_change(const struct stream *stream, const struct block_slot *slot) {
+    if (UNLIKELY(stream->watch != NULL)) stream->watch->changes(stream->watch->ctx, slot);
 }
 
 /* --- appending --- */
@@ -57,8 +62,11 @@ void stream_append(const struct store *store, struct stream *stream, const struc
     struct block_slot *slot = idtree_last(&stream->blocks);
     ASSERT(stream_id_compare(id, stream->last) > 0);
     if (!slot || UNLIKELY(block_is_full(slot->block, rule, text_bytes(pairs, fields)))) {
+        if (UNLIKELY(stream->watch != NULL)) stream->watch->grows(stream->watch->ctx, slot);
         if (slot) tell_slot(stream, slot, block_shrink(store, slot->block));
         slot = add_slot(store, stream, id, block_new(store, pairs, fields));
+    } else {
+        tell_change(stream, slot);
     }
     struct block *block = block_append(store, slot->block, slot->base, id, pairs, fields);
     if (LIKELY(block == slot->block))
@@ -173,6 +181,7 @@ bool stream_remove(const struct store *store, struct stream *stream, struct stre
     if (slot->block->live == 1) {
         drop_block(store, stream, slot);
     } else {
+        tell_change(stream, slot);
         block_mark_deleted(slot->block, &entry);
         ((struct block_slot *)(uintptr_t)slot)->live--;
     }
@@ -181,11 +190,6 @@ bool stream_remove(const struct store *store, struct stream *stream, struct stre
 }
 
 /* --- trimming --- */
-
-/* Blocks that were cut off. */
-struct scrap {
-    struct idtree blocks;
-};
 
 static bool drop_blocks(const struct store *store, struct idtree *blocks, unsigned *units) {
     struct block_slot *slot;
@@ -197,10 +201,14 @@ static bool drop_blocks(const struct store *store, struct idtree *blocks, unsign
 }
 
 static bool scrap_free_some(const struct store *store, void *object, unsigned units) {
-    struct scrap *scrap = object;
+    struct stream_scrap *scrap = object;
     if (drop_blocks(store, &scrap->blocks, &units)) return true;
     store_free(store, scrap, sizeof *scrap);
     return false;
+}
+
+void stream_scrap_delete(const struct store *store, struct stream_scrap *scrap) {
+    store_free_object(store, scrap_free_some, scrap);
 }
 
 /* Is every entry of the block below id? `next` is the block behind it, which may be none. */
@@ -233,11 +241,12 @@ static uint64_t trim_blocks(const struct store *store, struct stream *stream, co
         last = behind;
     }
     if (blocks == 0) return 0;
-    struct scrap *scrap = store_alloc(store, sizeof *scrap);
+    struct stream_scrap *scrap = store_alloc(store, sizeof *scrap);
+    scrap->next = NULL;
     idtree_cut(store, &stream->blocks, &last, blocks, &scrap->blocks);
     stream->block_bytes -= bytes;
     stream->length -= gone;
-    store_free_object(store, scrap_free_some, scrap);
+    if (!stream->watch || !stream->watch->cut(stream->watch->ctx, scrap)) stream_scrap_delete(store, scrap);
     return gone;
 }
 
@@ -252,6 +261,7 @@ static uint64_t trim_entries(struct stream *stream, const struct stream_trim *tr
         at = block_next(slot->block, slot->base, at, &entry);
         if (trim->by_id ? stream_id_compare(entry.id, trim->id) >= 0 : stream->length <= trim->max) break;
         if (stream_entry_is_deleted(&entry)) continue;
+        tell_change(stream, slot);
         block_mark_deleted(slot->block, &entry);
         slot->live--;
         stream->length--;
@@ -320,6 +330,7 @@ void stream_copy_begin(const struct store *store, struct stream_copying *copying
     *copy = *stream;
     copy->block_bytes = copy->group_bytes = 0;
     copy->groups = (struct names){0};
+    copy->watch = NULL;
     idtree_init(&copy->blocks, sizeof(struct block_slot));
 }
 
@@ -356,6 +367,7 @@ void stream_delete(const struct store *store, struct stream *stream) {
 
 bool stream_free_some(const struct store *store, void *object, unsigned units) {
     struct stream *stream = object;
+    ASSERT(!stream->watch);
     if (drop_blocks(store, &stream->blocks, &units) || stream_groups_free_some(store, stream, &units)) return true;
     store_free(store, stream, sizeof *stream);
     return false;

@@ -17,6 +17,8 @@
 #include "core/names.h"
 #include "core/stream_block.h"
 
+struct stream_watch;
+
 struct stream {
     struct idtree blocks;         /* struct block_slot */
     uint64_t length;              /* entries that are not deleted */
@@ -27,6 +29,7 @@ struct stream {
     size_t block_bytes;           /* memory of the blocks */
     struct names groups;          /* struct stream_group */
     size_t group_bytes;           /* memory of the groups, with all they own */
+    const struct stream_watch *watch; /* NULL: none */
 };
 
 /* A block in the tree. What is known of it without looking. */
@@ -34,6 +37,25 @@ struct block_slot {
     struct stream_id base;
     struct block *block;
     uint32_t live, bytes;
+};
+
+/* --- who reads a stream over several turns hears of each block before it changes ---
+ * What is given to the watch is freed by it: a block with store_free, blocks that were cut off with
+ * stream_scrap_delete. It may read the stream, must not change it, and takes itself off before one of them goes away. */
+struct stream_scrap { /* blocks that were cut off in front, in their order */
+    struct idtree blocks;
+    /* the watch's */
+    struct stream_scrap *next;
+    struct stream_id to;
+};
+void stream_scrap_delete(const struct store *store, struct stream_scrap *scrap); /* large ones later */
+
+struct stream_watch {
+    void (*changes)(void *ctx, const struct block_slot *slot); /* entries are about to be added or marked */
+    bool (*goes)(void *ctx, const struct block_slot *slot);    /* it leaves the stream; true: the watch has it */
+    bool (*cut)(void *ctx, struct stream_scrap *scrap);        /* these have left it; the same */
+    void (*grows)(void *ctx, const struct block_slot *last);   /* a block is about to come behind; NULL: to none */
+    void *ctx;
 };
 
 struct stream *stream_new(const struct store *store);

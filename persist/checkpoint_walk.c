@@ -78,8 +78,11 @@ static bool may_change(const void *ctx) {
 static void watch_pin(struct walk *walk) {
     struct keyspace_shared *shared = &walk->shard->shared;
     if (shared->pin_watch || !rdb_writer_watch(&walk->writer, &shared->store, &shared->seed, &walk->out)) return;
-    walk->watch =
-        (struct pin_watch){.entry = walk->pins[walk->pin_at].entry, .db = walk->db, .ready = may_change, .ctx = walk};
+    walk->watch = (struct pin_watch){.entry = walk->pins[walk->pin_at].entry,
+                                     .db = walk->db,
+                                     .groups = rdb_writer_groups_may_change(&walk->writer),
+                                     .ready = may_change,
+                                     .ctx = walk};
     shared->pin_watch = &walk->watch;
 }
 

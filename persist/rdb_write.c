@@ -141,6 +141,10 @@ bool rdb_writer_ready(const struct rdb_writer *writer) {
     return dump_pieces_ready(&writer->pieces);
 }
 
+bool rdb_writer_groups_may_change(const struct rdb_writer *writer) {
+    return dump_pieces_groups_may_change(&writer->pieces);
+}
+
 void rdb_writer_end(struct rdb_writer *writer) {
     dump_pieces_end(&writer->pieces);
 }

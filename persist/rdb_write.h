@@ -56,8 +56,9 @@ void rdb_write_entry(struct buf *out, const struct entry *entry, const struct rd
 void rdb_writer_begin(struct rdb_writer *writer, const struct entry *entry, const struct rdb_style *style);
 /* Appends about `bytes` more, by up to DUMP_PIECE_MAX too many. True: call again. */
 NODISCARD bool rdb_writer_next(struct rdb_writer *writer, struct buf *out, size_t bytes);
-/* dump_pieces_watch and _ready, between two calls of rdb_writer_next. */
+/* dump_pieces_watch, _ready and _groups_may_change, between two calls of rdb_writer_next. */
 bool rdb_writer_watch(struct rdb_writer *writer, const struct store *store, const struct hash_seed *seed,
                       struct buf *out);
 bool rdb_writer_ready(const struct rdb_writer *writer);
+bool rdb_writer_groups_may_change(const struct rdb_writer *writer);
 void rdb_writer_end(struct rdb_writer *writer); /* also when it is given up in the middle */

@@ -421,6 +421,7 @@ const struct command stream_claim_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .run = cmd_xclaim,
      .takes_turns = true,
+     .beside_save = BESIDE_GROUPS,
      .since = "5.0.0",
      .cost = "O(log(N)) for each id",
      .args = "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] "
@@ -432,6 +433,7 @@ const struct command stream_claim_commands[] = {
      CLAIMS,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .run = cmd_xautoclaim,
+     .beside_save = BESIDE_GROUPS,
      .takes_turns = true,
      .since = "6.2.0",
      .cost = "O(log(N)) for each entry, COUNT of them",

@@ -372,6 +372,7 @@ const struct command stream_read_commands[] = {
      .keys = {{.halves = stream_find_keys, .keyword = "STREAMS", .halves_from = 4, .access = KEY_RW | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_xreadgroup,
+     .beside_save = BESIDE_GROUPS,
      .across = xreadgroup_gather,
      .waits_for = TYPE_STREAM,
      .waits_as = waits_as,

@@ -137,6 +137,7 @@ enum command_beside {
     BESIDE_NOT,
     BESIDE_ELEMENTS, /* the elements that its arguments name, or one */
     BESIDE_COUNT,    /* as many as argv[2] says; one without it */
+    BESIDE_GROUPS,   /* groups of a stream */
 };
 
 enum command_secrets {

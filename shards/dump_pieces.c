@@ -206,6 +206,10 @@ bool dump_pieces_writes_zset(const struct dump_pieces *pieces) {
     return pieces->step == step_zset;
 }
 
+bool dump_pieces_writes_stream(const struct dump_pieces *pieces) {
+    return pieces->step == step_stream && pieces->stream.part > 0;
+}
+
 /* What stands in front: how many elements follow. */
 static bool step_count(struct dump_pieces *pieces, struct buf *out) {
     const struct entry *entry = pieces->entry;

@@ -61,4 +61,5 @@ NODISCARD bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, siz
 bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
                        struct buf *out);
 bool dump_pieces_ready(const struct dump_pieces *pieces);
+bool dump_pieces_groups_may_change(const struct dump_pieces *pieces); /* watched: of a stream, its groups, too */
 void dump_pieces_end(struct dump_pieces *pieces); /* at any time */

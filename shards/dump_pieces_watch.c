@@ -12,7 +12,9 @@
  *      0 ... | old | new | old | changed | ... rank | written, or new, or changed | ...
  *                    \___________\_____ passed                                      the order of scores -->
  *
- * At any time `left` elements ahead are not remembered: those that are still to be written. */
+ * At any time `left` elements ahead are not remembered: those that are still to be written.
+ *
+ * Streams are the affair of dump_stream_watch.c. */
 #include "core/assert.h"
 #include "core/fields.h"
 #include "shards/dump_pieces_priv.h"
@@ -88,21 +90,35 @@ static void watch_object(struct dump_pieces *pieces, bool watch) {
 
 bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
                        struct buf *out) {
-    if (!dump_pieces_writes_table(pieces) && !dump_pieces_writes_zset(pieces)) return false;
+    bool by_name = dump_pieces_writes_table(pieces) || dump_pieces_writes_zset(pieces);
+    if (!by_name && !dump_pieces_writes_stream(pieces)) return false;
     pieces->store = store;
     pieces->out = out;
-    pieces->passed = members_new(store, seed);
-    watch_object(pieces, true);
+    if (by_name) {
+        pieces->passed = members_new(store, seed);
+        watch_object(pieces, true);
+    } else {
+        dump_stream_watch(&pieces->stream, store, out->heap, pieces->compress);
+    }
     return true;
 }
 
 bool dump_pieces_ready(const struct dump_pieces *pieces) {
-    return pieces->store && pieces->rest.len == 0 && pieces->next == pieces->texts.len &&
-           members_bytes(pieces->passed) < DUMP_PASSED_MAX;
+    if (!pieces->store || pieces->rest.len > 0) return false;
+    if (pieces->entry->type == TYPE_STREAM) return dump_stream_ready(&pieces->stream);
+    return pieces->next == pieces->texts.len && members_bytes(pieces->passed) < DUMP_PASSED_MAX;
+}
+
+bool dump_pieces_groups_may_change(const struct dump_pieces *pieces) {
+    return pieces->entry->type == TYPE_STREAM && dump_stream_groups_may_change(&pieces->stream);
 }
 
 void dump_pieces_unwatch(struct dump_pieces *pieces) {
-    watch_object(pieces, false);
-    members_delete(pieces->store, pieces->passed);
+    if (pieces->entry->type == TYPE_STREAM) {
+        dump_stream_unwatch(&pieces->stream);
+    } else {
+        watch_object(pieces, false);
+        members_delete(pieces->store, pieces->passed);
+    }
     pieces->store = NULL;
 }

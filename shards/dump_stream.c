@@ -8,16 +8,13 @@
  * Ids are two lengths but where it says bytes; times are little-endian milliseconds. The first form has no first id,
  * highest id deleted, entries ever and entries read; the third has another time of each consumer, when it was last
  * given something, which is passed over. */
-#include "shards/dump_stream.h"
 #include "core/assert.h"
-#include "core/stream.h"
 #include "core/stream_group.h"
 #include "shards/dump_priv.h"
+#include "shards/dump_stream_priv.h"
 #include <endian.h>
 
 #define IDS_AT_ONCE 512u /* of what is pending, in one part */
-
-enum part { NODE_COUNT, NODES, META, GROUP, PENDING, CONSUMER_COUNT, CONSUMER, CONSUMER_IDS, END };
 
 /* --- writing --- */
 
@@ -104,17 +101,18 @@ static bool write_ids(struct buf *out, struct idtree_iter *iter) {
 }
 
 void dump_stream_begin(struct dump_stream *dump, const struct entry *entry) {
-    *dump = (struct dump_stream){.stream = entry_object(entry)};
-    dump->iter = idtree_begin(&dump->stream->blocks);
+    const struct stream *stream = entry_object(entry);
+    *dump = (struct dump_stream){.stream = stream, .then = *stream, .left = stream->blocks.count};
+    dump->iter = idtree_begin(&stream->blocks);
 }
 
 /* The next group begins, or the stream ends. */
-static enum part next_group(const struct dump_stream *dump) {
-    return dump->group < dump->stream->groups.count ? GROUP : END;
+static enum dump_stream_part next_group(const struct dump_stream *dump) {
+    return dump->group < dump->then.groups.count ? DUMP_GROUP : DUMP_END;
 }
 
-static enum part next_consumer(struct dump_stream *dump, const struct stream_group *group) {
-    if (dump->consumer < group->consumers.count) return CONSUMER;
+static enum dump_stream_part next_consumer(struct dump_stream *dump, const struct stream_group *group) {
+    if (dump->consumer < group->consumers.count) return DUMP_CONSUMER;
     dump->group++;
     return next_group(dump);
 }
@@ -122,25 +120,25 @@ static enum part next_consumer(struct dump_stream *dump, const struct stream_gro
 static void write_group_part(struct dump_stream *dump, struct buf *out, bool compress) {
     const struct stream_group *group = stream_group_at(dump->stream, dump->group);
     switch (dump->part) {
-    case GROUP:
+    case DUMP_GROUP:
         write_group(out, group, compress);
         dump->iter = idtree_begin(&group->pending);
-        dump->part = PENDING;
+        dump->part = DUMP_PENDING;
         break;
-    case PENDING:
-        if (!write_pending(out, &dump->iter)) dump->part = CONSUMER_COUNT;
+    case DUMP_PENDING:
+        if (!write_pending(out, &dump->iter)) dump->part = DUMP_CONSUMER_COUNT;
         break;
-    case CONSUMER_COUNT:
+    case DUMP_CONSUMER_COUNT:
         dump_write_length(out, group->consumers.count);
         dump->consumer = 0;
         dump->part = next_consumer(dump, group);
         break;
-    case CONSUMER:
+    case DUMP_CONSUMER:
         write_consumer(out, stream_consumer_at(group, dump->consumer), compress);
         dump->iter = idtree_begin(&stream_consumer_at(group, dump->consumer)->pending);
-        dump->part = CONSUMER_IDS;
+        dump->part = DUMP_CONSUMER_IDS;
         break;
-    default: /* CONSUMER_IDS */
+    default: /* DUMP_CONSUMER_IDS */
         if (write_ids(out, &dump->iter)) break;
         dump->consumer++;
         dump->part = next_consumer(dump, group);
@@ -148,28 +146,44 @@ static void write_group_part(struct dump_stream *dump, struct buf *out, bool com
     }
 }
 
+static const struct block_slot *next_block(struct dump_stream *dump) {
+    const struct block_slot *slot = dump->watched ? dump_stream_watched_block(dump) : idtree_next(&dump->iter);
+    ASSERT(slot);
+    dump->at = slot->base;
+    dump->left--;
+    return slot;
+}
+
 bool dump_stream_next(struct dump_stream *dump, struct buf *out, bool compress) {
-    const struct block_slot *slot;
     dump->rest = (struct slice){0};
-    switch ((enum part)dump->part) {
-    case NODE_COUNT:
-        dump_write_length(out, dump->stream->blocks.count);
-        dump->part = NODES;
+    switch ((enum dump_stream_part)dump->part) {
+    case DUMP_NODE_COUNT:
+        dump_write_length(out, dump->left);
+        dump->part = DUMP_NODES;
         return true;
-    case NODES:
-        slot = idtree_next(&dump->iter);
-        if (slot)
-            dump->rest = write_block(out, slot, compress);
+    case DUMP_NODES:
+        if (dump->left > 0)
+            dump->rest = write_block(out, next_block(dump), compress);
         else
-            dump->part = META;
+            dump->part = DUMP_META;
         return true;
-    case META:
-        write_meta(out, dump->stream);
-        dump->part = next_group(dump);
+    case DUMP_META:
+        write_meta(out, &dump->then);
+        dump->part = dump->watched && dump_stream_has_staged(dump) ? DUMP_STAGED : next_group(dump);
         return true;
-    case END: return false;
+    case DUMP_STAGED:
+        if (!dump_stream_put_staged(dump, out)) dump->part = DUMP_END;
+        return true;
+    case DUMP_END: return false;
     default: write_group_part(dump, out, compress); return true;
     }
+}
+
+void dump_stream_put_groups(const struct dump_stream *dump, struct buf *out, bool compress) {
+    struct dump_stream groups = *dump;
+    groups.watched = NULL;
+    groups.part = next_group(&groups);
+    while (dump_stream_next(&groups, out, compress)) continue;
 }
 
 void dump_write_stream(struct buf *out, const struct entry *entry, bool compress) {

@@ -38,6 +38,7 @@ struct pin {
 struct pin_watch {
     const struct entry *entry;
     uint32_t db;
+    bool groups; /* of a stream, its groups, too */
     bool (*ready)(const void *ctx);
     const void *ctx;
 };

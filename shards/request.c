@@ -87,7 +87,8 @@ static bool changes_few(const struct exec *x) {
 /* Does it change elements of what a checkpoint reads, which is ready for that? */
 COLD bool request_runs_beside_save(const struct exec *x) {
     const struct pin_watch *watch = x->shared->pin_watch;
-    if (!x->slot->row->beside_save || x->db != watch->db) return false;
+    enum command_beside beside = x->slot->row->beside_save;
+    if (beside == BESIDE_NOT || x->db != watch->db || (beside == BESIDE_GROUPS && !watch->groups)) return false;
     uint32_t at = only_key(x);
     return at && slice_equal(x->argv[at], entry_key(watch->entry)) && changes_few(x) && watch->ready(watch->ctx);
 }

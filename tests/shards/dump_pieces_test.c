@@ -3,6 +3,7 @@
  * exactly, whatever stretches they come in, and never beyond. */
 #include "core/fields.h"
 #include "core/members.h"
+#include "core/stream_group.h"
 #include "shards/dump_pieces.h"
 #include "shards/dump_skip.h"
 #include "tests/support/entries.h"
@@ -122,12 +123,76 @@ static void change_score(struct entry *entry, struct slice member, bool put) {
         sorted_remove(&entries.store, set, element);
 }
 
+static uint64_t roll(uint64_t n) {
+    return prng_below(&entries.prng, n);
+}
+
+static void append_some(struct stream *stream) {
+    static const struct stream_rule rule = {4096, 100};
+    for (uint64_t left = 1 + roll(roll(20) ? 3 : 300); left > 0; left--) {
+        struct stream_id id = {stream->last.ms + 1 + roll(2), roll(2)};
+        struct slice pairs[] = {roll(3) ? SLICE("field") : SLICE("other"), SLICE("some value or other, or another")};
+        stream_append(&entries.store, stream, &rule, id, pairs, 1);
+    }
+}
+
+/* One by one, from the end on; and then ids may come again. */
+static void take_back(struct stream *stream) {
+    for (uint64_t left = roll(250); left > 0 && stream->length > 0; left--)
+        stream_remove(&entries.store, stream, stream_last_valid(stream));
+    stream->last = stream_last_valid(stream);
+}
+
+static void trim(struct stream *stream) {
+    struct stream_trim trim = {.by_id = roll(2), .exact = roll(2), .max = stream->length - MIN(stream->length, roll(300))};
+    trim.id = (struct stream_id){stream->first.ms + roll(400), 0};
+    if (roll(30) == 0) trim = (struct stream_trim){.exact = true, .max = roll(2)};
+    stream_trim(&entries.store, stream, &trim);
+}
+
+static void change_groups(struct stream *stream) {
+    const struct store *store = &entries.store;
+    struct slice name = roll(2) ? SLICE("readers") : SLICE("writers"), member = roll(2) ? SLICE("one") : SLICE("new");
+    struct stream_group *group = stream_group_find(stream, name);
+    struct stream_id id = {roll(stream->last.ms + 2), roll(2)};
+    if (!group) group = stream_group_add(store, stream, name, id, GROUP_READ_UNKNOWN);
+    struct stream_consumer *consumer = stream_consumer_find(group, member);
+    if (!consumer) consumer = stream_consumer_add(store, stream, group, member, roll(1000));
+    if (!stream_pending_find(group, id))
+        stream_pending_give(store, stream, group, id, consumer)->delivered_ms = roll(1000);
+    else
+        stream_pending_remove(store, stream, group, id);
+    consumer->seen_ms = roll(1000);
+    group->last = id;
+    if (roll(30) == 0) stream_group_remove(store, stream, group);
+}
+
+static void change_stream(struct stream *stream, bool groups) {
+    struct stream_id id = {roll(stream->last.ms + 2), roll(2)};
+    uint64_t kind = roll(100);
+    if (groups && kind % 2 == 0) change_groups(stream);
+    if (kind < 50)
+        append_some(stream);
+    else if (kind < 96 && stream_remove(&entries.store, stream, id) &&
+             stream_id_compare(id, stream->max_deleted) > 0)
+        stream->max_deleted = id;
+    else if (kind < 98)
+        trim(stream);
+    else if (kind == 98)
+        take_back(stream);
+    stream->first = stream_find_first(stream);
+}
+
 /* One element of a table is put, overwritten or taken out. Few names, so that most are met more than once. */
-static void change(struct entry *entry, uint64_t names) {
+static void change(struct entry *entry, uint64_t names, bool groups) {
     char name[32], value[64];
     struct slice text =
         slice_of(name, (size_t)snprintf(name, sizeof name, "n%" PRIu64, prng_below(&entries.prng, names)));
     bool put = prng_below(&entries.prng, 2);
+    if (entry->type == TYPE_STREAM) {
+        change_stream(entry_object(entry), groups);
+        return;
+    }
     if (entry->type == TYPE_ZSET) {
         change_score(entry, text, put);
         return;
@@ -149,12 +214,12 @@ static void change(struct entry *entry, uint64_t names) {
 }
 
 static void changes_while_written(enum value_type type, uint64_t count) {
-    struct entry *entry = entries_make(&entries, type, SLICE("key"), count, 60, 0);
+    struct entry *entry = entries_make(&entries, type, SLICE("key"), count, 120, 0);
     uint64_t digest, names = 1 + prng_below(&entries.prng, 3 * count), before = prng_below(&entries.prng, 2 * names);
     struct dump_pieces pieces;
     struct buf out;
     buf_init(&out, entries.heap, MEM_MESSAGE);
-    for (uint64_t i = 0; i < before; i++) change(entry, names);
+    for (uint64_t i = 0; i < before && type != TYPE_STREAM; i++) change(entry, names, true);
     digest = entries_digest(entry);
     buf_append(&out, &(char){(char)dump_pieces_type(entry)}, 1);
     dump_pieces_begin(&pieces, entry, true);
@@ -163,7 +228,8 @@ static void changes_while_written(enum value_type type, uint64_t count) {
         more = dump_pieces_next(&pieces, &out, 1 + prng_below(&entries.prng, 2000));
         if (more && !watched) watched = dump_pieces_watch(&pieces, &entries.store, &entries.seed, &out);
         uint64_t changes = dump_pieces_ready(&pieces) ? prng_below(&entries.prng, 200) : 0;
-        for (uint64_t i = 0; i < changes; i++) change(entry, names);
+        bool groups = watched && dump_pieces_groups_may_change(&pieces);
+        for (uint64_t i = 0; i < changes && dump_pieces_ready(&pieces); i++) change(entry, names, groups);
     }
     dump_pieces_end(&pieces);
     struct slice rest = buf_slice(&out);
@@ -173,7 +239,8 @@ static void changes_while_written(enum value_type type, uint64_t count) {
     assert_int_equal(rest.len, 0);
     assert_true(entries_digest(back) == digest);
     entry_delete(&entries.store, back);
-    change(entry, names); /* nobody hears of it any more */
+    change(entry, names, true); /* nobody hears of it any more */
+    if (type == TYPE_STREAM) stream_check(entry_object(entry));
     entry_delete(&entries.store, entry);
     buf_deinit(&out);
 }
@@ -184,8 +251,8 @@ static void values_may_change(void **state) {
     uint64_t seed = seed_or((uint64_t)time(NULL));
     print_message("seed %" PRIu64 "\n", seed);
     entries_init(&entries, seed);
-    static const enum value_type types[] = {TYPE_SET, TYPE_HASH, TYPE_ZSET};
-    for (unsigned round = 0; round < 90; round++)
+    static const enum value_type types[] = {TYPE_SET, TYPE_HASH, TYPE_ZSET, TYPE_STREAM};
+    for (unsigned round = 0; round < 120; round++)
         changes_while_written(types[round % ARRAY_LEN(types)], 3000 + prng_below(&entries.prng, 3000));
     entries_deinit(&entries);
 }
