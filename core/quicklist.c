@@ -28,6 +28,7 @@ void quicklist_delete(const struct store *store, struct quicklist *list) {
 
 bool quicklist_free_some(const struct store *store, void *object, unsigned nodes) {
     struct quicklist *list = object;
+    ASSERT(!list->past);
     for (; list->head && nodes > 0; nodes--) {
         struct quicklist_node *node = list->head;
         list->head = node->next;
@@ -60,6 +61,16 @@ static struct quicklist_node *node_new(const struct store *store, size_t cap) {
     return node;
 }
 
+struct quicklist_node *node_copy(const struct store *store, const struct quicklist_node *node) {
+    struct quicklist_node *copy = node_new(store, node_used(node));
+    memcpy(copy->bytes, node->bytes + node->start, node_used(node));
+    copy->prev = copy->next = NULL;
+    copy->start = 0;
+    copy->end = node_used(node);
+    copy->count = node->count;
+    return copy;
+}
+
 /* Makes its neighbours, or the list's ends, point at the node. */
 static void link_neighbours(struct quicklist *list, struct quicklist_node *node) {
     *(node->prev ? &node->prev->next : &list->head) = node;
@@ -84,7 +95,8 @@ void node_remove(const struct store *store, struct quicklist *list, struct quick
     if (list->walk == node) list->walk = node->next;
     list->nodes--;
     list->bytes -= sizeof *node + node->cap;
-    store_free(store, node, sizeof *node + node->cap);
+    if (LIKELY(!list->past) || !quicklist_past_goes(list->past, node))
+        store_free(store, node, sizeof *node + node->cap);
 }
 
 struct quicklist_node *node_resize(const struct store *store, struct quicklist *list, struct quicklist_node *node,
@@ -152,6 +164,7 @@ static void write_at_end(struct quicklist *list, struct quicklist_node *node, en
 static bool put_into(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                      struct quicklist_node *node, enum list_end end, size_t size, const struct packed_value *value) {
     if (!node || !node_fits(node, size, rule)) return false;
+    if (UNLIKELY(list->past != NULL)) quicklist_past_changes(list->past, node);
     node = make_room(store, list, node, end, (uint32_t)size, rule);
     if (node) write_at_end(list, node, end, (uint32_t)size, value);
     return node != NULL;
@@ -164,6 +177,7 @@ void quicklist_put_between(const struct store *store, struct quicklist *list, co
     if (put_into(store, list, rule, next, LIST_HEAD, size, value)) return;
     enum list_end end = prev ? LIST_TAIL : LIST_HEAD;
     size_t cap = MAX(size, MIN(NODE_START, rule_used_max(rule)));
+    if (UNLIKELY(list->past != NULL)) quicklist_past_grows(list->past, end);
     struct quicklist_node *node = node_add(store, list, prev, next, cap, end == LIST_TAIL ? 0 : SIZE_MAX);
     write_at_end(list, node, end, (uint32_t)size, value);
 }
@@ -217,6 +231,7 @@ static void drop_in_node(const struct store *store, struct quicklist *list, stru
                          enum list_end end, uint32_t count) {
     struct packed run = node_run(node);
     ASSERT_SLOW(count < node->count);
+    if (UNLIKELY(list->past != NULL)) quicklist_past_changes(list->past, node);
     if (end == LIST_HEAD)
         node->start = (uint32_t)(packed_at(&run, count) - node->bytes);
     else
@@ -226,19 +241,26 @@ static void drop_in_node(const struct store *store, struct quicklist *list, stru
     node_shrink(store, list, node, end);
 }
 
-/* first .. last, an end of the list or all of it, become a list that is deleted. sums is what they add up to. */
-static void cut_off(const struct store *store, struct quicklist *list, struct quicklist_node *first,
-                    struct quicklist_node *last, struct place sums) {
+void node_delete_all(const struct store *store, struct quicklist_node *first, struct quicklist_node *last) {
+    if (!first) return;
     struct quicklist *chain = quicklist_new(store);
+    chain->head = first;
+    chain->tail = last;
+    quicklist_delete(store, chain);
+}
+
+/* first .. last, this end of the list or all of it, become a list that is deleted. sums is what they add up to. */
+static void cut_off(const struct store *store, struct quicklist *list, enum list_end end, struct quicklist_node *first,
+                    struct quicklist_node *last, struct place sums) {
     *(first->prev ? &first->prev->next : &list->head) = last->next;
     *(last->next ? &last->next->prev : &list->tail) = first->prev;
     first->prev = last->next = NULL;
-    *chain = (struct quicklist){first, last, sums.count, sums.nodes, sums.bytes, NULL};
     list->walk = NULL; /* it may be among them */
     list->count -= sums.count;
     list->nodes -= sums.nodes;
     list->bytes -= sums.bytes;
-    quicklist_delete(store, chain);
+    if (UNLIKELY(list->past != NULL)) quicklist_past_cut(list->past, end, &first, &last, sums.nodes);
+    node_delete_all(store, first, last);
 }
 
 /* count is at least that of the last node and less than all. */
@@ -248,13 +270,13 @@ static void drop_nodes(const struct store *store, struct quicklist *list, enum l
     uint32_t in_node;
     if (end == LIST_HEAD) {
         in_node = (uint32_t)(count - place.count);
-        cut_off(store, list, list->head, place.node->prev, place);
+        cut_off(store, list, end, list->head, place.node->prev, place);
     } else {
         in_node = (uint32_t)(place.count + place.node->count - kept);
         struct place behind = {.count = list->count - place.count - place.node->count,
                                .nodes = list->nodes - place.nodes - 1,
                                .bytes = list->bytes - place.bytes - sizeof *place.node - place.node->cap};
-        cut_off(store, list, place.node->next, list->tail, behind);
+        cut_off(store, list, end, place.node->next, list->tail, behind);
     }
     if (in_node > 0) drop_in_node(store, list, place.node, end, in_node);
 }
@@ -269,7 +291,7 @@ void quicklist_drop(const struct store *store, struct quicklist *list, enum list
         node_remove(store, list, node);
     } else if (count >= list->count) {
         struct place all = {.count = list->count, .nodes = list->nodes, .bytes = list->bytes};
-        cut_off(store, list, list->head, list->tail, all);
+        cut_off(store, list, end, list->head, list->tail, all);
     } else {
         drop_nodes(store, list, end, count);
     }

@@ -104,4 +104,16 @@ bool quicklist_purge_some(const struct store *store, struct quicklist *list, con
 const struct quicklist_node *quicklist_walk(const struct quicklist *list, const struct quicklist_node *last,
                                             struct packed *run);
 
+/* --- the list as it was, for who reads it over several turns (core/quicklist_past.c) ---
+ * Nodes are given one after the other, as they were when the past began, while elements come and go at both ends; what
+ * is done inside must not be done meanwhile. One at a time, which ends before the list does.
+ * Memory    nodes that left the list before they were given, and at most one copy at either end of one that is in it.
+ * Cost      next: O(1). Of a change at an end: a copy of a node that is met for the first time. */
+struct quicklist_past;
+/* From behind a node on, which was quicklist_walk's; NULL: from the first. */
+struct quicklist_past *quicklist_past_new(const struct store *store, struct quicklist *list,
+                                          const struct quicklist_node *after, uint64_t nodes_left);
+bool quicklist_past_next(struct quicklist_past *past, struct packed *run); /* valid until the next call or change */
+void quicklist_past_delete(struct quicklist_past *past);
+
 void quicklist_check(const struct quicklist *list); /* every invariant; for tests */

@@ -71,6 +71,7 @@ static struct halves split(const struct store *store, struct quicklist *list, st
 void quicklist_insert(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                       const struct quicklist_iter *iter, const struct packed_value *value) {
     struct quicklist_node *node = writable(iter);
+    ASSERT(!list->past);
     if (!node) {
         quicklist_push(store, list, rule, LIST_TAIL, value);
         return;
@@ -95,6 +96,7 @@ void quicklist_insert(const struct store *store, struct quicklist *list, const s
 void quicklist_replace(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                        const struct quicklist_iter *iter, const struct packed_value *value) {
     struct quicklist_iter at = *iter;
+    ASSERT(!list->past);
     if (at.at == at.end) (void)quicklist_next_node(&at);
     ASSERT(at.at < at.end);
     struct quicklist_node *node = writable(&at);
@@ -167,6 +169,7 @@ static struct quicklist_node *purge_from(const struct quicklist *list, enum list
 bool quicklist_purge_some(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                           enum list_end from, const struct packed_value *sought, struct quicklist_purging *purging,
                           unsigned nodes) {
+    ASSERT(!list->past);
     if (purging->passed >= list->count) return false;
     struct quicklist_node *node = purge_from(list, from, purging->passed), *after;
     for (; node && purging->gone < purging->max && nodes > 0; node = after, nodes--) {
@@ -201,6 +204,7 @@ static const char *prefix_of(const char *at, const char *end, size_t room, uint3
 
 void quicklist_append_run(const struct store *store, struct quicklist *list, const struct quicklist_rule *rule,
                           const struct packed *run) {
+    ASSERT(!list->past);
     for (const char *at = run->begin, *stop; at < run->end; at = stop) {
         struct quicklist_node *node = list->tail;
         uint32_t count = 0, max = rule_used_max(rule), used = node ? node_used(node) : max;

@@ -20,15 +20,15 @@
 struct stream_watch;
 
 struct stream {
-    struct idtree blocks;         /* struct block_slot */
-    uint64_t length;              /* entries that are not deleted */
-    struct stream_id last;        /* the highest id ever given, which XSETID may raise */
-    struct stream_id first;       /* of the first entry; 0-0 when there is none */
-    struct stream_id max_deleted; /* the highest id that was taken out by its id */
-    uint64_t added;               /* entries ever, as far as is known */
-    size_t block_bytes;           /* memory of the blocks */
-    struct names groups;          /* struct stream_group */
-    size_t group_bytes;           /* memory of the groups, with all they own */
+    struct idtree blocks;             /* struct block_slot */
+    uint64_t length;                  /* entries that are not deleted */
+    struct stream_id last;            /* the highest id ever given, which XSETID may raise */
+    struct stream_id first;           /* of the first entry; 0-0 when there is none */
+    struct stream_id max_deleted;     /* the highest id that was taken out by its id */
+    uint64_t added;                   /* entries ever, as far as is known */
+    size_t block_bytes;               /* memory of the blocks */
+    struct names groups;              /* struct stream_group */
+    size_t group_bytes;               /* memory of the groups, with all they own */
     const struct stream_watch *watch; /* NULL: none */
 };
 

@@ -135,7 +135,7 @@ enum command_merge {
 /* What a command with one key changes of the collection there, be it to its end, and nothing else of it. */
 enum command_beside {
     BESIDE_NOT,
-    BESIDE_ELEMENTS, /* the elements that its arguments name, or one */
+    BESIDE_ELEMENTS, /* the elements that its arguments name, or one; of a list and a stream what is at an end */
     BESIDE_COUNT,    /* as many as argv[2] says; one without it */
     BESIDE_GROUPS,   /* groups of a stream */
 };

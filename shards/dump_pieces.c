@@ -73,8 +73,9 @@ static bool step_list(struct dump_pieces *pieces, struct buf *out) {
     struct packed run;
     struct packed_value value;
     if (pieces->left == 0) return false;
-    pieces->node = quicklist_walk(entry_object(pieces->entry), pieces->node, &run);
-    ASSERT(pieces->node);
+    if (!pieces->past) pieces->node = quicklist_walk(entry_object(pieces->entry), pieces->node, &run);
+    bool more = pieces->past ? quicklist_past_next(pieces->past, &run) : pieces->node != NULL;
+    ASSERT(more);
     pieces->left--;
     (void)packed_read(run.begin, &value);
     if (value.is_int || value.text.len < DUMP_PIECE_MAX) {
@@ -204,6 +205,10 @@ bool dump_pieces_writes_table(const struct dump_pieces *pieces) {
 
 bool dump_pieces_writes_zset(const struct dump_pieces *pieces) {
     return pieces->step == step_zset;
+}
+
+bool dump_pieces_writes_list(const struct dump_pieces *pieces) {
+    return pieces->step == step_list;
 }
 
 bool dump_pieces_writes_stream(const struct dump_pieces *pieces) {

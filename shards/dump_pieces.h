@@ -31,7 +31,8 @@ struct dump_pieces { /* all private */
     char tail[8];      /* what follows it */
     unsigned tail_len;
     const char *at;                    /* in a run */
-    const struct quicklist_node *node; /* written last */
+    const struct quicklist_node *node; /* written last, of a list that is not watched */
+    struct quicklist_past *past;       /* of one that is */
     struct zset_iter iter;
     uint64_t rank; /* of a sorted set: so many elements lie ahead */
     bool moved;    /* it has changed, and iter is to be found anew */
@@ -62,4 +63,4 @@ bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, co
                        struct buf *out);
 bool dump_pieces_ready(const struct dump_pieces *pieces);
 bool dump_pieces_groups_may_change(const struct dump_pieces *pieces); /* watched: of a stream, its groups, too */
-void dump_pieces_end(struct dump_pieces *pieces); /* at any time */
+void dump_pieces_end(struct dump_pieces *pieces);                     /* at any time */

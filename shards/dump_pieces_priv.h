@@ -13,4 +13,5 @@ void dump_pieces_unwatch(struct dump_pieces *pieces); /* it is watched */
 /* What is being written? How many there are comes before, and then it is neither. */
 bool dump_pieces_writes_table(const struct dump_pieces *pieces);
 bool dump_pieces_writes_zset(const struct dump_pieces *pieces);
+bool dump_pieces_writes_list(const struct dump_pieces *pieces);
 bool dump_pieces_writes_stream(const struct dump_pieces *pieces);

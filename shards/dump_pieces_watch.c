@@ -14,7 +14,8 @@
  *
  * At any time `left` elements ahead are not remembered: those that are still to be written.
  *
- * Streams are the affair of dump_stream_watch.c. */
+ * Lists (core/quicklist_past.c) and streams (dump_stream_watch.c) have an order that the file must have, too: what of them
+ * is about to change or go is kept until it is its turn. */
 #include "core/assert.h"
 #include "core/fields.h"
 #include "shards/dump_pieces_priv.h"
@@ -76,7 +77,7 @@ static void before_move(void *ctx, struct slice member, const double *from, cons
 
 /* --- all of them --- */
 
-static void watch_object(struct dump_pieces *pieces, bool watch) {
+static void watch_names(struct dump_pieces *pieces, bool watch) {
     void *object = entry_object(pieces->entry);
     pieces->watch = (struct table_watch){before_change, pieces};
     pieces->score_watch = (struct score_watch){before_move, pieces};
@@ -90,21 +91,24 @@ static void watch_object(struct dump_pieces *pieces, bool watch) {
 
 bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
                        struct buf *out) {
-    bool by_name = dump_pieces_writes_table(pieces) || dump_pieces_writes_zset(pieces);
-    if (!by_name && !dump_pieces_writes_stream(pieces)) return false;
+    if (dump_pieces_writes_list(pieces)) {
+        pieces->past = quicklist_past_new(store, entry_object(pieces->entry), pieces->node, pieces->left);
+    } else if (dump_pieces_writes_stream(pieces)) {
+        dump_stream_watch(&pieces->stream, store, out->heap, pieces->compress);
+    } else if (dump_pieces_writes_table(pieces) || dump_pieces_writes_zset(pieces)) {
+        pieces->passed = members_new(store, seed);
+        watch_names(pieces, true);
+    } else {
+        return false;
+    }
     pieces->store = store;
     pieces->out = out;
-    if (by_name) {
-        pieces->passed = members_new(store, seed);
-        watch_object(pieces, true);
-    } else {
-        dump_stream_watch(&pieces->stream, store, out->heap, pieces->compress);
-    }
     return true;
 }
 
 bool dump_pieces_ready(const struct dump_pieces *pieces) {
     if (!pieces->store || pieces->rest.len > 0) return false;
+    if (pieces->entry->type == TYPE_LIST) return true;
     if (pieces->entry->type == TYPE_STREAM) return dump_stream_ready(&pieces->stream);
     return pieces->next == pieces->texts.len && members_bytes(pieces->passed) < DUMP_PASSED_MAX;
 }
@@ -114,10 +118,13 @@ bool dump_pieces_groups_may_change(const struct dump_pieces *pieces) {
 }
 
 void dump_pieces_unwatch(struct dump_pieces *pieces) {
-    if (pieces->entry->type == TYPE_STREAM) {
+    if (pieces->entry->type == TYPE_LIST) {
+        quicklist_past_delete(pieces->past);
+        pieces->past = NULL;
+    } else if (pieces->entry->type == TYPE_STREAM) {
         dump_stream_unwatch(&pieces->stream);
     } else {
-        watch_object(pieces, false);
+        watch_names(pieces, false);
         members_delete(pieces->store, pieces->passed);
     }
     pieces->store = NULL;

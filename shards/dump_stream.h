@@ -37,6 +37,6 @@ bool dump_stream_next(struct dump_stream *dump, struct buf *out, bool compress);
 #define DUMP_GROUPS_MAX (512u * 1024) /* of memory; as bytes of a file it is less */
 /* From here on; between two calls, rest is empty. O(bytes of the groups, if they are few). */
 void dump_stream_watch(struct dump_stream *dump, const struct store *store, struct heap *heap, bool compress);
-bool dump_stream_ready(const struct dump_stream *dump);          /* for a command that changes some. O(log blocks) */
+bool dump_stream_ready(const struct dump_stream *dump);             /* for a command that changes some. O(log blocks) */
 bool dump_stream_groups_may_change(const struct dump_stream *dump); /* they are written, or kept as they were */
 void dump_stream_unwatch(struct dump_stream *dump);

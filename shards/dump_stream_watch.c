@@ -26,10 +26,10 @@ struct dump_stream_watched {
     struct stream *stream;
     const struct dump_stream *dump;
     struct stream_watch watch;
-    struct stream_id to;                 /* of what is in the stream; the least id: none of it */
-    struct idtree kept;                  /* struct block_slot, live: it is a copy. All ahead but the one written last */
-    size_t copied;                       /* bytes of those that are copies */
-    struct stream_scrap *scraps, *last;  /* what was cut off, in its order */
+    struct stream_id to;                /* of what is in the stream; the least id: none of it */
+    struct idtree kept;                 /* struct block_slot, live: it is a copy. All ahead but the one written last */
+    size_t copied;                      /* bytes of those that are copies */
+    struct stream_scrap *scraps, *last; /* what was cut off, in its order */
     struct buf staged;
     bool groups_are_staged;
 };

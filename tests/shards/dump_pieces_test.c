@@ -144,7 +144,8 @@ static void take_back(struct stream *stream) {
 }
 
 static void trim(struct stream *stream) {
-    struct stream_trim trim = {.by_id = roll(2), .exact = roll(2), .max = stream->length - MIN(stream->length, roll(300))};
+    struct stream_trim trim = {
+        .by_id = roll(2), .exact = roll(2), .max = stream->length - MIN(stream->length, roll(300))};
     trim.id = (struct stream_id){stream->first.ms + roll(400), 0};
     if (roll(30) == 0) trim = (struct stream_trim){.exact = true, .max = roll(2)};
     stream_trim(&entries.store, stream, &trim);
@@ -173,8 +174,7 @@ static void change_stream(struct stream *stream, bool groups) {
     if (groups && kind % 2 == 0) change_groups(stream);
     if (kind < 50)
         append_some(stream);
-    else if (kind < 96 && stream_remove(&entries.store, stream, id) &&
-             stream_id_compare(id, stream->max_deleted) > 0)
+    else if (kind < 96 && stream_remove(&entries.store, stream, id) && stream_id_compare(id, stream->max_deleted) > 0)
         stream->max_deleted = id;
     else if (kind < 98)
         trim(stream);
@@ -183,12 +183,29 @@ static void change_stream(struct stream *stream, bool groups) {
     stream->first = stream_find_first(stream);
 }
 
+static void change_list(struct quicklist *list) {
+    static const struct quicklist_rule rule = {4096, 1000};
+    enum list_end end = roll(2) ? LIST_HEAD : LIST_TAIL;
+    char text[6000];
+    memset(text, 'x', sizeof text);
+    struct packed_value value = packed_value_of(slice_of(text, roll(50) ? roll(100) : roll(sizeof text)));
+    uint64_t count = quicklist_count(list), drops = 1 + (roll(10) ? roll(4) : roll(roll(10) ? 300 : count));
+    if (roll(3) == 0)
+        quicklist_push(&entries.store, list, &rule, end, &value);
+    else if (drops < count)
+        quicklist_drop(&entries.store, list, end, drops);
+}
+
 /* One element of a table is put, overwritten or taken out. Few names, so that most are met more than once. */
 static void change(struct entry *entry, uint64_t names, bool groups) {
     char name[32], value[64];
     struct slice text =
         slice_of(name, (size_t)snprintf(name, sizeof name, "n%" PRIu64, prng_below(&entries.prng, names)));
     bool put = prng_below(&entries.prng, 2);
+    if (entry->type == TYPE_LIST) {
+        change_list(entry_object(entry));
+        return;
+    }
     if (entry->type == TYPE_STREAM) {
         change_stream(entry_object(entry), groups);
         return;
@@ -219,7 +236,7 @@ static void changes_while_written(enum value_type type, uint64_t count) {
     struct dump_pieces pieces;
     struct buf out;
     buf_init(&out, entries.heap, MEM_MESSAGE);
-    for (uint64_t i = 0; i < before && type != TYPE_STREAM; i++) change(entry, names, true);
+    for (uint64_t i = 0; i < before && type != TYPE_STREAM && type != TYPE_LIST; i++) change(entry, names, true);
     digest = entries_digest(entry);
     buf_append(&out, &(char){(char)dump_pieces_type(entry)}, 1);
     dump_pieces_begin(&pieces, entry, true);
@@ -241,6 +258,7 @@ static void changes_while_written(enum value_type type, uint64_t count) {
     entry_delete(&entries.store, back);
     change(entry, names, true); /* nobody hears of it any more */
     if (type == TYPE_STREAM) stream_check(entry_object(entry));
+    if (type == TYPE_LIST) quicklist_check(entry_object(entry));
     entry_delete(&entries.store, entry);
     buf_deinit(&out);
 }
@@ -251,8 +269,8 @@ static void values_may_change(void **state) {
     uint64_t seed = seed_or((uint64_t)time(NULL));
     print_message("seed %" PRIu64 "\n", seed);
     entries_init(&entries, seed);
-    static const enum value_type types[] = {TYPE_SET, TYPE_HASH, TYPE_ZSET, TYPE_STREAM};
-    for (unsigned round = 0; round < 120; round++)
+    static const enum value_type types[] = {TYPE_SET, TYPE_HASH, TYPE_ZSET, TYPE_STREAM, TYPE_LIST};
+    for (unsigned round = 0; round < 150; round++)
         changes_while_written(types[round % ARRAY_LEN(types)], 3000 + prng_below(&entries.prng, 3000));
     entries_deinit(&entries);
 }
