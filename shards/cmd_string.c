@@ -124,7 +124,7 @@ static bool condition_met(const struct exec *x, const struct options *options, c
     uint32_t at = options->compare_at;
     if (options->set & OPT_NX) return !old;
     if (options->set & OPT_XX) return old;
-    return !at || string_compare_holds(string_compare_of(x->argv[at - 1]), old, x->argv[at]);
+    return !at || string_compare_holds(x, string_compare_of(x->argv[at - 1]), old, x->argv[at]);
 }
 
 static void set_with_options(struct exec *x) {
@@ -142,7 +142,9 @@ static void set_with_options(struct exec *x) {
         exec_open_any(x, 1, &ref);
     }
     uint32_t at = options.compare_at;
-    if (at && !string_compare_makes_sense(x, string_compare_of(x->argv[at - 1]), ref.entry, x->argv[at])) return;
+    enum string_compare how = at ? string_compare_of(x->argv[at - 1]) : COMPARE_NOTHING;
+    if (at && !string_compare_makes_sense(x, how, ref.entry, x->argv[at])) return;
+    if (string_compare_takes_turns(x, how, ref.entry)) return;
     /* GET's answer is the old value, whether the condition is met or not. */
     if (options.set & OPT_GET) reply_value(x, ref.entry);
     if (!condition_met(x, &options, ref.entry)) {
@@ -267,6 +269,7 @@ const struct command string_commands[] = {
                .access_in = access_of_set}},
      .where = ON_OWNER,
      .run = cmd_set,
+     .takes_turns = true, /* where the digest of a long value is compared */
      .replays = true,
      .group = "string",
      .since = "1.0.0",

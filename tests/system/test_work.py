@@ -10,7 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from support.resp import Closed, Double, Simple, encode  # noqa: E402
+from support.resp import NULL_BULK, Closed, Double, Simple, encode  # noqa: E402
 from support.case import ServerCase, info_field, main, wait_until  # noqa: E402
 from support.server import Server  # noqa: E402
 
@@ -502,6 +502,28 @@ class Parts(Results):
         client.must("SET", key, bytes([0xFF]) * size)
         self.assertEqual([client.must("BITPOS", key, "0", *more) for more in ((), ("0", "-1"), ("0",))], [8 * size, -1, 8 * size])
         client.must("DEL", key)
+
+    def test_digests(self):
+        """Of a long string: what it is at once, in a transaction, and what is compared with it."""
+        client = self.client(timeout=120)
+        key, other = self.tag + "long", self.tag + "short"
+        client.must("SET", key, bytes(range(256)) * 40_000)
+        before = self.looked_up(client)
+        digest = client.must("DIGEST", key)
+        self.assertEqual([after - then for after, then in zip(self.looked_up(client), before)], [1, 0])
+        self.assertEqual(client.pipeline([("MULTI",), ("DIGEST", key), ("EXEC",)])[-1], [digest])
+        wrong = b"0" * 16
+        for command, reply in ((("DELEX", key, "IFDEQ", wrong), 0), (("DELEX", key, "IFDNE", digest.upper()), 0), (("SET", key, "x", "IFDEQ", wrong), NULL_BULK),
+                               (("SET", key, "x", "IFDNE", digest), NULL_BULK), (("COPY", key, other, "REPLACE"), 1), (("DELEX", other, "IFDEQ", digest), 1),
+                               (("EXISTS", other), 0), (("COPY", key, other, "REPLACE"), 1), (("SET", other, "x", "IFDNE", wrong, "EX", "1000"), Simple(b"OK")),
+                               (("GET", other), b"x"), (("SET", key, "new", "IFDEQ", digest), Simple(b"OK")), (("GET", key), b"new")):
+            self.assertEqual(client.call(*command), reply, command)
+        self.assertIn(client.must("TTL", other), range(900, 1001))
+        client = self.start_again(client, (key, other), lambda client, key: client.must("GET", key))
+        for millis in (1, 3, 7):
+            client.must("SET", key, bytes(range(256)) * 40_000, "PX", str(millis))
+            self.assertIn(client.call("DIGEST", key), (digest, NULL_BULK))
+        client.must("DEL", key, other)
 
     def of_any(self, client, key):
         """What the key holds, in an order that does not depend on how it came about."""
