@@ -55,6 +55,14 @@ void shard_unpause(struct shard *shard) {
     resume_paused(shard);
 }
 
+uint64_t shard_clients_paused(const struct shard *shard) {
+    if (!shard->pause_until_ms) return 0;
+    uint64_t paused = 0;
+    for (const struct client *client = shard->clients_first; client; client = client->next)
+        paused += client->wait == WAIT_PAUSE;
+    return paused;
+}
+
 void shard_hold_writes(struct shard *shard, bool on) {
     shard->hold_writes = on;
     if (!on) resume_paused(shard);

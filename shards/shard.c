@@ -656,7 +656,7 @@ uint64_t shard_wait_ns(const struct shard *shard) {
 void shard_stats_read(struct shard *shard, struct shard_stats *out) {
     *out = shard->stats;
     out->clients = shard->client_count;
-    out->clients_blocked = shard->blocked.count;
+    out->clients_blocked = shard->blocked.count + shard_clients_paused(shard);
     out->clients_braked = shard->braked.count;
     out->brake_waits = shard->braked.waits;
     out->brake_refused = shard->braked.refused;

@@ -272,6 +272,8 @@ void shard_post(struct shard *shard, struct message *take);
 void shard_start_job(struct shard *shard, struct message *take);
 
 void shard_unpause(struct shard *shard); /* CLIENT UNPAUSE, or its time is over */
+/* Clients that CLIENT PAUSE holds up. O(clients) during a pause, else O(1). */
+uint64_t shard_clients_paused(const struct shard *shard);
 void shard_hold_writes(struct shard *shard, bool on);
 
 /* In a turn that is a sample, `phase` begins. Returns the phase before, with which to end it. A load

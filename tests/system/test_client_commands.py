@@ -130,11 +130,13 @@ class ClientCommands(ServerCase):
         reader.must("DEL", "paused")
         self.assertEqual(boss.call("CLIENT", "PAUSE", "60000", "WRITE"), resp.OK)
         writer.send(resp.encode(("SET", "paused", "1")))
+        wait_until(lambda: b"blocked_clients:1\r\n" in self.text(boss.must("INFO", "clients")), what="a paused client that counts as blocked")
         for _ in range(50):
             self.assertIs(reader.call("GET", "paused"), resp.NULL_BULK)
         self.assertEqual(boss.call("CLIENT", "UNPAUSE"), resp.OK)
         self.assertEqual(writer.read_one(), resp.OK)
         self.assertEqual(reader.call("GET", "paused"), b"1")
+        self.assertIn(b"blocked_clients:0\r\n", self.text(boss.must("INFO", "clients")))
 
     def test_pause_all(self):
         """Reads wait, too. (Redis lets even UNPAUSE wait in this mode, so the pause here is short.)"""
