@@ -328,7 +328,8 @@ static bool may_leave(struct thread *thread) {
 static uint64_t sleep_time(struct thread *thread, bool more) {
     if (more || thread->attend || thread->starved || thread->shard->dirty) return 0;
     uint64_t wait_ns = MIN(shard_wait_ns(thread->shard), persist_wait_ns(thread->persist));
-    if (thread->stop_by_ns || thread->ending || thread->asked_end) wait_ns = MIN(wait_ns, 1000000ull);
+    if (thread->stop_by_ns || thread->ending || thread->asked_end || !thread->listening)
+        wait_ns = MIN(wait_ns, 1000000ull);
     return wait_ns;
 }
 
@@ -382,6 +383,17 @@ static void end_turn(struct shard *shard) {
     shard_note_ticks(shard, SPIKE_TURN, length);
 }
 
+/* Who connects while little data are loaded waits for it, and is not refused with -LOADING, which Redis says only where
+ * loading takes a while. After LISTEN_BY_NS it is better to say it: a client waits for an answer for some seconds. */
+#define LISTEN_BY_NS 1000000000ull
+static void listen_when_loaded(struct thread *thread) {
+    if (thread->stop_by_ns) return;
+    bool early = thread->shard->now_ns < thread->started_ns + LISTEN_BY_NS;
+    if (early && !persist_all_loaded(thread->server->persist)) return;
+    thread->listening = true;
+    listener_start(thread);
+}
+
 static void run(struct thread *thread) {
     struct shard *shard = thread->shard;
     struct turns *turns = &shard->turns;
@@ -403,6 +415,7 @@ static void run(struct thread *thread) {
         turns_pass(turns, SPENT_JOURNAL, ticks(NULL));
         more |= persist_turn(thread->persist, shard->stats.commands != before.commands);
         turns_pass(turns, SPENT_REPLY, ticks(NULL));
+        if (UNLIKELY(!thread->listening)) listen_when_loaded(thread);
         if (UNLIKELY(thread->ending)) look_at_end(thread);
         if (UNLIKELY(thread->asked_end)) look_at_refusals(thread);
         close_idle(thread);
@@ -449,7 +462,6 @@ void *thread_main(void *arg) {
     struct thread *thread = arg;
     if (!start_together(thread)) return NULL;
     struct server *server = thread->server;
-    listener_start(thread);
     run(thread);
     hear_last_words(thread);
     empty(thread);

@@ -40,6 +40,7 @@ struct thread {
     bool ending;       /* the server is to stop, when persist/ lets it */
     bool asked_end;    /* some client has WAIT_END */
     uint64_t refusals; /* of the server, by then */
+    bool listening; /* listener_start was called: see listen_when_loaded */
     bool accepting, drained;
     bool crowded; /* there are more threads than CPUs */
     bool busy;    /* something came in since this thread last let the others run */

@@ -212,6 +212,11 @@ enum persist_state persist_state(const struct persist *persist) {
     return (enum persist_state)atomic_load(&persist->state);
 }
 
+bool persist_all_loaded(const struct persist *persist) {
+    return !persist->has_dir || persist_state(persist) == PERSIST_FAILED ||
+           atomic_load(&persist->opened) == persist->shards;
+}
+
 const struct error *persist_error(const struct persist *persist) {
     return &persist->error;
 }

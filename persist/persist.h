@@ -3,7 +3,7 @@
  *
  * Life      main thread    persist_open ......................................................... persist_close
  *           each thread        persist_join .. persist_turn, once per turn ... persist_leave
- *                                  LOADING: the shard refuses commands (-LOADING)
+ *                                  LOADING: nobody is let in for a second (net/thread.c), then refused (-LOADING)
  *                                  RUNNING: all threads have loaded
  *
  * Loading   what the manifest names (persist/recover.h); or, where there is none yet, what Redis left in the directory:
@@ -65,6 +65,8 @@ void persist_leave(struct persist_part *part); /* idle */
 /* --- any thread --- */
 enum persist_state { PERSIST_LOADING, PERSIST_RUNNING, PERSIST_FAILED };
 enum persist_state persist_state(const struct persist *persist);
+/* No shard refuses commands as its data are still being loaded; also when loading has failed. */
+bool persist_all_loaded(const struct persist *persist);
 const struct error *persist_error(const struct persist *persist); /* PERSIST_FAILED: the server cannot start */
 
 enum persist_end_how { END_DEFAULT, END_SAVE, END_NOSAVE };

@@ -95,6 +95,7 @@ static void open_doors(struct persist_part *part) {
     shard_loaded(part->shard);
     part->state = PART_RUNNING;
     part_note_log(part);
+    atomic_fetch_add(&part->persist->opened, 1);
     if (part->shard->id != 0) return;
     atomic_store(&part->persist->state, PERSIST_RUNNING);
     if (recovery_result(part->persist->recovery)->wants_checkpoint && part->persist->aof.count == 0)

@@ -2,6 +2,7 @@
 """Start-up and shutdown: options, configuration file, mistakes with clear messages, SIGTERM and SIGINT with exit code 0."""
 
 import os
+import re
 import sys
 
 sys.dont_write_bytecode = True
@@ -14,7 +15,7 @@ import tempfile  # noqa: E402
 import unittest  # noqa: E402
 
 from support import resp  # noqa: E402
-from support.case import Server, ServerFailed, main, sherd_only  # noqa: E402
+from support.case import Server, ServerFailed, main, sherd_only, wait_until  # noqa: E402
 from support.server import START_S, free_port, sherd_binary  # noqa: E402
 
 
@@ -46,6 +47,27 @@ class Start(unittest.TestCase):
             server.stop()
             for client in clients:
                 self.assertTrue(client.is_closed())
+
+    def test_who_connects_while_it_starts_waits(self):
+        """As to Redis: while what is loaded is little, a client that comes early waits for it and is not told -LOADING."""
+        with Server("--save", "3600 1", threads=4) as server:
+            client = server.client()
+            for first in range(0, 100_000, 1000):
+                client.must("MSET", *(word for number in range(first, first + 1000) for word in ("key:%d" % number, "value:%d" % number)))
+            server.stop()
+            server.begin()
+            clients = wait_until(lambda: self.connect(server, 8), START_S, "a port to connect to")
+            answers = [client.call("GET", "key:77") for client in clients]
+            if any(answer != b"value:77" for answer in answers):
+                took = re.findall(r"DB loaded from disk: .* in ([0-9.]+) seconds", server.log())
+                self.assertGreater(float(took[-1]), 0.8, answers)  # after a second it is said
+
+    @staticmethod
+    def connect(server, count):
+        try:
+            return [server.client() for _ in range(count)]
+        except OSError:
+            return None
 
     def test_shutdown_command(self):
         with Server() as server:
