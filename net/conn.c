@@ -76,7 +76,8 @@ static void set_options(int fd, int family, const struct config *config) {
 /* Why a new connection is turned away; NULL when it is welcome. */
 static const char *refusal(const struct thread *thread, const struct sockaddr_storage *peer) {
     const struct config *config = &thread->config;
-    if (atomic_load_explicit(&thread->server->client_count, memory_order_relaxed) > (uint64_t)config->maxclients)
+    uint64_t most = server_clients_max(thread->server, config);
+    if (atomic_load_explicit(&thread->server->client_count, memory_order_relaxed) > most)
         return "-ERR max number of clients reached\r\n";
     if (config->protected_mode && !config->requirepass[0] && !is_loopback(peer))
         return "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set "

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 700
-#define SPARE_FILES    32 /* descriptors that are no client's */
 
 void doctor_say(struct doctor *doctor, enum doctor_verdict verdict, const char *format, ...) {
     char line[LINE_MAX_BYTES];
@@ -162,7 +161,9 @@ static void look_at_swap(struct doctor *doctor) {
 /* --- network --- */
 
 static void look_at_files(struct doctor *doctor, const struct machine *machine) {
-    uint64_t need = (uint64_t)doctor->config->maxclients + SPARE_FILES;
+    const struct config *config = doctor->config;
+    uint32_t threads = config->threads ? (uint32_t)config->threads : machine_default_threads(machine, SHARDS_MAX);
+    uint64_t need = (uint64_t)config->maxclients + machine_own_files(threads);
     if (machine->open_files_max && machine->open_files_max < need)
         doctor_say(doctor, DOCTOR_BAD,
                    "clients: maxclients is %lld, but a process may open %llu files only: ulimit -n %llu, or "

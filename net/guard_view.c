@@ -82,11 +82,12 @@ static void add_connections(struct guard_view *view, const struct shard *home) {
     const struct server *server = thread_of(home)->server;
     /* Relaxed: a count for people. */
     uint64_t count = atomic_load_explicit(&server->client_count, memory_order_relaxed);
-    struct guard_view_limit *limit = add(view, (struct guard_view_limit){.name = "connections",
-                                                                         .option = "maxclients",
-                                                                         .unit = "clients",
-                                                                         .value = count,
-                                                                         .limit = (uint64_t)home->config->maxclients});
+    struct guard_view_limit *limit =
+        add(view, (struct guard_view_limit){.name = "connections",
+                                            .option = "maxclients",
+                                            .unit = "clients",
+                                            .value = count,
+                                            .limit = server_clients_max(server, home->config)});
     if (!limit || limit->value < limit->limit) return;
     limit->state = GUARD_VIEW_REFUSING;
     snprintf(limit->reason, sizeof limit->reason, "new connections are turned away");

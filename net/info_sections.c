@@ -45,7 +45,7 @@ void info_clients(const struct info *info) {
     const struct shard_stats *sum = &info->totals->sum;
     info_number(info, "connected_clients", sum->clients);
     info_number(info, "cluster_connections", 0);
-    info_number(info, "maxclients", (uint64_t)info->config->maxclients);
+    info_number(info, "maxclients", info->facts->clients_max);
     info_number(info, "client_recent_max_input_buffer", sum->input_buffer_max);
     info_number(info, "client_recent_max_output_buffer", sum->output_buffer_max);
     info_number(info, "blocked_clients", sum->clients_blocked);

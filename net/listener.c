@@ -161,13 +161,16 @@ void listener_close_all(struct server *server) {
     server->listeners = NULL;
 }
 
+static bool accepts_at(const struct thread *thread, const struct listener *listener) {
+    return thread == (listener->endpoint ? listener->endpoint : &thread->server->threads[0]);
+}
+
 void listener_start(struct thread *thread) {
     struct server *server = thread->server;
     thread->accepting = true;
     for (uint32_t i = 0; i < server->listener_count; i++) {
         struct listener *listener = &server->listeners[i];
-        if (thread == (listener->endpoint ? listener->endpoint : &server->threads[0]))
-            ring_accept(thread->ring, listener->fd, listener);
+        if (accepts_at(thread, listener)) ring_accept(thread->ring, listener->fd, listener);
     }
 }
 
@@ -208,14 +211,38 @@ static void place(struct thread *thread, const struct listener *listener, int fd
     ring_hand_over(thread->ring, ring_fd, fd, hand_over_note(target, fd));
 }
 
+/* To ask again at once would fail again at once, and who connects waits in the backlog just as well. */
+#define REST_NS       100000000ull
+#define TELL_AGAIN_NS 10000000000ull
+static void rest(struct thread *thread, struct listener *listener) {
+    uint64_t now_ns = thread->shard->now_ns;
+    listener->resting = true;
+    thread->accept_again_ns = now_ns + REST_NS;
+    if (now_ns < thread->accept_told_ns) return;
+    thread->accept_told_ns = now_ns + TELL_AGAIN_NS;
+    log_line(&thread->server->log, LOG_LEVEL_WARNING,
+             "Accepting a connection failed: out of file descriptors (ulimit -n); new clients wait");
+}
+
+void listener_after_rest(struct thread *thread) {
+    if (thread->shard->now_ns < thread->accept_again_ns) return;
+    thread->accept_again_ns = 0;
+    for (uint32_t i = 0; i < thread->server->listener_count; i++) {
+        struct listener *listener = &thread->server->listeners[i];
+        if (!accepts_at(thread, listener) || !listener->resting) continue;
+        listener->resting = false;
+        if (thread->accepting && !thread->stop_by_ns) ring_accept(thread->ring, listener->fd, listener);
+    }
+}
+
 void listener_accepted(struct thread *thread, const struct ring_event *event) {
-    const struct listener *listener = event->owner;
-    if (event->result >= 0)
-        place(thread, listener, event->result);
-    else if (event->result == -EMFILE || event->result == -ENFILE)
-        log_line(&thread->server->log, LOG_LEVEL_WARNING,
-                 "Accepting a connection failed: out of file descriptors (ulimit -n)");
-    if (!event->more && thread->accepting && !thread->stop_by_ns) ring_accept(thread->ring, listener->fd, event->owner);
+    struct listener *listener = event->owner;
+    if (event->result >= 0) place(thread, listener, event->result);
+    if (event->more || !thread->accepting || thread->stop_by_ns) return;
+    if (event->result == -EMFILE || event->result == -ENFILE)
+        rest(thread, listener);
+    else
+        ring_accept(thread->ring, listener->fd, listener);
 }
 
 /* The target's completion queue was full or its ring is gone: serve the connection here, and count it here. */

@@ -25,4 +25,6 @@ HOT_INLINE int listener_endpoint_port(int port, uint32_t thread) {
 void listener_start(struct thread *thread); /* accepts: the first thread for all, each at its own port */
 void listener_stop(struct thread *thread);
 void listener_accepted(struct thread *thread, const struct ring_event *event);
+/* Once thread.accept_again_ns is set: accepts again when that time has come. */
+void listener_after_rest(struct thread *thread);
 void listener_hand_over_failed(struct thread *thread, int64_t note); /* the note of RING_HANDED */

@@ -22,6 +22,10 @@ void machine_read(struct machine *out);
  * the CPUs is, and within a node they go round. O(threads). */
 uint32_t machine_place(const struct machine *machine, uint32_t threads, uint32_t thread);
 uint32_t machine_default_threads(const struct machine *machine, uint32_t most);
+/* Descriptors that a server of so many threads keeps for itself: rings, sockets to listen on, logs, snapshots. */
+uint64_t machine_own_files(uint32_t threads);
+/* How many clients there are descriptors for beside those; at least 1. */
+uint64_t machine_clients_max(const struct machine *machine, uint32_t threads);
 /* The first bytes of a file of /proc or /sys as a string; false when it cannot be read. */
 bool machine_read_file(const char *path, char *out, size_t size);
 uint64_t machine_memory_limit(void); /* the cgroup's, now; UINT64_MAX: none */

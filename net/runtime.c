@@ -88,6 +88,7 @@ void net_runtime_facts(struct shard *shard, struct runtime_facts *out) {
     struct server *server = thread->server;
     *out = (struct runtime_facts){.pid = getpid(),
                                   .port = thread->config.port,
+                                  .clients_max = server_clients_max(server, &thread->config),
                                   .threads = (int)server->thread_count,
                                   .hz = thread->config.hz,
                                   .run_id = server->run_id,

@@ -54,7 +54,8 @@ struct runtime_facts {
     const char *supervisor;  /* "no", "systemd", "upstart" */
     const char *event_api;   /* "io_uring" */
     char allocator[ALLOC_NAME_MAX];
-    uint64_t started_ms; /* unix time */
+    uint64_t clients_max; /* maxclients, or fewer for want of descriptors */
+    uint64_t started_ms;  /* unix time */
     uint64_t uptime_s;
 
     /* memory, bytes */

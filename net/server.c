@@ -116,6 +116,7 @@ enum status server_new(struct server **out, const struct config *config, const c
     log_init(&server->log, log_file_write, &server->log_file, clock_system(), config->loglevel, 'M');
     server->thread_count =
         config->threads ? (uint32_t)config->threads : machine_default_threads(&server->machine, SHARDS_MAX);
+    server->clients_max = machine_clients_max(&server->machine, server->thread_count);
     ceiling_open(server);
     server->tick_ns = measure_tick_ns();
     struct clock clock = clock_system();
@@ -152,6 +153,10 @@ enum status server_start(struct server *server, struct error *error) {
     for (uint32_t i = 0; i < started; i++) pthread_join(server->threads[i].handle, NULL);
     *error = server->start_error;
     return error->status;
+}
+
+uint64_t server_clients_max(const struct server *server, const struct config *config) {
+    return MIN((uint64_t)config->maxclients, server->clients_max);
 }
 
 enum server_loaded server_loaded(const struct server *server) {

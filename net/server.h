@@ -24,6 +24,7 @@ struct disk_worker;
 struct listener {
     int fd;
     bool is_unix;
+    bool resting;            /* of its thread: there were no descriptors */
     struct thread *endpoint; /* whose own port it is (option cluster-ports); NULL: it is for any thread */
 };
 
@@ -31,6 +32,7 @@ struct server {
     /* --- constant while threads run --- */
     uint32_t thread_count;
     struct thread *threads; /* thread_count of them */
+    uint64_t clients_max;   /* for which there are descriptors, whatever maxclients says */
     struct command_registry *registry;
     struct heap *start_heap;         /* the main thread's: registry */
     struct mailbox **mailboxes;      /* [from * thread_count + to] */
@@ -78,6 +80,8 @@ struct server {
 NODISCARD enum status server_new(struct server **out, const struct config *config, const char *config_path,
                                  struct error *error);
 NODISCARD enum status server_start(struct server *server, struct error *error);
+/* How many clients may be connected: maxclients, or fewer for want of descriptors. */
+uint64_t server_clients_max(const struct server *server, const struct config *config);
 enum server_loaded { SERVER_LOADING, SERVER_LOADED, SERVER_NOT_LOADED };
 enum server_loaded server_loaded(const struct server *server);
 /* Asks for the end, and again and again server_may_stop: ST_FULL: not yet, it is saving; ST_IO: that failed, the server

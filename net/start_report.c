@@ -49,12 +49,13 @@ static void report_memory(struct server *server) {
 }
 
 static void report_limits(struct server *server) {
-    uint64_t need = (uint64_t)server->config.maxclients + 32;
+    uint64_t need = (uint64_t)server->config.maxclients + machine_own_files(server->thread_count);
     if (server->machine.open_files_max && server->machine.open_files_max < need)
-        log_line(
-            &server->log, LOG_LEVEL_WARNING,
-            "maxclients is %lld, but this process may open %llu files only: raise the limit (ulimit -n, LimitNOFILE=)",
-            (long long)server->config.maxclients, (unsigned long long)server->machine.open_files_max);
+        log_line(&server->log, LOG_LEVEL_WARNING,
+                 "maxclients is %lld, but this process may open %llu files only, which is enough for %llu clients: "
+                 "raise the limit to %llu (ulimit -n, LimitNOFILE=)",
+                 (long long)server->config.maxclients, (unsigned long long)server->machine.open_files_max,
+                 (unsigned long long)server->clients_max, (unsigned long long)need);
 }
 
 static void report_durability(struct server *server) {

@@ -328,7 +328,7 @@ static bool may_leave(struct thread *thread) {
 static uint64_t sleep_time(struct thread *thread, bool more) {
     if (more || thread->attend || thread->starved || thread->shard->dirty) return 0;
     uint64_t wait_ns = MIN(shard_wait_ns(thread->shard), persist_wait_ns(thread->persist));
-    if (thread->stop_by_ns || thread->ending || thread->asked_end || !thread->listening)
+    if (thread->stop_by_ns || thread->ending || thread->asked_end || !thread->listening || thread->accept_again_ns)
         wait_ns = MIN(wait_ns, 1000000ull);
     return wait_ns;
 }
@@ -416,6 +416,7 @@ static void run(struct thread *thread) {
         more |= persist_turn(thread->persist, shard->stats.commands != before.commands);
         turns_pass(turns, SPENT_REPLY, ticks(NULL));
         if (UNLIKELY(!thread->listening)) listen_when_loaded(thread);
+        if (UNLIKELY(thread->accept_again_ns)) listener_after_rest(thread);
         if (UNLIKELY(thread->ending)) look_at_end(thread);
         if (UNLIKELY(thread->asked_end)) look_at_refusals(thread);
         close_idle(thread);

@@ -40,10 +40,12 @@ struct thread {
     bool ending;       /* the server is to stop, when persist/ lets it */
     bool asked_end;    /* some client has WAIT_END */
     uint64_t refusals; /* of the server, by then */
-    bool listening; /* listener_start was called: see listen_when_loaded */
+    bool listening;    /* listener_start was called: see listen_when_loaded */
     bool accepting, drained;
-    bool crowded; /* there are more threads than CPUs */
-    bool busy;    /* something came in since this thread last let the others run */
+    uint64_t accept_again_ns; /* there were no descriptors, and nothing is accepted until then; 0: all goes on */
+    uint64_t accept_told_ns;  /* when that may be logged again */
+    bool crowded;             /* there are more threads than CPUs */
+    bool busy;                /* something came in since this thread last let the others run */
 
     /* --- seen by others --- */
     /* On one line, because a sender writes the first and then reads the second. */

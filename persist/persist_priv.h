@@ -33,7 +33,7 @@ struct persist {
     struct manifest manifest;
 
     /* --- meetings: how many threads have got that far --- */
-    _Alignas(CACHE_LINE) _Atomic uint32_t recovered, armed, opened; /* the last: they serve */
+    _Alignas(CACHE_LINE) _Atomic uint32_t recovered, armed, opened;
     _Atomic bool replayed;   /* thread 0 has played the imported log */
     _Atomic bool adopted;    /* and what was imported is a checkpoint */
     _Atomic int state;       /* enum persist_state */

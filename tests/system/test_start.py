@@ -62,6 +62,30 @@ class Start(unittest.TestCase):
                 took = re.findall(r"DB loaded from disk: .* in ([0-9.]+) seconds", server.log())
                 self.assertGreater(float(took[-1]), 0.8, answers)  # after a second it is said
 
+    def test_few_descriptors(self):
+        """There are no more clients than descriptors: the rest are told so, and what the server opens itself it can open."""
+        with tempfile.TemporaryDirectory(prefix="sherd-test-") as folder:
+            binary = os.path.join(folder, "few")
+            with open(binary, "w", encoding="utf-8") as file:
+                file.write('#!/bin/sh\nulimit -n 80\nexec "%s" "$@"\n' % os.path.abspath(sherd_binary()))
+            os.chmod(binary, 0o700)
+            with Server("--appendonly", "yes", binary=binary, threads=2) as server:
+                boss = server.client()
+                self.assertIn("enough for 40 clients", server.log())
+                self.assertIn(b"maxclients:40\r\n", boss.must("INFO", "clients"))
+                clients = [server.client() for _ in range(60)]
+                for number, client in enumerate(clients):
+                    try:
+                        self.assertIn(client.call("PING"), (resp.Simple(b"PONG"), resp.Error(b"ERR max number of clients reached")), number)
+                    except (resp.Closed, ConnectionError):
+                        self.assertGreater(number, 30)
+                boss.must("SET", "a", "b")
+                boss.must("SAVE")
+                for client in clients:
+                    client.close()
+                wait_until(lambda: b"connected_clients:1\r\n" in boss.must("INFO", "clients"), what="an empty server")
+                self.assertEqual(server.client().call("GET", "a"), b"b")
+
     @staticmethod
     def connect(server, count):
         try:
