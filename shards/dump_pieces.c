@@ -270,6 +270,6 @@ bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes)
 }
 
 void dump_pieces_end(struct dump_pieces *pieces) {
-    if (pieces->store) dump_pieces_unwatch(pieces);
+    if (pieces->store || pieces->stream.watched) dump_pieces_unwatch(pieces);
     buf_deinit(&pieces->texts);
 }

@@ -57,7 +57,7 @@ void dump_pieces_begin(struct dump_pieces *pieces, const struct entry *entry, bo
 NODISCARD bool dump_pieces_next(struct dump_pieces *pieces, struct buf *out, size_t bytes);
 /* From here on elements may change; what is written is what there was when it began. What changes is written before, to
  * out, which is where the pieces go. Before each command that changes some, dump_pieces_ready must say yes. To be called
- * between two pieces; false: this value must not change. Seed: see members_new. Memory: the names that change before
+ * between two pieces; false: it must not change, yet or at all. Seed: see members_new. Memory: the names that change before
  * they are written, about DUMP_PASSED_MAX. */
 bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, const struct hash_seed *seed,
                        struct buf *out);

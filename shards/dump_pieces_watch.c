@@ -94,7 +94,7 @@ bool dump_pieces_watch(struct dump_pieces *pieces, const struct store *store, co
     if (dump_pieces_writes_list(pieces)) {
         pieces->past = quicklist_past_new(store, entry_object(pieces->entry), pieces->node, pieces->left);
     } else if (dump_pieces_writes_stream(pieces)) {
-        dump_stream_watch(&pieces->stream, store, out->heap, pieces->compress);
+        if (!dump_stream_watch(&pieces->stream, store, out->heap, pieces->compress)) return false;
     } else if (dump_pieces_writes_table(pieces) || dump_pieces_writes_zset(pieces)) {
         pieces->passed = members_new(store, seed);
         watch_names(pieces, true);

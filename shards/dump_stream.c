@@ -179,11 +179,11 @@ bool dump_stream_next(struct dump_stream *dump, struct buf *out, bool compress) 
     }
 }
 
-void dump_stream_put_groups(const struct dump_stream *dump, struct buf *out, bool compress) {
+struct dump_stream dump_stream_groups(const struct dump_stream *dump) {
     struct dump_stream groups = *dump;
     groups.watched = NULL;
     groups.part = next_group(&groups);
-    while (dump_stream_next(&groups, out, compress)) continue;
+    return groups;
 }
 
 void dump_write_stream(struct buf *out, const struct entry *entry, bool compress) {

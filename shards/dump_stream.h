@@ -34,9 +34,10 @@ bool dump_stream_next(struct dump_stream *dump, struct buf *out, bool compress);
  * Memory    copies of blocks that change before they are written, about DUMP_KEPT_MAX; blocks that leave the stream
  *           before, which were there; the groups, if they take no more than DUMP_GROUPS_MAX. */
 #define DUMP_KEPT_MAX   (1024u * 1024)
-#define DUMP_GROUPS_MAX (512u * 1024) /* of memory; as bytes of a file it is less */
-/* From here on; between two calls, rest is empty. O(bytes of the groups, if they are few). */
-void dump_stream_watch(struct dump_stream *dump, const struct store *store, struct heap *heap, bool compress);
+#define DUMP_GROUPS_MAX (4u * 1024 * 1024) /* of memory; as bytes of a file it is less */
+/* From here on. False: it must not change yet, groups are still to be written aside; call again, after a part or some.
+ * Once it is begun it has to be ended. O(bytes of groups), some 256 KiB of them. */
+NODISCARD bool dump_stream_watch(struct dump_stream *dump, const struct store *store, struct heap *heap, bool compress);
 bool dump_stream_ready(const struct dump_stream *dump);             /* for a command that changes some. O(log blocks) */
-bool dump_stream_groups_may_change(const struct dump_stream *dump); /* they are written, or kept as they were */
+bool dump_stream_groups_may_change(const struct dump_stream *dump); /* they are kept as they were */
 void dump_stream_unwatch(struct dump_stream *dump);

@@ -15,8 +15,7 @@ enum dump_stream_part {
     DUMP_END,
 };
 
-/* All groups, as they are. */
-void dump_stream_put_groups(const struct dump_stream *dump, struct buf *out, bool compress);
+struct dump_stream dump_stream_groups(const struct dump_stream *dump); /* of the groups alone */
 
 /* Watched: the next of the blocks that there were; valid until the next call. O(log blocks). */
 const struct block_slot *dump_stream_watched_block(struct dump_stream *dump);

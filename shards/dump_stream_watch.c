@@ -13,13 +13,15 @@
  * Ids may come again: when what had the highest ones was taken out, XSETID can go back. A block that comes then lies
  * before `to`, and so `to` goes back to the block before it: all others that there were have left the stream.
  *
- * Groups come last. If they are few they are written aside at the beginning, and then may change; else they must not.
+ * Groups come last. If they are few they are written aside at the beginning, which may take some calls before anything
+ * may change, and then may change; else they must not.
  * What is told of the whole stands in dump->then. */
 #include "core/assert.h"
 #include "core/stream_group.h"
 #include "shards/dump_stream_priv.h"
 
-#define STAGED_AT_ONCE (64u * 1024)
+#define STAGED_AT_ONCE (256u * 1024) /* about half a millisecond */
+#define PUT_AT_ONCE    (64u * 1024)
 
 struct dump_stream_watched {
     const struct store *store;
@@ -31,7 +33,8 @@ struct dump_stream_watched {
     size_t copied;                      /* bytes of those that are copies */
     struct stream_scrap *scraps, *last; /* what was cut off, in its order */
     struct buf staged;
-    bool groups_are_staged;
+    struct dump_stream groups; /* what is still to be staged */
+    bool stages, has_staged;
 };
 
 /* --- what is told --- */
@@ -131,13 +134,13 @@ const struct block_slot *dump_stream_watched_block(struct dump_stream *dump) {
 }
 
 bool dump_stream_has_staged(const struct dump_stream *dump) {
-    return dump->watched->groups_are_staged;
+    return dump->watched->has_staged;
 }
 
 bool dump_stream_put_staged(struct dump_stream *dump, struct buf *out) {
     struct buf *staged = &dump->watched->staged;
     struct slice some = buf_slice(staged);
-    some.len = MIN(some.len, (size_t)STAGED_AT_ONCE);
+    some.len = MIN(some.len, (size_t)PUT_AT_ONCE);
     buf_append_slice(out, some);
     staged->read += some.len;
     return buf_readable(staged) > 0;
@@ -145,22 +148,39 @@ bool dump_stream_put_staged(struct dump_stream *dump, struct buf *out) {
 
 /* --- begin and end --- */
 
-void dump_stream_watch(struct dump_stream *dump, const struct store *store, struct heap *heap, bool compress) {
+static struct dump_stream_watched *begin(struct dump_stream *dump, const struct store *store, struct heap *heap) {
     struct dump_stream_watched *watched = store_alloc(store, sizeof *watched);
     struct stream *stream = (struct stream *)(uintptr_t)dump->stream;
     const struct block_slot *last = idtree_last(&stream->blocks);
-    ASSERT(!stream->watch && dump->part != DUMP_NODE_COUNT);
+    ASSERT(dump->part != DUMP_NODE_COUNT);
     *watched = (struct dump_stream_watched){.store = store, .stream = stream, .dump = dump};
     watched->watch = (struct stream_watch){changes, goes, cut, grows, watched};
     watched->to = last ? last->base : STREAM_ID_MIN;
     idtree_init(&watched->kept, sizeof(struct block_slot));
     buf_init(&watched->staged, heap, MEM_MESSAGE);
-    if (dump->part == DUMP_NODES && stream->group_bytes <= DUMP_GROUPS_MAX) {
-        dump_stream_put_groups(dump, &watched->staged, compress);
-        watched->groups_are_staged = true;
+    watched->stages = stream->group_bytes <= DUMP_GROUPS_MAX;
+    watched->groups = dump_stream_groups(dump);
+    return watched;
+}
+
+/* True while there is more. When it is their turn it is too late. */
+static bool stage_some(struct dump_stream_watched *watched, bool compress) {
+    size_t start = watched->staged.len;
+    if (watched->dump->part != DUMP_NODES) watched->stages = false;
+    while (watched->stages && watched->staged.len - start < STAGED_AT_ONCE) {
+        watched->stages = dump_stream_next(&watched->groups, &watched->staged, compress);
+        watched->has_staged = !watched->stages;
     }
-    dump->watched = watched;
-    stream->watch = &watched->watch;
+    return watched->stages;
+}
+
+bool dump_stream_watch(struct dump_stream *dump, const struct store *store, struct heap *heap, bool compress) {
+    if (!dump->watched) dump->watched = begin(dump, store, heap);
+    struct dump_stream_watched *watched = dump->watched;
+    if (stage_some(watched, compress)) return false;
+    ASSERT(!watched->stream->watch);
+    watched->stream->watch = &watched->watch;
+    return true;
 }
 
 /* The last block may be copied, others are of the usual size or go as a whole: who takes out an entry that is large has
@@ -173,13 +193,13 @@ bool dump_stream_ready(const struct dump_stream *dump) {
 }
 
 bool dump_stream_groups_may_change(const struct dump_stream *dump) {
-    return dump->watched->groups_are_staged || dump->part == DUMP_END;
+    return dump->watched->has_staged;
 }
 
 void dump_stream_unwatch(struct dump_stream *dump) {
     struct dump_stream_watched *watched = dump->watched;
     const struct store *store = watched->store;
-    watched->stream->watch = NULL;
+    if (watched->stream->watch == &watched->watch) watched->stream->watch = NULL;
     while (watched->scraps) {
         struct stream_scrap *scrap = watched->scraps;
         watched->scraps = scrap->next;
