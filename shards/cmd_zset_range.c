@@ -381,6 +381,32 @@ static bool takes_turns(struct exec *x, const struct entry *entry, struct ranks 
     return count > WORK_AT_ONCE && count < zset_len(entry) && work_takes_turns(x);
 }
 
+/* What is no range is refused, which is little. */
+static bool is_few(const struct exec *x, const struct entry *entry, enum by by) {
+    struct place places[2];
+    int64_t first, last;
+    if (x->argc != 4 || entry->type != TYPE_ZSET) return true;
+    if (by == BY_RANK) {
+        if (!num_parse_i64(x->argv[2], &first) || !num_parse_i64(x->argv[3], &last)) return true;
+        struct ranks ranks = of_indices(zset_len(entry), first, last);
+        return ranks.to - ranks.from <= WORK_AT_ONCE;
+    }
+    bool (*parse)(struct slice, bool, struct place *) = by == BY_SCORE ? parse_score_place : parse_member_place;
+    if (!parse(x->argv[2], false, &places[0]) || !parse(x->argv[3], true, &places[1])) return true;
+    struct ranks ranks = between(entry, places);
+    return ranks.to - ranks.from <= WORK_AT_ONCE;
+}
+
+static bool few_by_rank(const struct exec *x, const struct entry *entry) {
+    return is_few(x, entry, BY_RANK);
+}
+static bool few_by_score(const struct exec *x, const struct entry *entry) {
+    return is_few(x, entry, BY_SCORE);
+}
+static bool few_by_member(const struct exec *x, const struct entry *entry) {
+    return is_few(x, entry, BY_MEMBER);
+}
+
 static void remove_range(struct exec *x, enum by by) {
     struct place places[2];
     struct key_ref ref;
@@ -529,6 +555,8 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebyrank,
+     .beside_save = BESIDE_ELEMENTS,
+     .beside_few = few_by_rank,
      .takes_turns = true,
      .replays = true,
      .group = "sorted-set",
@@ -543,6 +571,8 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebyscore,
+     .beside_save = BESIDE_ELEMENTS,
+     .beside_few = few_by_score,
      .takes_turns = true,
      .replays = true,
      .group = "sorted-set",
@@ -557,6 +587,8 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zremrangebylex,
+     .beside_save = BESIDE_ELEMENTS,
+     .beside_few = few_by_member,
      .takes_turns = true,
      .group = "sorted-set",
      .since = "2.8.9",

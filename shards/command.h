@@ -9,6 +9,7 @@
 #include "shards/locks.h"
 
 struct client;
+struct entry;
 struct exec;
 struct gather;
 struct heap;
@@ -186,8 +187,10 @@ struct command {
         replays; /* a write that, done again as it came to the same state, does the same: its own effect (shards/effect.h).
                    * It has one key. Else the handler says what it did. */
     uint8_t beside_save; /* enum command_beside: it need not wait while a checkpoint reads its key (struct pin_watch) */
-    const char *event;   /* the keyspace event of what it does, where that is not its own name */
-    uint8_t secrets;     /* enum command_secrets: what MONITOR does not show */
+    bool (*beside_few)(const struct exec *x,
+                       const struct entry *entry); /* are they few? NULL: that follows from its arguments. O(log n) */
+    const char *event; /* the keyspace event of what it does, where that is not its own name */
+    uint8_t secrets;   /* enum command_secrets: what MONITOR does not show */
     /* May need much more memory than its arguments have bytes: how much, at most. x has only arguments, db, hash and
      * keys, and keys is NULL when they are elsewhere or not known yet. Called before each run: O(1). NULL: no. */
     uint64_t (*grows)(const struct exec *x);

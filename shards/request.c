@@ -77,10 +77,12 @@ static uint32_t only_key(const struct exec *x) {
 }
 
 /* Is it little? What is more than that takes turns (shards/work.h), for which it has to have its key to itself. */
-static bool changes_few(const struct exec *x) {
+static bool changes_few(const struct exec *x, const struct entry *entry) {
+    const struct command *row = x->slot->row;
     int64_t count;
     if (x->argc > WORK_AT_ONCE) return false;
-    bool counted = x->slot->row->beside_save == BESIDE_COUNT && x->argc > 2;
+    if (row->beside_few) return row->beside_few(x, entry);
+    bool counted = row->beside_save == BESIDE_COUNT && x->argc > 2;
     return !counted || (num_parse_i64(x->argv[2], &count) && count <= WORK_AT_ONCE);
 }
 
@@ -90,7 +92,8 @@ COLD bool request_runs_beside_save(const struct exec *x) {
     enum command_beside beside = x->slot->row->beside_save;
     if (beside == BESIDE_NOT || x->db != watch->db || (beside == BESIDE_GROUPS && !watch->groups)) return false;
     uint32_t at = only_key(x);
-    return at && slice_equal(x->argv[at], entry_key(watch->entry)) && changes_few(x) && watch->ready(watch->ctx);
+    return at && slice_equal(x->argv[at], entry_key(watch->entry)) && changes_few(x, watch->entry) &&
+           watch->ready(watch->ctx);
 }
 
 bool request_may_run_slow(const struct exec *x) {

@@ -234,7 +234,7 @@ static const struct writer writers[] = {
      " % some_member_%",
      2000,
      {"ZADD zset# % m%", "ZINCRBY zset# % m%", "ZREM zset# m% m%", "ZPOPMIN zset#", "ZPOPMAX zset# 3",
-      "ZINCRBY zset# -% m%", "BZPOPMIN zset# 0.01"}},
+      "ZINCRBY zset# -% m%", "BZPOPMIN zset# 0.01", "ZREMRANGEBYRANK zset# 5 1%", "ZREMRANGEBYSCORE zset# 3% 3%"}},
     {"list#",
      "RPUSH list#",
      " element_% another_element_%",
