@@ -73,6 +73,7 @@ struct persist_part {
     bool exporting;                /* thread 0 */
     uint64_t ask_ns;               /* thread 0: not before, for an option that changed */
     struct guard_orders orders;    /* as this part follows them */
+    uint64_t moved_to, moved_ns;   /* what was durable when the disk last moved on, or had little to do */
 
     struct space_job *space;  /* thread 0 */
     uint64_t scratch_segment; /* the first of a journal that was begun for a checkpoint under way; 0: of none */

@@ -14,6 +14,9 @@
 #define ASK_NS       5000000000ull /* between checkpoints that a changed option wants, should they fail */
 #define STOP_NS      5000000000ull /* so long a disk that fails may come to itself when the server ends */
 #define ENDING_NS    1000000ull
+#define AHEAD_BYTES  ((uint64_t)16 << 20) /* twice what the journal makes durable at once (SYNC_BYTES) */
+#define AHEAD_CHUNKS 4                    /* the same while the disk is in a hurry, and makes less durable at once */
+#define AHEAD_MS     5000                 /* how long a disk may stand still, where persist-timeout is shorter */
 
 static bool wants_journal(const struct persist_part *part) {
     return part->shard->config->appendonly;
@@ -214,6 +217,21 @@ static void follow_guard(struct persist_part *part) {
     journal_set_room(part->journal, part->orders.roomy);
 }
 
+/* What is told in pieces waits for the disk, so that memory does not hold what a large value comes to. But not for one
+ * that stands still: the command has begun, holds keys, and perhaps a checkpoint that would make room waits for them. */
+static bool is_crowded(struct persist_part *part) {
+    const struct journal_status *status = &part->status;
+    uint64_t chunk = part->orders.chunk_bytes ? part->orders.chunk_bytes : UINT64_MAX;
+    uint64_t most = MIN(AHEAD_BYTES, MIN(chunk, AHEAD_BYTES) * AHEAD_CHUNKS);
+    if (LIKELY(status->bytes_pending <= most) || status->bytes_durable != part->moved_to) {
+        part->moved_to = status->bytes_durable;
+        part->moved_ns = part->shard->now_ns;
+    }
+    uint64_t patience_ms = MAX((uint64_t)part->shard->config->persist_timeout, (uint64_t)AHEAD_MS);
+    bool stands_still = part->shard->now_ns - part->moved_ns >= patience_ms * 1000000;
+    return status->bytes_pending > most && !stands_still;
+}
+
 /* What changes seldom: ten times a second at most, and never in a thread that sleeps. */
 static void look(struct persist_part *part) {
     struct persist *persist = part->persist;
@@ -340,6 +358,7 @@ bool part_run(struct persist_part *part, bool busy) {
         if (UNLIKELY(part->closing)) close_journal(part);
     }
     follow_guard(part);
+    shard->effects.crowded = part->journal && is_crowded(part);
     end(part);
     bool more = run_checkpoints(part, busy);
     look(part);

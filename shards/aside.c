@@ -99,6 +99,10 @@ static void cmd_put_aside(struct exec *x) {
 
 static void cmd_tell(struct exec *x) {
     struct key_ref ref;
+    if (x->shard->effects.crowded) { /* later: the disk is behind */
+        reply_int(x, ASIDE_TELLS);
+        return;
+    }
     if (exec_open_any(x, 1, &ref)) { /* its transaction holds the key, and it has no deadline yet */
         tell_some(x, aside_of(x), &ref);
         return;

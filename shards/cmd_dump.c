@@ -6,7 +6,9 @@
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
 #include "shards/effect_add.h"
+#include "shards/effect_payload.h"
 #include "shards/shard.h"
+#include "shards/tell_work.h"
 
 static void cmd_dump(struct exec *x) {
     struct key_ref ref;
@@ -91,12 +93,31 @@ static void restore(struct exec *x, struct key_ref *ref, struct entry *entry, co
     }
     if (ref->entry) exec_event_as(x, NOTIFY_NEW, "new", x->argv[1]); /* the old one is deleted first */
     keyspace_put_entry(x->keys, ref, entry);
-    say_restored(x, deadline_ms);
     bool lfu = access_is_lfu(x);
     if (lfu && options->freq >= 0) ref->entry->access = access_of_freq(x, (uint32_t)options->freq) & 0xFFFFFF;
     if (!lfu && options->idle_s >= 0) ref->entry->access = access_of_idle(x, (uint64_t)options->idle_s) & 0xFFFFFF;
     exec_changed(x, x->argv[1], 1);
     exec_event(x, NOTIFY_GENERIC, x->argv[1]);
+    if (!tell_takes_turns(x, ref, &(struct tell){.key_at = 1, .db = x->db})) say_restored(x, deadline_ms);
+}
+
+/* The value of a payload as an entry under argv[key_at]; NULL: it is none. The footer stays in view: Redis, too, lets
+ * a body that is cut short run into it. */
+static struct entry *read_payload(struct exec *x, struct slice payload, uint32_t key_at, int64_t deadline_ms) {
+    struct buf scratch;
+    buf_init(&scratch, x->shard->heap, MEM_MESSAGE);
+    struct entry *entry = dump_read_entry(&payload, &(struct dump_target){.store = &x->shared->store,
+                                                                          .list_rule = &x->shared->list_rule,
+                                                                          .set_rule = &x->shared->set_rule,
+                                                                          .hash_rule = &x->shared->hash_rule,
+                                                                          .zset_rule = &x->shared->zset_rule,
+                                                                          .seed = &x->shared->seed,
+                                                                          .scratch = &scratch,
+                                                                          .key = x->argv[key_at],
+                                                                          .deadline_ms = (uint64_t)deadline_ms,
+                                                                          .allow_int = true});
+    buf_deinit(&scratch);
+    return entry;
 }
 
 static void cmd_restore(struct exec *x) {
@@ -113,27 +134,33 @@ static void cmd_restore(struct exec *x) {
         reply_error(x, "ERR DUMP payload version or checksum are wrong");
         return;
     }
-    struct buf scratch;
-    buf_init(&scratch, x->shard->heap, MEM_MESSAGE);
-    /* The footer stays in view: Redis, too, lets a body that is cut short run into it. */
-    struct slice body = x->argv[3];
-    struct entry *entry = dump_read_entry(&body, &(struct dump_target){.store = &x->shared->store,
-                                                                       .list_rule = &x->shared->list_rule,
-                                                                       .set_rule = &x->shared->set_rule,
-                                                                       .hash_rule = &x->shared->hash_rule,
-                                                                       .zset_rule = &x->shared->zset_rule,
-                                                                       .seed = &x->shared->seed,
-                                                                       .scratch = &scratch,
-                                                                       .key = x->argv[1],
-                                                                       .deadline_ms = (uint64_t)deadline_ms,
-                                                                       .allow_int = true});
-    if (entry) {
-        restore(x, &ref, entry, &options);
-        reply_ok(x);
-    } else {
+    struct entry *entry = read_payload(x, x->argv[3], 1, deadline_ms);
+    if (!entry) {
         reply_error(x, "ERR Bad data format");
+        return;
     }
-    buf_deinit(&scratch);
+    restore(x, &ref, entry, &options);
+    reply_ok(x);
+}
+
+/* What effects say (shards/effect_payload.h): the string under the key is the payload of what it becomes. */
+static void cmd_eval(struct exec *x) {
+    char scratch[ENTRY_SCRATCH];
+    struct key_ref ref;
+    bool known = slice_equal(x->argv[1], SLICE(EFFECT_PAYLOAD_SCRIPT)) && slice_equal(x->argv[2], SLICE("1"));
+    if (!known || !exec_open_any(x, 3, &ref) || ref.entry->type != TYPE_STRING) {
+        reply_error(x, "ERR no script of this server's");
+        return;
+    }
+    struct slice payload = entry_string(ref.entry, scratch);
+    struct entry *entry = dump_footer_fits(payload) ? read_payload(x, payload, 3, 0) : NULL;
+    if (!entry) {
+        reply_error(x, "ERR Bad data format");
+        return;
+    }
+    keyspace_put_entry(x->keys, &ref, entry);
+    exec_changed(x, x->argv[3], 1);
+    reply_null(x);
 }
 
 const struct command dump_commands[] = {
@@ -157,10 +184,23 @@ const struct command dump_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_restore,
+     .takes_turns = true,
      .group = "generic",
      .since = "2.6.0",
      .cost = "O(N), N = length of the value",
      .args = "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
      .doc = "Creates a key from what DUMP answered."},
+    {.name = "eval",
+     .arity = 4,
+     .flags = CMD_WRITE | CMD_INTERNAL,
+     .keys = {KEYS_ONE(3, KEY_OW | KEY_UPDATE)},
+     .where = ON_OWNER,
+     .run = cmd_eval,
+     .only_effect = true,
+     .group = "generic",
+     .since = "0.6.0",
+     .cost = "O(N), N = length of the value",
+     .args = "script 1 key",
+     .doc = "In a journal: makes a value of the payload that its key holds."},
     {0},
 };

@@ -22,12 +22,20 @@
 #include "shards/piece.h"
 #include "shards/set.h"
 #include "shards/shard.h"
+#include "shards/tell_work.h"
 #include "shards/work.h"
 
 #define NO_SUCH_KEY "ERR no such key"
 #define SAME_OBJECT "ERR source and destination objects are the same"
 
 /* --- on one shard --- */
+
+/* The value is another key's now, or in another database: what the journal hears of that. */
+static void tell_moved(struct exec *x, struct key_ref *target, const struct tell *tell) {
+    if (tell_takes_turns(x, target, tell)) return;
+    effect_value(x, tell->db, target->entry);
+    effect_del(x, tell->drop_db, x->argv[tell->drop_at]);
+}
 
 /* Opens argv[1] in x->keys and key `to` in `dst`, both valid together. False: the source is absent. */
 static bool open_pair(struct exec *x, struct key_ref *source, struct keyspace *dst, uint32_t to,
@@ -51,12 +59,11 @@ static void rename_generic(struct exec *x, bool only_if_free) {
     if (!same) {
         if (target.entry) exec_event_as(x, NOTIFY_NEW, "new", x->argv[2]); /* the old one is deleted first */
         keyspace_move(x->keys, &source, x->keys, &target);
-        effect_value(x, x->db, target.entry);
-        effect_del(x, x->db, x->argv[1]);
         exec_changed(x, x->argv[1], 0); /* Redis counts one change for both keys */
         exec_changed(x, x->argv[2], 1);
         exec_event_as(x, NOTIFY_GENERIC, "rename_from", x->argv[1]);
         exec_event_as(x, NOTIFY_GENERIC, "rename_to", x->argv[2]);
+        tell_moved(x, &target, &(struct tell){.key_at = 2, .drop_at = 1, .db = x->db, .drop_db = x->db});
     }
     if (only_if_free)
         reply_int(x, 1);
@@ -138,12 +145,11 @@ static void cmd_move(struct exec *x) {
         return;
     }
     keyspace_move(x->keys, &source, dst, &target);
-    effect_value(x, db, target.entry);
-    effect_del(x, x->db, x->argv[1]);
     exec_changed(x, x->argv[1], 1);
     exec_changed_in(x, db, x->argv[1], 0);
     exec_event_as(x, NOTIFY_GENERIC, "move_from", x->argv[1]);
     exec_event_in(x, db, NOTIFY_GENERIC, "move_to", x->argv[1]);
+    tell_moved(x, &target, &(struct tell){.key_at = 1, .drop_at = 1, .db = db, .drop_db = x->db});
     reply_int(x, 1);
 }
 
@@ -366,6 +372,7 @@ const struct command rename_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE), KEYS_ONE(2, KEY_OW | KEY_UPDATE)},
      .where = ACROSS_OWNERS,
      .run = cmd_rename,
+     .takes_turns = true,
      .across = rename_gather,
      .group = "generic",
      .since = "1.0.0",
@@ -379,6 +386,7 @@ const struct command rename_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE), KEYS_ONE(2, KEY_OW | KEY_INSERT)},
      .where = ACROSS_OWNERS,
      .run = cmd_renamenx,
+     .takes_turns = true,
      .across = renamenx_gather,
      .group = "generic",
      .since = "1.0.0",
@@ -407,6 +415,7 @@ const struct command rename_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_move,
+     .takes_turns = true,
      .group = "generic",
      .since = "1.0.0",
      .cost = "O(N), N = length of the value",

@@ -12,6 +12,7 @@
 #include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/string_compare.h"
+#include "shards/tell_work.h"
 
 enum set_option {
     OPT_NX = 1 << 0,
@@ -115,6 +116,8 @@ static void put(struct exec *x, struct key_ref *ref, uint32_t value_at, uint64_t
     keyspace_put_string(x->keys, ref, x->argv[value_at], deadline_ms, true);
     exec_changed(x, ref->key, 1);
     exec_event_as(x, NOTIFY_STRING, "set", ref->key);
+    if (UNLIKELY(x->argv[value_at].len > x->shard->effects.tell_bytes)) /* else the command, or its caller, says it */
+        (void)tell_takes_turns(x, ref, &(struct tell){.key_at = 1, .db = x->db});
 }
 
 /* --- SET --- */
@@ -269,7 +272,7 @@ const struct command string_commands[] = {
                .access_in = access_of_set}},
      .where = ON_OWNER,
      .run = cmd_set,
-     .takes_turns = true, /* where the digest of a long value is compared */
+     .takes_turns = true, /* where the digest of a long value is compared, or the log told of one */
      .replays = true,
      .group = "string",
      .since = "1.0.0",
@@ -285,6 +288,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_setnx,
+     .takes_turns = true,
      .replays = true,
      .group = "string",
      .since = "1.0.0",
@@ -298,6 +302,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_setex,
+     .takes_turns = true,
      .group = "string",
      .since = "2.0.0",
      .cost = "O(1)",
@@ -310,6 +315,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_psetex,
+     .takes_turns = true,
      .group = "string",
      .since = "2.6.0",
      .cost = "O(1)",
@@ -358,6 +364,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_getset,
+     .takes_turns = true,
      .replays = true,
      .group = "string",
      .since = "1.0.0",

@@ -8,6 +8,7 @@
 #include "shards/effect_add.h"
 #include "shards/exec.h"
 #include "shards/shard.h"
+#include "shards/tell_work.h"
 #include <math.h>
 
 static void changed(struct exec *x, const struct key_ref *ref) {
@@ -56,6 +57,13 @@ static void cmd_getrange(struct exec *x) {
     reply_bulk(x, part_of(bytes, start, end));
 }
 
+/* These bytes of the string under ref were written. Few, they are told as the command that came. */
+static void tell_bytes(struct exec *x, struct key_ref *ref, size_t offset, size_t len) {
+    if (LIKELY(len <= x->shard->effects.tell_bytes)) return;
+    struct tell tell = {.key_at = 1, .db = x->db, .from = offset, .end = offset + len};
+    (void)tell_takes_turns(x, ref, &tell);
+}
+
 /* Puts bytes at offset of the string under ref, which has length `before`. An absent key is made, and unmade when
  * memory is refused. */
 static void write_at(struct exec *x, struct key_ref *ref, size_t before, size_t offset, struct slice bytes) {
@@ -71,6 +79,7 @@ static void write_at(struct exec *x, struct key_ref *ref, size_t before, size_t 
     }
     if (bytes.len) memcpy(string + offset, bytes.ptr, bytes.len);
     changed(x, ref);
+    tell_bytes(x, ref, offset, bytes.len);
     reply_int(x, (int64_t)after);
 }
 
@@ -106,6 +115,7 @@ static void cmd_append(struct exec *x) {
     if (!ref.entry) {
         keyspace_put_string(x->keys, &ref, bytes, 0, true);
         changed(x, &ref);
+        tell_bytes(x, &ref, 0, bytes.len);
         reply_int(x, (int64_t)bytes.len);
         return;
     }
@@ -233,6 +243,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_setrange,
+     .takes_turns = true,
      .grows = setrange_grows,
      .replays = true,
      .group = "string",
@@ -247,6 +258,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_INSERT)},
      .where = ON_OWNER,
      .run = cmd_append,
+     .takes_turns = true,
      .replays = true,
      .group = "string",
      .since = "2.0.0",

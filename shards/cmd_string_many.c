@@ -12,6 +12,7 @@
 #include "shards/gather.h"
 #include "shards/shard.h"
 #include "shards/string_lcs.h"
+#include "shards/tell_work.h"
 
 #define PREFETCH 16 /* keys in flight: about as many as a core has line fill buffers */
 
@@ -58,6 +59,8 @@ static void set_pairs(struct exec *x) {
             keyspace_put_string(x->keys, &ref, x->argv[at + 1], 0, true);
             exec_changed(x, ref.key, 1);
             exec_event_as(x, NOTIFY_STRING, "set", ref.key);
+            if (x->argc == 3) /* the only one */
+                (void)tell_takes_turns(x, &ref, &(struct tell){.key_at = 1, .db = x->db});
             effect_set(x, ref.key, x->argv[at + 1], 0);
         }
     }
@@ -235,6 +238,7 @@ const struct command string_many_commands[] = {
      .where = SPLIT_BY_KEY,
      .merge = MERGE_OK,
      .run = cmd_mset,
+     .takes_turns = true,
      .group = "string",
      .since = "1.0.1",
      .cost = "O(N), N = number of keys",
@@ -248,6 +252,7 @@ const struct command string_many_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 2, KEY_OW | KEY_INSERT)},
      .where = ACROSS_OWNERS,
      .run = cmd_msetnx,
+     .takes_turns = true,
      .across = msetnx_across,
      .group = "string",
      .since = "1.0.1",

@@ -45,6 +45,7 @@ extern const struct command pubsub_commands[];      /* cmd_pubsub.c: SUBSCRIBE, 
 extern const struct command monitor_commands[];     /* monitor.c: MONITOR */
 extern const struct command piece_commands[];       /* piece.c: what steps read of large values */
 extern const struct command aside_commands[];       /* aside.c: what they build */
+extern const struct command tell_commands[];        /* tell_work.c: what stands in for them */
 extern const struct command part_commands[];        /* part.c: what transactions send to shards */
 extern const struct command command_commands[];     /* cmd_command.c: COMMAND and its views */
 
@@ -59,5 +60,5 @@ extern const struct command command_commands[];     /* cmd_command.c: COMMAND an
     zset_pop_commands, zset_join_commands, sort_commands, geo_commands, geo_search_commands, hash_expire_commands,    \
     msetex_commands, stream_commands, stream_read_commands, stream_group_commands, stream_pending_commands,           \
     stream_claim_commands, stream_info_commands, monitor_commands, string_compare_commands, piece_commands,           \
-    aside_commands
+    aside_commands, tell_commands
 /* clang-format on */

@@ -195,6 +195,7 @@ struct command {
      * keys, and keys is NULL when they are elsewhere or not known yet. Called before each run: O(1). NULL: no. */
     uint64_t (*grows)(const struct exec *x);
     bool takes_turns;           /* on large values it may do its work over several turns (shards/work.h) */
+    bool only_effect;           /* it stands in journals alone: CMD_INTERNAL, but effect_apply runs it */
     bool keeps_aside;           /* a step that keeps something with its transaction, in x->slice (shards/aside.h) */
     const struct command *subs; /* subcommands, ended by a row without name; then run is NULL */
     const char *group;          /* string, generic, connection, server ... */

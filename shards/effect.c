@@ -4,10 +4,12 @@
 #include "core/assert.h"
 #include "core/resp_write.h"
 
-#define PIECE_BYTES ((size_t)64 << 10)
+#define PIECE_BYTES   ((size_t)64 << 10)
+#define PAYLOAD_BYTES ((size_t)64 << 10)
+#define TELL_BYTES    ((size_t)256 << 10) /* below it takes less than half a millisecond in one go */
 
 void effects_init(struct effects *effects, struct heap *heap) {
-    *effects = (struct effects){.piece_bytes = PIECE_BYTES};
+    *effects = (struct effects){.piece_bytes = PIECE_BYTES, .payload_bytes = PAYLOAD_BYTES, .tell_bytes = TELL_BYTES};
     buf_init(&effects->bytes, heap, MEM_MESSAGE);
 }
 

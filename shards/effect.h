@@ -46,6 +46,10 @@ struct effects {
     uint32_t db;       /* selected at the end of bytes */
     uint64_t position; /* groups added so far, since start */
     struct buf bytes;  /* RESP of whole groups, and lines that begin with # */
+    bool crowded;      /* the disk is behind: who can tell in pieces is to wait with the next one */
+    /* bytes of memory of a value */
+    size_t payload_bytes; /* up to so many it is told as RESTORE's payload, in one effect */
+    size_t tell_bytes; /* above so many a command that makes one tells of it over several turns (shards/tell_work.h) */
 
     /* --- private --- */
     uint32_t begin_db;         /* selected where bytes begin */

@@ -1,7 +1,8 @@
 /* What handlers did, as commands. A value as a whole is RESTORE's payload while it is small: one effect, and it keeps
- * the form it has. A large one is deleted and put together again in pieces, so that no effect is as long as the value,
- * unless the value is a stream: what is pending there may be about entries that are gone, which no command puts
- * together. A long string is made as long as it will be with its last byte, then filled. */
+ * the form it has. A large one is deleted and put together again in pieces, so that no effect is as long as the value.
+ * A stream stays a payload, since what is pending there may be about entries that are gone, which no command puts
+ * together; in slices that is told in pieces, too (shards/effect_payload.h). A long string is made as long as it will
+ * be with its last byte, then filled. */
 #include "shards/effect_add.h"
 #include "core/num.h"
 #include "shards/dump.h"
@@ -12,8 +13,7 @@
 #include "shards/work.h"
 #include "shards/zset.h"
 
-#define PAYLOAD_MAX  65536u /* bytes of memory of what becomes one payload */
-#define RUN_ARGS     512u   /* arguments, or bytes, of one effect of a run; one element more may exceed them */
+#define RUN_ARGS     512u /* arguments, or bytes, of one effect of a run; one element more may exceed them */
 #define RUN_BYTES    32768u
 #define STRING_PIECE (512u * 1024) /* bytes of a string in one effect, where it takes several */
 
@@ -41,10 +41,10 @@ static void set_in(struct exec *x, uint32_t db, struct slice key, struct slice v
 }
 
 void effect_set(struct exec *x, struct slice key, struct slice value, uint64_t deadline_ms) {
-    if (is_on(x)) set_in(x, x->db, key, value, deadline_ms);
+    if (is_on(x) && !x->tells) set_in(x, x->db, key, value, deadline_ms);
 }
 
-static void deadline_in(struct exec *x, uint32_t db, struct slice key, uint64_t deadline_ms) {
+void effect_deadline_in(struct exec *x, uint32_t db, struct slice key, uint64_t deadline_ms) {
     char digits[NUM_U64_MAX];
     struct slice argv[3] = {SLICE("PEXPIREAT"), key};
     argv[2] = slice_of(digits, num_format_u64(digits, deadline_ms));
@@ -54,7 +54,7 @@ static void deadline_in(struct exec *x, uint32_t db, struct slice key, uint64_t 
 void effect_deadline(struct exec *x, struct slice key, uint64_t deadline_ms) {
     if (!is_on(x)) return;
     if (deadline_ms)
-        deadline_in(x, x->db, key, deadline_ms);
+        effect_deadline_in(x, x->db, key, deadline_ms);
     else
         effect_add(x, x->db, (struct slice[]){SLICE("PERSIST"), key}, 2);
 }
@@ -196,7 +196,7 @@ static void put_together(struct exec *x, uint32_t db, const struct entry *entry)
     effect_run_end(&run);
     if (entry->flags & ENTRY_FIELDS_TIMED && entry->type == TYPE_HASH)
         hash_each(entry, add_deadline, &(struct timed_hash){x, db, entry});
-    if (entry_deadline_ms(entry)) deadline_in(x, db, entry_key(entry), entry_deadline_ms(entry));
+    if (entry_deadline_ms(entry)) effect_deadline_in(x, db, entry_key(entry), entry_deadline_ms(entry));
 }
 
 void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
@@ -204,7 +204,7 @@ void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
     if (!is_on(x)) return;
     if (entry->type == TYPE_STRING)
         set_in(x, db, entry_key(entry), entry_string(entry, scratch), entry_deadline_ms(entry));
-    else if (entry_bytes(entry) <= PAYLOAD_MAX || entry->type == TYPE_STREAM)
+    else if (entry_bytes(entry) <= x->shard->effects.payload_bytes || entry->type == TYPE_STREAM)
         restore(x, db, entry);
     else
         put_together(x, db, entry);
@@ -212,9 +212,9 @@ void effect_value(struct exec *x, uint32_t db, const struct entry *entry) {
 
 /* --- the same in slices --- */
 
-static bool is_in_slices(const struct entry *entry) {
-    if (entry->type == TYPE_STRING) return entry->encoding == ENC_EXTERNAL && entry_bigstr(entry)->len > STRING_PIECE;
-    return entry->encoding == ENC_OBJECT && entry->type != TYPE_STREAM;
+bool effect_takes_slices(const struct exec *x, const struct entry *entry) {
+    if (entry_bytes(entry) <= x->shard->effects.payload_bytes) return false;
+    return entry->type == TYPE_STRING ? entry->encoding == ENC_EXTERNAL : entry->encoding == ENC_OBJECT;
 }
 
 static void add_bytes(struct exec *x, uint32_t db, const struct entry *entry, uint64_t at, uint64_t len) {
@@ -224,12 +224,19 @@ static void add_bytes(struct exec *x, uint32_t db, const struct entry *entry, ui
     effect_add(x, db, argv, ARRAY_LEN(argv));
 }
 
+uint64_t effect_tell_bytes(struct exec *x, uint32_t db, const struct entry *entry, uint64_t from, uint64_t at,
+                           uint64_t end) {
+    uint64_t piece_end = MIN(at + STRING_PIECE, end);
+    if (at == from && piece_end < end) add_bytes(x, db, entry, end - 1, 1);
+    add_bytes(x, db, entry, at, piece_end - at);
+    return piece_end;
+}
+
 /* From there on; returns where it goes on, or 0. */
 static uint64_t add_some_bytes(struct exec *x, uint32_t db, const struct entry *entry, uint64_t at) {
-    uint64_t len = entry_bigstr(entry)->len, end = MIN(at + STRING_PIECE, len);
-    if (at == 0) add_bytes(x, db, entry, len - 1, 1);
-    add_bytes(x, db, entry, at, end - at);
-    return end < len ? end : 0;
+    uint64_t len = entry_bigstr(entry)->len;
+    at = effect_tell_bytes(x, db, entry, 0, at, len);
+    return at < len ? at : 0;
 }
 
 #define FIELD_STEPS (WORK_SLICE / 16) /* through a table of fields: each answers a few of them */
@@ -268,13 +275,14 @@ static void tell_elements(struct effect_tale *tale, struct effect_run *run, cons
 bool effect_tell_some(struct effect_tale *tale, struct exec *x, uint32_t db, const struct entry *entry) {
     struct effect_run run;
     if (!is_on(x)) return false;
-    if (!tale->begun && (entry_bytes(entry) <= PAYLOAD_MAX || !is_in_slices(entry))) {
+    if (!tale->begun && !effect_takes_slices(x, entry)) {
         effect_value(x, db, entry);
         return false;
     }
     ASSERT(!entry_deadline_ms(entry));
     if (!tale->begun) effect_del(x, db, entry_key(entry));
     tale->begun = true;
+    if (entry->type == TYPE_STREAM) return effect_payload_some(&tale->payload, x, db, entry);
     if (entry->type == TYPE_STRING) return (tale->at = add_some_bytes(x, db, entry, tale->at)) != 0;
     uint64_t from = tale->at;
     effect_run_begin(&run, x, db, element_adders[entry->type], entry_key(entry));

@@ -33,7 +33,8 @@ static const struct command_slot *slot_of(const struct shard *shard, const struc
                                           struct error *error) {
     const struct command_slot *slot = argc ? command_resolve(shard->registry, argv, argc) : NULL;
     const char *why = NULL;
-    if (!slot || !slot->row->run || slot->row->flags & CMD_INTERNAL)
+    bool hidden = slot && slot->row->flags & CMD_INTERNAL && !slot->row->only_effect;
+    if (!slot || !slot->row->run || hidden)
         why = "no such command";
     else if (!(slot->row->flags & CMD_WRITE))
         why = "it changes no key";

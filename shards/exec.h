@@ -34,6 +34,7 @@ struct exec {
     bool sleeping;    /* exec_continue_later was called */
     bool part;        /* of a command over several shards: counted there */
     bool blocks;      /* exec_block was called */
+    bool tells;       /* tell_takes_turns said yes: the journal hears of what it did over the next turns */
     uint32_t flags;   /* enum client_flag of the client, as far as handlers care (CLIENT_NO_TOUCH) */
     uint64_t hash;    /* of argv[hash_at], computed when the command was routed */
     uint32_t hash_at; /* 0: none */

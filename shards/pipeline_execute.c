@@ -84,7 +84,7 @@ static void run_with_effect(struct shard *shard, struct exec *x) {
     effects_open(effects, 0, 0);
     row->run(x);
     bool changed = shard->shared.dirty != dirty;
-    if (changed && effects->added == added) {
+    if (changed && effects->added == added && !x->tells) {
         ASSERT(row->replays);
         effects_add(effects, x->db, x->argv, x->argc);
     }

@@ -10,6 +10,7 @@
 #include "shards/request.h"
 #include "shards/route.h"
 #include "shards/shard.h"
+#include "shards/tell_work.h"
 #include "shards/txn.h"
 #include "shards/waiters.h"
 
@@ -26,7 +27,7 @@ HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queu
     x->argc = q->argc;
     x->db = client->db;
     x->resp = client->resp;
-    x->failed = x->again = x->sleeping = x->part = x->blocks = false;
+    x->failed = x->again = x->sleeping = x->part = x->blocks = x->tells = false;
     x->flags = client->flags;
     x->hash = q->hash;
     x->hash_at = q->hash_at;
@@ -57,8 +58,10 @@ static COLD void park(struct shard *shard, const struct queued *q, struct exec *
 }
 
 /* It found nothing and waits for its keys. */
-static COLD void block(struct shard *shard, const struct queued *q, struct exec *x) {
+static COLD void block(struct shard *shard, const struct queued *q, struct exec *x, size_t mark) {
     if (x->again) { /* or rather for its turn, with its keys held */
+        if (x->tells) tell_becomes_stand_in(x, mark);
+        x->out->len = mark; /* what was there is with the stand-in */
         park(shard, q, x);
         return;
     }
@@ -105,7 +108,7 @@ HOT_INLINE void run_local(struct shard *shard, struct queued *q) {
         pipeline_execute(shard, &x);
         position = commit_end(&shard->commit);
         if (UNLIKELY(x.blocks)) {
-            block(shard, q, &x);
+            block(shard, q, &x, mark);
             return;
         }
     } else if (q->fate == FATE_QUEUE) {

@@ -481,6 +481,7 @@ static void run_aside(struct shard *shard, struct request *request) {
     uint64_t position = commit_end(&shard->commit);
     if (request->work[0]) {
         request->position = position;
+        work_take_reply(request, &out);
         request_keep_working(shard, request);
     } else {
         struct request copy = *request; /* of what is to be known afterwards */

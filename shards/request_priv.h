@@ -57,5 +57,7 @@ void request_take_out(struct shard *shard, struct request *request);
 void work_drop(struct shard *shard, struct request *request);
 /* A command that was granted has begun to work: it keeps its keys. */
 void request_keep_working(struct shard *shard, struct request *request);
+/* What its handler has replied already is the beginning of what the work does. */
+void work_take_reply(struct request *request, struct buf *take);
 /* Its reply goes home. */
 void request_answer(struct shard *shard, const struct request *request, struct buf *take, uint64_t position);

@@ -48,7 +48,17 @@ void work_begin(struct exec *x, struct work *work) {
     x->slice[0] = (uint64_t)(uintptr_t)work;
 }
 
+void work_take_reply(struct request *request, struct buf *reply) {
+    struct work *work = work_of(request->work);
+    ASSERT(work->out.len == 0);
+    struct buf empty = work->out;
+    work->out = *reply;
+    *reply = empty;
+}
+
 /* --- the queue --- */
+
+#define LOOK_MAX 16 /* of those that are passed over in a turn */
 
 static void append(struct shard *shard, struct request *request) {
     request->next_work = NULL;
@@ -63,6 +73,19 @@ static struct request *take_first(struct shard *shard) {
     struct request *request = shard->works;
     shard->works = request->next_work;
     return request;
+}
+
+/* The first that need not wait for the disk; NULL: there is none near the front. */
+static struct request *take_next(struct shard *shard) {
+    if (LIKELY(!shard->effects.crowded)) return take_first(shard);
+    const struct request *last = shard->works_last;
+    for (unsigned i = 0; i < LOOK_MAX; i++) {
+        struct request *request = take_first(shard);
+        if (!work_of(request->work)->tells) return request;
+        append(shard, request);
+        if (request == last) break;
+    }
+    return NULL;
 }
 
 void request_keep_working(struct shard *shard, struct request *request) {
@@ -107,6 +130,14 @@ static struct exec exec_of_slice(struct shard *shard, struct request *request) {
     return request_exec(shard, request->item, work->argv, &work->out);
 }
 
+static void count(struct shard *shard, struct exec *x, const struct work *work, uint64_t ticks) {
+    if (work->counts_as && work->counts_as != x->slot) {
+        x->slot = work->counts_as;
+        x->argc = 2; /* name and key, of those of a stand-in */
+    }
+    pipeline_count(shard, x, work->ticks + ticks);
+}
+
 /* True: that was the last one. */
 static bool run_slice(struct shard *shard, struct request *request) {
     struct exec x = exec_of_slice(shard, request);
@@ -121,7 +152,7 @@ static bool run_slice(struct shard *shard, struct request *request) {
     if (request->kind == REQUEST_SERVE)
         waiter_count(shard, request->lock.stamp, request->ticks, buf_slice(x.out));
     else
-        pipeline_count(shard, &x, request->ticks);
+        count(shard, &x, work_of(request->work), request->ticks);
     return true;
 }
 
@@ -151,7 +182,9 @@ static void finish(struct shard *shard, struct request *request) {
 }
 
 void works_turn(struct shard *shard) {
-    struct request *request = take_first(shard);
+    struct request *request = take_next(shard);
+    shard->works_wait = request == NULL;
+    if (!request) return;
     if (run_slice(shard, request))
         finish(shard, request);
     else

@@ -8,6 +8,7 @@
 #include "shards/pipeline.h"
 #include "shards/request.h"
 #include "shards/shard.h"
+#include "shards/tell_work.h"
 #include "shards/waiters.h"
 
 void serve_prefetch(struct shard *shard, const struct message *message, keyspace_prefetch prefetch) {
@@ -56,6 +57,7 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     }
     if (UNLIKELY(x->blocks)) {
         if (x->again) { /* it does not wait for its keys to hold something, but for its turn */
+            if (x->tells) tell_becomes_stand_in(x, mark);
             request_park(x, item->stamp, message->from, (struct message_note){0}, item->silent);
             message_reply_later(message, mark);
             return;
@@ -124,7 +126,7 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
     x.argc = item->argc;
     x.db = item->db;
     x.resp = item->resp;
-    x.failed = x.again = x.sleeping = x.blocks = false;
+    x.failed = x.again = x.sleeping = x.blocks = x.tells = false;
     x.part = item->part;
     x.flags = item->flags;
     x.hash = item->hash;

@@ -644,11 +644,12 @@ static uint64_t rests_wait_ns(const struct shard *shard) {
 
 uint64_t shard_wait_ns(const struct shard *shard) {
     uint64_t blocked_ns = blocked_next_deadline_ns(shard);
-    if (shard->inbox_more || shard->settle_more || shard->works || shard->commit.due ||
+    if (shard->inbox_more || shard->settle_more || (shard->works && !shard->works_wait) || shard->commit.due ||
         !reaper_idle(shard->shared.reaper) || shard->expire_more || shard->pubsub.gone || defrag_is_running(shard))
         return 0;
     if (shard->rests) return rests_wait_ns(shard);
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
+    if (shard->works) return 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
     return MIN(MIN(background_wait_ns(shard), pressure_wait_ns(shard)), blocked_ns - shard->now_ns);
 }

@@ -32,6 +32,7 @@
 #include "shards/pubsub.h"
 #include "shards/slowlog.h"
 #include "shards/spikes.h"
+#include "shards/tell.h"
 #include "shards/turns.h"
 
 struct defrag;
@@ -152,6 +153,8 @@ struct shard {
     struct pipeline *pipeline;
     struct job *jobs, *jobs_last;       /* sliced commands under way */
     struct request *works, *works_last; /* commands that keep keys over several turns (shards/work.h) */
+    bool works_wait;                    /* all of them, for the disk (effects.crowded) */
+    struct telling telling;             /* of the command that runs */
     bool jobs_busy;                     /* one of them has work to do now, rather than to wait for its time */
 
     /* several keys at one instant */

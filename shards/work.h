@@ -28,11 +28,14 @@
  * makes what the slices from the next one on tell one group, as that of a transaction, which is written in pieces and
  * counts with its last one (shards/effect.h).
  *
+ *    With pieces a slice waits while the disk is behind (effects.crowded), so what is told does not pile up in memory.
+ *
  * A command that changes its key in place says `tells` from its first slice on. When the time of that key is over in
  * the middle, its end follows in the journal what was done to it.
  *
- * Only rows that say takes_turns may ask. Two kinds of work are written once for many commands: very many arguments for
- * one key (shards/args_work.h), and very many elements taken out of it (shards/pop_work.h).
+ * Only rows that say takes_turns may ask. Three kinds of work are written once for many commands: very many arguments for
+ * one key (shards/args_work.h), very many elements taken out of it (shards/pop_work.h), and telling the journal of what
+ * was done at once (shards/tell_work.h).
  *
  * Owner     the request owns the work from work_begin on, calls `end` once and frees it, after the last slice or when
  *           the shard goes. The client may be gone by then: the work is done all the same.
@@ -48,6 +51,8 @@ struct work {
     bool (*some)(struct exec *x, struct work *work);
     void (*end)(struct shard *shard, struct work *work); /* gives back what it has besides; NULL: nothing */
     bool tells;
+    const struct command_slot *counts_as; /* in statistics and the slow log; NULL: itself */
+    uint64_t ticks;                       /* that were spent on it before, and count */
     /* private */
     size_t size;        /* of its own memory */
     struct buf out;     /* the reply so far */

@@ -271,7 +271,9 @@ static void play_round(uint64_t seed, struct totals *totals) {
         .shards = play.shards, .mailbox_capacity = 8, .db_count = DBS, .seed = seed, .tables = test_tables});
     for (uint32_t id = 0; id < play.shards; id++) {
         sim_shard(play.sim, id)->effects.on = true;
-        if (seed & 1) sim_shard(play.sim, id)->effects.piece_bytes = 1; /* each step of a command is a piece */
+        struct effects *effects = &sim_shard(play.sim, id)->effects;
+        if (seed & 1) effects->piece_bytes = 1;                         /* each step of a command is a piece */
+        if (seed & 2) effects->payload_bytes = effects->tell_bytes = 0; /* what can be told over turns is */
         buf_init(&play.log[id], play.sim->heap, MEM_CLIENT_IN);
     }
     chatter_init(&play.chatter, play.sim, seed);

@@ -121,7 +121,9 @@ static void make_shard(struct sim *sim, uint32_t id, const struct sim_options *o
     thread->shard = shard_new(&shard);
     if (sim->gated) {
         thread->shard->effects.on = true;
-        if (sim->pieces) thread->shard->effects.piece_bytes = 1;
+        struct effects *effects = &thread->shard->effects;
+        if (sim->pieces) effects->piece_bytes = 1;
+        if (sim->pieces) effects->payload_bytes = effects->tell_bytes = 0; /* what can be told over turns is */
         commit_start(thread->shard, 0);
         thread->journal.pace = 1 + (uint32_t)prng_below(&sim->prng, 6);
         buf_init(&thread->journal.bytes, sim->heap, MEM_STATS);
