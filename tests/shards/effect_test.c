@@ -1,7 +1,9 @@
 /* Effects: how they are framed in groups, and what cannot be applied. What the shards say of real commands is in
  * effect_play_test.c. */
+#include "shards/dump.h"
 #include "shards/effect.h"
 #include "shards/effect_apply.h"
+#include "shards/effect_payload.h"
 #include "tests/support/machine.c"
 #include "tests/support/machine.h"
 #include <setjmp.h>
@@ -159,8 +161,8 @@ static void long_groups_come_in_pieces(void **state) {
 
 static void mistakes_are_told(void **state) {
     (void)state;
-    static const char *const lines[] = {"get s",       "nonsense s",    "sherd.drop s", "set s",
-                                        "setex s 0 v", "pexpireat s x", "flushdb now",  "swapdb 0 99"};
+    static const char *const lines[] = {"get s",         "nonsense s",  "sherd.drop s", "set s",     "setex s 0 v",
+                                        "pexpireat s x", "flushdb now", "swapdb 0 99",  "eval x 1 s"};
     struct sim *sim = sim_new(&(struct sim_options){.shards = 2, .mailbox_capacity = 8, .db_count = DBS, .seed = 1});
     struct shard *shard = sim_shard(sim, 0);
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
@@ -179,10 +181,52 @@ static void mistakes_are_told(void **state) {
     sim_delete(sim);
 }
 
+/* --- a payload in pieces --- */
+
+static bool applies(struct shard *shard, uint32_t argc, const struct slice *argv) {
+    struct error error = {0};
+    return effect_apply(shard, 0, argv, argc, &error);
+}
+
+#define APPLIES(...)  applies(shard, ARRAY_LEN(((struct slice[]){__VA_ARGS__})), (struct slice[]){__VA_ARGS__})
+#define BECOMES_VALUE APPLIES(SLICE("EVAL"), SLICE(EFFECT_PAYLOAD_SCRIPT), SLICE("1"), SLICE("s"))
+
+static const struct entry *entry_of(struct shard *shard) {
+    struct key_ref ref;
+    return keyspace_open(shard_db(shard, 0), SLICE("s"), key_hash(&shard->shared, SLICE("s")), &ref) ? ref.entry : NULL;
+}
+
+/* What a stream's payload was appended to becomes that stream; anything else does not. */
+static void payloads_become_values(void **state) {
+    (void)state;
+    struct sim *sim = sim_new(&(struct sim_options){.shards = 1, .mailbox_capacity = 8, .db_count = DBS, .seed = 1});
+    struct shard *shard = sim_shard(sim, 0);
+    struct buf payload, again;
+    buf_init(&payload, shard->heap, MEM_MESSAGE);
+    buf_init(&again, shard->heap, MEM_MESSAGE);
+    assert_true(APPLIES(SLICE("XADD"), SLICE("s"), SLICE("1-1"), SLICE("f"), SLICE("v")));
+    assert_true(APPLIES(SLICE("XADD"), SLICE("s"), SLICE("2-1"), SLICE("g"), SLICE("w")));
+    dump_write(&payload, entry_of(shard));
+    struct slice bytes = buf_slice(&payload);
+    assert_false(BECOMES_VALUE); /* it is no string */
+    assert_true(APPLIES(SLICE("DEL"), SLICE("s")));
+    assert_false(BECOMES_VALUE); /* there is nothing */
+    assert_true(APPLIES(SLICE("APPEND"), SLICE("s"), slice_of(bytes.ptr, 20)));
+    assert_false(BECOMES_VALUE); /* that is not all of it */
+    assert_true(APPLIES(SLICE("APPEND"), SLICE("s"), slice_of(bytes.ptr + 20, bytes.len - 20)));
+    assert_true(BECOMES_VALUE);
+    assert_int_equal(entry_of(shard)->type, TYPE_STREAM);
+    dump_write(&again, entry_of(shard));
+    assert_true(slice_equal(buf_slice(&again), bytes));
+    buf_deinit(&payload);
+    buf_deinit(&again);
+    sim_delete(sim);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(groups_are_framed), cmocka_unit_test(transactions_have_a_line),
-                                       cmocka_unit_test(kept_groups_come_at_the_end),
-                                       cmocka_unit_test(long_groups_come_in_pieces),
-                                       cmocka_unit_test(mistakes_are_told)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_are_framed),           cmocka_unit_test(transactions_have_a_line),
+        cmocka_unit_test(kept_groups_come_at_the_end), cmocka_unit_test(long_groups_come_in_pieces),
+        cmocka_unit_test(mistakes_are_told),           cmocka_unit_test(payloads_become_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
