@@ -119,6 +119,7 @@ struct config {
     int unixsocketperm;   /* mode bits; 0: leave to umask */
     bool protected_mode;
     int64_t maxclients;
+    int64_t client_homing_ms;           /* 0: connections stay where they are */
     uint64_t proto_max_bulk_len;        /* bytes */
     uint64_t client_query_buffer_limit; /* bytes */
     struct config_output_limits client_output_buffer_limit;

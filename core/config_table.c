@@ -4,7 +4,7 @@
  * FIELD takes type, place and size from the struct itself. Names, defaults, ranges, the order of
  * enum names and what may change at run time are Redis 7.0's, except where the doc line says so:
  *   threads, recovery-damage, import, max-staleness, max-unsynced-bytes, persist-timeout, disk-budget,
- *   cluster-ports, numa     sherd's own
+ *   cluster-ports, numa, client-homing-ms   sherd's own
  *   enable-debug-command    local here, no in Redis: a DEBUG from the same machine is how people test
  *   port, bind              fixed while running, until the listeners can be moved
  *   loglevel nothing        from Redis 7.2, as are set-max-listpack-* */
@@ -118,6 +118,10 @@ const struct config_option config_options[] = {
      .doc = "Refuses clients of other machines while there is no password."},
     {.name = "maxclients", FIELD(maxclients), .preset = "10000", RANGE(1, UINT_MAX), LIVE(ANY_TIME),
      .group = GROUP_NETWORK, .doc = "Clients at the same time; more are refused."},
+    {.name = "client-homing-ms", .type = OPTION_TIME, PLACE(client_homing_ms), .preset = "1000", RANGE(0, 3600000),
+     .unit = "milliseconds, or with ms, s or m", LIVE(ANY_TIME), .group = GROUP_NETWORK,
+     .doc = "A connection that for so long sends nearly all its commands to keys of one other thread moves there; 0 "
+            "never does."},
     {.name = "proto-max-bulk-len", FIELD(proto_max_bulk_len), .preset = "512mb", RANGE(1 << 20, 512 << 20),
      .unit = "bytes", LIVE(ANY_TIME), .group = GROUP_NETWORK,
      .doc = "The longest single argument of a command; sherd takes none above 512 MB."},

@@ -234,6 +234,7 @@ const struct command client_subs[] = {
      .acl = ACL_CONNECTION,
      .where = ON_ALL,
      .merge = MERGE_TEXT,
+     .across = client_list_across,
      .run = cmd_client_list,
      .args = "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
      .since = "2.4.0",

@@ -1,10 +1,12 @@
 /* CLIENT LIST and KILL: each shard looks through its own connections.
  *
- * LIST runs on all shards and the texts are joined. KILL has two answers, a number for the filter form and OK or an
+ * LIST runs on all shards and the texts are joined. Meanwhile no connection moves from one to another (net/move.h); UNBLOCK
+ * need not see to that, as one that waits for keys does not move. KILL has two answers, a number for the filter form and OK or an
  * error for the old "KILL ip:port"; so the home shard reads the arguments first and sends every shard the same
  * filters as "sherd.kill asker-id old-form filter..." whose replies are the numbers of clients killed. */
 #include "core/num.h"
 #include "net/cmd_conn_priv.h"
+#include "net/move.h"
 #include "shards/blocked.h"
 #include "shards/gather.h"
 #include "shards/shard.h"
@@ -88,6 +90,17 @@ void cmd_client_list(struct exec *x) {
         list_ids(x);
     } else {
         reply_syntax_error(x);
+    }
+}
+
+void client_list_across(struct gather *gather) {
+    switch (move_look(gather)) {
+    case LOOK_WAITS: return;
+    case LOOK_ASKS:
+        for (uint32_t i = 0; i < gather_shards(gather); i++)
+            gather_send(gather, i, "client", gather->argv + 1, gather->argc - 1);
+        return;
+    case LOOK_DONE: gather_merge(gather); return;
     }
 }
 
@@ -221,12 +234,6 @@ void cmd_internal_kill(struct exec *x) {
 }
 
 static void kill_send(struct gather *gather) {
-    struct filter filter;
-    struct refusal refusal;
-    if (!read_filter(gather->argv + 2, gather->argc - 2, &filter, &refusal)) {
-        gather_error(gather, refusal.text);
-        return;
-    }
     size_t bytes = gather->argc * sizeof(struct slice);
     struct slice *args = heap_alloc(gather->home->heap, MEM_MESSAGE, bytes);
     char asker[NUM_U64_MAX];
@@ -237,11 +244,7 @@ static void kill_send(struct gather *gather) {
     heap_free(gather->home->heap, MEM_MESSAGE, args, bytes);
 }
 
-void client_kill_across(struct gather *gather) {
-    if (gather->step == 0) {
-        kill_send(gather);
-        return;
-    }
+static void kill_reply(struct gather *gather) {
     int64_t killed = 0, part;
     for (uint32_t i = 0; i < gather->parts; i++)
         if (gather_reply_int(gather_reply(gather, i), &part)) killed += part;
@@ -251,4 +254,18 @@ void client_kill_across(struct gather *gather) {
         resp_simple(gather_out(gather), SLICE("OK"));
     else
         gather_error(gather, "ERR No such client");
+}
+
+void client_kill_across(struct gather *gather) {
+    struct filter filter;
+    struct refusal refusal;
+    if (gather->step == 0 && !read_filter(gather->argv + 2, gather->argc - 2, &filter, &refusal)) {
+        gather_error(gather, refusal.text);
+        return;
+    }
+    switch (move_look(gather)) {
+    case LOOK_WAITS: return;
+    case LOOK_ASKS: kill_send(gather); return;
+    case LOOK_DONE: kill_reply(gather); return;
+    }
 }

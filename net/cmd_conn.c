@@ -6,7 +6,9 @@
 #include "core/num.h"
 #include "net/cmd_conn_priv.h"
 #include "net/cmd_tables.h"
+#include "net/move.h"
 #include "net/runtime.h"
+#include "shards/client_move.h"
 #include "shards/shard.h"
 
 #define WRONGPASS "WRONGPASS invalid username-password pair or user is disabled."
@@ -239,6 +241,11 @@ const struct command conn_commands[] = {
      .group = "connection",
      .since = "2.4.0",
      .doc = "Holds the commands about connections."},
+    {.name = "sherd.arrive",
+     .arity = 3 + CLIENT_LUGGAGE_ARGS,
+     .flags = CMD_INTERNAL,
+     .where = ON_CONN,
+     .run = cmd_internal_arrive},
     {.name = "sherd.kill",
      .arity = -4,
      .flags = CMD_INTERNAL,

@@ -12,6 +12,7 @@ NODISCARD bool client_rename(struct exec *x, struct slice name);
 
 /* cmd_client_many.c */
 void cmd_client_list(struct exec *x);
+void client_list_across(struct gather *gather);
 void cmd_client_unblock(struct exec *x);
 void client_kill_across(struct gather *gather);
 void cmd_internal_kill(struct exec *x);

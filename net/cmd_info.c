@@ -3,6 +3,7 @@
 #include "core/num.h"
 #include "net/cmd_info_priv.h"
 #include "net/cmd_tables.h"
+#include "net/move.h"
 #include "shards/exec.h"
 #include <stdio.h>
 
@@ -75,9 +76,10 @@ static void write_sections(const struct info *info, uint32_t chosen) {
 
 static void info_across(struct gather *gather) {
     uint32_t chosen = chosen_sections(gather);
-    if (gather->step == 0) {
-        totals_request(gather, needs_of(chosen));
-        return;
+    switch (move_look(gather)) { /* connected_clients counts each client once */
+    case LOOK_WAITS: return;
+    case LOOK_ASKS: totals_request(gather, needs_of(chosen)); return;
+    case LOOK_DONE: break;
     }
     struct totals *totals = totals_new(gather);
     struct runtime_facts facts = {0};

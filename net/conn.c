@@ -3,6 +3,7 @@
  * can name it any more. */
 #include "net/conn.h"
 #include "core/assert.h"
+#include "net/move.h"
 #include "net/thread.h"
 #include "shards/blocked.h"
 #include "shards/client_limits.h"
@@ -97,8 +98,22 @@ static void turn_away(struct thread *thread, int fd, const char *why) {
     atomic_fetch_sub_explicit(&thread->load, 1, memory_order_relaxed);
 }
 
-void conn_adopt(struct thread *thread, int fd, bool endpoint) {
+struct conn *conn_new(struct thread *thread, int fd, uint64_t id, struct slice address) {
     struct shard *shard = thread->shard;
+    struct conn *conn = heap_alloc_zero(shard->heap, MEM_CLIENT_IN, sizeof *conn);
+    client_init(&conn->client, shard, &carrier, id);
+    conn->thread = thread;
+    conn->fd = fd;
+    buf_init(&conn->sending, shard->heap, MEM_CLIENT_OUT);
+    conn->address_len = (uint8_t)address.len;
+    conn->address = heap_alloc(shard->heap, MEM_CLIENT_IN, address.len + 1);
+    memcpy(conn->address, address.ptr, address.len);
+    conn->address[address.len] = 0;
+    thread->conn_count++;
+    return conn;
+}
+
+void conn_adopt(struct thread *thread, int fd, bool endpoint) {
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     getpeername(fd, (struct sockaddr *)&peer, &len);
@@ -108,20 +123,13 @@ void conn_adopt(struct thread *thread, int fd, bool endpoint) {
         return;
     }
     set_options(fd, peer.ss_family, &thread->config);
-    struct conn *conn = heap_alloc_zero(shard->heap, MEM_CLIENT_IN, sizeof *conn);
-    client_init(&conn->client, shard, &carrier, atomic_fetch_add(&thread->server->next_client_id, 1) + 1);
-    if (peer.ss_family == AF_UNIX) conn->client.flags |= CLIENT_UNIX_SOCKET;
-    if (endpoint) conn->client.flags |= CLIENT_ENDPOINT;
-    conn->thread = thread;
-    conn->fd = fd;
-    buf_init(&conn->sending, shard->heap, MEM_CLIENT_OUT);
     char address[160];
     format_address(&peer, &thread->config, address, sizeof address);
-    conn->address_len = (uint8_t)strlen(address);
-    conn->address = heap_alloc(shard->heap, MEM_CLIENT_IN, conn->address_len + 1u);
-    memcpy(conn->address, address, conn->address_len + 1u);
-    thread->conn_count++;
-    shard->stats.connections++;
+    uint64_t id = atomic_fetch_add(&thread->server->next_client_id, 1) + 1;
+    struct conn *conn = conn_new(thread, fd, id, slice_of_cstr(address));
+    if (peer.ss_family == AF_UNIX) conn->client.flags |= CLIENT_UNIX_SOCKET;
+    if (endpoint) conn->client.flags |= CLIENT_ENDPOINT;
+    thread->shard->stats.connections++;
     conn->receiving = true;
     ring_recv(thread->ring, fd, conn);
 }
@@ -137,7 +145,7 @@ static void drop_replies(struct shard *shard, struct buf *buf) {
         reaper_take_buf(shard->shared.reaper, buf);
 }
 
-static void release(struct conn *conn) {
+void conn_delete(struct conn *conn) {
     struct client *client = &conn->client;
     struct thread *thread = conn->thread;
     struct heap *heap = thread->shard->heap;
@@ -147,8 +155,13 @@ static void release(struct conn *conn) {
     heap_free(heap, MEM_CLIENT_IN, conn->address, conn->address_len + 1u);
     heap_free(heap, MEM_CLIENT_IN, conn, sizeof *conn);
     thread->conn_count--;
-    atomic_fetch_sub_explicit(&thread->server->client_count, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&thread->load, 1, memory_order_relaxed);
+}
+
+static void release(struct conn *conn) {
+    struct server *server = conn->thread->server;
+    conn_delete(conn);
+    atomic_fetch_sub_explicit(&server->client_count, 1, memory_order_relaxed);
 }
 
 /* Frees the connection once the kernel and the other shards have let go of it. */
@@ -192,7 +205,8 @@ static bool all_done(const struct conn *conn) {
  * nothing is taken for it. */
 static bool wants_input(const struct conn *conn) {
     const struct client *client = &conn->client;
-    if (conn->peer_done || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY)) return false;
+    if (conn->peer_done || client->homing.wish || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY))
+        return false;
     /* While clients together hold more than they may, who waits is not read from. */
     size_t pause = client->home->account.uncovered > 0 || client->wait == WAIT_MEMORY ? 0 : IN_PAUSE;
     return client->wait == WAIT_NOTHING || client->blocked || buf_readable(&client->in) <= pause;
@@ -210,6 +224,7 @@ static void conn_settle(struct conn *conn) {
         conn_close(conn);
         return;
     }
+    if (UNLIKELY(client->homing.wish) && move_go_on(conn)) return;
     bool wants = wants_input(conn);
     if (wants && !conn->receiving && !conn->starving) {
         conn->receiving = true;
@@ -289,6 +304,12 @@ static bool holds(struct conn *conn) {
     return false;
 }
 
+/* When all is sent it is to be looked at: it closes, or moves to another thread. */
+static bool is_leaving(const struct conn *conn) {
+    const struct client *client = &conn->client;
+    return client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done || client->homing.wish;
+}
+
 void conn_flush(struct conn *conn) {
     struct client *client = &conn->client;
     if (UNLIKELY(conn->closing || !client_output_allowed(client))) {
@@ -303,7 +324,7 @@ void conn_flush(struct conn *conn) {
     }
     if (UNLIKELY(!client_has_output(client))) {
         buf_pool_give_back(&client->home->replies, &client->out);
-        if (client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done) thread_attend(conn->thread, conn);
+        if (is_leaving(conn)) thread_attend(conn->thread, conn);
         return;
     }
     client_take_output(client, &conn->sending);
@@ -330,5 +351,5 @@ void conn_sent(struct conn *conn, const struct ring_event *event) {
     drop_replies(client->home, &conn->sending);
     if (UNLIKELY(client_has_output(client))) conn_flush(conn);
     if (UNLIKELY(client->wait == WAIT_READER)) pipeline_resume(client->home, client);
-    if (UNLIKELY(client->flags & CLIENT_CLOSE_AFTER_REPLY || conn->peer_done)) thread_attend(conn->thread, conn);
+    if (UNLIKELY(is_leaving(conn))) thread_attend(conn->thread, conn);
 }

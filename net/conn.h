@@ -6,6 +6,8 @@
  * Out       replies collect in client.out; at the end of the turn, or when those that come from other shards are there,
  *           the buffer moves to `sending` and goes out as one send, at most one at a time. Buffers are on loan from the
  *           thread, so that an idle connection has none.
+ * Move      a client that belongs elsewhere (client.homing.wish) is not read from any more; when nothing of it is under way
+ *           its socket goes to the other thread (net/move.h).
  * Life      conn_adopt .. conn_close (stops input, drops output) .. freed when the kernel has answered every operation
  *           and no other shard still works for it.
  * Thread    its own. */
@@ -39,6 +41,10 @@ struct conn {
 };
 
 void conn_adopt(struct thread *thread, int fd, bool endpoint); /* endpoint: it came in at the thread's own port */
+/* For net/move.c: makes one whose socket was set up before, and does not receive yet; frees one and leaves its socket
+ * open. Both count connections of the thread, not those of the server. */
+struct conn *conn_new(struct thread *thread, int fd, uint64_t id, struct slice address);
+void conn_delete(struct conn *conn);
 void conn_received(struct conn *conn, const struct ring_event *event);
 void conn_sent(struct conn *conn, const struct ring_event *event);
 /* Lets the connection go on (client.wait ended), or be closed when that was asked for. */

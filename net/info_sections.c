@@ -52,6 +52,7 @@ void info_clients(const struct info *info) {
     info_number(info, "tracking_clients", 0);
     info_number(info, "pubsub_clients", sum->pubsub_clients);
     info_number(info, "clients_in_timeout_table", 0);
+    info_number(info, "clients_moved", sum->moved_in);
 }
 
 static void info_scripts_memory(const struct info *info) {

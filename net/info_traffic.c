@@ -147,6 +147,8 @@ void info_shards(const struct info *info) {
         buf_printf(info->out, ",messages_per_hop=%.3f,turns=%llu,busy_share=%.3f",
                    ratio(stats->hop_messages_sent, stats->hops_sent), (unsigned long long)stats->turns,
                    ratio(stats->busy_ns, stats->busy_ns + stats->idle_ns));
+        buf_printf(info->out, ",clients_in=%llu,clients_out=%llu", (unsigned long long)stats->moved_in,
+                   (unsigned long long)stats->moved_out);
         buf_printf(info->out, ",node=%u,local_pages_permille=%llu", info->facts->node[i],
                    (unsigned long long)local_permille(stats));
         for (int m = 0; m < MEM_CLASSES; m++) /* signed: a shard may have freed what another allocated */

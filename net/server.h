@@ -63,6 +63,8 @@ struct server {
     /* --- changed by several threads, rarely --- */
     _Alignas(CACHE_LINE) _Atomic uint64_t client_count;
     _Atomic uint64_t next_client_id;
+    _Atomic uint32_t moves;        /* clients on their way between threads, or about to be (net/move.h) */
+    _Atomic uint32_t looks;        /* commands that look at all clients, and want none to be on its way */
     _Atomic uint64_t used_startup; /* bytes in all heaps once everything had started */
     _Atomic uint64_t used_peak;    /* largest sum over all heaps seen */
     _Atomic uint32_t ready;        /* threads that finished starting */

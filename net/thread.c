@@ -295,6 +295,10 @@ static void publish(struct thread *thread) {
     if (LIKELY(span_ns < 1000000000)) return;
     thread->published_ns = shard->now_ns;
     shard->stats.busy_ns = cpu_ns();
+    atomic_store_explicit(&thread->busy_permille,
+                          (uint32_t)((shard->stats.busy_ns - thread->published_busy_ns) * 1000 / span_ns),
+                          memory_order_relaxed);
+    thread->published_busy_ns = shard->stats.busy_ns;
     shard->stats.idle_ns = shard->now_ns - MIN(shard->now_ns, thread->started_ns + shard->stats.busy_ns);
     atomic_store_explicit(&thread->ops_per_second, rate(shard->stats.commands, &thread->published_ops, span_ns),
                           memory_order_relaxed);

@@ -34,7 +34,7 @@ struct thread {
     uint32_t conn_count;
     uint64_t next_timeout_ns; /* next look for idle connections */
     uint64_t started_ns;
-    uint64_t published_ns, published_ops, published_in, published_out;
+    uint64_t published_ns, published_ops, published_in, published_out, published_busy_ns;
     uint64_t stop_by_ns; /* stopping: 0 while running */
     struct persist_part *persist;
     bool ending;       /* the server is to stop, when persist/ lets it */
@@ -46,6 +46,8 @@ struct thread {
     uint64_t accept_told_ns;  /* when that may be logged again */
     bool crowded;             /* there are more threads than CPUs */
     bool busy;                /* something came in since this thread last let the others run */
+    uint64_t moves_until_ns;  /* until then so many clients may still move away (net/move.c) */
+    uint32_t moves_left;
 
     /* --- seen by others --- */
     /* On one line, because a sender writes the first and then reads the second. */
@@ -54,6 +56,7 @@ struct thread {
     _Alignas(CACHE_LINE) _Atomic uint32_t load;    /* connections here or on their way; written by the acceptor, too */
     _Atomic int ring_fd;
     _Atomic uint64_t ops_per_second, in_per_second, out_per_second; /* over the last second or so */
+    _Atomic uint32_t busy_permille; /* of it, this thread's CPU time; stays what it was while the thread sleeps */
 };
 
 /* Runs until the server stops. arg is the struct thread, filled by the server but for what the thread makes itself. */

@@ -8,6 +8,7 @@
 #pragma once
 #include "core/chain.h"
 #include "core/resp_parse.h"
+#include "shards/homing.h"
 #include "shards/reply_queue.h"
 
 struct shard;
@@ -93,6 +94,7 @@ struct client {
     const struct command_slot *last_command;
     uint64_t created_ms, active_ms;
     uint64_t commands, bytes_in, bytes_out;
+    struct homing homing;            /* on which thread it would be best off */
     char *name, *lib_name, *lib_ver; /* heap strings of MEM_CLIENT_IN with terminator, NULL when unset */
     const char *user;
     const struct client_carrier *carrier; /* NULL: one of the server's own, driven by its maker and on no list */

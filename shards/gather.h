@@ -142,6 +142,10 @@ bool gather_reply_bulk(struct slice reply, struct slice *bytes); /* "$n": false 
 int64_t gather_reply_array(struct slice reply, struct slice *rest);
 struct slice gather_next_element(struct slice *rest);
 
+/* Joins the replies of the step as the row's merge says. The one step of the generic gathers: their parts are sent
+ * before it, so it already has all replies. O(bytes of the replies), but for elements that came in a chain. */
+void gather_merge(struct gather *gather);
+
 /* --- for the shard --- */
 void gather_part_done(struct gather *gather, uint32_t part, struct slice reply, struct message *message);
 /* The same for a part that ran here: takes out's memory. */

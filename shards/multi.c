@@ -28,6 +28,11 @@ bool multi_is_open_ahead_slow(const struct client *client) {
     return multi_ahead(client)->open;
 }
 
+bool multi_is_idle(const struct client *client) {
+    const struct multi *multi = client->multi;
+    return !multi || (!multi->now.open && multi->count == 0 && multi->watch_count == 0);
+}
+
 uint32_t multi_count(const struct client *client) {
     return client->multi ? client->multi->count : 0;
 }

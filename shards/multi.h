@@ -31,6 +31,8 @@ bool multi_is_open_slow(const struct client *client);
 HOT_INLINE bool multi_is_open(const struct client *client) {
     return UNLIKELY(client->multi != NULL) && multi_is_open_slow(client);
 }
+/* Neither that nor a watched key. */
+bool multi_is_idle(const struct client *client);
 uint32_t multi_count(const struct client *client); /* commands kept */
 size_t multi_memory(const struct client *client);
 

@@ -1,5 +1,6 @@
 /* EXEC: the four ways of shards/multi.h. */
 #include "core/assert.h"
+#include "shards/client_move.h"
 #include "shards/gather.h"
 #include "shards/monitor.h"
 #include "shards/multi_priv.h"
@@ -223,6 +224,7 @@ static void exec_there(struct exec *x, struct multi *multi, uint32_t owner) {
     item->stamp = txn_stamp(home);
     item->silent = x->flags & CLIENT_REPLY_SKIP;
     home->stats.hops_sent++;
+    client_note_hops(home, client, owner, multi->count);
     part_deinit(&part);
     kept_close(home, &all);
     multi_forget_watches(multi); /* the owner drops them when it has compared them, be that later */

@@ -97,6 +97,12 @@ static COLD enum take take_if_admitted(struct shard *shard, struct client *clien
     return TAKE_OK;
 }
 
+/* The command is about to join the batch: what has to be known of one that is not plain. */
+static NOINLINE void look_ahead(struct client *client, const struct queued *q) {
+    if (client->multi || q->fate == FATE_MULTI) multi_look_ahead(client, q);
+    if (!q->hash_at && q->fate != FATE_REMOTE) client->homing.neutral++;
+}
+
 /* One command of the client from bytes into the batch. */
 HOT_INLINE enum take take_command(struct shard *shard, struct client *client, struct slice bytes, size_t *size) {
     struct pipeline *p = shard->pipeline;
@@ -141,7 +147,7 @@ HOT_INLINE enum take take_command(struct shard *shard, struct client *client, st
             client->wait = (uint8_t)wait;
         return TAKE_STOP;
     }
-    if (UNLIKELY(!q->plain) && (client->multi || q->fate == FATE_MULTI)) multi_look_ahead(client, q);
+    if (UNLIKELY(!q->plain)) look_ahead(client, q);
     p->count++;
     p->bytes += command.size;
     client->queued++;

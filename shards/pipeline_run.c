@@ -2,6 +2,7 @@
 #include "core/assert.h"
 #include "shards/admit.h"
 #include "shards/blocked.h"
+#include "shards/client_move.h"
 #include "shards/gather.h"
 #include "shards/message.h"
 #include "shards/monitor.h"
@@ -151,6 +152,7 @@ static void run_remote(struct shard *shard, struct queued *q) {
     item->silent = is_silent(client);
     item->admitted = admit_grants_whole(q);
     shard->stats.hops_sent++;
+    client_note_hops(shard, client, q->owner, 1);
     client->queued_remote--;
     if (q->barrier && client->wait == WAIT_NOTHING) client->wait = WAIT_REPLIES;
 }

@@ -14,6 +14,7 @@ enum planted_bug {
     PLANT_LOST_WAKEUP,  /* a grant, or a key that became ready, is not told to who waits for it */
     PLANT_UNSAFE_REPLY, /* a reply leaves when its own shard's disk has it, whatever the other participants have */
     PLANT_EARLY_READ,   /* a key is shown that the disk does not have yet */
+    PLANT_LOST_INPUT,   /* a client that moves leaves behind what it has sent of a command */
     PLANTED_BUGS,
 };
 

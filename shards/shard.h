@@ -86,6 +86,7 @@ struct shard_stats {
     uint64_t reap_pending, reaped;
     uint64_t blocks_moved, defragging; /* out of sparse pages; 1 while a round goes on */
     uint64_t output_limit_closed;      /* clients that did not read (shards/client_limits.h) */
+    uint64_t moved_in, moved_out;      /* clients from and to other threads (shards/client_move.h) */
     uint64_t pages_seen, pages_local;  /* of a sample of its memory, those on its own node; filled when asked for */
     uint64_t memory[MEM_CLASSES];
 };

@@ -179,6 +179,7 @@ static void times_have_units(void **state) {
         "", "s", "-1", "1h", "1.5s", "5 s", "99999999999999999999s", "9223372036854775807m"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         set_refuses("max-staleness", bad[i], "argument must be a time: a number with ms, s or m");
+    set_refuses("client-homing-ms", "61m", "argument must be between 0 and 3600000 inclusive");
     set_refuses("persist-timeout", "86401s", "argument must be between 100 and 86400000 inclusive");
 }
 

@@ -320,6 +320,7 @@ static struct clients *make_clients(const struct round *round, bool *gated) {
     options.keys = 2 + (uint32_t)prng_below(&prng, MODEL_KEYS - 1);
     options.gated = prng_below(&prng, 3) == 0;
     options.braked = prng_below(&prng, 3) == 0;
+    options.moves = prng_below(&prng, 2) == 0;
     *gated = options.gated;
     return clients_new(&options);
 }

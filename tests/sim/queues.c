@@ -364,6 +364,7 @@ struct round_result queues_round(const struct round *round) {
     options.mailbox = mailboxes[prng_below(&prng, ARRAY_LEN(mailboxes))];
     options.keys = 2 + (uint32_t)prng_below(&prng, MODEL_KEYS - 1);
     options.gated = prng_below(&prng, 4) == 0;
+    options.moves = prng_below(&prng, 2) == 0;
     struct queues *queues = calloc(1, sizeof *queues);
     ASSERT(queues);
     struct clients *clients = queues->clients = clients_new(&options);

@@ -1,6 +1,7 @@
 /* The played surroundings of shards. The carrier below follows net/conn.c in what it asks of the pipeline and when. */
 #include "tests/support/machine.h"
 #include "shards/blocked.h"
+#include "shards/client_move.h"
 #include "shards/cmd_tables.h"
 #include "shards/gather.h"
 #include "shards/mailbox.h"
@@ -38,7 +39,8 @@ struct sim {
     uint64_t lazy; /* shards that are slow */
     sim_turn_end turn_end;
     void *turn_end_ctx;
-    bool gated, pieces, braked;
+    bool gated, pieces, braked, moves;
+    uint64_t moved;
     struct brake brake;
     struct clock_manual clock;
     struct heap *heap; /* of the registry and the peers' own buffers */
@@ -78,12 +80,23 @@ static void no_line(void *ctx, const char *line, size_t len) {
 
 /* --- birth and death --- */
 
+static void cmd_arrive(struct exec *x);
+static const struct command moving_commands[] = {
+    {.name = "sherd.arrive",
+     .arity = 2 + CLIENT_LUGGAGE_ARGS,
+     .flags = CMD_INTERNAL,
+     .where = ON_CONN,
+     .run = cmd_arrive},
+    {.name = NULL},
+};
+
 static void make_registry(struct sim *sim, const struct command *const *more) {
     static const struct command *const own[] = {SHARD_COMMAND_TABLES};
     const struct command *tables[TABLES_MAX];
     uint32_t count = ARRAY_LEN(own);
     static_assert(ARRAY_LEN(own) < TABLES_MAX, "room for a test's own tables");
     memcpy(tables, own, sizeof own);
+    tables[count++] = moving_commands;
     for (; more && *more && count < TABLES_MAX - 1; more++) tables[count++] = *more;
     tables[count] = NULL;
     sim->registry = command_registry_new(sim->heap, tables);
@@ -144,6 +157,7 @@ struct sim *sim_new(const struct sim_options *options) {
     sim->gated = options->gated;
     sim->pieces = options->pieces;
     sim->braked = options->braked;
+    sim->moves = options->moves && options->shards > 1;
     sim->heap = heap_new();
     prng_init(&sim->prng, options->seed);
     clock_manual_init(&sim->clock, 1000000000, 1700000000ull * 1000000);
@@ -225,6 +239,10 @@ uint32_t sim_shard_count(const struct sim *sim) {
     return sim->count;
 }
 
+uint64_t sim_moves(const struct sim *sim) {
+    return sim->moved;
+}
+
 struct heap *sim_heap(const struct sim *sim) {
     return sim->heap;
 }
@@ -293,6 +311,10 @@ static void close_peer(struct peer *peer) {
 
 void sim_vanish(struct peer *peer) {
     if (peer->gone) return;
+    if (peer->travels) {
+        peer->vanished = true;
+        return;
+    }
     close_peer(peer);
 }
 
@@ -312,12 +334,74 @@ static bool all_done(const struct peer *peer) {
 
 static bool wants_input(const struct peer *peer) {
     const struct client *client = &peer->client;
-    if (peer->gone || peer->closing || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY)) return false;
+    if (peer->gone || peer->closing || peer->deaf || client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY))
+        return false;
     return client->wait == WAIT_NOTHING || buf_readable(&client->in) <= IN_PAUSE;
 }
 
 static bool has_input(const struct peer *peer) {
     return wants_input(peer) && buf_readable(&peer->script) > 0;
+}
+
+/* --- moving: as net/move.c does --- */
+
+static void cmd_arrive(struct exec *x) {
+    struct peer *peer;
+    memcpy(&peer, x->argv[1].ptr, sizeof peer);
+    const struct slice *luggage = x->argv + 2;
+    ASSERT(peer->travels && !peer->gone && !peer->attending);
+    client_init(&peer->client, x->shard, &carrier, client_packed_id(luggage));
+    client_unpack(&peer->client, luggage);
+    buf_init(&peer->sending, x->shard->heap, MEM_CLIENT_OUT);
+    peer->travels = peer->deaf = false;
+    peer->sim->moved++;
+    attend_peer(thread_of(peer), peer);
+    if (peer->vanished) close_peer(peer);
+}
+
+static void send_off(struct peer *peer) {
+    struct client *client = &peer->client;
+    struct shard *home = client->home;
+    struct client_luggage luggage;
+    struct slice argv[2 + CLIENT_LUGGAGE_ARGS] = {SLICE("sherd.arrive"), slice_of((const char *)&peer, sizeof peer)};
+    client_pack(client, &luggage, argv + 2);
+    struct message *message = pipeline_outgoing(home, client->homing.wish - 1u, false);
+    struct message_item *item = message_add(message, (struct message_note){0}, argv, ARRAY_LEN(argv));
+    item->how = ITEM_UNDER;
+    item->number = (uint16_t)command_find(home->registry, argv[0])->number;
+    item->silent = item->part = true;
+    buf_pool_give_back(&home->replies, &peer->sending);
+    buf_pool_give_back(&home->replies, &client->out);
+    client_deinit(client);
+    peer->travels = true;
+}
+
+/* True: it has gone. */
+static bool move_peer(struct peer *peer) {
+    if (!client_may_move(&peer->client) || peer->hung_up) {
+        peer->client.homing.wish = 0;
+        peer->deaf = false;
+        return false;
+    }
+    if (!peer->deaf || peer->attending || peer->sending_now || !client_is_quiet(&peer->client)) return false;
+    send_off(peer);
+    return true;
+}
+
+/* A client is told to move, or, a moment later, no more is received from it. */
+static void play_moves(struct peer *peer) {
+    struct sim *sim = peer->sim;
+    struct homing *homing = &peer->client.homing;
+    uint32_t here = peer->client.home->id;
+    if (peer->closing || peer->deaf) return;
+    if (homing->wish && prng_below(&sim->prng, 2)) {
+        peer->deaf = true;
+    } else if (!homing->wish && prng_below(&sim->prng, 30) == 0 && (has_input(peer) || peer->sending_now)) {
+        homing->wish = (uint8_t)(1 + (here + 1 + prng_below(&sim->prng, sim->count - 1)) % sim->count);
+    } else {
+        return;
+    }
+    attend_peer(thread_of(peer), peer);
 }
 
 static void settle_peer(struct peer *peer) {
@@ -331,7 +415,9 @@ static void settle_peer(struct peer *peer) {
     if (client->flags & CLIENT_CLOSE_NOW || waits_in_vain || (ends && all_done(peer))) {
         peer->closed = true;
         close_peer(peer);
+        return;
     }
+    if (client->homing.wish) (void)move_peer(peer);
 }
 
 static void take_input(struct peer *peer, struct slice bytes) {
@@ -355,13 +441,19 @@ static void feed(struct peer *peer) {
     size_t max = peer->piece_max ? MIN(peer->piece_max, rest.len) : rest.len;
     max = MIN(max, (size_t)16 * 1024); /* a receive buffer */
     size_t len = max;
-    if (peer->piece_max != 1 && !peer->uncut && prng_below(&sim->prng, 4)) len = 1 + (size_t)prng_below(&sim->prng, max);
+    if (peer->piece_max != 1 && !peer->uncut && prng_below(&sim->prng, 4))
+        len = 1 + (size_t)prng_below(&sim->prng, max);
     char *piece = malloc(len);
     ASSERT(piece);
     memcpy(piece, rest.ptr, len);
     thread->pieces[thread->piece_count++] = piece;
     peer->script.read += len;
     take_input(peer, slice_of(piece, len));
+}
+
+static bool is_leaving(const struct peer *peer) {
+    const struct client *client = &peer->client;
+    return client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up || client->homing.wish;
 }
 
 static void flush_peer(struct peer *peer) {
@@ -373,7 +465,7 @@ static void flush_peer(struct peer *peer) {
     if (peer->sending_now) return;
     if (!client_has_output(client)) {
         buf_pool_give_back(&client->home->replies, &client->out);
-        if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
+        if (is_leaving(peer)) attend_peer(thread_of(peer), peer);
         return;
     }
     client_take_output(client, &peer->sending);
@@ -395,7 +487,7 @@ static void sent(struct peer *peer) {
     buf_pool_give_back(&client->home->replies, &peer->sending);
     if (client_has_output(client)) flush_peer(peer);
     if (client->wait == WAIT_READER) pipeline_resume(client->home, client);
-    if (client->flags & CLIENT_CLOSE_AFTER_REPLY || peer->hung_up) attend_peer(thread_of(peer), peer);
+    if (is_leaving(peer)) attend_peer(thread_of(peer), peer);
 }
 
 /* --- the disk --- */
@@ -471,13 +563,14 @@ static void attend_all(struct thread_sim *thread) {
 }
 
 static bool is_home(const struct peer *peer, const struct thread_sim *thread) {
-    return !peer->gone && peer->client.home == thread->shard;
+    return !peer->gone && !peer->travels && peer->client.home == thread->shard;
 }
 
 static void reap(struct thread_sim *thread) {
     struct sim *sim = thread->sim;
     for (struct peer *peer = sim->peers; peer; peer = peer->next) {
         if (!is_home(peer, thread)) continue;
+        if (sim->moves) play_moves(peer);
         if (peer->sending_now && !peer->stalled && prng_below(&sim->prng, 4)) sent(peer);
         for (int i = 0; i < 4 && has_input(peer) && thread->piece_count < PIECES_MAX; i++)
             if (prng_below(&sim->prng, 3)) feed(peer);
@@ -564,7 +657,7 @@ void sim_set_lazy(struct sim *sim, uint64_t mask) {
 bool sim_peer_busy(const struct peer *peer) {
     const struct client *client = &peer->client;
     if (peer->gone) return false;
-    if (peer->closing || peer->attending) return true;
+    if (peer->travels || peer->closing || peer->attending) return true;
     bool deaf = client->flags & CLIENT_CLOSE_AFTER_REPLY;
     bool output = !peer->stalled && (peer->sending_now || client_has_output(client));
     if (output || client->queued || client->gather || !reply_queue_empty(&client->replies)) return true;
@@ -616,7 +709,7 @@ void sim_advance_ms(struct sim *sim, uint64_t ms) {
 
 static void check_peer(const struct peer *peer) {
     const struct client *client = &peer->client;
-    if (peer->gone) return;
+    if (peer->gone || peer->travels) return;
     ASSERT(client->queued == 0 && client->queued_remote == 0); /* between turns the batch is empty */
     ASSERT(reply_queue_len(&client->replies) <= REPLY_QUEUE_MAX);
     ASSERT((client->wait == WAIT_GATHER) == (client->gather != NULL));

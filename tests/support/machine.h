@@ -30,6 +30,7 @@ struct sim_options {
     bool gated;                          /* replies wait for disks */
     bool pieces;                         /* and each step of a command is a piece of its group in the journal */
     bool braked;                         /* writes wait for a brake that is closed and opened at random */
+    bool moves;                          /* clients move to other shards at random moments (shards/client_move.h) */
     const struct command *const *tables; /* NULL-ended, beside those of shards/cmd_tables.h; NULL: none */
 };
 
@@ -47,9 +48,12 @@ struct peer {
     bool uncut;       /* what there is to say comes in one piece */
     size_t piece_max; /* else: longest piece its bytes are cut into; 0: no limit */
     bool sending_now, attending, closing, gone;
-    bool stalled; /* does not read: sends do not finish */
-    bool hung_up; /* sends no more */
-    bool closed;  /* by the server */
+    bool stalled;  /* does not read: sends do not finish */
+    bool hung_up;  /* sends no more */
+    bool closed;   /* by the server */
+    bool deaf;     /* its shard receives nothing more, for it is to move; */
+    bool travels;  /* it is on its way, in a message: there is no client; */
+    bool vanished; /* and has been closed meanwhile */
 };
 
 /* What persist does at the end of a shard's turn; true: there is more to do right away. */
@@ -61,6 +65,7 @@ void sim_delete(struct sim *sim); /* panics when something is left over */
 void sim_set_turn_end(struct sim *sim, sim_turn_end turn_end, void *ctx);
 
 uint32_t sim_shard_count(const struct sim *sim);
+uint64_t sim_moves(const struct sim *sim);    /* how many clients have arrived elsewhere */
 struct heap *sim_heap(const struct sim *sim); /* for buffers of tests: they are given back before the end */
 /* The journal of a shard of a gated machine: all effects since the start, and how many bytes the disk has. */
 struct sim_journal {
