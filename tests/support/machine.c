@@ -162,6 +162,7 @@ struct sim *sim_new(const struct sim_options *options) {
     prng_init(&sim->prng, options->seed);
     clock_manual_init(&sim->clock, 1000000000, 1700000000ull * 1000000);
     config_init(&sim->config);
+    sim->config.client_homing_ms = sim->moves; /* where they do not, none has the wish */
     log_init(&sim->log, no_line, NULL, clock_manual_port(&sim->clock), LOG_LEVEL_NOTHING, 'M');
     make_registry(sim, options->tables);
     for (uint32_t i = 0; i < sim->count * sim->count; i++)
