@@ -210,11 +210,13 @@ static void apply(struct server *server, bool sample, uint64_t now_ns) {
                           memory_order_relaxed);
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
     int64_t headroom = MAX(limit - sums.resident - sums.kept, (int64_t)0) / (int64_t)shards;
+    int64_t room = aim_of(&sums, limit) - sums.resident;
+    atomic_store_explicit(&ledger->room, bytes ? room : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / BRAKE_PART, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
     ceiling->budget = budget;
-    ceiling->below_aim = aim_of(&sums, limit) - sums.resident;
+    ceiling->below_aim = room;
     ceiling->journal = sums.journal;
     tell(&ceiling->bytes, bytes);
     tell(&ceiling->share, share);

@@ -3,6 +3,7 @@
 #include "shards/admit.h"
 #include "core/assert.h"
 #include "shards/client_limits.h"
+#include "shards/defrag.h"
 #include "shards/evict.h"
 #include "shards/exec.h"
 #include "shards/multi.h"
@@ -23,6 +24,7 @@
 #define GATHER_VAIN_MS 500 /* between two commands over several shards that have waited in vain and go all the same */
 #define WAIT_MAX_MS    10000 /* a command that waited for so long is refused: no room can be made for it */
 #define SETTLE_MS      500   /* after the last key went its pages have been given back, and that was measured */
+#define OWE_MS         3000  /* what is large waits so long until what was evicted for it shows, then it goes */
 #define TRY_MAX_MS     1000  /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
@@ -55,30 +57,44 @@ static bool room_may_come(const struct shard *shard) {
            atomic_load_explicit(&shard->account.shared->settles, memory_order_relaxed);
 }
 
-/* Makes room for `bytes`, as far as this shard can. True: it is granted. *progress: room is being made. */
-static bool make_room(struct shard *shard, uint64_t bytes, bool *progress) {
+/* Has this shard done its part for something large, so that it only has to show in the resident set? Pages are being
+ * emptied, or so much went since that was measured. All shards are asked for their part (account_want). */
+static bool has_done_its_part(struct shard *shard, uint64_t bytes) {
+    uint64_t part = bytes / account_evictors(shard);
+    if (bytes < ADMIT_LARGE) return false;
+    if (shard->account.saved >= (int64_t)part) return true;
+    return !account_has_room(shard, bytes) && defrag_reclaim(shard) >= part;
+}
+
+/* Makes room for `bytes`, as far as this shard can. True: it is granted. *progress: room is being made.
+ * fits: into what may become resident, or it goes all the same. */
+static bool make_room(struct shard *shard, uint64_t bytes, bool fits, bool *progress) {
     *progress = false;
-    if (account_take(shard, bytes)) return true;
+    if (fits && account_take(shard, bytes)) return true;
     if (!reaper_idle(shard->shared.reaper)) {
         reaper_step(shard->shared.reaper, REAP_UNITS);
         *progress = true;
         account_look(shard);
-        if (account_take(shard, bytes)) return true;
+        if (fits && account_take(shard, bytes)) return true;
     }
     if (evict_is_paused(shard)) *progress = true; /* afterwards */
     for (int tries = 0; tries < EVICT_TRIES && !evict_is_paused(shard); tries++) {
+        if (has_done_its_part(shard, bytes)) {
+            *progress = true;
+            break;
+        }
         size_t freed = evict_some(shard, bytes + AHEAD_BYTES, EVICT_KEYS);
         account_note_evicted(shard, freed, bytes);
         if (freed == 0) break;
         *progress = true;
         account_look(shard);
-        if (account_take(shard, bytes)) {
+        if (fits && account_take(shard, bytes)) {
             shard->account.saved = MAX(shard->account.saved - (int64_t)bytes, (int64_t)0);
             return true;
         }
     }
     if (room_may_come(shard)) *progress = true;
-    return take_saved(shard, bytes);
+    return fits && take_saved(shard, bytes);
 }
 
 static enum admission refuse(struct shard *shard) {
@@ -117,13 +133,23 @@ bool admit_is_in_vain(const struct client *client) {
     return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
 
+/* What is large goes when the resident set has room for it, which what keys left in pages is not, or when it has waited
+ * long enough for that. */
+static bool fits(const struct client *client, uint64_t bytes) {
+    if (bytes < ADMIT_LARGE || account_has_room(client->home, bytes)) return true;
+    return is_same_wait(client) && client->home->now_ms > client->waits_since_ms + OWE_MS;
+}
+
 /* ahead: of the bytes, those of commands before it. */
 static enum admission admit_growth(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t ahead) {
     bool progress;
     if (!account_trips(&shard->account, bytes)) return ADMIT_GO;
     account_look(shard);
-    bool made = make_room(shard, bytes, &progress);
-    if (made && passes(&shard->account, shard->account.pass, ahead)) return ADMIT_GO;
+    bool made = make_room(shard, bytes, fits(client, bytes), &progress);
+    if (made && passes(&shard->account, shard->account.pass, ahead)) {
+        if (bytes >= ADMIT_LARGE) account_use_room(shard, bytes);
+        return ADMIT_GO;
+    }
     if (!(made || progress) || admit_is_in_vain(client)) return refuse(shard);
     if (!made) account_want(shard, bytes);
     return ADMIT_WAIT;
@@ -225,7 +251,8 @@ bool admit_gather_slow(struct shard *shard, const struct client *client, const s
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived) {
     if (!shard->account.shared || !client->carrier) return ADMIT_GO;
     account_look(shard);
-    if (account_take_for_clients(shard, bytes) || take_saved(shard, bytes)) return ADMIT_GO;
+    if (account_take_for_clients(shard, bytes)) return ADMIT_GO;
+    if (fits(client, bytes) && take_saved(shard, bytes)) return ADMIT_GO;
     bool vain = !evict_is_paused(shard) && !room_may_come(shard) && reaper_idle(shard->shared.reaper);
     if (vain || admit_is_in_vain(client)) return refuse(shard);
     account_want(shard, MIN(bytes, MAX(arrived + arrived / 2, (uint64_t)UNSEEN_BYTES)));
@@ -268,7 +295,7 @@ bool admit_step(struct shard *home, uint64_t bytes) {
     bytes = 2 * with_overhead(bytes); /* the message that carries it, too */
     if (!account_trips(&home->account, bytes)) return true;
     account_look(home);
-    if (make_room(home, bytes, &progress)) return true;
+    if (make_room(home, bytes, true, &progress)) return true;
     refuse(home);
     return false;
 }
@@ -278,7 +305,7 @@ enum admission admit_piece(struct shard *shard, uint64_t bytes, uint64_t *since_
     bytes = with_overhead(bytes);
     if (!shard->account.shared || shard->loading || !account_trips(&shard->account, bytes)) return ADMIT_GO;
     account_look(shard);
-    if (make_room(shard, bytes, &progress)) {
+    if (make_room(shard, bytes, true, &progress)) {
         *since_ms = 0;
         return ADMIT_GO;
     }
@@ -341,7 +368,7 @@ bool admit_here_slow(struct exec *x, uint64_t bytes) {
     x->keys = shard_db(shard, x->db);
     if (x->slot->grows) bytes += x->slot->row->grows(x);
     account_look(shard);
-    if (make_room(shard, with_overhead(bytes), &progress)) return true;
+    if (make_room(shard, with_overhead(bytes), true, &progress)) return true;
     /* What is small may go into debt: as far as others evict, or a little, where room is only hoped for. */
     if (progress && bytes < ADMIT_LARGE && (somebody_evicts(shard, 0) || account_may_owe(shard))) return true;
     refuse(shard);

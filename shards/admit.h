@@ -1,7 +1,8 @@
 /* Admit: may a command run, as far as memory goes? Asked before anything of it has happened.
  *
  *    ADMIT_GO      it fits: what it may need is granted to this shard, be it after some keys were evicted for it
- *    ADMIT_WAIT    room is being made: its client has WAIT_MEMORY, and goes on when there is some
+ *    ADMIT_WAIT    room is being made: its client has WAIT_MEMORY, and goes on when there is some. What is large
+ *                  (ADMIT_LARGE) goes when the resident set has room for it
  *    ADMIT_REFUSE  "-OOM command not allowed when used memory > 'maxmemory'."
  *
  * Only rows with CMD_DENYOOM are refused, and what is kept for EXEC. Everything else runs, whatever the memory; except

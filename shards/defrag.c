@@ -16,6 +16,11 @@
 #define IDLE_NS      10000000000ull /* after one that was of no use */
 #define QUIET_NS     1000000000ull  /* without load, until what it needed goes */
 #define CALM_COUNT   100            /* commands between two looks at the most, where the shard has time */
+#define HURRY_SLICES 6              /* per turn, while somebody waits for what they free, */
+#define HURRY_NS     5000000ull     /* and for so long after he was there last */
+#define HURRY_MIN    (256 * 1024)   /* bytes: less than this is not waited for */
+#define KEPT_PART    16             /* of a size's blocks stay free (slab_is_sparse) */
+#define VAIN_NS      500000000ull   /* after a round that moved next to nothing no more is expected of the next one */
 #define HEAP_MIN     (4 << 20)      /* bytes that it must use less than it did */
 #define DATABASES    64             /* empty ones that are passed over per slice */
 
@@ -29,8 +34,11 @@ struct defrag {
     bool running;
     uint32_t db;
     uint64_t cursor;
-    size_t spare_before; /* when the round began */
+    size_t spare_before;   /* when the round began */
+    uint64_t moved_before; /* bytes, likewise */
     uint64_t not_before_ns;
+    uint64_t hurried_ns;     /* when somebody waited for it last */
+    uint64_t vain_until_ns;  /* nobody waits for it */
     bool calm;               /* few commands came between the last two looks */
     bool quiet;              /* for so long that what load needs has gone */
     uint64_t busy_ns;        /* when it was not calm last */
@@ -84,6 +92,7 @@ static void begin_round(struct defrag *defrag, const struct shard *shard) {
     defrag->count = 0;
     defrag->began_at = shard_commands_seen(shard);
     defrag->spare_before = slab_spare_bytes(shard->slab);
+    defrag->moved_before = slab_moved_bytes(shard->slab);
 }
 
 static void end_round(struct defrag *defrag, const struct shard *shard) {
@@ -91,6 +100,19 @@ static void end_round(struct defrag *defrag, const struct shard *shard) {
     defrag->helped = spare < defrag->spare_before - defrag->spare_before / 16;
     defrag->running = false;
     defrag->not_before_ns = shard->now_ns + (defrag->helped ? PAUSE_NS : IDLE_NS);
+    bool moved = slab_moved_bytes(shard->slab) - defrag->moved_before >= HURRY_MIN; /* it may be sparser than before */
+    if (!moved) defrag->vain_until_ns = shard->now_ns + VAIN_NS;
+}
+
+size_t defrag_reclaim(struct shard *shard) {
+    struct defrag *defrag = shard->defrag;
+    if (!shard->config->activedefrag || shard->loading) return 0;
+    size_t spare = slab_spare_bytes(shard->slab), kept = (spare + slab_paged_bytes(shard->slab)) / KEPT_PART;
+    if (spare < kept + HURRY_MIN) return 0;
+    if (!defrag->running && shard->now_ns < defrag->vain_until_ns) return 0;
+    if (!defrag->running) begin_round(defrag, shard);
+    defrag->hurried_ns = shard->now_ns;
+    return spare - kept;
 }
 
 /* What the heap has given out, the slab's pages aside. */
@@ -179,14 +201,19 @@ static void walk(struct defrag *defrag, struct shard *shard) {
     }
 }
 
-bool defrag_some(struct shard *shard) {
-    struct defrag *defrag = shard->defrag;
-    if (LIKELY(!defrag->running)) return false;
+static void slice(struct defrag *defrag, struct shard *shard) {
     if (defrag->count > 0)
         go_on_with_large(defrag, shard);
     else if (next_database(defrag, shard))
         walk(defrag, shard);
     else
         end_round(defrag, shard);
+}
+
+bool defrag_some(struct shard *shard) {
+    struct defrag *defrag = shard->defrag;
+    if (LIKELY(!defrag->running)) return false;
+    unsigned slices = shard->now_ns < defrag->hurried_ns + HURRY_NS ? HURRY_SLICES : 1;
+    for (unsigned i = 0; i < slices && defrag->running; i++) slice(defrag, shard);
     return defrag->running;
 }

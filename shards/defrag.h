@@ -11,6 +11,9 @@
  * are braked for what is resident. A shard that has time goes further: to a twelfth, and half of that. While there is
  * nothing to do it costs some comparisons every 100 ms.
  *
+ * Who needs much memory, or finds that too much is resident, need not evict what moving gives back (defrag_reclaim): then
+ * a round begins at once, and goes on in longer slices.
+ *
  * Not moved: blocks above SLAB_PAGED_MAX, which share no page with others; streams; the heads of collections and of
  * their tables.
  *
@@ -30,8 +33,11 @@ void defrag_delete(struct defrag *defrag, struct heap *heap);
 
 /* Looks whether there is something to do: ten times a second. */
 void defrag_cron(struct shard *shard);
-/* A slice, up to about 100 us. True while a round goes on. */
+/* A slice, up to about 100 us, or some of them when memory is short. True while a round goes on. */
 bool defrag_some(struct shard *shard);
+/* Memory is short: how much will moving give back by itself? A round is under way then, in longer slices as long as this
+ * is asked again. 0: too little is to be had, or a round has just been in vain. O(sizes), some us. */
+size_t defrag_reclaim(struct shard *shard);
 bool defrag_is_running(const struct shard *shard);
 /* Few commands come: empty pages need not be kept for the next ones. */
 bool defrag_has_time(const struct shard *shard);

@@ -16,6 +16,7 @@ void ledger_init(struct ledger *ledger, uint32_t shards) {
     atomic_store(&ledger->quantum, 1 << 20);
     atomic_store(&ledger->client_share, LEDGER_UNBOUNDED);
     atomic_store(&ledger->headroom, LEDGER_UNBOUNDED);
+    atomic_store(&ledger->room, LEDGER_UNBOUNDED);
 }
 
 void account_open(struct shard *shard, struct ledger *ledger) {
@@ -153,6 +154,15 @@ void account_look(struct shard *shard) {
     set_calm(account, total, slack);
 }
 
+/* Relaxed: a figure that is measured anew in some milliseconds; two that take the same room at once go a little beyond. */
+bool account_has_room(const struct shard *shard, uint64_t bytes) {
+    return read_word(&shard->account.shared->room) >= (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
+}
+
+void account_use_room(struct shard *shard, uint64_t bytes) {
+    atomic_fetch_sub_explicit(&shard->account.shared->room, (int64_t)bytes, memory_order_relaxed);
+}
+
 static bool take(struct account *account, uint64_t bytes) {
     if (bytes > (uint64_t)LEDGER_UNBOUNDED) return false;
     return credit_take(&account->credit, account->data + account->covered, (int64_t)bytes, quantum(account));
@@ -172,7 +182,8 @@ bool account_take_for_clients(struct shard *shard, uint64_t bytes) {
     int64_t room = read_word(&account->shared->client_share) + account->covered - account->clients;
     if (room >= 0 && bytes <= (uint64_t)room) return true;
     if (is_hard(account)) return false;
-    return take(account, bytes - (uint64_t)MAX(room, (int64_t)0));
+    uint64_t beyond = bytes - (uint64_t)MAX(room, (int64_t)0);
+    return account_has_room(shard, beyond) && take(account, beyond);
 }
 
 void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed) {
@@ -199,6 +210,13 @@ bool account_all_spent(const struct shard *shard, unsigned ms) {
         if (!since_ms || (int64_t)shard->now_ms < since_ms + ms) return false;
     }
     return true;
+}
+
+uint32_t account_evictors(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ledger->shards; i++) count += read_word(&ledger->place[i].spent) == 0;
+    return MAX(count, 1u);
 }
 
 void account_want(struct shard *shard, uint64_t bytes) {

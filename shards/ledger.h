@@ -16,7 +16,8 @@
  * watches the process has said nothing new.
  *
  * Blocks that are free in pages of the slab are room for entries and do not count as used, although their pages are
- * resident. So evicting small entries makes room at once, although no page has gone back.
+ * resident. So evicting small entries makes room at once, although no page has gone back. For what is large that is no
+ * room: `room` is what may become resident.
  *
  * Threads   struct ledger is shared, its parts say by whom they are written; everything else belongs to the shard. */
 #pragma once
@@ -46,6 +47,7 @@ struct ledger {
     _Atomic int64_t client_share; /* of each shard */
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
     _Atomic int64_t headroom;     /* what each shard may add to it before the resident set is measured again */
+    _Atomic int64_t room;         /* what may become resident of all of them; what is large takes its part of it */
     _Atomic bool braked;          /* as good as all is resident that the ceiling allows, whatever the counts say */
     _Atomic bool settles;         /* memory is on its way back, or about to be granted: there is room in a moment */
     _Atomic uint64_t samples;     /* how often it has looked: about ten times a second */
@@ -124,9 +126,13 @@ HOT_INLINE bool account_is_braked(const struct account *account) {
 void account_renew_pass(struct shard *shard, int64_t bytes);
 /* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
 void account_look(struct shard *shard);
+/* Has the resident set room for something large? What keys left in pages is none. */
+bool account_has_room(const struct shard *shard, uint64_t bytes);
+/* It is about to become resident. */
+void account_use_room(struct shard *shard, uint64_t bytes);
 /* May so many bytes more be used for data? After account_look. True: they are granted. */
 NODISCARD bool account_take(struct shard *shard, uint64_t bytes);
-/* The same for clients. */
+/* The same for clients; what is beyond their share, as far as the resident set has room for it. */
 NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
 /* This shard was asked to evict and has done so, or found nothing. needed: by one command; no more than that is saved
  * up for the next one, however long somebody waits. */
@@ -135,5 +141,7 @@ void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed);
 bool account_may_owe(const struct shard *shard);
 /* Has no shard found anything to evict for so long? */
 bool account_all_spent(const struct shard *shard, unsigned ms);
+/* How many shards have keys that may go, as far as is known: at least one. O(shards). */
+uint32_t account_evictors(const struct shard *shard);
 /* A command waits until so many bytes are free: all shards make room. */
 void account_want(struct shard *shard, uint64_t bytes);

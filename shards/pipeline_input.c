@@ -67,6 +67,7 @@ static bool reserve_input(struct shard *shard, struct client *client, size_t ext
     if (UNLIKELY(account_trips(&shard->account, announced(client, extra)))) {
         if (!admit_kept(shard, client, extra, &want)) return false;
         if (client->flags & CLIENT_CLOSE_AFTER_REPLY) return true;
+        if (want >= ADMIT_LARGE) account_use_room(shard, want);
     }
     return buf_try_reserve(&client->in, want) || buf_try_reserve(&client->in, extra);
 }

@@ -2,6 +2,7 @@
 #include "shards/pressure.h"
 #include "core/assert.h"
 #include "shards/admit.h"
+#include "shards/defrag.h"
 #include "shards/evict.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
@@ -102,16 +103,29 @@ static void take_sample(struct shard *shard, uint64_t samples) {
     account->samples = samples;
     account->owed = debt_of(account) / shard->count;
     if (account->pass < PASS_BYTES) account->pass = MIN(account->pass + PASS_BYTES, (int64_t)PASS_BYTES);
-    if (!account->waiting) account->saved = 0;
+    account->saved = account->waiting ? account->saved / 2 : 0; /* who still waits needs more than went for it */
     squeeze_clients(shard);
 }
 
-/* This shard's part of what is missing. */
-static int64_t to_evict(const struct shard *shard) {
+/* This shard's part of what a command waits for. What is large needs room in the resident set, which is not what keys
+ * left in pages: so much is evicted for it as it needs, once per sample, and no more than moving does not give back. */
+static int64_t to_evict_for_waiting(struct shard *shard) {
     const struct account *account = &shard->account;
     int64_t wanted = atomic_load_explicit(&account->shared->wanted, memory_order_relaxed);
-    int64_t missing = wanted > 0 ? wanted - credit_pool_free(&account->shared->pool) : 0;
-    return MAX(account->owed, MAX(missing, (int64_t)0) / shard->count);
+    int64_t free = credit_pool_free(&account->shared->pool);
+    if (wanted <= 0) return 0;
+    if (wanted < ADMIT_LARGE) return (wanted - free) / shard->count;
+    int64_t room = atomic_load_explicit(&account->shared->room, memory_order_relaxed);
+    int64_t bytes = (wanted - MIN(free, room)) / shard->count - account->saved;
+    return bytes > 0 && room < wanted ? bytes - (int64_t)defrag_reclaim(shard) : bytes;
+}
+
+/* This shard's part of what is missing. */
+static int64_t to_evict(struct shard *shard) {
+    const struct account *account = &shard->account;
+    int64_t owed = MIN(account->owed, debt_of(account)); /* it may have been paid in other ways meanwhile */
+    if (owed >= ADMIT_LARGE) owed -= (int64_t)defrag_reclaim(shard);
+    return MAX(owed, to_evict_for_waiting(shard));
 }
 
 /* True: it goes on at once. */

@@ -1,6 +1,7 @@
 /* Pressure: what a shard does, turn by turn, when memory is short. In this order:
  *
  *    gives back   what is free anyway: the reaper works harder, the heap returns pages it does not use
+ *    empties      pages, by moving what is left in them, for what is large (shards/defrag.h)
  *    evicts       a bounded number of keys, until the debt is paid and who waits has room (shards/evict.h)
  *    brakes       writers wait meanwhile (shards/admit.h); replies wait while clients hold more than they may
  *    drops        the fattest clients, when that has lasted for a second; at once where maxmemory-clients is set

@@ -121,10 +121,10 @@ class Ceiling(ServerCase):
         self.addCleanup(self.server.clean)
         self.admin = self.client()
 
-    def fill(self):
+    def fill(self, count=200000):
         """Small values until no more are taken, or more than there is room for."""
         client = self.client()
-        for start in range(0, 130000, 1000):
+        for start in range(0, count, 1000):
             replies = client.pipeline([("SET", "k%d" % i, b"v" * 300) for i in range(start, start + 1000)])
             if any(isinstance(reply, resp.Error) for reply in replies):
                 return
@@ -158,6 +158,17 @@ class Ceiling(ServerCase):
         client.send(rest)
         self.assertEqual(client.read_one(), resp.OK)
         self.assertEqual(self.admin.call("STRLEN", "large"), 8 * MIB)
+
+    def test_large_values_leave_many_of_the_small_ones(self):
+        """What small ones leave in pages is no room for a large one, until pages were emptied by moving what is left."""
+        self.admin.must("CONFIG", "SET", "maxmemory", "128mb", "maxmemory-policy", "allkeys-lru")
+        self.fill(450000)
+        before = self.admin.call("DBSIZE")
+        for number in range(8):
+            self.assertEqual(self.admin.call("SET", "large%d" % number, b"v" * (4 * MIB)), resp.OK)
+        after = self.admin.call("DBSIZE")
+        print("%d of %d keys are left" % (after, before))
+        self.assertGreater(after, before * 2 // 5)
 
     def test_a_refusal_comes_behind_the_replies_before_it(self):
         self.fill()
