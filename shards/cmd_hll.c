@@ -367,7 +367,7 @@ const struct command hll_commands[] = {
     {.name = "pfcount",
      HLL,
      .arity = -2,
-     .flags = CMD_READ,
+     .flags = CMD_READ | CMD_MAY_REPLICATE,
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RW | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_pfcount,

@@ -36,7 +36,7 @@ enum command_flag {
     CMD_BLOCKING = 1 << 14,
     CMD_ALLOW_BUSY = 1 << 15,
     CMD_MOVABLE_KEYS = 1 << 16,
-    CMD_MAY_REPLICATE = 1 << 17,
+    CMD_MAY_REPLICATE = 1 << 17, /* no write, and CLIENT PAUSE WRITE holds it all the same: Redis tells replicas of it */
     CMD_NO_MANDATORY_KEYS = 1 << 18,
     CMD_PROTECTED = 1 << 19,
     /* sherd's own, not shown */

@@ -22,8 +22,7 @@ static const struct bit_name flag_names[] = {
     {CMD_SKIP_SLOWLOG, "skip_slowlog"},
     {CMD_FAST, "fast"},
     {CMD_NO_AUTH, "no_auth"},
-    {CMD_MAY_REPLICATE, "may_replicate"},
-    {CMD_NO_MANDATORY_KEYS, "no_mandatory_keys"}, /* "protected" is not shown */
+    {CMD_NO_MANDATORY_KEYS, "no_mandatory_keys"}, /* "protected" and "may_replicate" are not shown */
     {CMD_NO_ASYNC_LOADING, "no_async_loading"},
     {CMD_NO_MULTI, "no_multi"},
     {CMD_MOVABLE_KEYS, "movablekeys"},

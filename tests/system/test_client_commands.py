@@ -138,6 +138,18 @@ class ClientCommands(ServerCase):
         self.assertEqual(reader.call("GET", "paused"), b"1")
         self.assertIn(b"blocked_clients:0\r\n", self.text(boss.must("INFO", "clients")))
 
+    def test_pause_write_holds_what_replicas_would_see(self):
+        boss, reader = self.client(), self.client()
+        commands = (("PUBLISH", "channel", "m"), ("SPUBLISH", "channel", "m"), ("PFCOUNT", "nosuch"))
+        waiting = [self.client() for _ in commands]
+        self.assertEqual(boss.call("CLIENT", "PAUSE", "60000", "WRITE"), resp.OK)
+        for client, command in zip(waiting, commands):
+            client.send(resp.encode(command))
+        wait_until(lambda: b"blocked_clients:3\r\n" in self.text(boss.must("INFO", "clients")), what="all to wait")
+        self.assertIs(reader.call("GET", "nosuch"), resp.NULL_BULK)
+        self.assertEqual(boss.call("CLIENT", "UNPAUSE"), resp.OK)
+        self.assertEqual([client.read_one() for client in waiting], [0, 0, 0])
+
     def test_pause_all(self):
         """Reads wait, too. (Redis lets even UNPAUSE wait in this mode, so the pause here is short.)"""
         boss, other = self.client(), self.client()
