@@ -12,7 +12,7 @@ stage() { # preset, ctest arguments...
     ctest --test-dir "build/$preset" --output-on-failure --no-tests=error "$@"
 }
 
-stage clang -L 'unit|house|smoke'
+stage clang -L 'unit|house|smoke' -j 2
 stage tsan -L 'threads' -j 1
 stage asan -LE 'long|house|promise' -j 2
-stage release -LE 'long' -j 1
+stage release -LE 'long' -j 2 # servers one after the other (RUN_SERIAL)

@@ -378,8 +378,8 @@ class HomingAlone(unittest.TestCase):
 
     def test_stop_amid_moves(self):
         """The server stops while clients are on their way: cleanly, and soon."""
-        for round in range(6):
-            with Server(*QUICK, threads=2 + round % 2) as server:
+        for threads in (2, 3):
+            with Server(*QUICK, threads=threads) as server:
                 tags = tags_by_owner(server.threads)
                 clients = [server.client() for _ in range(6)]
                 for _ in range(10):

@@ -188,7 +188,8 @@ class Results:
             self.assertEqual(over_turns, at_once, command)
             self.assertTrue(replied(over_turns), command)
             self.assertEqual(self.of_stream(client, a), self.of_stream(client, b), command)
-            client = self.start_again(client, (a, b), self.of_stream)
+            if over_turns and command[0] != "XPENDING":
+                client = self.start_again(client, (a, b), self.of_stream)
 
     def test_copies(self):
         """A copy made over turns is what one made in a transaction is: lists, hashes whose fields have deadlines, long strings."""
@@ -436,7 +437,7 @@ class Results:
     def test_time(self):
         """A source's time is over, before or while it is read: it was there, or it was not."""
         client = self.client(timeout=120)
-        for millis in (1, 3, 7, 20):
+        for millis in (1, 5):
             fill(client, self.tag)
             s, t, d = (self.tag + name for name in ("s", "t", "d"))
             client.must("PEXPIRE", t, str(millis))
@@ -486,7 +487,7 @@ class Parts(Results):
             for place in (3, (3 << 20) - 1, 3 << 20, (4 << 20) + 77, size - 1):
                 text[place] = 0x30 ^ fill
             client.must("SET", key, bytes(text))
-            ones = sum(bin(byte).count("1") for byte in range(256) for _ in range(text.count(byte)))
+            ones = sum(bin(byte).count("1") * text.count(byte) for byte in range(256))
             self.assertEqual(client.must("BITCOUNT", key), ones)
             first = 8 * 3 + 2
             self.assertEqual(client.must("BITPOS", key, "1" if fill == 0 else "0"), first)
