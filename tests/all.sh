@@ -15,4 +15,4 @@ stage() { # preset, ctest arguments...
 stage clang -L 'unit|house|smoke' -j 2
 stage tsan -L 'threads' -j 1
 stage asan -LE 'long|house|promise' -j 2
-stage release -LE 'long' -j 2 # servers one after the other (RUN_SERIAL)
+stage release -LE 'long' -j 2 # but for those that are RUN_SERIAL

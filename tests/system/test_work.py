@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support.resp import NULL_BULK, Closed, Double, Simple, encode  # noqa: E402
-from support.case import ServerCase, info_field, main, wait_until  # noqa: E402
+from support.case import SLOW, ServerCase, info_field, main, wait_until  # noqa: E402
 from support.server import Server  # noqa: E402
 
 COUNT = 16_000  # elements: some sixteen slices
@@ -618,6 +618,7 @@ class OneThread(Parts, ServerCase):
     threads = 1
 
 
+@unittest.skipIf(SLOW > 1, "the others show a sanitizer as much")
 class TwoThreads(Results, ServerCase):
     threads = 2
 
