@@ -13,6 +13,6 @@ stage() { # preset, ctest arguments...
 }
 
 stage clang -L 'unit|house|smoke' -j 2
-stage tsan -L 'threads' -j 1
+stage tsan -L 'threads' -j 2
 stage asan -LE 'long|house|promise' -j 2
 stage release -LE 'long' -j 2 # but for those that are RUN_SERIAL
