@@ -68,7 +68,7 @@ static const char *refuse_change(const struct config_option *option, const struc
 
 static enum status set_failed(struct error *error, struct slice name, const char *why) {
     return error_set(error, ST_INVALID, 0, "CONFIG SET failed (possibly related to argument '%.*s') - %s",
-                     (int)MIN(name.len, 64), name.ptr, why);
+                     (int)MIN(name.len, (size_t)64), name.ptr, why);
 }
 
 bool config_is_given(const struct config *config, struct slice name) {
@@ -87,7 +87,7 @@ static enum status check_pairs(const struct config *config, const struct config_
         unsigned index;
         if (!option_find(pairs[i].name, &index) || !is_parameter(index))
             return error_set(error, ST_NOT_FOUND, 0, "Unknown option or number of arguments for CONFIG SET - '%.*s'",
-                             (int)MIN(pairs[i].name.len, 128), pairs[i].name.ptr);
+                             (int)MIN(pairs[i].name.len, (size_t)128), pairs[i].name.ptr);
         const char *why = refuse_change(option_at(index), config, local);
         if (why) return set_failed(error, pairs[i].name, why);
         for (unsigned k = 0; k < i; k++)

@@ -9,7 +9,7 @@
 
 static enum status unknown_option(const char *where, struct slice name, struct error *error) {
     const char *near = config_suggest(name);
-    int len = (int)MIN(name.len, 64);
+    int len = (int)MIN(name.len, (size_t)64);
     if (near)
         return error_set(error, ST_INVALID, 0, "%sunknown option '%.*s'; did you mean '%s'?", where, len, name.ptr,
                          near);
@@ -113,8 +113,8 @@ static enum status parse_option(struct config *config, struct slice name, int co
                                 struct error *error) {
     struct slice words[LINE_WORDS_MAX];
     if (count > LINE_WORDS_MAX)
-        return error_set(error, ST_INVALID, 0, "command line: '%.*s' has more than %d values", (int)MIN(name.len, 64),
-                         name.ptr, LINE_WORDS_MAX);
+        return error_set(error, ST_INVALID, 0, "command line: '%.*s' has more than %d values",
+                         (int)MIN(name.len, (size_t)64), name.ptr, LINE_WORDS_MAX);
     for (int i = 0; i < count; i++) words[i] = slice_of_cstr(values[i]);
     if (count == 0 && slice_is(name, "save")) words[count++] = SLICE("");
     return apply(config, "command line: ", name, words, (unsigned)count, error);
@@ -176,7 +176,7 @@ static void keep_nearest(struct slice name, const char *candidate, const char **
 
 const char *config_suggest(struct slice name) {
     const char *best = NULL;
-    unsigned limit = (unsigned)MIN(name.len / 3 + 1, 4) + 1; /* farther away it is a guess, not a suggestion */
+    unsigned limit = (unsigned)MIN(name.len / 3 + 1, (size_t)4) + 1; /* farther away it is a guess, not a suggestion */
     if (name.len == 0 || name.len > SUGGEST_LEN_MAX) return NULL;
     for (unsigned i = 0; i < option_count(); i++) {
         const struct config_option *option = option_at(i);

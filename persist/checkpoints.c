@@ -322,8 +322,8 @@ static void complete(struct checkpoints *all, const struct checkpoints_member *s
     all->changes_saved = changes;
     all->base_bytes = bytes;
     all->base_data = data;
-    all->base_rate =
-        (double)bytes * 1000 / (double)MAX(1, self->shard->now_ms - MIN(self->shard->now_ms, all->started_ms));
+    all->base_rate = (double)bytes * 1000 /
+                     (double)MAX((uint64_t)1, self->shard->now_ms - MIN(self->shard->now_ms, all->started_ms));
     all->saved_ms = self->shard->now_ms;
     log_line(all->log, LOG_LEVEL_NOTICE, "Checkpoint %llu is complete: %llu keys, %llu bytes, %.1f seconds",
              (unsigned long long)all->number, (unsigned long long)keys, (unsigned long long)bytes,

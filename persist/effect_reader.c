@@ -8,7 +8,7 @@
 #include "persist/segment.h"
 
 #define ARGUMENT_MIN 6 /* "$0\r\n\r\n" */
-#define ARGV_FIRST   16
+#define ARGV_FIRST   16u
 #define LINE_BYTES   38 /* "#T ", 16, space, 16, CR LF */
 
 void effect_reader_init(struct effect_reader *reader, struct slice payload) {

@@ -236,7 +236,7 @@ static void fill_some(struct journal *journal) {
 
 static void sealed_add(struct journal *journal, struct sealed_list *list, struct sealed segment) {
     if (list->first + list->count == list->cap) {
-        uint32_t cap = list->count < list->cap / 2 ? list->cap : MAX(2 * list->cap, 16);
+        uint32_t cap = list->count < list->cap / 2 ? list->cap : MAX(2 * list->cap, 16u);
         struct sealed *array = heap_alloc(journal->options.heap, MEM_JOURNAL, cap * sizeof *array);
         if (list->count) memcpy(array, list->array + list->first, list->count * sizeof *array);
         heap_free(journal->options.heap, MEM_JOURNAL, list->array, list->cap * sizeof *array);

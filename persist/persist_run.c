@@ -223,13 +223,14 @@ static bool is_crowded(struct persist_part *part) {
     const struct journal_status *status = &part->status;
     uint64_t chunk = part->orders.chunk_bytes ? part->orders.chunk_bytes : UINT64_MAX;
     uint64_t most = MIN(AHEAD_BYTES, MIN(chunk, AHEAD_BYTES) * AHEAD_CHUNKS);
-    if (LIKELY(status->bytes_pending <= most) || status->bytes_durable != part->moved_to) {
+    bool is_much = status->bytes_pending > most;
+    if (LIKELY(!is_much) || status->bytes_durable != part->moved_to) {
         part->moved_to = status->bytes_durable;
         part->moved_ns = part->shard->now_ns;
     }
+    if (LIKELY(!is_much)) return false;
     uint64_t patience_ms = MAX((uint64_t)part->shard->config->persist_timeout, (uint64_t)AHEAD_MS);
-    bool stands_still = part->shard->now_ns - part->moved_ns >= patience_ms * 1000000;
-    return status->bytes_pending > most && !stands_still;
+    return part->shard->now_ns - part->moved_ns < patience_ms * 1000000; /* else it stands still */
 }
 
 /* What changes seldom: ten times a second at most, and never in a thread that sleeps. */

@@ -44,7 +44,7 @@ struct batch_header {
 };
 
 /* --- write --- */
-#define SEGMENT_HEADER_MAX 128
+#define SEGMENT_HEADER_MAX 128u
 #define BATCH_LINE         64
 #define BATCH_PAYLOAD_MAX  (((uint64_t)1 << 40) - 1)
 size_t segment_header_write(char out[SEGMENT_HEADER_MAX], const struct segment_header *header); /* returns its length */

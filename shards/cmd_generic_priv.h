@@ -21,7 +21,7 @@ bool copy_takes_long(const struct entry *entry);
 struct work *copy_work_new(const struct exec *x, uint16_t db, const struct entry *from);
 
 /* What SCAN and its like for the members of a collection have in common. */
-#define SCAN_VISIT_MAX 20000 /* entries looked at per call, whatever COUNT says: about 1 ms */
+#define SCAN_VISIT_MAX 20000u /* entries looked at per call, whatever COUNT says: about 1 ms */
 struct scan_options {
     struct slice pattern;
     bool all; /* everything matches */

@@ -265,7 +265,7 @@ static bool join_parts(struct gather *g, uint8_t registers[HLL_REGISTERS], bool 
         right = gather_reply_bulk(element, &bytes) && bytes.len == HLL_REGISTERS;
         ASSERT(right);
         *dense |= number;
-        for (uint32_t i = 0; i < HLL_REGISTERS; i++) registers[i] = MAX(registers[i], (uint8_t)bytes.ptr[i]);
+        for (uint32_t i = 0; i < HLL_REGISTERS; i++) registers[i] = (uint8_t)MAX(registers[i], (uint8_t)bytes.ptr[i]);
     }
     if (first == UINT32_MAX) return true;
     g->failed = true;

@@ -337,7 +337,7 @@ static void cmd_zrandmember(struct exec *x) {
 
 /* --- ZSCAN --- */
 
-#define SCAN_VISIT_MAX 20000 /* elements looked at per ZSCAN, whatever COUNT says: about 1 ms */
+#define SCAN_VISIT_MAX 20000u /* elements looked at per ZSCAN, whatever COUNT says: about 1 ms */
 
 struct scan {
     struct exec *x;

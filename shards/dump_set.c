@@ -42,7 +42,7 @@ static bool collect_int(void *ctx, struct slice text) {
     bool is_int = num_parse_i64(text, &value);
     ASSERT(is_int);
     ints->values[ints->count++] = value;
-    ints->width = MAX(ints->width, intset_width_of(value));
+    ints->width = (uint8_t)MAX(ints->width, intset_width_of(value));
     return true;
 }
 

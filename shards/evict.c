@@ -21,11 +21,11 @@
 #include "shards/locks.h"
 #include "shards/shard.h"
 
-#define POOL_MAX   16u  /* as Redis's */
-#define SAMPLE_MAX 64u  /* keys looked at per victim, whatever maxmemory-samples says */
-#define ROUNDS_MAX 64u  /* samples without a victim, until a call gives up */
-#define TURN_SHARE 1024 /* a database has a turn of a victim for so many keys, and one more */
-#define SKIP_MAX   1024 /* databases without keys that are passed over at once */
+#define POOL_MAX   16u   /* as Redis's */
+#define SAMPLE_MAX 64u   /* keys looked at per victim, whatever maxmemory-samples says */
+#define ROUNDS_MAX 64u   /* samples without a victim, until a call gives up */
+#define TURN_SHARE 1024  /* a database has a turn of a victim for so many keys, and one more */
+#define SKIP_MAX   1024u /* databases without keys that are passed over at once */
 
 struct candidate {
     const struct entry *entry; /* perhaps gone */

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 #define GROUP_ITEMS     128
-#define MAILBOX_AT_ONCE 16 /* messages of one sender before the next sender's */
+#define MAILBOX_AT_ONCE 16u /* messages of one sender before the next sender's */
 
 static_assert(sizeof(struct message) <= 4 * CACHE_LINE, "collect fetches all of it");
 

@@ -11,7 +11,7 @@
 
 struct shard;
 
-#define INBOX_MESSAGES 64 /* per turn, all senders together */
+#define INBOX_MESSAGES 64u /* per turn, all senders together */
 
 /* Works off what has come (shard_receive). True when something is left in a mailbox. */
 bool inbox_turn(struct shard *shard);

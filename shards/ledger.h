@@ -126,9 +126,9 @@ HOT_INLINE bool account_is_braked(const struct account *account) {
 void account_renew_pass(struct shard *shard, int64_t bytes);
 /* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
 void account_look(struct shard *shard);
-/* Has the resident set room for something large? What keys left in pages is none. */
+/* Has the resident set room for something large? What keys left in pages is none. Where there is a ledger; any shard. */
 bool account_has_room(const struct shard *shard, uint64_t bytes);
-/* It is about to become resident. */
+/* So many bytes are about to become resident: others do not take the same room before it is measured again. */
 void account_use_room(struct shard *shard, uint64_t bytes);
 /* May so many bytes more be used for data? After account_look. True: they are granted. */
 NODISCARD bool account_take(struct shard *shard, uint64_t bytes);

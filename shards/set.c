@@ -206,7 +206,7 @@ static bool add_to_ints(struct keyspace *keys, struct key_ref *ref, const struct
     uint32_t index;
     if (value->is_int) {
         if (intset_find(&ints, value->number, &index)) return false;
-        size_t width = MAX(ints.width, intset_width_of(value->number));
+        size_t width = (size_t)MAX(ints.width, intset_width_of(value->number));
         if (ints.count < rule_of(keys)->intset_max) {
             if (1 + (ints.count + 1) * width > ENTRY_EMBED_MAX)
                 return add_to_table(keys, make_table(keys, ref, true), value);
@@ -304,7 +304,7 @@ static bool add_number(void *ctx, struct slice text) {
     if (!num_parse_i64(text, &value)) return false;
     if (numbers->values) numbers->values[numbers->count] = value;
     numbers->count++;
-    numbers->width = MAX(numbers->width, intset_width_of(value));
+    numbers->width = (uint8_t)MAX(numbers->width, intset_width_of(value));
     return true;
 }
 

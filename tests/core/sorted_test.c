@@ -167,7 +167,7 @@ static void set_beside_a_twin(void **state) {
     m.set = sorted_new(&store, &seed);
     for (size_t phase = 0; phase < ARRAY_LEN(targets); phase++) {
         m.target = targets[phase];
-        m.numbers = m.target < 1000 ? MAX(m.target * 2, 40) : 5000;
+        m.numbers = m.target < 1000 ? MAX(m.target * 2, 40u) : 5000;
         for (unsigned i = 0; i < 12000; i++) {
             step(&m);
             if (i % 16 == 0) compare_places(&m.prng, m.set, m.twin);

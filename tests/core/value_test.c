@@ -169,7 +169,7 @@ static void appends_are_amortised(void **state) {
 
 /* --- the twin --- */
 
-#define TWIN_MAX 20000
+#define TWIN_MAX 20000u
 struct twin {
     char key[400], value[TWIN_MAX];
     size_t key_len, value_len;
@@ -374,10 +374,11 @@ static void objects_belong_to_their_entry(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(holds_every_length),    TEST(stores_integers_as_integers), TEST(names_encodings_as_redis),
-        TEST(overwrites_in_place),   TEST(refusal_changes_nothing),     TEST(appends_are_amortised),
-        TEST(behaves_like_a_struct), TEST(collections_are_runs),        TEST(long_runs_may_become_short),
-        TEST(objects_belong_to_their_entry),
+        TEST(holds_every_length),         TEST(stores_integers_as_integers),
+        TEST(names_encodings_as_redis),   TEST(overwrites_in_place),
+        TEST(refusal_changes_nothing),    TEST(appends_are_amortised),
+        TEST(behaves_like_a_struct),      TEST(collections_are_runs),
+        TEST(long_runs_may_become_short), TEST(objects_belong_to_their_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

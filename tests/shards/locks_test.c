@@ -418,7 +418,7 @@ static void enter(struct world *w, struct one *one) {
         unsigned id = (unsigned)prng_below(&w->prng, IDS);
         enum lock_mode mode = prng_below(&w->prng, 100) < w->exclusive_percent ? LOCK_EXCLUSIVE : LOCK_SHARED;
         add_key(&one->asker, id_of(id), mode);
-        one->modes[id] = MAX(one->modes[id], (uint8_t)(1 + mode));
+        one->modes[id] = (uint8_t)MAX(one->modes[id], (uint8_t)(1 + mode));
         one->exclusive |= mode == LOCK_EXCLUSIVE;
     }
     locks_enter(w->locks, &one->asker.request);

@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True  # tests leave nothing behind in the source tree
@@ -65,6 +66,18 @@ def free_port(count=1):
             except OSError:
                 continue
     raise ServerFailed("no %d free ports in a row" % count)
+
+
+def begin_until_killed(server, commands):
+    """Each command by a client and a thread of its own, which end when it is answered or the server is killed. Returns the threads."""
+    def run(command):
+        with contextlib.suppress(OSError, resp.Closed):
+            server.client(timeout=120).call(*command)
+
+    threads = [threading.Thread(target=run, args=(command,)) for command in commands]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 def wait_until(condition, timeout=10.0, what="condition", interval=0.01):

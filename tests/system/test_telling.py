@@ -17,8 +17,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from support.case import info_field, main, wait_until  # noqa: E402
 from support.power import PowerDisk  # noqa: E402
-from support.resp import Closed, Simple  # noqa: E402
-from support.server import Server, redis_binary  # noqa: E402
+from support.resp import Simple  # noqa: E402
+from support.server import Server, begin_until_killed, redis_binary  # noqa: E402
 
 LOG = ("--appendonly", "yes", "--appendfsync", "always")
 LONG = bytes(range(256)) * 8192  # 2 MiB: four pieces
@@ -148,7 +148,7 @@ class Telling(unittest.TestCase):
             client.pipeline([["SET", key, "old"] for key in ("a", "b", "c", "d", "n")] + [["SET", "n", "0"], ["DEL", "to"]])
             commands = [("SET", "a", long), ("APPEND", "b", long), ("RESTORE", "c", "0", payload, "REPLACE"), ("COPY", "stream", "d", "REPLACE"),
                         ("RENAME", "from", "{from}to")]
-            threads = self.begin(server, commands)
+            threads = begin_until_killed(server, commands)
             for _ in range(count):
                 client.must("INCR", "n")
             server.kill()
@@ -166,18 +166,6 @@ class Telling(unittest.TestCase):
             self.assertIn(there, ((1, 0), (0, 1)))
             self.assertEqual(value(client, "from" if there[0] else "{from}to"), stream)
             client.must("DEL", "{from}to")
-
-    def begin(self, server, commands):
-        def run(command):
-            try:
-                server.client(timeout=120).call(*command)
-            except (OSError, Closed):
-                pass  # it was killed
-
-        threads = [threading.Thread(target=run, args=(command,)) for command in commands]
-        for thread in threads:
-            thread.start()
-        return threads
 
     def test_time_is_over(self):
         """A key whose time ends while it is told of is gone, also after a restart."""

@@ -10,9 +10,9 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from support.resp import NULL_BULK, Closed, Double, Simple, encode  # noqa: E402
+from support.resp import NULL_BULK, Double, Simple, encode  # noqa: E402
 from support.case import SLOW, ServerCase, info_field, main, wait_until  # noqa: E402
-from support.server import Server  # noqa: E402
+from support.server import Server, begin_until_killed  # noqa: E402
 
 COUNT = 16_000  # elements: some sixteen slices
 STEP = 4000
@@ -693,18 +693,6 @@ class StartsAgain(unittest.TestCase):
 class Killed(unittest.TestCase):
     """kill -9 while the log is told of large results, piece by piece (shards/effect.h)."""
 
-    def begin(self, server, commands):
-        def run(command):
-            try:
-                server.client(timeout=120).call(*command)
-            except (OSError, Closed):
-                pass  # it was killed
-
-        threads = [threading.Thread(target=run, args=(command,)) for command in commands]
-        for thread in threads:
-            thread.start()
-        return threads
-
     def test_acknowledged(self):
         """What took turns and was acknowledged is there: its reply waits for the log's end of it, not just for what its slices have seen."""
         with Server(*LOG, threads=2) as server:
@@ -727,7 +715,7 @@ class Killed(unittest.TestCase):
             client.must("SET", "{a}long", long)
             for count in (4, 16, 40, 80):
                 client.must("MSET", "{a}d", "old", "{a}e", "old", "other", "old", "{a}n", "0")
-                threads = self.begin(server, commands)
+                threads = begin_until_killed(server, commands)
                 for _ in range(count):
                     client.must("INCR", "{a}n")
                 server.kill()
