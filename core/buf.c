@@ -53,7 +53,7 @@ void buf_compact(struct buf *buf) {
 }
 
 void buf_insert(struct buf *buf, size_t at, struct slice bytes) {
-    (void)buf_reserve(buf, bytes.len);
+    buf_make_room(buf, bytes.len);
     memmove(buf->data + at + bytes.len, buf->data + at, buf->len - at);
     memcpy(buf->data + at, bytes.ptr, bytes.len);
     buf->len += bytes.len;

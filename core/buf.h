@@ -47,8 +47,12 @@ HOT_INLINE struct slice buf_slice(const struct buf *buf) {
     return slice_of(buf->data ? buf->data + buf->read : NULL, buf->len - buf->read);
 }
 /* Room for extra bytes at the write end; never fails (we stop instead). */
-HOT_INLINE char *buf_reserve(struct buf *buf, size_t extra) {
+HOT_INLINE void buf_make_room(struct buf *buf, size_t extra) {
     if (UNLIKELY(buf->cap - buf->len < extra)) buf_grow(buf, extra);
+}
+/* The same, and where they go; extra > 0. */
+HOT_INLINE char *buf_reserve(struct buf *buf, size_t extra) {
+    buf_make_room(buf, extra);
     return buf->data + buf->len;
 }
 HOT_INLINE void buf_append(struct buf *buf, const void *bytes, size_t len) {

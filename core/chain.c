@@ -48,7 +48,7 @@ struct buf *chain_tail(struct chain *chain, struct heap *heap, enum mem_class ow
     struct chain_block *block = heap_alloc(heap, owner, sizeof *block);
     block->next = NULL;
     buf_init(&block->bytes, heap, owner);
-    (void)buf_reserve(&block->bytes, last ? CHAIN_BLOCK : CHAIN_FIRST);
+    buf_make_room(&block->bytes, last ? CHAIN_BLOCK : CHAIN_FIRST);
     if (last) {
         chain->sealed += buf_readable(&last->bytes);
         last->next = block;
@@ -72,7 +72,7 @@ void chain_join(struct chain *chain, struct chain *take) {
 }
 
 void chain_flatten(struct chain *chain, struct heap *heap, struct buf *out) {
-    (void)buf_reserve(out, chain_len(chain));
+    buf_make_room(out, chain_len(chain));
     while (chain->first) {
         struct buf bytes = {0};
         chain_take_first(chain, heap, &bytes);

@@ -203,7 +203,7 @@ static enum hll_result raise_sparse(struct buf *value, struct hll_place place, s
     unsigned char runs[5];
     size_t len = split(&found, place, runs), old = found.run.bytes;
     if (len > old && value->len + (len - old) > sparse_max) return raise_as_dense(value, place);
-    (void)buf_reserve(value, sizeof runs);
+    buf_make_room(value, sizeof runs);
     char *at = value->data + found.at;
     if (found.at + old < value->len) memmove(at + len, at + old, value->len - found.at - old);
     memcpy(at, runs, len); /* of a run that was cut short one byte less than that counts */

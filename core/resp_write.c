@@ -145,7 +145,7 @@ size_t resp_array_open(const struct buf *out) {
 static void close_with(struct buf *out, size_t mark, char type, uint64_t count) {
     char header[RESP_HEADER_MAX];
     size_t head = resp_header(header, type, (int64_t)count);
-    (void)buf_reserve(out, head);
+    buf_make_room(out, head);
     memmove(out->data + mark + head, out->data + mark, out->len - mark);
     memcpy(out->data + mark, header, head);
     out->len += head;
@@ -165,7 +165,7 @@ void resp_recount(struct buf *out, size_t mark, uint64_t count) {
     ASSERT(end);
     size_t head = resp_header(header, out->data[mark], (int64_t)count), was = (size_t)(end + 1 - out->data) - mark;
     size_t behind = out->len - mark - was;
-    if (head > was) (void)buf_reserve(out, head - was);
+    if (head > was) buf_make_room(out, head - was);
     memmove(out->data + mark + head, out->data + mark + was, behind);
     memcpy(out->data + mark, header, head);
     out->len = mark + head + behind;

@@ -63,8 +63,9 @@ static void fold(enum bit_operation operation, unsigned char *into, size_t len, 
 void bitop_combine(enum bit_operation operation, const struct slice *sources, uint32_t count, struct buf *out) {
     size_t len = 0;
     for (uint32_t i = 0; i < count; i++) len = MAX(len, sources[i].len);
+    if (len == 0) return;
     unsigned char *into = (unsigned char *)buf_reserve(out, len);
-    for (uint32_t i = 0; i < count && len > 0; i++) fold(operation, into, len, sources[i], i == 0);
+    for (uint32_t i = 0; i < count; i++) fold(operation, into, len, sources[i], i == 0);
     out->len += len;
 }
 

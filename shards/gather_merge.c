@@ -95,7 +95,7 @@ static void merge_by_key(struct gather *gather) {
     }
     /* It is copied once more and given back in a moment, unless the disk is waited for. */
     if (bytes <= BUF_POOL_BYTES && !gather->out.data && !home->commit.on) buf_pool_lend(&home->replies, &gather->out);
-    (void)buf_reserve(&gather->out, bytes);
+    buf_make_room(&gather->out, bytes);
     resp_array(&gather->out, gather->key_count);
     char *to = gather->out.data + gather->out.len;
     for (uint32_t i = 0; i < gather->key_count; i++) {
@@ -125,7 +125,7 @@ static void merge_concat(struct gather *gather) {
         total += MAX(gather_reply_array(gather_reply(gather, i), &rest), 0);
         bytes += gather_reply(gather, i).len;
     }
-    (void)buf_reserve(&gather->out, bytes);
+    buf_make_room(&gather->out, bytes);
     resp_array(&gather->out, (uint64_t)total);
     for (uint32_t i = 0; i < gather->parts; i++)
         if (gather_reply_array(gather_reply(gather, i), &rest) > 0) buf_append_slice(&gather->out, rest);

@@ -226,7 +226,7 @@ void message_news_close(struct message *message, size_t at) {
     size_t head = sizeof(struct message_item) + sizeof(uint32_t);
     size_t bytes = message->request.len - at - head, size = padded(head + bytes);
     ASSERT(size <= UINT32_MAX);
-    (void)buf_reserve(&message->request, size - head - bytes);
+    buf_make_room(&message->request, size - head - bytes);
     message->request.len = at + size;
     struct message_item *item = message_item_at(message, at);
     item->size = (uint32_t)size;

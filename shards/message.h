@@ -187,7 +187,7 @@ void message_item_argv(const struct message_item *item, struct slice *argv);
 
 /* --- replies: the owner opens one per item, in order, and closes it; home walks them --- */
 HOT_INLINE size_t message_reply_open(struct message *message) {
-    (void)buf_reserve(&message->reply, sizeof(uint64_t));
+    buf_make_room(&message->reply, sizeof(uint64_t));
     message->reply.len += sizeof(uint64_t);
     return message->reply.len;
 }

@@ -6,9 +6,10 @@
 struct sort_pattern sort_pattern_of(struct slice word) {
     struct sort_pattern pattern = {.kind = PATTERN_NOTHING};
     size_t len = word.len ? strnlen(word.ptr, word.len) : 0; /* a NUL ends what is looked through */
-    const char *star = len ? memchr(word.ptr, '*', len) : NULL, *end = word.ptr + word.len;
+    const char *star = len ? memchr(word.ptr, '*', len) : NULL;
     if (len == 1 && word.ptr[0] == '#') pattern.kind = PATTERN_ELEMENT;
     if (!star) return pattern;
+    const char *end = word.ptr + word.len;
     const char *arrow = memmem(star + 1, (size_t)(word.ptr + len - star) - 1, "->", 2);
     bool has_field = arrow && arrow + 2 < word.ptr + len;
     pattern.kind = has_field ? PATTERN_FIELD : PATTERN_STRING;

@@ -160,8 +160,8 @@ static void replies_change_heaps(void **state) {
 static void large_buffers_go_to_the_reaper(void **state) {
     (void)state;
     struct message *message = message_new(&pool, 0, 1);
-    (void)buf_reserve(&message->reply, REAP_BLOCK_MIN);
-    (void)buf_reserve(&message->request, REAP_BLOCK_MIN);
+    buf_make_room(&message->reply, REAP_BLOCK_MIN);
+    buf_make_room(&message->request, REAP_BLOCK_MIN);
     message_release(&pool, message);
     assert_int_equal(reaper_pending(reaper), 2);
     assert_int_equal(message->reply.cap + message->request.cap, 0);

@@ -614,11 +614,15 @@ class Parts(Results):
         client.must("DEL", self.tag + "h")
 
 
+of_a_release = unittest.skipIf(SLOW > 1, "the others show a sanitizer as much")
+
+
+@of_a_release
 class OneThread(Parts, ServerCase):
     threads = 1
 
 
-@unittest.skipIf(SLOW > 1, "the others show a sanitizer as much")
+@of_a_release
 class TwoThreads(Results, ServerCase):
     threads = 2
 
