@@ -6,7 +6,8 @@
  *      | 0 (10) | position (48) | shard (6) |
  *
  * Shard 0 at position 0 is where a scan starts; a shard that is finished hands over to the next one at position 0, and
- * behind the last one comes cursor 0, the end.
+ * behind the last one comes cursor 0, the end. A call goes on to the next shard itself while it has not looked at as
+ * many keys as COUNT says, so that few keys come in one call, as people expect who have few.
  *
  * A client at a thread's own port (CLIENT_ENDPOINT) walks over that shard alone: its scan starts there, with the same
  * cursor 0, and hands over to nobody.
@@ -131,14 +132,6 @@ static bool cursor_is_ours(const struct exec *x, uint64_t cursor) {
     return cursor_shard(cursor) == x->shard->id || (cursor == 0 && x->flags & CLIENT_ENDPOINT);
 }
 
-/* Cursors that nobody gave out go anywhere; the handler finds out. */
-static uint32_t scan_owner(const struct exec *x) {
-    uint64_t cursor;
-    if (!num_parse_u64(x->argv[1], &cursor)) return 0;
-    uint32_t shard = cursor_shard(cursor);
-    return shard < x->shard->count ? shard : 0;
-}
-
 static int type_named(struct slice name) {
     for (int type = 0; type < TYPE_COUNT; type++) {
         if (slice_equal_nocase(name, slice_of_cstr(value_type_name((enum value_type)type)))) return type;
@@ -146,8 +139,7 @@ static int type_named(struct slice name) {
     return SCAN_TYPE_NONE;
 }
 
-bool scan_parse(struct exec *x, uint32_t at, struct scan_options *options) {
-    bool of_keys = at == 2; /* a collection's members have no types */
+static bool parse_options(struct exec *x, uint32_t at, bool of_keys, struct scan_options *options) {
     *options = (struct scan_options){.pattern = SLICE("*"), .type = SCAN_TYPE_ANY, .count = 10};
     for (; at < x->argc; at += 2) {
         bool has_value = at + 1 < x->argc;
@@ -168,7 +160,11 @@ bool scan_parse(struct exec *x, uint32_t at, struct scan_options *options) {
     return true;
 }
 
-void scan_reply_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found) {
+bool scan_parse(struct exec *x, uint32_t at, struct scan_options *options) {
+    return parse_options(x, at, false, options); /* a collection's members have no types */
+}
+
+static void put_head(struct buf *out, size_t mark, uint64_t cursor, uint64_t found) {
     char head[16 + RESP_HEADER_MAX + NUM_U64_MAX], digits[NUM_U64_MAX];
     size_t digit_count = num_format_u64(digits, cursor), len = 0;
     memcpy(head, "*2\r\n", 4);
@@ -179,28 +175,103 @@ void scan_reply_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t foun
     len += 2;
     char header[RESP_HEADER_MAX];
     size_t header_len = resp_header(header, '*', (int64_t)found);
-    buf_insert(x->out, mark, slice_of(header, header_len));
-    buf_insert(x->out, mark, slice_of(head, len));
+    buf_insert(out, mark, slice_of(header, header_len));
+    buf_insert(out, mark, slice_of(head, len));
 }
 
-static void cmd_scan(struct exec *x) {
+void scan_reply_head(struct exec *x, size_t mark, uint64_t cursor, uint64_t found) {
+    put_head(x->out, mark, cursor, found);
+}
+
+/* The cursor and the options from argv[at] on: replies with the keys of this shard, but for their head. left: how many
+ * keys the call may still look at, 0 when it has just begun; afterwards what is left for the next shard, of which there
+ * is one. False: the error was replied. */
+static bool scan_shard(struct exec *x, uint32_t at, uint64_t *left, uint64_t *next, uint64_t *found) {
     uint64_t cursor;
-    if (!num_parse_u64(x->argv[1], &cursor)) {
+    if (!num_parse_u64(x->argv[at], &cursor)) {
         reply_error(x, "ERR invalid cursor");
-        return;
+        return false;
     }
     struct walk scan;
     struct scan_options options;
-    if (!scan_parse(x, 2, &options)) return;
+    if (!parse_options(x, at + 1, true, &options)) return false;
     walk_init(&scan, x, options.pattern);
     scan.type = options.type;
-    size_t mark = x->out->len;
-    uint64_t next = 0;
+    uint64_t most = *left ? *left : MIN((uint64_t)options.count, SCAN_VISIT_MAX), position = 0;
+    *left = *next = 0;
     if (cursor_is_ours(x, cursor)) {
-        uint64_t position = walk(&scan, cursor_position(cursor), MIN((uint64_t)options.count, SCAN_VISIT_MAX));
-        next = cursor_after(x, position);
+        position = walk(&scan, cursor_position(cursor), most);
+        *next = cursor_after(x, position);
     }
-    scan_reply_head(x, mark, next, scan.found);
+    *found = scan.found;
+    if (position == 0 && *next && scan.visited < most) *left = most - scan.visited;
+    return true;
+}
+
+static void cmd_scan(struct exec *x) {
+    size_t mark = x->out->len;
+    uint64_t left = 0, next, found;
+    if (scan_shard(x, 1, &left, &next, &found)) scan_reply_head(x, mark, next, found);
+}
+
+/* sherd.scan left cursor [options]: what is left for the next shard, and a reply as SCAN's. */
+static void cmd_internal_scan(struct exec *x) {
+    size_t mark = x->out->len;
+    uint64_t left, next, found;
+    bool number = num_parse_u64(x->argv[1], &left);
+    ASSERT(number);
+    if (!scan_shard(x, 2, &left, &next, &found)) return;
+    scan_reply_head(x, mark, next, found);
+    char head[2 * RESP_HEADER_MAX];
+    size_t len = resp_header(head, '*', 2);
+    len += resp_header(head + len, ':', (int64_t)left);
+    buf_insert(x->out, mark, slice_of(head, len));
+}
+
+enum { SCAN_FOUND }; /* words of gather->memo */
+
+/* Cursors that nobody gave out go anywhere; the handler finds out. */
+static uint32_t cursor_owner(const struct gather *g, uint64_t cursor) {
+    uint32_t shard = cursor_shard(cursor);
+    return shard < gather_shards(g) ? shard : 0;
+}
+
+static void scan_from(struct gather *g, uint64_t left, uint64_t cursor) {
+    char left_text[NUM_U64_MAX], cursor_text[NUM_U64_MAX];
+    size_t bytes = (g->argc + 1) * sizeof(struct slice);
+    struct slice *args = heap_alloc(g->home->heap, MEM_MESSAGE, bytes);
+    args[0] = slice_of(left_text, num_format_u64(left_text, left));
+    memcpy(args + 1, g->argv + 1, (g->argc - 1) * sizeof *args);
+    if (left) args[1] = slice_of(cursor_text, num_format_u64(cursor_text, cursor));
+    gather_send(g, cursor_owner(g, cursor), "sherd.scan", args, g->argc);
+    heap_free(g->home->heap, MEM_MESSAGE, args, bytes);
+}
+
+/* One shard after the other, until enough was looked at. */
+static void scan_gather(struct gather *g) {
+    uint64_t cursor = 0;
+    if (g->step == 0) {
+        bool is_number = num_parse_u64(g->argv[1], &cursor);
+        scan_from(g, 0, is_number ? cursor : 0); /* or the handler says so */
+        return;
+    }
+    struct slice reply = gather_reply(g, 0), rest, scanned, text;
+    if (gather_reply_is_error(reply)) {
+        buf_append_slice(gather_out(g), reply);
+        return;
+    }
+    int64_t left = 0;
+    bool whole = gather_reply_array(reply, &rest) == 2 && gather_reply_int(gather_next_element(&rest), &left) &&
+                 gather_reply_array(rest, &scanned) == 2 && gather_reply_bulk(gather_next_element(&scanned), &text) &&
+                 num_parse_u64(text, &cursor);
+    int64_t found = whole ? gather_reply_array(scanned, &rest) : -1;
+    ASSERT(found >= 0);
+    g->memo[SCAN_FOUND] += (uint64_t)found;
+    buf_append_slice(gather_out(g), rest);
+    if (left > 0 && gather_out(g)->len < WALK_BYTES)
+        scan_from(g, (uint64_t)left, cursor);
+    else
+        put_head(gather_out(g), 0, cursor, g->memo[SCAN_FOUND]);
 }
 
 /* --- the keys of one slot (CLUSTER COUNTKEYSINSLOT, GETKEYSINSLOT) --- */
@@ -304,10 +375,10 @@ const struct command scan_commands[] = {
      .arity = -2,
      .flags = CMD_READ,
      .acl = ACL_KEYSPACE,
-     .where = ON_OWNER,
-     .owner = scan_owner,
+     .where = ON_ALL,
      .per_node = true,
      .run = cmd_scan,
+     .across = scan_gather,
      .group = "generic",
      .since = "2.8.0",
      .cost = "O(COUNT) for a call, O(N) for all, N = number of keys in the database",
@@ -315,6 +386,7 @@ const struct command scan_commands[] = {
      .tips = "nondeterministic_output request_policy:special",
      .doc = "Lists some of the keys and a cursor to go on with; a whole round lists every key that was there all the "
             "time."},
+    {.name = "sherd.scan", .arity = -3, .flags = CMD_INTERNAL | CMD_READ, .where = ON_OWNER, .run = cmd_internal_scan},
     {.name = "randomkey",
      .arity = 1,
      .flags = CMD_READ,

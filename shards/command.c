@@ -142,8 +142,10 @@ static bool is_barrier(const struct command *row) {
     return !(row->where == ON_CONN && row->flags & CMD_NO_WAIT);
 }
 
+/* What is about a node's own keys is whole where there is only one shard. */
 static bool is_gather(const struct command *row) {
-    return row->flags & CMD_SLICED || (row->where == ON_ALL && (row->across || row->merge == MERGE_CUSTOM));
+    bool joins = row->where == ON_ALL && !row->per_node && (row->across || row->merge == MERGE_CUSTOM);
+    return row->flags & CMD_SLICED || joins;
 }
 
 /* See command_slot.plain_key. */
@@ -214,8 +216,7 @@ static void check_routing(const struct command *row) {
     case ON_CONN: break;
     }
     insist((row->merge == MERGE_CUSTOM) == (row->merge_with != NULL), row, "MERGE_CUSTOM and .merge_with go together");
-    insist(!row->per_node || row->where == ON_ALL || row->owner, row,
-           ".per_node is for what other shards have a part in");
+    insist(!row->per_node || row->where == ON_ALL, row, ".per_node is for what other shards have a part in");
     insist(!row->per_node || row->run, row, ".per_node needs .run");
     insist(!(row->flags & CMD_NO_WAIT) || row->where == ON_CONN, row, "NO_WAIT is for ON_CONN");
     bool gathers = row->where == ON_ALL || row->flags & CMD_ROUTED;

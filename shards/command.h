@@ -166,7 +166,7 @@ struct command {
     command_across across; /* ACROSS_OWNERS and ON_ALL with several steps; called once per finished step */
     command_across merge_with; /* MERGE_CUSTOM: all parts are there; write the reply */
     command_run split;         /* FATE_SPLIT of one without keys (PUBLISH): starts a gather whose reply has a place */
-    uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (SCAN's cursor) */
+    uint32_t (*owner)(const struct exec *x); /* ON_OWNER without keys: which shard (PUBLISH: its own) */
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes
      * by what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);

@@ -70,7 +70,6 @@ static void route_over_shards(const struct shard *shard, const struct client *cl
         return;
     case ON_OWNER:
         if (row->owner) {
-            if (row->per_node && client->flags & CLIENT_ENDPOINT) return;
             struct exec x = {.shard = (struct shard *)(uintptr_t)shard, .argv = q->argv, .argc = q->argc};
             q->owner = (uint8_t)row->owner(&x);
         } else if (q->hash_at) {

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import threading  # noqa: E402
 
 from support.case import ServerCase, main  # noqa: E402
+from support.resp import Error  # noqa: E402
 
 
 def whole(client, *options, between=lambda round: None):
@@ -42,6 +43,33 @@ class Scan(ServerCase):
         self.assertEqual(whole(self.redis), [])
         self.redis.must("SET", "", "x")
         self.assertEqual(whole(self.redis), [b""])
+
+    def test_few_keys_come_in_one_call(self):
+        """Whichever shards they are on; COUNT is looked at over all of them."""
+        keys = self.fill("few", 8)
+        self.assertEqual((lambda reply: (reply[0], set(reply[1])))(self.redis.must("SCAN", "0")), (b"0", keys))
+        self.assertEqual(set(self.redis.must("SCAN", "0", "COUNT", "8")[1]), keys)
+        self.redis.must("MULTI")
+        self.redis.must("SCAN", "0", "TYPE", "string", "MATCH", "few*")
+        (cursor, found), = self.redis.must("EXEC")
+        self.assertEqual((cursor, set(found)), (b"0", keys))
+        for number in range(1, 10):
+            self.assertLess(len(self.redis.must("SCAN", "0", "COUNT", number)[1]), number + 6)
+
+    def test_long_names_end_a_call(self):
+        """However few they are: what a call answers is bounded."""
+        keys = [b"%d" % i * 300_000 for i in range(9)]
+        for key in keys:
+            self.redis.must("SET", key, "x")
+        cursor, found = self.redis.must("SCAN", "0", "COUNT", "1000")
+        self.assertNotEqual(cursor, b"0")
+        self.assertLess(len(found), 7)
+        self.assertEqual(sorted(whole(self.redis)), sorted(keys))
+
+    def test_errors(self):
+        for arguments in (("x",), ("0", "COUNT"), ("0", "COUNT", "0"), ("0", "COUNT", "x"), ("0", "FOO", "1")):
+            self.assertIsInstance(self.redis.call("SCAN", *arguments), Error, arguments)
+        self.assertEqual(self.redis.must("SCAN", "0", *["COUNT", "1"] * 1000), [b"0", []])
 
     def test_quiet(self):
         """Without changes every key comes exactly once, for any COUNT; MATCH and TYPE only filter."""
