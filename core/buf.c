@@ -44,6 +44,29 @@ void buf_reset(struct buf *buf, size_t keep) {
     if (buf->cap > keep) buf_deinit(buf);
 }
 
+void buf_take(struct buf *to, struct buf *from) {
+    ASSERT(buf_readable(to) == 0 && to->heap == from->heap);
+    int64_t held = (int64_t)buf_held(from);
+    buf_deinit(to);
+    heap_count(to->heap, from->owner, -held);
+    heap_count(to->heap, to->owner, held);
+    to->data = from->data;
+    to->read = from->read;
+    to->len = from->len;
+    to->cap = from->cap;
+    from->data = NULL;
+    from->read = from->len = from->cap = 0;
+}
+
+void buf_cut(struct buf *buf, size_t len) {
+    ASSERT(len >= buf->read && len <= buf->len);
+    size_t cap = MAX(len, BUF_FIRST);
+    buf->len = len;
+    if (buf->cap <= 2 * cap) return;
+    buf->data = heap_resize(buf->heap, buf->owner, buf->data, buf->cap, cap);
+    buf->cap = cap;
+}
+
 void buf_compact(struct buf *buf) {
     if (buf->read == 0) return;
     size_t rest = buf_readable(buf);

@@ -26,6 +26,10 @@ COLD void buf_grow(struct buf *buf, size_t extra);
 NODISCARD bool buf_try_reserve(struct buf *buf, size_t extra); /* false when memory is refused; unchanged then */
 /* Frees the memory when it is larger than keep bytes; content is dropped either way. */
 void buf_reset(struct buf *buf, size_t keep);
+/* to is empty and takes what from has, memory and all, which counts for it from then on. Both are of one heap. */
+void buf_take(struct buf *to, struct buf *from);
+/* Leaves the first len bytes, and gives back most of the memory behind them. */
+void buf_cut(struct buf *buf, size_t len);
 /* Moves readable bytes to the front, so that all room is at the end. O(readable). */
 void buf_compact(struct buf *buf);
 /* Puts bytes before what was written from offset `at` on, which moves. O(bytes moved). */

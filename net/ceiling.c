@@ -111,6 +111,7 @@ struct sums {
     int64_t used, resident; /* what heaps count; what is resident, or will be when it is touched */
     int64_t charged;        /* on the side of the data */
     int64_t kept;           /* of the share of clients, what they do not have and would have to be made resident */
+    int64_t clients;        /* what they hold */
     int64_t journal;        /* what waits for the disk, and what journals have besides */
 };
 
@@ -152,7 +153,7 @@ static int64_t measure(const struct server *server, int64_t *used) {
 
 static struct sums sum_up(struct server *server, int64_t bytes, int64_t share, uint64_t now_ns) {
     const struct ledger *ledger = &server->ceiling.ledger;
-    struct sums sums = {0};
+    struct sums sums = {.clients = ledger_clients(ledger)};
     for (uint32_t i = 0; i < server->thread_count; i++) sums.charged += told_signed(&ledger->place[i].charged);
     int64_t resident = measure(server, &sums.used), each = told_signed(&ledger->client_share), swing = 0;
     for (uint32_t i = 0; i < server->thread_count; i++) {
@@ -211,7 +212,9 @@ static void apply(struct server *server, bool sample, uint64_t now_ns) {
     atomic_store_explicit(&ledger->client_hard, ceiling->clients != 0 && share != 0, memory_order_relaxed);
     int64_t headroom = MAX(limit - sums.resident - sums.kept, (int64_t)0) / (int64_t)shards;
     int64_t room = aim_of(&sums, limit) - sums.resident;
+    int64_t clients_most = sums.clients + brim_of(limit) - sums.resident;
     atomic_store_explicit(&ledger->room, bytes ? room : LEDGER_UNBOUNDED, memory_order_relaxed);
+    atomic_store_explicit(&ledger->clients_most, bytes ? clients_most : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / BRAKE_PART, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);
@@ -333,6 +336,7 @@ static void give_sample(struct ceiling *ceiling, uint64_t now_ns) {
     note_held(ceiling);
     note_rate(ceiling, told(&ceiling->used), now_ns);
     atomic_store_explicit(&ledger->wanted, 0, memory_order_relaxed);
+    atomic_store_explicit(&ledger->answers, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&ledger->samples, 1, memory_order_relaxed);
 }
 

@@ -164,9 +164,20 @@ static void release(struct conn *conn) {
     atomic_fetch_sub_explicit(&server->client_count, 1, memory_order_relaxed);
 }
 
+/* Nobody will get it, however long its last command waits. */
+static void drop_output(struct conn *conn) {
+    struct client *client = &conn->client;
+    struct shard *shard = conn->thread->shard;
+    drop_replies(shard, &conn->sending);
+    drop_replies(shard, &client->out);
+    reaper_take_chain(shard->shared.reaper, &client->rest);
+    client->carried = 0;
+}
+
 /* Frees the connection once the kernel and the other shards have let go of it. */
 static void try_free(struct conn *conn) {
     const struct client *client = &conn->client;
+    if (!conn->sending_now) drop_output(conn);
     if (conn->receiving || conn->sending_now || conn->attending || conn->starving || client->queued || client->gather ||
         !reply_queue_empty(&client->replies) || client->flags & CLIENT_DIRTY_OUT)
         return;

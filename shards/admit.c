@@ -10,22 +10,23 @@
 #include "shards/reaper.h"
 #include "shards/route.h"
 
-#define PIECE_WAIT_MS  1000           /* a piece of a value under way waits for room */
-#define AHEAD_BYTES    (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
-#define STRING_LIMIT   (512ull << 20) /* no string is longer; who asks for more is told so when it runs */
-#define EVICT_KEYS     64             /* per round */
-#define EVICT_TRIES    4              /* rounds for one command */
-#define REAP_UNITS     4              /* before anybody is refused */
-#define UNSEEN_BYTES   (1024 * 1024)  /* evicted at the most for what was announced and has not come */
-#define SMALL_REPLY    (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
-#define SHORT_COMMAND  128            /* bytes of one that is little beside its reply, whatever that is */
-#define LISTED_KEY     32             /* bytes of a key in a reply, about, with what buffers have to spare */
-#define SMALL_GATHERS  64  /* commands over several shards whose clients' last ones were small; so many may go wrong */
-#define GATHER_VAIN_MS 500 /* between two commands over several shards that have waited in vain and go all the same */
-#define WAIT_MAX_MS    10000 /* a command that waited for so long is refused: no room can be made for it */
-#define SETTLE_MS      500   /* after the last key went its pages have been given back, and that was measured */
-#define OWE_MS         3000  /* what is large waits so long until what was evicted for it shows, then it goes */
-#define TRY_MAX_MS     1000  /* who went on and is back within that has tried in vain */
+#define PIECE_WAIT_MS 1000           /* a piece of a value under way waits for room */
+#define AHEAD_BYTES   (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
+#define STRING_LIMIT  (512ull << 20) /* no string is longer; who asks for more is told so when it runs */
+#define EVICT_KEYS    64             /* per round */
+#define EVICT_TRIES   4              /* rounds for one command */
+#define REAP_UNITS    4              /* before anybody is refused */
+#define UNSEEN_BYTES  (1024 * 1024)  /* evicted at the most for what was announced and has not come */
+#define SMALL_REPLY   (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
+#define SHORT_COMMAND 128            /* bytes of one that is little beside its reply, whatever that is */
+#define LISTED_KEY    32             /* bytes of a key in a reply, about, with what buffers have to spare */
+#define SMALL_GATHERS 64 /* commands over several shards whose clients' last ones were small; so many may go wrong */
+#define VAIN_MS       500 /* between two that have waited in vain for room for what they are answered and go all the same */
+#define ANSWER_MS     300   /* a large reply waits so long for room, though clients hold no more than they may */
+#define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
+#define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
+#define TRY_MAX_MS    1000  /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -133,6 +134,23 @@ bool admit_is_in_vain(const struct client *client) {
     return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
 
+/* What cannot be refused goes in the end. But it may add as much as the fattest client holds, so one goes at a time.
+ * id: of the client, whom more than one place may ask about; 0: none. */
+static bool goes_in_vain(struct shard *shard, uint64_t id) {
+    struct ledger *ledger = shard->account.shared;
+    uint64_t last_ms = atomic_load_explicit(&ledger->vain_ms, memory_order_relaxed);
+    uint64_t last_id = atomic_load_explicit(&ledger->vain_id, memory_order_relaxed);
+    if (id && last_id == id && last_ms == shard->now_ms) return true;
+    if (shard->now_ms < last_ms + VAIN_MS) return false;
+    atomic_store_explicit(&ledger->vain_ms, shard->now_ms, memory_order_relaxed);
+    atomic_store_explicit(&ledger->vain_id, id, memory_order_relaxed);
+    return true;
+}
+
+bool admit_goes_in_vain(struct shard *shard, const struct client *client) {
+    return admit_is_in_vain(client) && goes_in_vain(shard, client->id);
+}
+
 /* What is large goes when the resident set has room for it, which what keys left in pages is not, or when it has waited
  * long enough for that. */
 static bool fits(const struct client *client, uint64_t bytes) {
@@ -194,7 +212,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
     if (q->slot->row->flags & CMD_ADMIN) return ADMIT_GO;
     if (account->uncovered > 0 && is_heavy(client, q)) {
         account_look(shard);
-        if (account->uncovered > 0 && !admit_is_in_vain(client)) return ADMIT_WAIT;
+        if (account->uncovered > 0 && !admit_goes_in_vain(shard, client)) return ADMIT_WAIT;
     }
     if (!(flags & CMD_DENYOOM) && q->fate != FATE_QUEUE) return ADMIT_GO;
     if (q->fate == FATE_REMOTE && !admit_grants_whole(q)) { /* its owner decides, but cannot let it wait */
@@ -207,7 +225,8 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
 /* A client that is new asks for a large string: what no earlier reply tells, the key does. */
 static bool reads_large(struct shard *shard, const struct client *client, const struct queued *q) {
     struct key_ref ref;
-    if (q->fate != FATE_LOCAL || !q->hash_at || !(q->slot->row->flags & CMD_READ)) return false;
+    const struct command *row = q->slot->row;
+    if (q->fate != FATE_LOCAL || !q->hash_at || !(row->flags & CMD_READ || row->answers)) return false;
     struct keyspace *keys = shard_db_peek(shard, client->db);
     const struct entry *entry = keys ? keyspace_open(keys, q->argv[q->hash_at], q->hash, &ref) : NULL;
     return entry && entry->type == TYPE_STRING && entry_string_len(entry) > SMALL_REPLY;
@@ -216,8 +235,8 @@ static bool reads_large(struct shard *shard, const struct client *client, const 
 bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q) {
     if (!client->carrier) return true;
     account_look(shard);
-    if (shard->account.uncovered <= 0 || admit_is_in_vain(client)) return true;
-    return !is_heavy(client, q) && !reads_large(shard, client, q);
+    if (shard->account.uncovered <= 0) return true;
+    return (!is_heavy(client, q) && !reads_large(shard, client, q)) || admit_goes_in_vain(shard, client);
 }
 
 /* What writes, deletes or tells of the server holds little, and is not to wait. */
@@ -243,9 +262,7 @@ bool admit_gather_slow(struct shard *shard, const struct client *client, const s
     if (size <= SMALL_REPLY && account->gathers < SMALL_GATHERS) return true;
     if (account->gathers == 0 && account->uncovered <= 0) return true;
     /* One may be under way for as long as its client likes (WAIT), so in the end it goes all the same. */
-    if (!admit_is_in_vain(client) || shard->now_ms < account->gather_vain_ms + GATHER_VAIN_MS) return false;
-    account->gather_vain_ms = shard->now_ms;
-    return true;
+    return admit_goes_in_vain(shard, client);
 }
 
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived) {
@@ -360,6 +377,27 @@ void admit_resume(struct shard *shard, unsigned count) {
 }
 
 /* --- at the owner --- */
+
+/* The fattest clients are to go for it, in the end. */
+static void note_answer_waits(struct ledger *ledger, uint64_t bytes) {
+    int64_t need = (int64_t)MAX(bytes, (uint64_t)ADMIT_LARGE);
+    if (atomic_load_explicit(&ledger->answers, memory_order_relaxed) < need)
+        atomic_store_explicit(&ledger->answers, need, memory_order_relaxed);
+}
+
+bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
+    struct ledger *ledger = shard->account.shared;
+    if (!ledger || shard->loading) return true;
+    account_look(shard);
+    bool crowded = shard->account.crowded; /* it may be held elsewhere */
+    if (!crowded && account_has_room_for_answer(shard, bytes)) {
+        if (since_ms) atomic_fetch_add_explicit(&ledger->answered, 1, memory_order_relaxed);
+        return true;
+    }
+    note_answer_waits(ledger, bytes);
+    uint64_t most_ms = crowded ? WAIT_MAX_MS : ANSWER_MS;
+    return since_ms && shard->now_ms > since_ms + most_ms && goes_in_vain(shard, 0);
+}
 
 bool admit_here_slow(struct exec *x, uint64_t bytes) {
     struct shard *shard = x->shard;

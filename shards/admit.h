@@ -70,11 +70,16 @@ enum admission admit_piece(struct shard *shard, uint64_t bytes, uint64_t *since_
 /* --- waiting --- */
 /* Its command has waited for so long that it waits no more. */
 bool admit_is_in_vain(const struct client *client);
+/* The same where it cannot be refused, but only adds to what is too much: one of them goes at a time. */
+bool admit_goes_in_vain(struct shard *shard, const struct client *client);
 void admit_wait(struct client *client);                 /* gives it WAIT_MEMORY and a place in line */
 void admit_forget(struct client *client);               /* it goes away */
 void admit_resume(struct shard *shard, unsigned count); /* that many of those who have waited longest go on */
 
 /* --- at the owner --- */
+/* May a large reply be kept now (shards/answer_work.h), of which so many bytes are still to come? since_ms: since when
+ * it waits, 0: it does not. In the end one goes at a time. */
+bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
 COLD bool admit_here_slow(struct exec *x, uint64_t bytes);
 /* A command of another home is about to run. False: it is to be refused. */
 HOT_INLINE bool admit_here(struct exec *x, const struct message_item *item) {

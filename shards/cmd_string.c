@@ -8,6 +8,7 @@
  *
  * Options are parsed as Redis does: in any order, repeated ones allowed, the last deadline wins, and anything that
  * contradicts what came before is a syntax error. Errors are found in Redis's order: syntax, deadline, type. */
+#include "shards/answer_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
@@ -340,6 +341,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_getex,
+     .answers = answer_string_bytes,
      .group = "string",
      .since = "6.2.0",
      .cost = "O(1)",

@@ -337,12 +337,9 @@ static void cmd_zrandmember(struct exec *x) {
 
 /* --- ZSCAN --- */
 
-#define SCAN_VISIT_MAX 20000u /* elements looked at per ZSCAN, whatever COUNT says: about 1 ms */
-
 struct scan {
     struct exec *x;
-    struct slice pattern;
-    bool all;     /* everything matches */
+    struct scan_options options;
     bool compact; /* scores are shown as Redis has them in a listpack */
     uint64_t visited, found;
 };
@@ -351,7 +348,7 @@ static void scan_visit(void *ctx, struct slice member, double score) {
     struct scan *scan = ctx;
     char digits[NUM_DOUBLE_MAX], number[PACKED_SCRATCH];
     scan->visited++;
-    if (!scan->all && !glob_match(scan->pattern, member, false)) return;
+    if (!scan->options.all && !glob_match(scan->options.pattern, member, false)) return;
     scan->found++;
     reply_bulk(scan->x, member);
     struct packed_value compact = zset_compact_score(score, digits);
@@ -360,49 +357,28 @@ static void scan_visit(void *ctx, struct slice member, double score) {
     reply_bulk(scan->x, text);
 }
 
-/* argv[3 ..]. False: the error was replied. */
-static bool parse_scan(struct exec *x, struct scan *scan, int64_t *count) {
-    for (uint32_t at = 3; at < x->argc; at += 2) {
-        bool has_value = at + 1 < x->argc;
-        if (has_value && arg_is(x, at, "count")) {
-            if (!exec_int(x, at + 1, count)) return false;
-            if (*count >= 1) continue;
-        } else if (has_value && arg_is(x, at, "match")) {
-            scan->pattern = x->argv[at + 1];
-            scan->all = slice_equal(scan->pattern, SLICE("*"));
-            continue;
-        }
-        reply_syntax_error(x);
-        return false;
-    }
-    return true;
-}
-
 static void cmd_zscan(struct exec *x) {
     uint64_t cursor;
     struct key_ref ref;
-    struct scan scan = {.x = x, .all = true};
-    int64_t count = 10;
+    struct scan scan = {.x = x};
     if (!num_parse_u64(x->argv[2], &cursor)) {
         reply_error(x, "ERR invalid cursor");
         return;
     }
-    if (!exec_read(x, 1, TYPE_ZSET, &ref) || (ref.entry && !parse_scan(x, &scan, &count))) return;
+    if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
     size_t mark = x->out->len;
-    scan.compact = ref.entry && zset_is_compact(ref.entry);
+    if (!ref.entry) {
+        scan_reply_head(x, mark, 0, 0); /* whatever the options are */
+        return;
+    }
+    if (!scan_parse(x, 3, &scan.options)) return;
+    scan.compact = zset_is_compact(ref.entry);
     cursor &= (1ull << HT_CURSOR_BITS) - 1;
     /* A step passes over up to 64 empty buckets, so an almost empty table is bounded by the steps. */
-    uint64_t max = MIN((uint64_t)count, SCAN_VISIT_MAX), steps = 0;
-    do cursor = ref.entry ? zset_scan(ref.entry, cursor, scan_visit, &scan) : 0;
+    uint64_t max = MIN((uint64_t)scan.options.count, SCAN_VISIT_MAX), steps = 0;
+    do cursor = zset_scan(ref.entry, cursor, scan_visit, &scan);
     while (cursor && scan.visited < max && ++steps < max);
-    char head[16 + 2 * RESP_HEADER_MAX + NUM_U64_MAX], digits[NUM_U64_MAX];
-    size_t digit_count = num_format_u64(digits, cursor), len = resp_header(head, '*', 2);
-    len += resp_header(head + len, '$', (int64_t)digit_count);
-    memcpy(head + len, digits, digit_count);
-    memcpy(head + len + digit_count, "\r\n", 2);
-    len += digit_count + 2;
-    len += resp_header(head + len, '*', (int64_t)scan.found * 2);
-    buf_insert(x->out, mark, slice_of(head, len));
+    scan_reply_head(x, mark, cursor, scan.found * 2);
 }
 
 const struct command zset_commands[] = {

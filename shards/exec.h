@@ -46,6 +46,7 @@ struct exec {
     struct keyspace *keys;
     struct keyspace_shared *shared;
     struct buf *out;
+    size_t mark;           /* where its reply begins there, for one that runs on behalf of a client */
     struct client *client; /* ON_CONN commands only, else NULL */
     uint64_t client_id;
     uint64_t timeout_ms; /* of exec_block */

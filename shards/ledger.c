@@ -17,6 +17,7 @@ void ledger_init(struct ledger *ledger, uint32_t shards) {
     atomic_store(&ledger->client_share, LEDGER_UNBOUNDED);
     atomic_store(&ledger->headroom, LEDGER_UNBOUNDED);
     atomic_store(&ledger->room, LEDGER_UNBOUNDED);
+    atomic_store(&ledger->clients_most, LEDGER_UNBOUNDED);
 }
 
 void account_open(struct shard *shard, struct ledger *ledger) {
@@ -161,6 +162,19 @@ bool account_has_room(const struct shard *shard, uint64_t bytes) {
 
 void account_use_room(struct shard *shard, uint64_t bytes) {
     atomic_fetch_sub_explicit(&shard->account.shared->room, (int64_t)bytes, memory_order_relaxed);
+}
+
+int64_t ledger_clients(const struct ledger *ledger) {
+    int64_t sum = read_word(&ledger->travelling);
+    for (uint32_t i = 0; i < ledger->shards; i++) sum += read_word(&ledger->place[i].clients);
+    return sum;
+}
+
+bool account_has_room_for_answer(const struct shard *shard, uint64_t bytes) {
+    struct ledger *ledger = shard->account.shared;
+    int64_t share = read_word(&ledger->client_share), most = read_word(&ledger->clients_most);
+    if (share < LEDGER_UNBOUNDED) most = MAX(most, share * ledger->shards);
+    return ledger_clients(ledger) + (int64_t)bytes <= most;
 }
 
 static bool take(struct account *account, uint64_t bytes) {

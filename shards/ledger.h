@@ -47,6 +47,7 @@ struct ledger {
     _Atomic int64_t client_share; /* of each shard */
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
     _Atomic int64_t headroom;     /* what each shard may add to it before the resident set is measured again */
+    _Atomic int64_t clients_most; /* what clients may have, in all, before the resident set is measured again */
     _Atomic int64_t room;         /* what may become resident of all of them; what is large takes its part of it */
     _Atomic bool braked;          /* as good as all is resident that the ceiling allows, whatever the counts say */
     _Atomic bool settles;         /* memory is on its way back, or about to be granted: there is room in a moment */
@@ -56,10 +57,16 @@ struct ledger {
     uint32_t shards;
     /* --- by shards --- */
     _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
+    _Atomic int64_t answers;                     /* the most that a waiting reply needs, likewise */
+    _Atomic uint64_t answered;                   /* how many went that had waited */
+    _Atomic uint64_t vain_ms;   /* when a command went that had waited in vain for room for its reply, */
+    _Atomic uint64_t vain_id;   /* and whose it was */
+    _Atomic int64_t travelling; /* bytes of large replies on their way between shards, which count for nobody */
     struct ledger_place place[SHARDS_MAX];
 };
 
 #define LEDGER_UNBOUNDED (INT64_MAX / 4) /* a budget or a share that is none */
+#define LEDGER_TRAVELS   (256 * 1024)    /* messages that are worth being counted between two shards */
 
 /* A shard's own. */
 struct account {
@@ -84,13 +91,14 @@ struct account {
     uint32_t waiting_count;
     /* --- commands over several shards, which hold replies of others before they have their own
      * (shards/gather.h) --- */
-    uint32_t gathers;        /* under way */
-    int64_t gathered_size;   /* what they may come to hold */
-    int64_t gather_room;     /* how much that may be, as of the last look */
-    int64_t gather_size;     /* of one whose client had none before: the most of late */
-    uint64_t gather_vain_ms; /* when one went that had waited in vain */
-    uint32_t squeezed;       /* samples in a row that found clients over what they may have */
-    bool refused;            /* a command was refused since the last sample */
+    uint32_t gathers;      /* under way */
+    int64_t gathered_size; /* what they may come to hold */
+    int64_t gather_room;   /* how much that may be, as of the last look */
+    int64_t gather_size;   /* of one whose client had none before: the most of late */
+    uint32_t squeezed;     /* samples in a row that found clients over what they may have */
+    uint64_t answered;     /* the ledger's, as of the last sample */
+    int64_t answers;       /* the most that a reply was seen to wait for since the last sample */
+    bool refused;          /* a command was refused since the last sample */
 };
 
 void ledger_init(struct ledger *ledger, uint32_t shards); /* unbounded; before the threads start */
@@ -134,6 +142,16 @@ void account_use_room(struct shard *shard, uint64_t bytes);
 NODISCARD bool account_take(struct shard *shard, uint64_t bytes);
 /* The same for clients; what is beyond their share, as far as the resident set has room for it. */
 NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
+/* Would clients of all shards together hold no more than their share, or than may be resident, with so many bytes more?
+ * O(shards). */
+bool account_has_room_for_answer(const struct shard *shard, uint64_t bytes);
+/* What clients hold, as was told last, and what is on its way to them. O(shards). */
+int64_t ledger_clients(const struct ledger *ledger);
+/* A message with that much sets out (sign 1) or has arrived (-1). */
+HOT_INLINE void ledger_note_travelling(struct ledger *ledger, size_t bytes, int64_t sign) {
+    if (LIKELY(bytes < LEDGER_TRAVELS) || !ledger) return;
+    atomic_fetch_add_explicit(&ledger->travelling, sign * (int64_t)bytes, memory_order_relaxed);
+}
 /* This shard was asked to evict and has done so, or found nothing. needed: by one command; no more than that is saved
  * up for the next one, however long somebody waits. */
 void account_note_evicted(struct shard *shard, size_t bytes, uint64_t needed);

@@ -100,26 +100,39 @@ struct message *message_split(struct message_pool *pool, struct message *message
 }
 
 /* kind says what travels for good: replies are the owner's work, news their receiver's own. */
-static void count_travelling(const struct message *message, struct heap *heap, int64_t sign) {
+static size_t count_travelling(const struct message *message, struct heap *heap, int64_t sign) {
     int64_t bytes = (int64_t)buf_held(&message->reply);
     if (UNLIKELY(message->kind == MESSAGE_NEWS || message->rest))
         bytes += (int64_t)(buf_held(&message->request) + buf_held(&message->notes) + heap_block_size(sizeof *message));
     heap_count(heap, MEM_MESSAGE, sign * bytes);
-    if (UNLIKELY(!chain_empty(&message->elements)))
-        heap_count(heap, MEM_CLIENT_OUT, sign * (int64_t)chain_held(&message->elements));
+    if (LIKELY(chain_empty(&message->elements))) return (size_t)bytes;
+    int64_t elements = (int64_t)chain_held(&message->elements);
+    heap_count(heap, MEM_CLIENT_OUT, sign * elements);
+    return (size_t)(bytes + elements);
 }
 
-void message_leaves(const struct message *message, struct heap *sender) {
-    count_travelling(message, sender, -1);
+size_t message_leaves(const struct message *message, struct heap *sender) {
+    return count_travelling(message, sender, -1);
 }
 
-void message_arrives(const struct message *message, struct heap *receiver) {
-    count_travelling(message, receiver, 1);
+size_t message_arrives(const struct message *message, struct heap *receiver) {
+    return count_travelling(message, receiver, 1);
 }
 
 void message_adopt(struct message_pool *pool, struct message *message) {
     ASSERT(message->magic == MESSAGE_MAGIC && message->kind == MESSAGE_NEWS && message->uses == 1);
     message_set_heap(message, pool->heap);
+}
+
+bool message_take_reply(struct message *message, struct slice reply, struct buf *out) {
+    struct buf *from = &message->reply;
+    bool is_last = from->data && reply.ptr + reply.len == from->data + from->len;
+    if (!is_last || message->uses > 1 || message->event_bytes) return false;
+    size_t at = (size_t)(reply.ptr - from->data);
+    buf_take(out, from);
+    out->read = at;
+    buf_compact(out); /* in its place: what is sent begins there */
+    return true;
 }
 
 /* --- items --- */

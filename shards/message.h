@@ -143,8 +143,8 @@ void message_release(struct message_pool *pool, struct message *take); /* one us
 struct message *message_split(struct message_pool *pool, struct message *message, size_t at, uint32_t served);
 /* What of the message's memory the receiver may free, or make larger, counts for it from now on, and no longer for the
  * sender: so that each heap's count is what its shard really has. To be called around each post. */
-void message_leaves(const struct message *message, struct heap *sender);
-void message_arrives(const struct message *message, struct heap *receiver);
+size_t message_leaves(const struct message *message, struct heap *sender);
+size_t message_arrives(const struct message *message, struct heap *receiver);
 /* News from another shard's pool belong to this one from now on. */
 void message_adopt(struct message_pool *pool, struct message *message);
 
@@ -195,6 +195,9 @@ HOT_INLINE void message_reply_close(struct message *message, size_t mark) {
     uint64_t len = message->reply.len - mark;
     memcpy(message->reply.data + mark - sizeof len, &len, sizeof len);
 }
+/* At home: takes the memory of a reply that is the last in its message and that nobody else looks at; out is empty.
+ * False: it is to be copied. */
+NODISCARD bool message_take_reply(struct message *message, struct slice reply, struct buf *out);
 /* Instead of a reply: REPLY_LATER. */
 HOT_INLINE void message_reply_later(struct message *message, size_t mark) {
     uint64_t len = REPLY_LATER;

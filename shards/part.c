@@ -1,6 +1,7 @@
 /* Parts: writing and reading the layout of shards/part.h. */
 #include "shards/part.h"
 #include "core/assert.h"
+#include "shards/answer_work.h"
 #include "shards/pipeline.h"
 #include "shards/request.h"
 #include "shards/shard.h"
@@ -179,6 +180,19 @@ void part_run_whole(struct exec *x) {
     }
     reply_array(x, open(x).head.commands);
     part_run(x);
+}
+
+uint64_t part_answers(const struct exec *x) {
+    struct reader reader = open(x);
+    uint64_t bytes = 0;
+    reader.at += 2 * reader.head.watches + (reader.head.locks ? 1 + reader.head.locks : 0);
+    for (uint32_t i = 0; i < reader.head.commands; i++) {
+        struct part_command command;
+        struct exec sub = next_command(&reader, &command);
+        const struct command *row = sub.slot->row;
+        if (row->flags & CMD_READ || row->answers) bytes += answer_string_bytes(&sub);
+    }
+    return bytes;
 }
 
 const struct command part_commands[] = {

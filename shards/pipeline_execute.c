@@ -1,6 +1,7 @@
 /* One command, wherever it came from: with what it writes to the journal, counted, timed, and into the slow log. */
 #include "core/assert.h"
 #include "core/probe.h"
+#include "shards/answer_work.h"
 #include "shards/gather.h"
 #include "shards/message.h"
 #include "shards/pipeline_priv.h"
@@ -119,6 +120,7 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
         x->slot->row->run(x);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
+    if (UNLIKELY(x->out->len > ANSWER_LARGE)) answer_may_be_large(x);
     PROBE4(command_end, shard->id, x->client_id, x->slot->row->name, x->failed);
     uint64_t ticks = end - start;
     bool whole = !x->again && !x->part;

@@ -35,6 +35,7 @@ HOT_INLINE void fill_exec(struct shard *shard, struct exec *x, const struct queu
     x->hashes = NULL;
     x->hash_count = 0;
     x->out = out;
+    x->mark = out->len;
     x->client = client;
     x->client_id = client->id;
     x->slow_us = NULL;
@@ -265,7 +266,7 @@ static COLD bool may_answer(struct shard *shard, const struct client *client, co
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
     bool publishes = q->slot && q->slot->row->flags & CMD_PUBSUB;
     if (!(overrun && reads) && !(shard->account.crowded && publishes)) return true;
-    return !client->carrier || client->flags & CLIENT_LOADER || admit_is_in_vain(client);
+    return !client->carrier || client->flags & CLIENT_LOADER || admit_goes_in_vain(shard, client);
 }
 
 /* Why the client's next command may not run now. What an earlier one in this batch made it wait for comes first; then

@@ -78,12 +78,22 @@ static int64_t all_held_back(const struct shard *shard) {
     return (int64_t)bytes;
 }
 
-/* Clients have more than they may, or hold what writers are refused for. */
+/* What is to go for large replies that wait, none of which went since the last sample. */
+static int64_t wanted_for_answers(struct account *account) {
+    uint64_t answered = atomic_load_explicit(&account->shared->answered, memory_order_relaxed);
+    int64_t wanted = answered == account->answered ? account->answers * DROPS_MAX : 0;
+    account->answered = answered;
+    account->answers = 0;
+    return MIN(wanted, account->covered + account->uncovered);
+}
+
+/* Clients have more than they may, or hold what writers are refused for, or what replies of others wait for. */
 static void squeeze_clients(struct shard *shard) {
     struct account *account = &shard->account;
     int64_t excess = account->uncovered + (account->refused ? account->covered : 0);
     account->refused = false;
     if (excess > 0) excess -= all_held_back(shard);
+    excess = MAX(excess, wanted_for_answers(account));
     if (excess <= 0) {
         account->squeezed = 0;
         return;
@@ -148,7 +158,8 @@ static bool make_room(struct shard *shard) {
 
 static bool is_calm(const struct account *account) {
     return account_is_calm(account) && !account->waiting && account->owed <= 0 &&
-           atomic_load_explicit(&account->shared->wanted, memory_order_relaxed) == 0;
+           atomic_load_explicit(&account->shared->wanted, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&account->shared->answers, memory_order_relaxed) == 0;
 }
 
 void pressure_purge(struct shard *shard) {
@@ -166,6 +177,7 @@ bool pressure_turn(struct shard *shard) {
     int64_t headroom = atomic_load_explicit(&account->shared->headroom, memory_order_relaxed);
     if (headroom > 0 && changed) account_renew_pass(shard, headroom);
     account_look(shard);
+    account->answers = MAX(account->answers, atomic_load_explicit(&account->shared->answers, memory_order_relaxed));
     uint64_t samples = atomic_load_explicit(&account->shared->samples, memory_order_relaxed);
     if (UNLIKELY(samples != account->samples)) take_sample(shard, samples);
     uint64_t purges = atomic_load_explicit(&account->shared->purges, memory_order_relaxed);

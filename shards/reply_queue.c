@@ -132,6 +132,7 @@ void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice b
         message->uses++;
         return;
     }
-    buf_append_slice(out, bytes);
+    bool moves = bytes.len >= MOVE_BYTES && buf_readable(out) == 0;
+    if (!moves || !message_take_reply(message, bytes, out)) buf_append_slice(out, bytes);
     advance(queue, pool, out);
 }

@@ -4,6 +4,7 @@
  */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/blocked.h"
 #include "shards/pipeline.h"
 #include "shards/planted.h"
@@ -321,6 +322,7 @@ struct exec request_exec(struct shard *shard, const struct message_item *item, c
                          .hashes = item->hash_count ? message_item_hashes(item) : NULL,
                          .hash_count = item->hash_count,
                          .out = out,
+                         .mark = out ? out->len : 0,
                          .client_id = item->client_id};
 }
 
@@ -332,9 +334,9 @@ static bool run(struct shard *shard, struct request *request, struct buf *out, u
     size_t mark = out->len;
     uint64_t start = shard->last_tick;
     if (request->kind == REQUEST_COMMAND || request->kind == REQUEST_SERVE) x.slice = request->work;
-    bool has_run = x.slot->row->takes_turns && x.flags & CLIENT_STEP; /* until it asked for turns: it has counted */
+    bool has_run = !x.part && x.flags & CLIENT_STEP; /* until it asked for turns: it has counted */
     uint64_t hits = shard->shared.hits, misses = shard->shared.misses;
-    pipeline_execute(shard, &x);
+    if (request->kind != REQUEST_COMMAND || !answer_waits(&x)) pipeline_execute(shard, &x);
     if (has_run) shard->shared.hits = hits;
     if (has_run) shard->shared.misses = misses;
     if (request->kind == REQUEST_SERVE && !x.blocks && !request->work[0])
@@ -424,9 +426,8 @@ void request_prefetch(struct shard *shard, uint64_t stamp, keyspace_prefetch pre
 
 /* --- what became possible --- */
 
-struct message *request_news(struct shard *shard, uint32_t to) {
+static struct message *append_news(struct shard *shard, uint32_t to) {
     struct message *last = shard->news_last[to];
-    if (last && !message_full(last)) return last;
     struct message *message = message_new(&shard->messages, shard->id, to);
     message->kind = MESSAGE_NEWS;
     if (last)
@@ -436,6 +437,11 @@ struct message *request_news(struct shard *shard, uint32_t to) {
     shard->news_last[to] = message;
     shard->to_send |= 1ull << to;
     return message;
+}
+
+struct message *request_news(struct shard *shard, uint32_t to) {
+    struct message *last = shard->news_last[to];
+    return last && !message_full(last) ? last : append_news(shard, to);
 }
 
 static void tell(struct shard *shard, const struct request *request, enum item_how how, char what) {
@@ -453,9 +459,14 @@ void request_answer(struct shard *shard, const struct request *request, struct b
             commit_deliver_own(shard, request->note, out, position);
         return;
     }
-    struct message *message = request_news(shard, request->home);
+    bool is_large = out->len >= ANSWER_LARGE; /* then it travels without being copied, in a message of its own */
+    struct message *message = is_large ? append_news(shard, request->home) : request_news(shard, request->home);
     size_t at = message_news_open(message, NEWS_REPLY, request->lock.stamp);
-    buf_append_slice(&message->request, buf_slice(out));
+    message->alone = is_large;
+    if (is_large)
+        buf_take(&message->reply, out);
+    else
+        buf_append_slice(&message->request, buf_slice(out));
     message_news_close(message, at);
     if (UNLIKELY(position)) commit_promise(shard, request->home, message_item_at(message, at), position);
 }
@@ -472,7 +483,7 @@ static void tell_blocked(struct shard *shard, const struct request *request, uin
     message_news_close(message, at);
 }
 
-/* One whose reply goes to a client of this shard, or which may take turns: there is no reply then. */
+/* One whose reply goes to a client of this shard, or which may take turns or wait for room: there is no reply then. */
 static void run_aside(struct shard *shard, struct request *request) {
     struct buf out;
     uint64_t timeout_ms;
@@ -499,7 +510,8 @@ static void run_aside(struct shard *shard, struct request *request) {
 
 /* A command's turn has come: it runs, and its reply goes home. */
 static void run_command(struct shard *shard, struct request *request) {
-    if (request->home == shard->id || command_at(shard->registry, request->item->number)->row->takes_turns) {
+    const struct command *row = command_at(shard->registry, request->item->number)->row;
+    if (request->home == shard->id || row->takes_turns || row->flags & CMD_READ) {
         run_aside(shard, request);
         return;
     }

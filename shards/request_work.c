@@ -16,15 +16,23 @@ static bool may_begin(const struct exec *x) {
     return work_begins(x) && !x->slice[0];
 }
 
-bool work_takes_turns(struct exec *x) {
+static bool take_turns(struct exec *x) {
     bool beside = UNLIKELY(x->shared->pin_watch != NULL) && request_runs_beside_save(x); /* it does not own its key */
     if ((x->part && !may_begin(x)) || x->flags & CLIENT_NO_BLOCK || beside) return false;
-    ASSERT(x->slot->row->takes_turns);
     x->again = true;
     if (work_begins(x)) return true;
     x->blocks = true; /* until it has its keys; then its handler looks at them anew, but nobody is told of that */
     x->flags |= CLIENT_STEP;
     return true;
+}
+
+bool work_takes_turns(struct exec *x) {
+    ASSERT(x->slot->row->takes_turns);
+    return take_turns(x);
+}
+
+bool work_waits(struct exec *x) {
+    return take_turns(x);
 }
 
 void *work_new(const struct exec *x, size_t size, struct work work) {
@@ -75,13 +83,17 @@ static struct request *take_first(struct shard *shard) {
     return request;
 }
 
-/* The first that need not wait for the disk; NULL: there is none near the front. */
+static bool is_ready(struct shard *shard, const struct work *work) {
+    if (work->ready) return work->ready(shard, work);
+    return !work->tells || !shard->effects.crowded;
+}
+
+/* The first that need not wait for the disk, or for room; NULL: there is none near the front. */
 static struct request *take_next(struct shard *shard) {
-    if (LIKELY(!shard->effects.crowded)) return take_first(shard);
     const struct request *last = shard->works_last;
     for (unsigned i = 0; i < LOOK_MAX; i++) {
         struct request *request = take_first(shard);
-        if (!work_of(request->work)->tells) return request;
+        if (is_ready(shard, work_of(request->work))) return request;
         append(shard, request);
         if (request == last) break;
     }

@@ -4,6 +4,7 @@
 #include "core/assert.h"
 #include "core/probe.h"
 #include "shards/admit.h"
+#include "shards/answer_work.h"
 #include "shards/exec.h"
 #include "shards/pipeline.h"
 #include "shards/request.h"
@@ -47,10 +48,10 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     x->slow_us = &slow_us;
     uint64_t position;
     if (LIKELY(item->how == ITEM_RUN)) {
-        if (LIKELY(admit_here(x, item)))
-            pipeline_execute(shard, x);
-        else
+        if (UNLIKELY(!admit_here(x, item)))
             pipeline_refuse(shard, x);
+        else if (LIKELY(!answer_waits(x)))
+            pipeline_execute(shard, x);
         position = commit_end(&shard->commit);
     } else {
         position = request_run_step(x, item->stamp);
@@ -134,6 +135,7 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
     x.hashes = item->hash_count ? message_item_hashes(item) : NULL;
     x.hash_count = item->hash_count;
     x.out = &message->reply;
+    x.mark = mark;
     x.client = NULL;
     x.client_id = item->client_id;
     x.slow_us = NULL;

@@ -270,7 +270,7 @@ void shard_post(struct shard *shard, struct message *message) {
         message->posted_tick = shard->last_tick;
         PROBE3(hop_sent, shard->id, to, message->count);
     }
-    message_leaves(message, shard->heap);
+    ledger_note_travelling(shard->account.shared, message_leaves(message, shard->heap), 1);
     if (!shard->unsent[to] && mailbox_post(shard->outbox[to], &message) == ST_OK) {
         shard->to_wake |= 1ull << to;
         return;
@@ -417,6 +417,7 @@ static void take_late(struct shard *shard, const struct message_item *item, stru
                       struct message *message) {
     struct message_note *note = idmap_take(&shard->late, item->stamp);
     ASSERT(note);
+    if (message->alone) bytes = buf_slice(&message->reply);
     if (item->how == NEWS_BLOCKED)
         block_client(note, item->stamp, message->from, bytes, bytes.ptr[bytes.len - 1]);
     else if (note->kind == NOTE_SERVE)
@@ -490,7 +491,7 @@ static COLD void queue_behind(struct shard *shard, struct message *message) {
 }
 
 void shard_receive(struct shard *shard, struct message *message) {
-    message_arrives(message, shard->heap);
+    ledger_note_travelling(shard->account.shared, message_arrives(message, shard->heap), -1);
     if (message->kind == MESSAGE_REPLIES) {
         deliver(shard, message);
     } else if (message->kind == MESSAGE_NEWS) {

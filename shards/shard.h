@@ -154,7 +154,7 @@ struct shard {
     struct pipeline *pipeline;
     struct job *jobs, *jobs_last;       /* sliced commands under way */
     struct request *works, *works_last; /* commands that keep keys over several turns (shards/work.h) */
-    bool works_wait;                    /* all of them, for the disk (effects.crowded) */
+    bool works_wait;                    /* all of them, for the disk (effects.crowded) or for room */
     struct telling telling;             /* of the command that runs */
     bool jobs_busy;                     /* one of them has work to do now, rather than to wait for its time */
 

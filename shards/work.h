@@ -50,6 +50,8 @@ struct work {
     /* Does some more. False: that was all, and the reply was written. What a slice writes to x->out stays there. */
     bool (*some)(struct exec *x, struct work *work);
     void (*end)(struct shard *shard, struct work *work); /* gives back what it has besides; NULL: nothing */
+    /* May a slice be done now? NULL: at any time, unless it tells and the disk is behind. */
+    bool (*ready)(struct shard *shard, const struct work *work);
     bool tells;
     const struct command_slot *counts_as; /* in statistics and the slow log; NULL: itself */
     uint64_t ticks;                       /* that were spent on it before, and count */
@@ -62,6 +64,8 @@ struct work {
 
 /* May this command take turns? No: it is inside of a transaction, all at one instant, or runs beside a checkpoint. */
 NODISCARD bool work_takes_turns(struct exec *x);
+/* The same for a command that does nothing else in turns, but has to wait (shards/answer_work.h). */
+NODISCARD bool work_waits(struct exec *x);
 /* It may, and has its keys. No: it will have them when its handler is called again. */
 HOT_INLINE bool work_begins(const struct exec *x) {
     return x->slice != NULL;

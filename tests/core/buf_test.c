@@ -68,6 +68,47 @@ static void reset_keeps_small_memory_only(void **state) {
     heap_delete(heap);
 }
 
+static void cut_gives_back_what_is_behind(void **state) {
+    (void)state;
+    struct heap *heap = heap_new();
+    struct buf buf;
+    buf_init(&buf, heap, MEM_CLIENT_OUT);
+    buf_append_literal(&buf, "abc");
+    int64_t before = heap_used(heap, MEM_CLIENT_OUT);
+    for (int i = 0; i < 100000; i++) buf_append_literal(&buf, "xxxxxxxxxx");
+    buf_cut(&buf, 3);
+    assert_memory_equal(buf.data, "abc", 3);
+    assert_int_equal(buf.len, 3);
+    assert_int_equal(heap_used(heap, MEM_CLIENT_OUT), before);
+    buf_cut(&buf, 0);
+    buf_deinit(&buf);
+    assert_int_equal(heap_used(heap, MEM_CLIENT_OUT), 0);
+    heap_delete(heap);
+}
+
+static void taken_memory_counts_for_who_takes_it(void **state) {
+    (void)state;
+    struct heap *heap = heap_new();
+    struct buf from, to;
+    buf_init(&from, heap, MEM_MESSAGE);
+    buf_init(&to, heap, MEM_CLIENT_OUT);
+    buf_append_literal(&to, "old");
+    to.read = to.len;
+    buf_append_literal(&from, "what is taken");
+    const char *memory = from.data;
+    int64_t held = heap_used(heap, MEM_MESSAGE);
+    buf_take(&to, &from);
+    assert_ptr_equal(to.data, memory);
+    assert_true(slice_equal(buf_slice(&to), SLICE("what is taken")));
+    assert_int_equal(heap_used(heap, MEM_MESSAGE), 0);
+    assert_int_equal(heap_used(heap, MEM_CLIENT_OUT), held);
+    buf_append_literal(&from, "again"); /* it is as good as new */
+    buf_deinit(&from);
+    buf_deinit(&to);
+    assert_int_equal(heap_used(heap, MEM_CLIENT_OUT), 0);
+    heap_delete(heap);
+}
+
 static void refuses_what_cannot_be_had(void **state) {
     (void)state;
     struct heap *heap = heap_new();
@@ -157,6 +198,8 @@ int main(void) {
         cmocka_unit_test(starts_empty_and_allocates_nothing),
         cmocka_unit_test(appends_and_prints),
         cmocka_unit_test(reset_keeps_small_memory_only),
+        cmocka_unit_test(cut_gives_back_what_is_behind),
+        cmocka_unit_test(taken_memory_counts_for_who_takes_it),
         cmocka_unit_test(refuses_what_cannot_be_had),
         cmocka_unit_test(grows_in_few_steps),
         cmocka_unit_test(behaves_like_an_array),

@@ -92,6 +92,29 @@ static void large_ones_are_moved(void **state) {
     assert_true(reply_queue_empty(&queue));
 }
 
+/* So does one that is the last in a message, unless others in there are still waited with. */
+static void large_ones_leave_their_message(void **state) {
+    (void)state;
+    const size_t len = 200000;
+    for (int shared = 0; shared < 2; shared++) {
+        struct message *message = message_new(&pool, 0, 1);
+        buf_append_literal(&message->reply, "head");
+        buf_make_room(&message->reply, len);
+        memset(message->reply.data + 4, 'x', len);
+        message->reply.len += len;
+        struct slice reply = slice_of(message->reply.data + 4, len);
+        message->uses += (uint32_t)shared;
+        reply_queue_fill(&queue, reply_queue_reserve(&queue), reply, message, &pool, &out);
+        assert_int_equal(buf_readable(&out), len);
+        assert_int_equal(out.read, 0);
+        assert_int_equal(out.data[0] == 'x' && out.data[len - 1] == 'x', 1);
+        assert_int_equal(message->reply.data == NULL, !shared);
+        for (int i = 0; i <= shared; i++) message_release(&pool, message);
+        buf_reset(&out, 0);
+    }
+    assert_true(reply_queue_empty(&queue));
+}
+
 /* A short reply in a long block waits in one of its own length, and the long one stays with the caller; one that fills
  * its block waits in it. */
 static void short_ones_do_not_keep_long_blocks(void **state) {
@@ -246,6 +269,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(in_order_however_they_come, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_replies_are_replies, setup, teardown),
         cmocka_unit_test_setup_teardown(large_ones_are_moved, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_ones_leave_their_message, setup, teardown),
         cmocka_unit_test_setup_teardown(short_ones_do_not_keep_long_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(held_bytes_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(random_orders, setup, teardown),

@@ -310,8 +310,9 @@ class InACgroup(CgroupCase):
 
 
 @measurable
-class RepliesInACgroup(CgroupCase):
-    threads = 4
+class RepliesOfOneThread(CgroupCase):
+    threads = 1
+    keys = ["k%d" % i for i in range(10)]
 
     def deaf(self, count, *commands):
         """Clients that ask and never read."""
@@ -321,13 +322,46 @@ class RepliesInACgroup(CgroupCase):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.sendall(b"".join(map(resp.encode, commands)))
 
+    def small_ones_go_on(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.assertEqual(self.admin.must("PING"), resp.Simple(b"PONG"))
+            for name in ("small:1", "small:2", "small:3"):
+                self.assertEqual(self.admin.must("GET", name), resp.NULL_BULK)
+            time.sleep(0.05)
+        self.assertEqual(self.group.killed(), 0)
+        self.server.check_alive()
+
+    def fill(self, size):
+        for key in self.keys:
+            self.admin.must("SET", key, b"v" * size)
+            self.admin.must("HSET", "h" + key, "f", b"v" * size)
+
+    def test_large_values_that_nobody_reads(self):
+        """Of clients that nothing is known of, for longer than anything waits for room (10 s)."""
+        self.fill(2 * MIB)
+        for commands in ([("GET",)], [("GETRANGE", 0, -1)], [("GETEX",)], [("HGET", "f")], [("MULTI",), ("GET",), ("GETEX",), ("EXEC",)]):
+            for key in self.keys:
+                name = "h" + key if commands[0][0] == "HGET" else key
+                words = [(word[0], name, *word[1:]) if word[0] not in ("MULTI", "EXEC") else word for word in commands]
+                self.deaf(8, *words * 2)
+            self.small_ones_go_on(12 if commands[0][0] == "GET" else 1)
+        reader = self.server.client()
+        self.assertEqual(len(reader.must("GET", self.keys[0])), 2 * MIB)  # when those before it were dropped
+        reader.close()
+        self.end()
+
+
+@measurable
+class RepliesInACgroup(RepliesOfOneThread):
+    threads = 4
+
     def test_replies_over_shards_that_nobody_reads(self):
         """Two hundred times 10 MiB from all threads, of which nothing is known before it is there."""
         self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        keys = ["k%d" % i for i in range(10)]
-        for key in keys:
+        for key in self.keys:
             self.admin.must("SET", key, b"v" * MIB)
-        for commands in ([("MGET", *keys)] * 2, [("MULTI",), *[("GET", key) for key in keys], ("EXEC",)]):
+        for commands in ([("MGET", *self.keys)] * 2, [("MULTI",), *[("GET", key) for key in self.keys], ("EXEC",)]):
             self.deaf(100, *commands)
             for _ in range(20):
                 self.assertEqual(self.admin.must("PING"), resp.Simple(b"PONG"))

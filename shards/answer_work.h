@@ -1,0 +1,33 @@
+/* Answers that wait: a read whose reply turned out to be large while clients hold more than they may.
+ *
+ * How large a reply is nobody knows before it is there. Its client's earlier ones tell much, and home lets those with
+ * large ones wait (shards/admit.h); but a thousand new clients may each ask for a large value, and the shard that owns
+ * it has never heard of them. So there the question is asked before a large string is copied, and when anything else has
+ * become large. If there is no room the reply is given up again, and the command, which has changed nothing, becomes a
+ * work that waits (shards/work.h): it holds its keys for reading, its client's later commands stand behind it, everybody
+ * else goes on. When there is room it runs again.
+ *
+ * So of replies that nobody expected (a large hash, a large field) each shard has one too many, for a moment.
+ *
+ * A transaction on one other shard, and GETEX, wait before they run, by what the strings that they answer with come to.
+ * Other commands that write do not (GETDEL takes the string out of the data; HGETEX, XREADGROUP), nor parts of commands
+ * over several shards, which are bound by what such commands held before (admit_gather).
+ *
+ * Thread    the shard's. Cost: a comparison per command. */
+#pragma once
+#include "shards/exec.h"
+#include "shards/shard.h"
+
+#define ANSWER_LARGE (64 * 1024u) /* bytes of a reply that are worth the question */
+
+/* A command is about to run. True: its reply will be large, as far as its key tells, and has to wait: it must not run,
+ * and x asks for turns or has begun to wait. */
+COLD bool answer_waits_slow(struct exec *x);
+HOT_INLINE bool answer_waits(struct exec *x) {
+    return account_trips(&x->shard->account, 0) && answer_waits_slow(x);
+}
+/* For a row's .answers: the string at its key, if it is one. */
+uint64_t answer_string_bytes(const struct exec *x);
+/* A command has just run, and there are that many bytes of replies, its own or those before it. It may have to wait: then
+ * its reply is gone, and x asks for turns. */
+COLD void answer_may_be_large(struct exec *x);
