@@ -226,7 +226,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
 static bool reads_large(struct shard *shard, const struct client *client, const struct queued *q) {
     struct key_ref ref;
     const struct command *row = q->slot->row;
-    if (q->fate != FATE_LOCAL || !q->hash_at || !(row->flags & CMD_READ || row->answers)) return false;
+    if (q->fate != FATE_LOCAL || !q->hash_at || !row->answers) return false;
     struct keyspace *keys = shard_db_peek(shard, client->db);
     const struct entry *entry = keys ? keyspace_open(keys, q->argv[q->hash_at], q->hash, &ref) : NULL;
     return entry && entry->type == TYPE_STRING && entry_string_len(entry) > SMALL_REPLY;

@@ -46,10 +46,6 @@ static bool may_wait(const struct exec *x) {
     return whole && !served && !own && !(x->flags & CLIENT_LOADER);
 }
 
-static bool only_reads(const struct command *row) {
-    return row->flags & CMD_READ && row->where != ON_CONN;
-}
-
 uint64_t answer_string_bytes(const struct exec *x) {
     struct key_ref ref;
     struct keyspace *keys = x->hash_at ? shard_db_peek(x->shard, x->db) : NULL;
@@ -59,14 +55,15 @@ uint64_t answer_string_bytes(const struct exec *x) {
 
 bool answer_waits_slow(struct exec *x) {
     const struct command *row = x->slot->row;
-    if (!(only_reads(row) || row->answers) || !may_wait(x)) return false;
-    uint64_t bytes = row->answers ? row->answers(x) : answer_string_bytes(x);
+    if (!row->answers || !may_wait(x)) return false;
+    uint64_t bytes = row->answers(x);
     return bytes > ANSWER_LARGE && !admit_answer(x->shard, bytes, 0) && begin(x, bytes, false);
 }
 
 void answer_may_be_large(struct exec *x) {
     uint64_t bytes = x->out->len - x->mark;
-    bool done = !x->again && !x->blocks && !x->failed;
-    if (bytes <= ANSWER_LARGE || !done || !only_reads(x->slot->row) || !may_wait(x)) return;
+    const struct command *row = x->slot->row;
+    bool done = !x->again && !x->blocks && !x->failed, only_reads = row->flags & CMD_READ && row->where != ON_CONN;
+    if (bytes <= ANSWER_LARGE || !done || !only_reads || !may_wait(x)) return;
     if (!admit_answer(x->shard, 0, 0) && begin(x, bytes, true)) buf_cut(x->out, x->mark);
 }

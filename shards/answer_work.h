@@ -2,16 +2,16 @@
  *
  * How large a reply is nobody knows before it is there. Its client's earlier ones tell much, and home lets those with
  * large ones wait (shards/admit.h); but a thousand new clients may each ask for a large value, and the shard that owns
- * it has never heard of them. So there the question is asked before a large string is copied, and when anything else has
- * become large. If there is no room the reply is given up again, and the command, which has changed nothing, becomes a
- * work that waits (shards/work.h): it holds its keys for reading, its client's later commands stand behind it, everybody
- * else goes on. When there is room it runs again.
+ * it has never heard of them. So there the question is asked before a large string is copied (a row's .answers), and
+ * when the reply to any other read has become large. If there is no room the reply is given up again, and the command,
+ * which has changed nothing, becomes a work that waits (shards/work.h): it holds its keys for reading, its client's
+ * later commands stand behind it, everybody else goes on. When there is room it runs again.
  *
  * So of replies that nobody expected (a large hash, a large field) each shard has one too many, for a moment.
  *
- * A transaction on one other shard, and GETEX, wait before they run, by what the strings that they answer with come to.
- * Other commands that write do not (GETDEL takes the string out of the data; HGETEX, XREADGROUP), nor parts of commands
- * over several shards, which are bound by what such commands held before (admit_gather).
+ * A transaction on one other shard waits before it runs, by what the strings that it GETs come to. Other commands that
+ * write do not wait (GETDEL takes the string out of the data; HGETEX, XREADGROUP), nor parts of commands over several
+ * shards, which are bound by what such commands held before (admit_gather).
  *
  * Thread    the shard's. Cost: a comparison per command. */
 #pragma once

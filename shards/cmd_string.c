@@ -329,6 +329,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_get,
+     .answers = answer_string_bytes,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(1)",

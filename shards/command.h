@@ -170,8 +170,8 @@ struct command {
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes
      * by what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
-    /* Of one that is no read and answers with what keys hold: how many bytes, as far as those here tell. It may have to
-     * wait for room (shards/answer_work.h). */
+    /* Of one that answers with a string, as it is: how many bytes, as far as keys here tell. It may have to wait for room
+     * before it runs (shards/answer_work.h). */
     uint64_t (*answers)(const struct exec *x);
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     /* More exactly: is what the one key in x holds now, also nothing, something for this client? NULL: waits_for says

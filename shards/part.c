@@ -190,7 +190,7 @@ uint64_t part_answers(const struct exec *x) {
         struct part_command command;
         struct exec sub = next_command(&reader, &command);
         const struct command *row = sub.slot->row;
-        if (row->flags & CMD_READ || row->answers) bytes += answer_string_bytes(&sub);
+        if (row->answers) bytes += row->answers(&sub);
     }
     return bytes;
 }

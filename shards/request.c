@@ -511,7 +511,7 @@ static void run_aside(struct shard *shard, struct request *request) {
 /* A command's turn has come: it runs, and its reply goes home. */
 static void run_command(struct shard *shard, struct request *request) {
     const struct command *row = command_at(shard->registry, request->item->number)->row;
-    if (request->home == shard->id || row->takes_turns || row->flags & CMD_READ) {
+    if (request->home == shard->id || row->takes_turns || row->answers || row->flags & CMD_READ) {
         run_aside(shard, request);
         return;
     }
