@@ -101,11 +101,13 @@ void client_take_output(struct client *client, struct buf *sending) {
         chain_take_first(&client->rest, client->home->heap, sending);
     }
     client->carried = buf_readable(sending);
+    client->went_on_ms = client->home->now_ms;
 }
 
 void client_output_sent(struct client *client, size_t bytes) {
     ASSERT(bytes <= client->carried);
     client->carried -= bytes;
+    client->went_on_ms = client->home->now_ms;
     if (client->carried == 0) client->over_soft_since_ms = 0;
     client->bytes_out += bytes;
     client->home->stats.bytes_out += bytes;

@@ -85,6 +85,7 @@ struct client {
     struct reply_queue replies;  /* replies that wait for earlier ones */
     size_t carried;              /* of `out` and `rest`: taken by the carrier and not sent yet */
     uint64_t over_soft_since_ms; /* shards/client_limits.h; 0: it is not */
+    uint64_t went_on_ms;         /* when the carrier last took output, or sent some */
 
     struct client *next_dirty;
     struct client *next_waiting; /* WAIT_MEMORY: the next in line */

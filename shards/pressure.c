@@ -13,6 +13,7 @@
 #define PASS_BYTES    (256 * 1024) /* that a shard may write per sample in any case; a large one uses up several */
 #define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
 #define DROPS_MAX     8            /* clients per sample */
+#define STUCK_MS      1000         /* who was sent nothing for so long does not read */
 #define LEAN_BYTES    (64 * 1024)  /* who holds less is not dropped, unless by maxmemory-clients */
 #define NEAR_SHARE    16           /* memory is short when less than this share of what was granted is free */
 
@@ -60,15 +61,28 @@ static void drop_client(struct shard *shard, const struct fat *fat) {
     shard->host.attend(shard->host.ctx, client);
 }
 
-/* Until about so many bytes are free. O(clients). */
-static void drop_fattest(struct shard *shard, int64_t bytes) {
+/* It takes what it is sent. */
+static bool reads(const struct client *client) {
+    return client->home->now_ms < client->went_on_ms + STUCK_MS;
+}
+
+/* Until about so many bytes are free: of those that do not read, and of all when there are none, or when
+ * maxmemory-clients says how much they may have. True: there were some. O(clients). */
+static bool drop_some(struct shard *shard, int64_t bytes, bool all) {
     struct fat top[DROPS_MAX] = {0};
     for (struct client *client = shard->clients_first; client; client = client->next)
-        if (!(client->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW))) keep_fattest(top, client);
+        if (!(client->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW)) && (all || !reads(client)))
+            keep_fattest(top, client);
     for (int i = 0; i < DROPS_MAX && top[i].client && bytes > 0; i++) {
         bytes -= (int64_t)top[i].bytes;
         drop_client(shard, &top[i]);
     }
+    return top[0].client != NULL;
+}
+
+static void drop_fattest(struct shard *shard, int64_t bytes) {
+    bool hard = is_hard(&shard->account);
+    if (!drop_some(shard, bytes, hard) && !hard) (void)drop_some(shard, bytes, true);
 }
 
 /* O(clients). */
