@@ -145,12 +145,21 @@ static void drop_replies(struct shard *shard, struct buf *buf) {
         reaper_take_buf(shard->shared.reaper, buf);
 }
 
+/* Nobody will get it. */
+static void drop_output(struct conn *conn) {
+    struct client *client = &conn->client;
+    struct shard *shard = conn->thread->shard;
+    drop_replies(shard, &conn->sending);
+    drop_replies(shard, &client->out);
+    reaper_take_chain(shard->shared.reaper, &client->rest);
+    client->carried = 0;
+}
+
 void conn_delete(struct conn *conn) {
     struct client *client = &conn->client;
     struct thread *thread = conn->thread;
     struct heap *heap = thread->shard->heap;
-    drop_replies(thread->shard, &conn->sending);
-    drop_replies(thread->shard, &client->out);
+    drop_output(conn);
     client_deinit(client);
     heap_free(heap, MEM_CLIENT_IN, conn->address, conn->address_len + 1u);
     heap_free(heap, MEM_CLIENT_IN, conn, sizeof *conn);
@@ -164,20 +173,10 @@ static void release(struct conn *conn) {
     atomic_fetch_sub_explicit(&server->client_count, 1, memory_order_relaxed);
 }
 
-/* Nobody will get it, however long its last command waits. */
-static void drop_output(struct conn *conn) {
-    struct client *client = &conn->client;
-    struct shard *shard = conn->thread->shard;
-    drop_replies(shard, &conn->sending);
-    drop_replies(shard, &client->out);
-    reaper_take_chain(shard->shared.reaper, &client->rest);
-    client->carried = 0;
-}
-
 /* Frees the connection once the kernel and the other shards have let go of it. */
 static void try_free(struct conn *conn) {
     const struct client *client = &conn->client;
-    if (!conn->sending_now) drop_output(conn);
+    if (!conn->sending_now) drop_output(conn); /* however long its last command waits */
     if (conn->receiving || conn->sending_now || conn->attending || conn->starving || client->queued || client->gather ||
         !reply_queue_empty(&client->replies) || client->flags & CLIENT_DIRTY_OUT)
         return;

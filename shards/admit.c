@@ -22,11 +22,12 @@
 #define LISTED_KEY    32             /* bytes of a key in a reply, about, with what buffers have to spare */
 #define SMALL_GATHERS 64 /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define VAIN_MS       500 /* between two that have waited in vain for room for what they are answered and go all the same */
-#define ANSWER_MS     300   /* a large reply waits so long for room, though clients hold no more than they may */
-#define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
-#define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
-#define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
-#define TRY_MAX_MS    1000  /* who went on and is back within that has tried in vain */
+#define ANSWER_MS     300          /* a large reply waits so long for room, though clients hold no more than they may */
+#define ANSWER_PLENTY (2ull << 30) /* more than replies can add before the resident set is measured again */
+#define WAIT_MAX_MS   10000        /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS     500          /* after the last key went its pages have been given back, and that was measured */
+#define OWE_MS        3000         /* what is large waits so long until what was evicted for it shows, then it goes */
+#define TRY_MAX_MS    1000         /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -173,17 +174,21 @@ static enum admission admit_growth(struct shard *shard, const struct client *cli
     return ADMIT_WAIT;
 }
 
-/* What its row says, for one whose key may be here. */
+/* For what its row says of keys that may be here. */
+static struct exec exec_of(struct shard *shard, const struct client *client, const struct queued *q) {
+    return (struct exec){.shard = shard,
+                         .shared = &shard->shared,
+                         .slot = q->slot,
+                         .argv = q->argv,
+                         .argc = q->argc,
+                         .db = client->db,
+                         .hash = q->hash,
+                         .hash_at = q->hash_at,
+                         .keys = q->fate == FATE_LOCAL ? shard_db(shard, client->db) : NULL};
+}
+
 static uint64_t grows(struct shard *shard, const struct client *client, const struct queued *q) {
-    struct exec x = {.shard = shard,
-                     .shared = &shard->shared,
-                     .slot = q->slot,
-                     .argv = q->argv,
-                     .argc = q->argc,
-                     .db = client->db,
-                     .hash = q->hash,
-                     .hash_at = q->hash_at,
-                     .keys = q->fate == FATE_LOCAL ? shard_db(shard, client->db) : NULL};
+    struct exec x = exec_of(shard, client, q);
     return q->slot->row->grows(&x);
 }
 
@@ -224,12 +229,9 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
 
 /* A client that is new asks for a large string: what no earlier reply tells, the key does. */
 static bool reads_large(struct shard *shard, const struct client *client, const struct queued *q) {
-    struct key_ref ref;
-    const struct command *row = q->slot->row;
-    if (q->fate != FATE_LOCAL || !q->hash_at || !row->answers) return false;
-    struct keyspace *keys = shard_db_peek(shard, client->db);
-    const struct entry *entry = keys ? keyspace_open(keys, q->argv[q->hash_at], q->hash, &ref) : NULL;
-    return entry && entry->type == TYPE_STRING && entry_string_len(entry) > SMALL_REPLY;
+    if (q->fate != FATE_LOCAL || !q->slot->row->answers) return false;
+    struct exec x = exec_of(shard, client, q);
+    return q->slot->row->answers(&x) > SMALL_REPLY;
 }
 
 bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q) {
@@ -388,6 +390,7 @@ static void note_answer_waits(struct ledger *ledger, uint64_t bytes) {
 bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     struct ledger *ledger = shard->account.shared;
     if (!ledger || shard->loading) return true;
+    if (!shard->account.crowded && account_has_room(shard, ANSWER_PLENTY)) return true;
     account_look(shard);
     bool crowded = shard->account.crowded; /* it may be held elsewhere */
     if (!crowded && account_has_room_for_answer(shard, bytes)) {

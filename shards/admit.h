@@ -81,9 +81,12 @@ void admit_resume(struct shard *shard, unsigned count); /* that many of those wh
  * it waits, 0: it does not. In the end one goes at a time. */
 bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
 COLD bool admit_here_slow(struct exec *x, uint64_t bytes);
-/* A command of another home is about to run. False: it is to be refused. */
+/* A command of another home is about to run. Is there nothing to ask? */
+HOT_INLINE bool admit_is_clear_here(const struct exec *x, const struct message_item *item) {
+    return LIKELY(!account_trips(&x->shard->account, item->size)) && LIKELY(!x->slot->grows);
+}
+/* Else: false: it is to be refused. */
 HOT_INLINE bool admit_here(struct exec *x, const struct message_item *item) {
-    if (LIKELY(!account_trips(&x->shard->account, item->size)) && LIKELY(!x->slot->grows)) return true;
     return item->admitted || admit_here_slow(x, item->size);
 }
 /* Does home grant what a command that leaves for one owner needs, because it is large? */

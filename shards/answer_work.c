@@ -26,7 +26,7 @@ static bool answer(struct exec *x, struct work *of) {
 /* again: its handler has run. */
 static bool begin(struct exec *x, uint64_t bytes, bool again) {
     uint32_t flags = x->flags;
-    if (!work_waits(x)) return false;
+    if (!work_takes_turns(x)) return false;
     if (!again) x->flags = flags;
     if (!work_begins(x)) return true;
     struct answer_work *made = work_new(x, sizeof *made, (struct work){.some = answer, .ready = is_ready});
@@ -57,13 +57,13 @@ bool answer_waits_slow(struct exec *x) {
     const struct command *row = x->slot->row;
     if (!row->answers || !may_wait(x)) return false;
     uint64_t bytes = row->answers(x);
-    return bytes > ANSWER_LARGE && !admit_answer(x->shard, bytes, 0) && begin(x, bytes, false);
+    return bytes > ADMIT_LARGE && !admit_answer(x->shard, bytes, 0) && begin(x, bytes, false);
 }
 
 void answer_may_be_large(struct exec *x) {
     uint64_t bytes = x->out->len - x->mark;
     const struct command *row = x->slot->row;
     bool done = !x->again && !x->blocks && !x->failed, only_reads = row->flags & CMD_READ && row->where != ON_CONN;
-    if (bytes <= ANSWER_LARGE || !done || !only_reads || !may_wait(x)) return;
+    if (bytes <= ADMIT_LARGE || !done || !only_reads || !may_wait(x)) return;
     if (!admit_answer(x->shard, 0, 0) && begin(x, bytes, true)) buf_cut(x->out, x->mark);
 }

@@ -15,10 +15,7 @@
  *
  * Thread    the shard's. Cost: a comparison per command. */
 #pragma once
-#include "shards/exec.h"
-#include "shards/shard.h"
-
-#define ANSWER_LARGE (64 * 1024u) /* bytes of a reply that are worth the question */
+#include "shards/admit.h"
 
 /* A command is about to run. True: its reply will be large, as far as its key tells, and has to wait: it must not run,
  * and x asks for turns or has begun to wait. */
@@ -28,6 +25,6 @@ HOT_INLINE bool answer_waits(struct exec *x) {
 }
 /* For a row's .answers: the string at its key, if it is one. */
 uint64_t answer_string_bytes(const struct exec *x);
-/* A command has just run, and there are that many bytes of replies, its own or those before it. It may have to wait: then
+/* A command has just run, and there are more than ADMIT_LARGE bytes of replies, its own or those before it. It may have to wait: then
  * its reply is gone, and x asks for turns. */
 COLD void answer_may_be_large(struct exec *x);

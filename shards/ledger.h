@@ -58,9 +58,11 @@ struct ledger {
     /* --- by shards --- */
     _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
     _Atomic int64_t answers;                     /* the most that a waiting reply needs, likewise */
-    _Atomic uint64_t answered;                   /* how many went that had waited */
-    _Atomic uint64_t vain_ms;   /* when a command went that had waited in vain for room for its reply, */
+    /* Not looked at in every turn, as the two above are. When a command went that had waited in vain for room for its
+     * reply, */
+    _Alignas(CACHE_LINE) _Atomic uint64_t vain_ms;
     _Atomic uint64_t vain_id;   /* and whose it was */
+    _Atomic uint64_t answered;  /* how many replies went that had waited */
     _Atomic int64_t travelling; /* bytes of large replies on their way between shards, which count for nobody */
     struct ledger_place place[SHARDS_MAX];
 };

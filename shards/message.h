@@ -25,6 +25,7 @@ struct reaper;
 #define MESSAGE_MAGIC 0x4d534721u
 #define MESSAGE_ITEMS 256
 #define MESSAGE_BYTES (32 * 1024)
+#define MESSAGE_MOVES (64 * 1024) /* bytes of a reply that is passed on with its memory, instead of being copied */
 
 enum message_kind { MESSAGE_COMMANDS, MESSAGE_REPLIES, MESSAGE_NEWS };
 
@@ -64,7 +65,7 @@ struct message {
     uint32_t magic;
     uint8_t kind;
     uint8_t from, to;
-    bool alone; /* holds one CMD_SLICED command and takes no other */
+    bool alone; /* takes no other item: a CMD_SLICED command, or news of a large reply, which is in `reply` */
     bool slow;  /* has an item that is slow */
     bool held;  /* has an item that is held */
     bool rest;  /* made by the owner, of the commands of another whose replies were large (message_split) */
@@ -142,7 +143,8 @@ void message_release(struct message_pool *pool, struct message *take); /* one us
  * from this pool. It goes back to the same home, as that one does. */
 struct message *message_split(struct message_pool *pool, struct message *message, size_t at, uint32_t served);
 /* What of the message's memory the receiver may free, or make larger, counts for it from now on, and no longer for the
- * sender: so that each heap's count is what its shard really has. To be called around each post. */
+ * sender: so that each heap's count is what its shard really has. To be called around each post. They return how
+ * many bytes that is. */
 size_t message_leaves(const struct message *message, struct heap *sender);
 size_t message_arrives(const struct message *message, struct heap *receiver);
 /* News from another shard's pool belong to this one from now on. */

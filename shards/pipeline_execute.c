@@ -120,7 +120,7 @@ void pipeline_execute(struct shard *shard, struct exec *x) {
         x->slot->row->run(x);
     uint64_t end = shard->host.ticks(shard->host.ctx);
     shard->last_tick = end;
-    if (UNLIKELY(x->out->len > ANSWER_LARGE)) answer_may_be_large(x);
+    if (UNLIKELY(x->out->len > ADMIT_LARGE)) answer_may_be_large(x);
     PROBE4(command_end, shard->id, x->client_id, x->slot->row->name, x->failed);
     uint64_t ticks = end - start;
     bool whole = !x->again && !x->part;

@@ -5,8 +5,7 @@
 #include "shards/message.h"
 
 #define HELD_KEEP  (16 * 1024)
-#define MOVE_BYTES (64 * 1024) /* a reply as large as this is not copied when it is the next to leave */
-#define COPY_BYTES (4 * 1024)  /* one up to this waits in a block of its size, if it came in a much larger one */
+#define COPY_BYTES (4 * 1024) /* one up to this waits in a block of its size, if it came in a much larger one */
 
 void reply_queue_init(struct reply_queue *queue, struct heap *heap) {
     *queue = (struct reply_queue){0};
@@ -96,7 +95,7 @@ void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf
     struct reply_place *place = place_at(queue, number);
     ASSERT(!place->bytes && take->read == 0);
     if (number == queue->head) {
-        if (take->len >= MOVE_BYTES && buf_readable(out) == 0) {
+        if (take->len >= MESSAGE_MOVES && buf_readable(out) == 0) {
             struct buf spare = *out;
             *out = *take;
             *take = spare;
@@ -132,7 +131,7 @@ void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice b
         message->uses++;
         return;
     }
-    bool moves = bytes.len >= MOVE_BYTES && buf_readable(out) == 0;
+    bool moves = bytes.len >= MESSAGE_MOVES && buf_readable(out) == 0;
     if (!moves || !message_take_reply(message, bytes, out)) buf_append_slice(out, bytes);
     advance(queue, pool, out);
 }

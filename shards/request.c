@@ -459,7 +459,7 @@ void request_answer(struct shard *shard, const struct request *request, struct b
             commit_deliver_own(shard, request->note, out, position);
         return;
     }
-    bool is_large = out->len >= ANSWER_LARGE; /* then it travels without being copied, in a message of its own */
+    bool is_large = out->len >= MESSAGE_MOVES; /* then it travels without being copied, in a message of its own */
     struct message *message = is_large ? append_news(shard, request->home) : request_news(shard, request->home);
     size_t at = message_news_open(message, NEWS_REPLY, request->lock.stamp);
     message->alone = is_large;
@@ -510,8 +510,7 @@ static void run_aside(struct shard *shard, struct request *request) {
 
 /* A command's turn has come: it runs, and its reply goes home. */
 static void run_command(struct shard *shard, struct request *request) {
-    const struct command *row = command_at(shard->registry, request->item->number)->row;
-    if (request->home == shard->id || row->takes_turns || row->answers || row->flags & CMD_READ) {
+    if (request->home == shard->id || work_is_possible(command_at(shard->registry, request->item->number)->row)) {
         run_aside(shard, request);
         return;
     }

@@ -16,23 +16,15 @@ static bool may_begin(const struct exec *x) {
     return work_begins(x) && !x->slice[0];
 }
 
-static bool take_turns(struct exec *x) {
+bool work_takes_turns(struct exec *x) {
     bool beside = UNLIKELY(x->shared->pin_watch != NULL) && request_runs_beside_save(x); /* it does not own its key */
     if ((x->part && !may_begin(x)) || x->flags & CLIENT_NO_BLOCK || beside) return false;
+    ASSERT(work_is_possible(x->slot->row));
     x->again = true;
     if (work_begins(x)) return true;
     x->blocks = true; /* until it has its keys; then its handler looks at them anew, but nobody is told of that */
     x->flags |= CLIENT_STEP;
     return true;
-}
-
-bool work_takes_turns(struct exec *x) {
-    ASSERT(x->slot->row->takes_turns);
-    return take_turns(x);
-}
-
-bool work_waits(struct exec *x) {
-    return take_turns(x);
 }
 
 void *work_new(const struct exec *x, size_t size, struct work work) {

@@ -37,6 +37,14 @@ HOT_INLINE void hold(struct shard *shard, struct message *message, struct messag
     message->held = true;
 }
 
+/* It may have to wait for room for its reply: then it asks for turns. */
+static COLD void run_if_admitted(struct shard *shard, struct exec *x, const struct message_item *item) {
+    if (!admit_here(x, item))
+        pipeline_refuse(shard, x);
+    else if (!answer_waits(x))
+        pipeline_execute(shard, x);
+}
+
 HOT_INLINE void serve_command(struct shard *shard, struct message *message, struct message_item *item, struct exec *x,
                               size_t mark) {
     if (UNLIKELY(item->how == ITEM_RUN && !request_may_run(x))) {
@@ -48,10 +56,10 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     x->slow_us = &slow_us;
     uint64_t position;
     if (LIKELY(item->how == ITEM_RUN)) {
-        if (UNLIKELY(!admit_here(x, item)))
-            pipeline_refuse(shard, x);
-        else if (LIKELY(!answer_waits(x)))
+        if (LIKELY(admit_is_clear_here(x, item)))
             pipeline_execute(shard, x);
+        else
+            run_if_admitted(shard, x, item);
         position = commit_end(&shard->commit);
     } else {
         position = request_run_step(x, item->stamp);

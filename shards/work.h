@@ -33,9 +33,9 @@
  * A command that changes its key in place says `tells` from its first slice on. When the time of that key is over in
  * the middle, its end follows in the journal what was done to it.
  *
- * Only rows that say takes_turns may ask. Three kinds of work are written once for many commands: very many arguments for
- * one key (shards/args_work.h), very many elements taken out of it (shards/pop_work.h), and telling the journal of what
- * was done at once (shards/tell_work.h).
+ * Only rows for which work_is_possible may ask. Four kinds of work are written once for many commands: very many
+ * arguments for one key (shards/args_work.h), very many elements taken out of it (shards/pop_work.h), telling the
+ * journal of what was done at once (shards/tell_work.h), and waiting for room for a reply (shards/answer_work.h).
  *
  * Owner     the request owns the work from work_begin on, calls `end` once and frees it, after the last slice or when
  *           the shard goes. The client may be gone by then: the work is done all the same.
@@ -62,10 +62,13 @@ struct work {
     uint32_t argc;
 };
 
+/* May commands of this row become work: they say so, or may have to wait for room for their reply
+ * (shards/answer_work.h)? */
+HOT_INLINE bool work_is_possible(const struct command *row) {
+    return row->takes_turns || row->answers || row->flags & CMD_READ;
+}
 /* May this command take turns? No: it is inside of a transaction, all at one instant, or runs beside a checkpoint. */
 NODISCARD bool work_takes_turns(struct exec *x);
-/* The same for a command that does nothing else in turns, but has to wait (shards/answer_work.h). */
-NODISCARD bool work_waits(struct exec *x);
 /* It may, and has its keys. No: it will have them when its handler is called again. */
 HOT_INLINE bool work_begins(const struct exec *x) {
     return x->slice != NULL;
