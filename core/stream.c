@@ -114,6 +114,15 @@ static struct block_slot *block_of(struct idtree_iter *iter, const struct idtree
     return slot ? slot : idtree_next(iter);
 }
 
+size_t stream_bytes_from(const struct stream *stream, struct stream_id from, uint64_t count) {
+    struct idtree_iter iter;
+    const struct block_slot *slot = block_of(&iter, &stream->blocks, from);
+    size_t bytes = slot ? slot->bytes : 0; /* how many of the first one's lie behind the id is not known */
+    for (uint64_t seen = 0; slot && (count == 0 || seen < count) && (slot = idtree_next(&iter)); seen += slot->live)
+        bytes += slot->bytes;
+    return bytes;
+}
+
 struct stream_iter stream_seek(const struct stream *stream, struct stream_id from, struct stream_id to,
                                bool backwards) {
     struct stream_iter iter = {.from = from, .to = to, .backwards = backwards};

@@ -63,6 +63,8 @@ void stream_delete(const struct store *store, struct stream *stream);           
 bool stream_free_some(const struct store *store, void *stream, unsigned units);     /* a store_free_some */
 struct stream *stream_copy(const struct store *store, const struct stream *stream); /* O(bytes) */
 size_t stream_bytes(const struct stream *stream);                                   /* memory taken. O(1) */
+/* That of the blocks that hold the first `count` entries from an id on, and some more; 0: all entries. O(blocks). */
+size_t stream_bytes_from(const struct stream *stream, struct stream_id from, uint64_t count);
 
 /* The same over several calls, between which the original stays as it is (only its blocks may move). */
 struct stream_copying {

@@ -66,6 +66,7 @@
 #define QUANTUM_PART    256 /* of the ceiling, all shards together: what shards may hold without using it is twice that */
 #define QUANTUM_MIN     (64 * 1024)
 #define QUANTUM_MAX     (4 * 1024 * 1024)
+#define BEYOND_PART     2 /* of what the machine, or the cgroup, has beyond the ceiling, for a command that must go there */
 #define THREAD_OVERHEAD (5 * 1024 * 1024) /* receive buffers, stack, first pages: what a thread has beside its heap */
 
 /* Relaxed: single figures for people. */
@@ -215,6 +216,8 @@ static void apply(struct server *server, bool sample, uint64_t now_ns) {
     int64_t clients_most = sums.clients + brim_of(limit) - sums.resident;
     atomic_store_explicit(&ledger->room, bytes ? room : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->clients_most, bytes ? clients_most : LEDGER_UNBOUNDED, memory_order_relaxed);
+    int64_t beyond = MAX((int64_t)MIN(ceiling->limit, server->machine.memory_bytes) - limit, (int64_t)0) / BEYOND_PART;
+    atomic_store_explicit(&ledger->beyond, bytes ? beyond : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->headroom, bytes ? headroom : LEDGER_UNBOUNDED, memory_order_relaxed);
     atomic_store_explicit(&ledger->braked, bytes && sums.resident > limit - limit / BRAKE_PART, memory_order_relaxed);
     ledger_add_budget(ledger, budget - ceiling->budget);

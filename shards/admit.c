@@ -387,10 +387,15 @@ static void note_answer_waits(struct ledger *ledger, uint64_t bytes) {
         atomic_store_explicit(&ledger->answers, need, memory_order_relaxed);
 }
 
+/* Much more than replies are expected to take. */
+static bool is_plenty(const struct shard *shard, uint64_t bytes) {
+    int64_t expected = atomic_load_explicit(&shard->account.shared->expected, memory_order_relaxed);
+    return !shard->account.crowded && account_has_room(shard, ANSWER_PLENTY + bytes + (uint64_t)expected);
+}
+
 bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     struct ledger *ledger = shard->account.shared;
-    if (!ledger || shard->loading) return true;
-    if (!shard->account.crowded && account_has_room(shard, ANSWER_PLENTY)) return true;
+    if (!ledger || shard->loading || is_plenty(shard, bytes)) return true;
     account_look(shard);
     bool crowded = shard->account.crowded; /* it may be held elsewhere */
     if (!crowded && account_has_room_for_answer(shard, bytes)) {
@@ -400,6 +405,46 @@ bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     note_answer_waits(ledger, bytes);
     uint64_t most_ms = crowded ? WAIT_MAX_MS : ANSWER_MS;
     return since_ms && shard->now_ms > since_ms + most_ms && goes_in_vain(shard, 0);
+}
+
+/* Among those that wait for long the oldest is the next, or small ones would keep a large one waiting for ever. */
+static bool is_its_turn(struct ledger *ledger, uint64_t since_ms, bool late) {
+    uint64_t next_ms = atomic_load_explicit(&ledger->work_since, memory_order_relaxed);
+    if (next_ms && next_ms < since_ms) return false;
+    if (late && next_ms != since_ms) atomic_store_explicit(&ledger->work_since, since_ms, memory_order_relaxed);
+    return true;
+}
+
+/* Beyond the ceiling, where there is nobody else to wait for. */
+static bool fits_beyond(const struct shard *shard, uint64_t bytes) {
+    uint64_t beyond = (uint64_t)atomic_load_explicit(&shard->account.shared->beyond, memory_order_relaxed);
+    return somebody_evicts(shard, 0) || bytes <= beyond || account_has_room_for_answer(shard, bytes - beyond);
+}
+
+static enum admission admit_work_slow(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
+    struct ledger *ledger = shard->account.shared;
+    account_look(shard);
+    bool crowded = shard->account.crowded;
+    bool alone = atomic_load_explicit(&ledger->expected, memory_order_relaxed) == 0;
+    bool late = shard->now_ms > since_ms + (crowded ? WAIT_MAX_MS : ANSWER_MS);
+    if (!is_its_turn(ledger, since_ms, late)) return ADMIT_WAIT;
+    if (!crowded && account_has_room_for_answer(shard, bytes)) return ADMIT_GO;
+    if (crowded) note_answer_waits(ledger, bytes);
+    if (!alone || (crowded && !(late && goes_in_vain(shard, 0)))) return ADMIT_WAIT;
+    if (fits_beyond(shard, bytes)) return ADMIT_GO;
+    return late ? ADMIT_REFUSE : ADMIT_WAIT;
+}
+
+enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
+    struct ledger *ledger = shard->account.shared;
+    if (!ledger || shard->loading || is_plenty(shard, bytes)) return ADMIT_GO;
+    enum admission may = admit_work_slow(shard, bytes, since_ms);
+    if (may == ADMIT_WAIT) return may;
+    uint64_t next_ms = since_ms; /* others may go on */
+    atomic_compare_exchange_strong_explicit(&ledger->work_since, &next_ms, 0, memory_order_relaxed,
+                                            memory_order_relaxed);
+    if (may == ADMIT_REFUSE) refuse(shard);
+    return may;
 }
 
 bool admit_here_slow(struct exec *x, uint64_t bytes) {

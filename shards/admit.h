@@ -80,6 +80,10 @@ void admit_resume(struct shard *shard, unsigned count); /* that many of those wh
 /* May a large reply be kept now (shards/answer_work.h), of which so many bytes are still to come? since_ms: since when
  * it waits, 0: it does not. In the end one goes at a time. */
 bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
+/* May a command over many turns begin, which will take so many bytes for its reply and what it makes for it? The same;
+ * but who waits for others that are under way waits for their end, and one alone goes although the ceiling has no room
+ * for it, if the machine has (ledger.beyond). ADMIT_REFUSE: it has not. since_ms: since when it has been ready. */
+enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms);
 COLD bool admit_here_slow(struct exec *x, uint64_t bytes);
 /* A command of another home is about to run. Is there nothing to ask? */
 HOT_INLINE bool admit_is_clear_here(const struct exec *x, const struct message_item *item) {

@@ -17,6 +17,7 @@ static bool is_ready(struct shard *shard, const struct work *of) {
 static bool answer(struct exec *x, struct work *of) {
     const struct answer_work *work = (const struct answer_work *)of;
     uint64_t hits = x->shard->shared.hits, misses = x->shard->shared.misses;
+    x->flags |= CLIENT_NO_BLOCK; /* a key whose time is over meanwhile is not waited for again */
     command_at(x->shard->registry, x->slot->number)->row->run(x);
     if (work->again) x->shard->shared.hits = hits;
     if (work->again) x->shard->shared.misses = misses;
@@ -37,20 +38,38 @@ static bool begin(struct exec *x, uint64_t bytes, bool again) {
     return true;
 }
 
-/* On a client's behalf, all of it here; what a blocked client is served with is its own. */
+/* On a client's behalf, all of it here. What a blocked client is served with is its own, unless it is a stream's. */
 static bool may_wait(const struct exec *x) {
     const struct command *row = x->slot->row;
-    bool served = x->slice && !(x->flags & CLIENT_STEP) && row->flags & CMD_BLOCKING;
+    bool blocking = row->flags & CMD_BLOCKING, stays = row->flags & CMD_READ || row->answers;
+    bool served = x->slice && !(x->flags & CLIENT_STEP) && blocking && !stays;
     bool own = x->client && !x->client->carrier;
-    bool whole = !(row->flags & (CMD_INTERNAL | CMD_SLICED)) && !x->elements;
+    bool internal = row->flags & CMD_INTERNAL && !blocking; /* a part, not a blocked client's */
+    bool whole = !internal && !(row->flags & CMD_SLICED) && !x->elements;
     return whole && !served && !own && !(x->flags & CLIENT_LOADER);
 }
 
-uint64_t answer_string_bytes(const struct exec *x) {
+const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_type type) {
     struct key_ref ref;
-    struct keyspace *keys = x->hash_at ? shard_db_peek(x->shard, x->db) : NULL;
-    const struct entry *entry = keys ? keyspace_open(keys, x->argv[x->hash_at], x->hash, &ref) : NULL;
-    return entry && entry->type == TYPE_STRING ? entry_string_len(entry) : 0;
+    struct keyspace *keys = at < x->argc ? shard_db_peek(x->shard, x->db) : NULL;
+    const struct entry *entry = keys ? keyspace_open(keys, x->argv[at], exec_hash(x, at), &ref) : NULL;
+    return entry && entry->type == type ? entry : NULL;
+}
+
+uint64_t answer_string_bytes(const struct exec *x) {
+    const struct entry *entry = x->hash_at ? answer_peek(x, x->hash_at, TYPE_STRING) : NULL;
+    return entry ? entry_string_len(entry) : 0;
+}
+
+#define TOLD_TWICE 2 /* what was found is there, and in the reply */
+
+uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count) {
+    uint64_t bytes = admit_key_bytes(x, first);
+    for (uint32_t at = first + 1; at < first + count && operation != JOIN_DIFF; at++) {
+        uint64_t more = admit_key_bytes(x, at);
+        bytes = operation == JOIN_UNION ? bytes + more : MIN(bytes, more);
+    }
+    return bytes * TOLD_TWICE;
 }
 
 bool answer_waits_slow(struct exec *x) {

@@ -9,13 +9,16 @@
  *
  * So of replies that nobody expected (a large hash, a large field) each shard has one too many, for a moment.
  *
- * A transaction on one other shard waits before it runs, by what the strings that it GETs come to. Other commands that
- * write do not wait (GETDEL takes the string out of the data; HGETEX, XREADGROUP), nor parts of commands over several
- * shards, which are bound by what such commands held before (admit_gather).
+ * What writes can wait before it runs alone, if its row tells: HGETEX, XREADGROUP, XCLAIM and XAUTOCLAIM, and a
+ * transaction on one other shard, by what the strings that it GETs come to. So does what a blocked client reads of a
+ * stream: one entry may be for a thousand of them. What is taken out of the data (GETDEL, LPOP) adds nothing and does
+ * not wait, nor do parts of commands over several shards, which are bound by what such commands held before
+ * (admit_gather). A command that takes turns for its reply says beforehand what that may come to (work.expects).
  *
  * Thread    the shard's. Cost: a comparison per command. */
 #pragma once
 #include "shards/admit.h"
+#include "shards/join.h"
 
 /* A command is about to run. True: its reply will be large, as far as its key tells, and has to wait: it must not run,
  * and x asks for turns or has begun to wait. */
@@ -23,8 +26,12 @@ COLD bool answer_waits_slow(struct exec *x);
 HOT_INLINE bool answer_waits(struct exec *x) {
     return account_trips(&x->shard->account, 0) && answer_waits_slow(x);
 }
-/* For a row's .answers: the string at its key, if it is one. */
-uint64_t answer_string_bytes(const struct exec *x);
+/* For rows' .answers: what is at argv[at], which is a key of this shard; NULL: nothing of that type. */
+const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_type type);
+uint64_t answer_string_bytes(const struct exec *x); /* the length of the string at its key, if it is one */
+/* For a work's .expects: the result of joining the keys argv[first .. first + count), all of this shard, and the reply
+ * that tells it. */
+uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count);
 /* A command has just run, and there are more than ADMIT_LARGE bytes of replies, its own or those before it. It may have to wait: then
  * its reply is gone, and x asks for turns. */
 COLD void answer_may_be_large(struct exec *x);

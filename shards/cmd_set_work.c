@@ -5,6 +5,7 @@
  * difference walk over one and open all in each slice, to look for its members. As many sources as a slice has elements
  * make a slice longer than others: it does one member then. */
 #include "core/assert.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_set_algebra_priv.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
@@ -132,7 +133,9 @@ static void set_work_end(struct shard *shard, struct work *of) {
 }
 
 struct work *set_work_new(const struct exec *x, const struct set_job *job) {
-    struct set_work *work = work_new(x, sizeof *work, (struct work){.some = set_work_some, .end = set_work_end});
+    uint64_t expects = job->replied ? answer_join_bytes(x, job->operation, job->first, job->count) : 0;
+    struct work begun = {.some = set_work_some, .end = set_work_end, .expects = expects};
+    struct set_work *work = work_new(x, sizeof *work, begun);
     work->job = *job;
     begin_result(x, work);
     return &work->work;

@@ -7,6 +7,7 @@
  * of the key is over in the middle the command ends there. */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/shard.h"
@@ -247,6 +248,35 @@ static void cmd_xclaim(struct exec *x) {
     claim_end(x, &ref, &claim);
 }
 
+static bool has_word(const struct exec *x, uint32_t from, const char *word) {
+    for (uint32_t at = from; at < x->argc; at++)
+        if (slice_is(x->argv[at], word)) return true;
+    return false;
+}
+
+static uint64_t text_bytes(struct stream_entry entry) {
+    struct packed_value name, value;
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < entry.fields; i++) {
+        stream_entry_field(&entry, &name, &value);
+        bytes += (name.is_int ? 0 : name.text.len) + (value.is_int ? 0 : value.text.len);
+    }
+    return bytes;
+}
+
+/* Of the ids whose entries are there, without looking who has them. */
+static uint64_t claim_answers(const struct exec *x) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_STREAM);
+    struct stream_id id;
+    uint64_t bytes = 0;
+    if (!entry || has_word(x, 5, "justid")) return 0;
+    for (uint32_t at = 5; at < x->argc && stream_parse_id(x->argv[at], 0, &id); at++) {
+        struct stream_entry found;
+        if (find_entry(entry_object(entry), id, &found)) bytes += text_bytes(found);
+    }
+    return bytes;
+}
+
 /* --- XAUTOCLAIM --- */
 
 struct autoclaim {
@@ -411,6 +441,19 @@ static void cmd_xautoclaim(struct exec *x) {
     buf_deinit(&autoclaim.gone);
 }
 
+/* As many entries as may be claimed, in one row from the first on. */
+static uint64_t autoclaim_answers(const struct exec *x) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_STREAM);
+    const struct stream_group *group = entry ? stream_group_find(entry_object(entry), x->argv[2]) : NULL;
+    struct stream_id from = STREAM_ID_MIN;
+    int64_t count = AUTOCLAIM_COUNT;
+    if (!group || has_word(x, 6, "justid")) return 0;
+    (void)!stream_parse_id(x->argv[5], 0, &from);
+    if (x->argc > 7 && arg_is(x, 6, "count")) (void)!num_parse_i64(x->argv[7], &count);
+    uint64_t most = MIN((uint64_t)MAX(count, (int64_t)0), group->pending.count);
+    return most ? stream_bytes_from(entry_object(entry), from, most) : 0;
+}
+
 #define CLAIMS .acl = ACL_STREAM, .where = ON_OWNER, .group = "stream", .tips = "nondeterministic_output"
 
 const struct command stream_claim_commands[] = {
@@ -420,6 +463,7 @@ const struct command stream_claim_commands[] = {
      CLAIMS,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_UPDATE)},
      .run = cmd_xclaim,
+     .answers = claim_answers,
      .takes_turns = true,
      .beside_save = BESIDE_GROUPS,
      .since = "5.0.0",
@@ -433,6 +477,7 @@ const struct command stream_claim_commands[] = {
      CLAIMS,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_DELETE)},
      .run = cmd_xautoclaim,
+     .answers = autoclaim_answers,
      .beside_save = BESIDE_GROUPS,
      .takes_turns = true,
      .since = "6.2.0",

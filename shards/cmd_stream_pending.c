@@ -10,6 +10,8 @@
 #include "shards/stream_read.h"
 #include "shards/work.h"
 
+#define TOLD_BYTES 96 /* of a reply, for each id: with a consumer's name, about */
+
 /* --- XPENDING --- */
 
 static void reply_summary(struct exec *x, const struct stream_group *group) {
@@ -116,8 +118,10 @@ static bool pending_work_some(struct exec *x, struct work *of) {
     return false;
 }
 
-static struct work *pending_work_new(const struct exec *x, const struct pending_range *range) {
-    struct pending_work *work = work_new(x, sizeof *work, (struct work){.some = pending_work_some});
+/* pending: all that are, in the group. */
+static struct work *pending_work_new(const struct exec *x, const struct pending_range *range, uint64_t pending) {
+    uint64_t expects = MIN((uint64_t)range->count, pending) * TOLD_BYTES;
+    struct pending_work *work = work_new(x, sizeof *work, (struct work){.some = pending_work_some, .expects = expects});
     *work = (struct pending_work){.work = work->work, .range = *range, .count = range->count};
     return &work->work;
 }
@@ -148,7 +152,7 @@ static void cmd_xpending(struct exec *x) {
     bool more = reply_some(x, group, consumer, &range, WORK_AT_ONCE);
     if (more && work_takes_turns(x)) {
         x->out->len = mark;
-        if (work_begins(x)) work_begin(x, pending_work_new(x, &whole));
+        if (work_begins(x)) work_begin(x, pending_work_new(x, &whole, group->pending.count));
         return;
     }
     while (more) more = reply_some(x, group, consumer, &range, UINT32_MAX);

@@ -9,6 +9,7 @@
  * so that entries that were taken out again make an empty answer. */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/shard.h"
@@ -59,6 +60,31 @@ static void cmd_xread(struct exec *x) {
 }
 static void cmd_xreadgroup(struct exec *x) {
     read_or_wait(x, true);
+}
+
+/* What a group's consumer will be given of one key, or has been given from an id on. */
+static uint64_t given_bytes(const struct exec *x, uint32_t key_at, struct slice id, const struct read_args *args) {
+    const struct entry *entry = answer_peek(x, key_at, TYPE_STREAM);
+    const struct stream *stream = entry ? entry_object(entry) : NULL;
+    const struct stream_group *group = stream ? stream_group_find(stream, args->group) : NULL;
+    if (!group) return 0;
+    struct stream_id from = group->last;
+    uint64_t count = args->count;
+    if (stream_parse_id(id, 0, &from)) { /* not ">" */
+        if (group->pending.count == 0) return 0;
+        count = count ? MIN(count, group->pending.count) : group->pending.count;
+    } else if (stream_id_compare(stream->last, from) <= 0) {
+        return 0;
+    }
+    return stream_bytes_from(stream, from, count);
+}
+
+static uint64_t group_answers(const struct exec *x) {
+    struct read_args args;
+    uint64_t bytes = 0;
+    if (!stream_parse_read(x->argv, x->argc, true, 0, &args)) return 0;
+    for (uint32_t i = 0; i < args.keys; i++) bytes += given_bytes(x, args.first + i, id_of(x, &args, i), &args);
+    return bytes;
 }
 
 /* --- once more, after the keys were looked at --- */
@@ -188,6 +214,13 @@ static void cmd_xwakegroup(struct exec *x) {
     } else if (!exec_block(x, 0)) {
         reply_null_array(x);
     }
+}
+
+static uint64_t woken_answers(const struct exec *x) {
+    struct read_args args;
+    struct read_from from;
+    wake_args(x, &args, &from);
+    return given_bytes(x, WAKE_KEY, SLICE(">"), &args);
 }
 
 /* --- on several shards --- */
@@ -372,6 +405,7 @@ const struct command stream_read_commands[] = {
      .keys = {{.halves = stream_find_keys, .keyword = "STREAMS", .halves_from = 4, .access = KEY_RW | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_xreadgroup,
+     .answers = group_answers,
      .beside_save = BESIDE_GROUPS,
      .across = xreadgroup_gather,
      .waits_for = TYPE_STREAM,
@@ -398,6 +432,7 @@ const struct command stream_read_commands[] = {
      .keys = {KEYS_RANGE(WAKE_KEY, -2, 2, KEY_RW)},
      .waits_for = TYPE_STREAM,
      .wakes = wakes_consumer,
+     .answers = woken_answers,
      INTERNAL,
      .run = cmd_xwakegroup},
     {0},

@@ -2,6 +2,7 @@
  * slice at a time: the position is a source and a place in it. Each slice opens all sources; a source whose time is
  * over meanwhile was never there, and all begins again. cmd_zset_range_work.c has the commands on one range. */
 #include "core/assert.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_zset_join_priv.h"
 #include "shards/cmd_zset_priv.h"
 #include "shards/effect_add.h"
@@ -125,7 +126,10 @@ static void join_work_end(struct shard *shard, struct work *of) {
 }
 
 struct work *join_work_new(const struct exec *x, const struct join *join, uint64_t present) {
-    struct join_work *work = work_new(x, sizeof *work, (struct work){.some = join_work_some, .end = join_work_end});
+    bool answers = join->form == JOIN_ANSWERS;
+    uint64_t expects = answers ? answer_join_bytes(x, join->operation, join->first, join->keys) : 0;
+    struct work begun = {.some = join_work_some, .end = join_work_end, .expects = expects};
+    struct join_work *work = work_new(x, sizeof *work, begun);
     work->join = *join;
     work->present = present;
     work->result.at = 1;

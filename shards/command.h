@@ -36,7 +36,8 @@ enum command_flag {
     CMD_BLOCKING = 1 << 14,
     CMD_ALLOW_BUSY = 1 << 15,
     CMD_MOVABLE_KEYS = 1 << 16,
-    CMD_MAY_REPLICATE = 1 << 17, /* no write, and CLIENT PAUSE WRITE holds it all the same: Redis tells replicas of it */
+    CMD_MAY_REPLICATE =
+        1 << 17, /* no write, and CLIENT PAUSE WRITE holds it all the same: Redis tells replicas of it */
     CMD_NO_MANDATORY_KEYS = 1 << 18,
     CMD_PROTECTED = 1 << 19,
     /* sherd's own, not shown */
@@ -170,8 +171,8 @@ struct command {
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes
      * by what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
-    /* Of one that answers with a string, as it is: how many bytes, as far as keys here tell. It may have to wait for room
-     * before it runs (shards/answer_work.h). */
+    /* Of one that answers with what is stored, as it is: how many bytes, about, as far as keys here tell. It may have to
+     * wait for room before it runs (shards/answer_work.h). */
     uint64_t (*answers)(const struct exec *x);
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     /* More exactly: is what the one key in x holds now, also nothing, something for this client? NULL: waits_for says

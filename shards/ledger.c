@@ -18,6 +18,7 @@ void ledger_init(struct ledger *ledger, uint32_t shards) {
     atomic_store(&ledger->headroom, LEDGER_UNBOUNDED);
     atomic_store(&ledger->room, LEDGER_UNBOUNDED);
     atomic_store(&ledger->clients_most, LEDGER_UNBOUNDED);
+    atomic_store(&ledger->beyond, LEDGER_UNBOUNDED);
 }
 
 void account_open(struct shard *shard, struct ledger *ledger) {
@@ -174,7 +175,7 @@ bool account_has_room_for_answer(const struct shard *shard, uint64_t bytes) {
     struct ledger *ledger = shard->account.shared;
     int64_t share = read_word(&ledger->client_share), most = read_word(&ledger->clients_most);
     if (share < LEDGER_UNBOUNDED) most = MAX(most, share * ledger->shards);
-    return ledger_clients(ledger) + (int64_t)bytes <= most;
+    return ledger_clients(ledger) + read_word(&ledger->expected) + (int64_t)bytes <= most;
 }
 
 static bool take(struct account *account, uint64_t bytes) {

@@ -48,6 +48,7 @@ struct ledger {
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
     _Atomic int64_t headroom;     /* what each shard may add to it before the resident set is measured again */
     _Atomic int64_t clients_most; /* what clients may have, in all, before the resident set is measured again */
+    _Atomic int64_t beyond;       /* what one command may take beyond the ceiling, where it must */
     _Atomic int64_t room;         /* what may become resident of all of them; what is large takes its part of it */
     _Atomic bool braked;          /* as good as all is resident that the ceiling allows, whatever the counts say */
     _Atomic bool settles;         /* memory is on its way back, or about to be granted: there is room in a moment */
@@ -61,9 +62,11 @@ struct ledger {
     /* Not looked at in every turn, as the two above are. When a command went that had waited in vain for room for its
      * reply, */
     _Alignas(CACHE_LINE) _Atomic uint64_t vain_ms;
-    _Atomic uint64_t vain_id;   /* and whose it was */
-    _Atomic uint64_t answered;  /* how many replies went that had waited */
-    _Atomic int64_t travelling; /* bytes of large replies on their way between shards, which count for nobody */
+    _Atomic uint64_t vain_id;    /* and whose it was */
+    _Atomic uint64_t answered;   /* how many replies went that had waited */
+    _Atomic int64_t travelling;  /* bytes of large replies on their way between shards, which count for nobody */
+    _Atomic int64_t expected;    /* bytes of replies that were let go and are not there yet */
+    _Atomic uint64_t work_since; /* ms since when that work has waited for room that is to begin next; 0: any */
     struct ledger_place place[SHARDS_MAX];
 };
 
@@ -144,8 +147,8 @@ void account_use_room(struct shard *shard, uint64_t bytes);
 NODISCARD bool account_take(struct shard *shard, uint64_t bytes);
 /* The same for clients; what is beyond their share, as far as the resident set has room for it. */
 NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
-/* Would clients of all shards together hold no more than their share, or than may be resident, with so many bytes more?
- * O(shards). */
+/* Would clients of all shards together hold no more than their share, or than may be resident, with what is expected and
+ * so many bytes more? O(shards). */
 bool account_has_room_for_answer(const struct shard *shard, uint64_t bytes);
 /* What clients hold, as was told last, and what is on its way to them. O(shards). */
 int64_t ledger_clients(const struct ledger *ledger);
@@ -153,6 +156,11 @@ int64_t ledger_clients(const struct ledger *ledger);
 HOT_INLINE void ledger_note_travelling(struct ledger *ledger, size_t bytes, int64_t sign) {
     if (LIKELY(bytes < LEDGER_TRAVELS) || !ledger) return;
     atomic_fetch_add_explicit(&ledger->travelling, sign * (int64_t)bytes, memory_order_relaxed);
+}
+/* A reply was let go that may come to so many bytes (sign 1), or is there (-1). */
+HOT_INLINE void account_expect(struct account *account, uint64_t bytes, int64_t sign) {
+    if (LIKELY(!bytes) || !account->shared) return;
+    atomic_fetch_add_explicit(&account->shared->expected, sign * (int64_t)bytes, memory_order_relaxed);
 }
 /* This shard was asked to evict and has done so, or found nothing. needed: by one command; no more than that is saved
  * up for the next one, however long somebody waits. */

@@ -61,8 +61,9 @@ static void drop_client(struct shard *shard, const struct fat *fat) {
     shard->host.attend(shard->host.ctx, client);
 }
 
-/* It takes what it is sent. */
+/* It takes what it is sent, or was answered just now, so that nothing is on its way to it yet. */
 static bool reads(const struct client *client) {
+    if (client->carried == 0 && client_has_output(client)) return true;
     return client->home->now_ms < client->went_on_ms + STUCK_MS;
 }
 

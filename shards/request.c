@@ -333,10 +333,11 @@ static bool run(struct shard *shard, struct request *request, struct buf *out, u
     struct exec x = request_exec(shard, request->item, argv, out);
     size_t mark = out->len;
     uint64_t start = shard->last_tick;
-    if (request->kind == REQUEST_COMMAND || request->kind == REQUEST_SERVE) x.slice = request->work;
+    bool whole = request->kind == REQUEST_COMMAND || request->kind == REQUEST_SERVE;
+    if (whole) x.slice = request->work;
     bool has_run = !x.part && x.flags & CLIENT_STEP; /* until it asked for turns: it has counted */
     uint64_t hits = shard->shared.hits, misses = shard->shared.misses;
-    if (request->kind != REQUEST_COMMAND || !answer_waits(&x)) pipeline_execute(shard, &x);
+    if (!whole || !answer_waits(&x)) pipeline_execute(shard, &x);
     if (has_run) shard->shared.hits = hits;
     if (has_run) shard->shared.misses = misses;
     if (request->kind == REQUEST_SERVE && !x.blocks && !request->work[0])

@@ -1,6 +1,7 @@
 /* Work: the commands that keep their keys over several turns (shards/work.h), a queue of granted requests. Each turn
  * does a slice of the first, which then goes to the end. */
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/pipeline_priv.h"
 #include "shards/request_priv.h"
 #include "shards/waiters.h"
@@ -30,6 +31,7 @@ bool work_takes_turns(struct exec *x) {
 void *work_new(const struct exec *x, size_t size, struct work work) {
     void *memory = heap_alloc_zero(x->shard->heap, MEM_MESSAGE, size);
     work.size = size;
+    work.since_ms = MAX(x->shard->now_ms, (uint64_t)1);
     work.argc = x->argc;
     buf_init(&work.out, x->shard->heap, MEM_CLIENT_OUT);
     memcpy(memory, &work, sizeof work);
@@ -38,6 +40,7 @@ void *work_new(const struct exec *x, size_t size, struct work work) {
 
 void work_delete(struct shard *shard, struct work *work) {
     if (work->end) work->end(shard, work);
+    account_expect(&shard->account, work->expected, -1);
     buf_deinit(&work->out);
     if (work->argv) heap_free(shard->heap, MEM_MESSAGE, work->argv, work->argc * sizeof *work->argv);
     heap_free(shard->heap, MEM_MESSAGE, work, work->size);
@@ -75,7 +78,26 @@ static struct request *take_first(struct shard *shard) {
     return request;
 }
 
-static bool is_ready(struct shard *shard, const struct work *work) {
+static bool refuse(struct exec *x, struct work *work) {
+    (void)work;
+    reply_error(x, OOM_ERROR);
+    return false;
+}
+
+/* Until it ends, what it expects is room that is taken. */
+static bool has_begun(struct shard *shard, struct work *work) {
+    if (LIKELY(!work->expects)) return true;
+    enum admission may = admit_work(shard, work->expects, work->since_ms);
+    if (may == ADMIT_WAIT) return false;
+    if (may == ADMIT_REFUSE) work->some = refuse;
+    work->expected = may == ADMIT_GO ? work->expects : 0;
+    work->expects = 0;
+    account_expect(&shard->account, work->expected, 1);
+    return true;
+}
+
+static bool is_ready(struct shard *shard, struct work *work) {
+    if (!has_begun(shard, work)) return false;
     if (work->ready) return work->ready(shard, work);
     return !work->tells || !shard->effects.crowded;
 }

@@ -53,10 +53,15 @@ struct work {
     /* May a slice be done now? NULL: at any time, unless it tells and the disk is behind. */
     bool (*ready)(struct shard *shard, const struct work *work);
     bool tells;
+    /* What its reply and what it makes aside for it may come to, in bytes: it begins when there is room for that, as a
+     * large reply does (shards/answer_work.h). 0: at once. */
+    uint64_t expects;
     const struct command_slot *counts_as; /* in statistics and the slow log; NULL: itself */
     uint64_t ticks;                       /* that were spent on it before, and count */
     /* private */
     size_t size;        /* of its own memory */
+    uint64_t since_ms;  /* since when it waits for that room, */
+    uint64_t expected;  /* and what it expects from then on that it has begun */
     struct buf out;     /* the reply so far */
     struct slice *argv; /* of its request, which are many sometimes */
     uint32_t argc;

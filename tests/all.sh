@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test: what threads share under the thread sanitizer, then all under clang's address and undefined-behaviour
-# sanitizers, then all with gcc's release binary; warnings of both compilers are errors. Called by `./run test`; each
-# stage ends with ctest's summary.
+# sanitizers, then all but those of single modules with gcc's release binary; warnings of both compilers are errors.
+# Called by `./run test`; each stage ends with ctest's summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,4 +15,4 @@ stage() { # preset, what to build, ctest arguments...
 
 stage tsan 'sherd shards_mailbox_test persist_recover_threads_test net_disk_ring_test' -L 'threads' -j 2
 stage asan all -LE 'long|house|promise' -j 2
-stage release all -LE 'long' -j 2 # but for those that are RUN_SERIAL
+stage release all -LE 'long|unit' -j 2 # but for those that are RUN_SERIAL

@@ -115,6 +115,22 @@ static void assert_range(struct model *model, struct stream_id from, struct stre
     assert_false(stream_next(&backwards, &entry));
 }
 
+/* At least the texts, and at most all blocks. */
+static void assert_bytes_from(struct model *model, struct stream_id from, uint64_t count) {
+    size_t rank = rank_of(model, from), texts = 0;
+    for (uint64_t i = 0; rank < model->count && (count == 0 || i < count); i++, rank++) {
+        char text[2 * PAIRS_MAX][64];
+        struct slice pairs[2 * PAIRS_MAX];
+        make_pairs(model->entries[rank].number, text, pairs);
+        for (uint32_t at = 1; at < 2 * fields_of(model->entries[rank].number); at += 2)
+            texts +=
+                pairs[at].len > 20 ? pairs[at].len : 0; /* short ones may be numbers; names a block may have once */
+    }
+    size_t bytes = stream_bytes_from(model->stream, from, count);
+    assert_in_range(bytes, texts, model->stream->block_bytes);
+    if (count == 0 && stream_id_equal(from, STREAM_ID_MIN)) assert_int_equal(bytes, model->stream->block_bytes);
+}
+
 static struct stream_id some_id(struct model *model) {
     if (model->count > 0 && below(model, 2)) return model->entries[below(model, model->count)].id;
     return (struct stream_id){below(model, model->stream->last.ms + 2), below(model, 3)};
@@ -269,6 +285,7 @@ static void assert_same(struct model *model) {
     assert_int_equal(model->stream->length, model->count);
     assert_int_equal(memory_in_use(), stream_bytes(model->stream));
     assert_range(model, STREAM_ID_MIN, STREAM_ID_MAX);
+    assert_bytes_from(model, STREAM_ID_MIN, 0);
     assert_groups(model->stream, model);
     struct stream_id last = model->count ? model->entries[model->count - 1].id : STREAM_ID_MIN;
     assert_true(stream_id_equal(stream_last_valid(model->stream), last));
@@ -301,7 +318,10 @@ static void one_step(struct model *model) {
         if (below(model, 10) == 0) copy(model);
         break;
     case 7:
-    case 8: assert_range(model, some_id(model), some_id(model)); break;
+    case 8:
+        assert_range(model, some_id(model), some_id(model));
+        assert_bytes_from(model, some_id(model), below(model, 50));
+        break;
     default: change_group(model); break;
     }
 }

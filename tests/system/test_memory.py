@@ -352,6 +352,55 @@ class RepliesOfOneThread(CgroupCase):
         self.end()
 
 
+    def feed(self, entry):
+        """Streams of 2 MiB with a group for each of many clients, and one with all given to a consumer."""
+        for key in self.keys[:3]:
+            name = "x" + key
+            for _ in range(2 * MIB // len(entry)):
+                self.admin.must("XADD", name, "*", "f", entry)
+            for number in range(100):
+                self.admin.must("XGROUP", "CREATE", name, "g%d" % number, "0")
+            self.admin.must("XREADGROUP", "GROUP", "g0", "me", "COUNT", 1000, "STREAMS", name, ">")
+
+    def test_streams_that_nobody_reads(self):
+        """What groups are given and consumers take over, and one entry for all who wait for it."""
+        entry = b"v" * 50000
+        self.feed(entry)
+        name = "x" + self.keys[0]
+        for number in range(1, 90):
+            self.deaf(1, ("XREADGROUP", "GROUP", "g%d" % number, "me", "STREAMS", "x" + self.keys[number % 3], ">"))
+            self.deaf(1, ("XAUTOCLAIM", "x" + self.keys[number % 3], "g0", "me%d" % number, 0, 0, "COUNT", 1000))
+        self.small_ones_go_on(1)
+        reader = self.server.client()
+        given = reader.must("XREADGROUP", "GROUP", "g95", "me", "STREAMS", name, ">")
+        self.assertEqual([fields for _, fields in given[0][1]], [[b"f", entry]] * (2 * MIB // len(entry)))
+        self.assertEqual(self.admin.must("XPENDING", name, "g95")[0], len(given[0][1]))
+        reader.send(resp.encode(("XREAD", "BLOCK", 0, "STREAMS", "wake", "$")))
+        wait_until(lambda: int(info_field(self.admin, "blocked_clients")) == 1, what="the reader to wait")
+        self.deaf(100, ("XREAD", "BLOCK", 0, "STREAMS", "wake", "$"))
+        wait_until(lambda: int(info_field(self.admin, "blocked_clients")) == 101, what="all to wait")
+        self.admin.must("XADD", "wake", "*", "f", b"w" * 2 * MIB)
+        self.assertEqual(reader.read_one()[0][1][0][1], [b"f", b"w" * 2 * MIB])
+        self.small_ones_go_on(2)
+        reader.close()
+        self.end()
+
+    def test_joins_that_nobody_reads(self):
+        """Unions that take turns, of which each makes 5 MiB and answers half of it; a reader gets one all the same."""
+        for number in range(5):
+            members = [b"%d-%05d-" % (number, i) + b"v" * 90 for i in range(5000)]
+            self.admin.must("SADD", "s{t}:%d" % number, *members)
+            self.admin.must("ZADD", "z{t}:%d" % number, *[word for i, member in enumerate(members) for word in (i, member)])
+        sets, sorted_sets = (["%s{t}:%d" % (kind, number) for number in range(5)] for kind in "sz")
+        self.deaf(60, *[("SUNION", *sets)] * 2)
+        self.deaf(60, *[("ZUNION", 5, *sorted_sets, "WITHSCORES")] * 2)
+        self.small_ones_go_on(3)
+        reader = self.server.client()
+        self.assertEqual(len(reader.must("SUNION", *sets)), 25000)
+        reader.close()
+        self.end()
+
+
 @measurable
 class RepliesInACgroup(RepliesOfOneThread):
     threads = 4
