@@ -16,6 +16,7 @@
 #include "net/listener.h"
 #include "net/placement.h"
 #include "persist/persist.h"
+#include "shards/gather_room.h"
 #include "shards/mailbox.h"
 #include "shards/pipeline.h"
 #include <errno.h>
@@ -443,6 +444,8 @@ static void meet(const struct server *server, _Atomic uint32_t *arrived) {
  * answers. It ends: nobody has anything new to say. */
 static void hear_last_words(struct thread *thread) {
     struct server *server = thread->server;
+    gather_room_drop(thread->shard);
+    (void)shard_turn(thread->shard); /* tells it, so that what comes of it is among the last words */
     meet(server, &server->left);
     while (shard_turn(thread->shard) && thread->shard->inbox_more) continue;
     meet(server, &server->heard);

@@ -22,12 +22,11 @@
 #define LISTED_KEY    32             /* bytes of a key in a reply, about, with what buffers have to spare */
 #define SMALL_GATHERS 64 /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define VAIN_MS       500 /* between two that have waited in vain for room for what they are answered and go all the same */
-#define ANSWER_MS     300          /* a large reply waits so long for room, though clients hold no more than they may */
-#define ANSWER_PLENTY (2ull << 30) /* more than replies can add before the resident set is measured again */
-#define WAIT_MAX_MS   10000        /* a command that waited for so long is refused: no room can be made for it */
-#define SETTLE_MS     500          /* after the last key went its pages have been given back, and that was measured */
-#define OWE_MS        3000         /* what is large waits so long until what was evicted for it shows, then it goes */
-#define TRY_MAX_MS    1000         /* who went on and is back within that has tried in vain */
+#define ANSWER_MS     300   /* a large reply waits so long for room, though clients hold no more than they may */
+#define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
+#define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
+#define TRY_MAX_MS    1000  /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -387,15 +386,9 @@ static void note_answer_waits(struct ledger *ledger, uint64_t bytes) {
         atomic_store_explicit(&ledger->answers, need, memory_order_relaxed);
 }
 
-/* Much more than replies are expected to take. */
-static bool is_plenty(const struct shard *shard, uint64_t bytes) {
-    int64_t expected = atomic_load_explicit(&shard->account.shared->expected, memory_order_relaxed);
-    return !shard->account.crowded && account_has_room(shard, ANSWER_PLENTY + bytes + (uint64_t)expected);
-}
-
 bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     struct ledger *ledger = shard->account.shared;
-    if (!ledger || shard->loading || is_plenty(shard, bytes)) return true;
+    if (admit_has_plenty(shard, bytes)) return true;
     account_look(shard);
     bool crowded = shard->account.crowded; /* it may be held elsewhere */
     if (!crowded && account_has_room_for_answer(shard, bytes)) {
@@ -437,7 +430,7 @@ static enum admission admit_work_slow(struct shard *shard, uint64_t bytes, uint6
 
 enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     struct ledger *ledger = shard->account.shared;
-    if (!ledger || shard->loading || is_plenty(shard, bytes)) return ADMIT_GO;
+    if (admit_has_plenty(shard, bytes)) return ADMIT_GO;
     enum admission may = admit_work_slow(shard, bytes, since_ms);
     if (may == ADMIT_WAIT) return may;
     uint64_t next_ms = since_ms; /* others may go on */

@@ -56,9 +56,19 @@ const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_ty
     return entry && entry->type == type ? entry : NULL;
 }
 
-uint64_t answer_string_bytes(const struct exec *x) {
-    const struct entry *entry = x->hash_at ? answer_peek(x, x->hash_at, TYPE_STRING) : NULL;
+static uint64_t string_bytes(const struct exec *x, uint32_t at) {
+    const struct entry *entry = answer_peek(x, at, TYPE_STRING);
     return entry ? entry_string_len(entry) : 0;
+}
+
+uint64_t answer_string_bytes(const struct exec *x) {
+    return x->hash_at ? string_bytes(x, x->hash_at) : 0;
+}
+
+uint64_t answer_strings_bytes(const struct exec *x, uint32_t first) {
+    uint64_t bytes = 0;
+    for (uint32_t at = first; at < x->argc; at++) bytes += string_bytes(x, at);
+    return bytes;
 }
 
 #define TOLD_TWICE 2 /* what was found is there, and in the reply */
@@ -70,6 +80,12 @@ uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, 
         bytes = operation == JOIN_UNION ? bytes + more : MIN(bytes, more);
     }
     return bytes * TOLD_TWICE;
+}
+
+uint32_t answer_of_part_slow(const struct exec *x) {
+    const struct ledger *ledger = x->shard->account.shared;
+    uint64_t bytes = x->slot->row->answers(x);
+    return bytes > ledger->answer_large ? (uint32_t)MIN(bytes, (uint64_t)UINT32_MAX) : 0;
 }
 
 bool answer_waits_slow(struct exec *x) {

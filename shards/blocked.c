@@ -227,7 +227,7 @@ void blocked_ready(struct shard *home, uint64_t stamp, uint32_t from, const stru
     if (blocked->claimed_by == NOWHERE)
         serve(home, blocked, from, args);
     else if (args)
-        txn_granted(home, stamp, from, true); /* it had yielded */
+        txn_granted(home, stamp, from, (struct grant){.clean = true}); /* it had yielded */
     else
         blocked->ready |= 1ull << from;
 }

@@ -6,6 +6,7 @@
  *
  * MSETNX and LCS need all keys at once. When they live on one shard, that shard runs the handler; when not, the
  * client's home collects what it needs in steps (the _across functions). */
+#include "shards/answer_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
@@ -47,6 +48,10 @@ static void cmd_mget(struct exec *x) {
                 reply_null(x); /* also for other types */
         }
     }
+}
+
+static uint64_t mget_answers(const struct exec *x) {
+    return answer_strings_bytes(x, 1);
 }
 
 static void set_pairs(struct exec *x) {
@@ -224,6 +229,7 @@ const struct command string_many_commands[] = {
      .where = SPLIT_BY_KEY,
      .merge = MERGE_BY_KEY,
      .run = cmd_mget,
+     .answers = mget_answers,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(N), N = number of keys",

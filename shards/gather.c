@@ -10,6 +10,7 @@
 #include "shards/blocked.h"
 #include "shards/exec.h"
 #include "shards/gather_priv.h"
+#include "shards/gather_room.h"
 #include "shards/message.h"
 #include "shards/pipeline.h"
 #include "shards/reaper.h"
@@ -222,6 +223,7 @@ static void gather_finish(struct gather *gather) {
         return;
     }
     struct slice reply = buf_slice(&gather->out);
+    if (UNLIKELY(gather->promised)) gather_room_came(gather, gather->promised);
     gather->held = MAX(gather->held, reply.len + chain_len(&gather->rest));
     bool failed = gather_reply_is_error(reply);
     if (failed) error_stats_count(&home->errors, slice_of(reply.ptr + 1, reply.len - 1));
@@ -340,6 +342,7 @@ static struct exec exec_here(const struct gather *gather, const struct command_s
 }
 
 static void part_done(struct gather *gather, struct gather_part *part, struct slice reply) {
+    if (UNLIKELY(gather->promised)) gather_room_came(gather, reply.len);
     part->done = true;
     part->reply = reply;
     gather->pending--;

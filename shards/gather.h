@@ -32,6 +32,7 @@ struct exec;
 struct gather_part {
     uint8_t shard;
     bool done;
+    uint32_t answers;        /* bytes that its shard says it will reply (struct grant) */
     struct slice reply;      /* valid during the next call of across */
     struct message *message; /* that holds it; NULL for local parts */
     struct buf local;        /* reply of a local part: MEM_CLIENT_OUT, perhaps from the home's pool */
@@ -73,6 +74,11 @@ struct gather {
     uint64_t asked, granted, in_line; /* shards, a bit each */
     struct gather *parent;            /* of a command inside of EXEC: told instead of the client */
     uint32_t parent_part;
+    /* --- for shards/gather_room.c --- */
+    uint64_t answers;          /* bytes that its parts will reply, as far as their shards have said */
+    uint64_t promised;         /* and what of it is still to come, since it was let go */
+    uint64_t waits_since_ms;   /* for room */
+    struct gather *next_waits; /* of those that do */
     /* --- for shards/commit_hold.c --- */
     bool holds;          /* its reply waits for the disk: */
     bool holds_txn;      /* for its transaction, not just for what its parts have shown */

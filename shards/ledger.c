@@ -1,6 +1,7 @@
 /* The ledger: counting, and what follows from it. */
 #include "shards/ledger.h"
 #include "core/assert.h"
+#include "shards/admit.h"
 #include "shards/shard.h"
 
 #define GATHER_COPIES 3 /* of the reply of a command over several shards: parts, what they are joined to, output */
@@ -12,6 +13,7 @@
 void ledger_init(struct ledger *ledger, uint32_t shards) {
     ASSERT(shards > 0 && shards <= SHARDS_MAX);
     ledger->shards = shards;
+    ledger->answer_large = ADMIT_LARGE;
     atomic_store(&ledger->pool.free, LEDGER_UNBOUNDED);
     atomic_store(&ledger->quantum, 1 << 20);
     atomic_store(&ledger->client_share, LEDGER_UNBOUNDED);

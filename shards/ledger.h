@@ -56,6 +56,7 @@ struct ledger {
     _Atomic uint64_t purges;      /* what heaps hold unused is to go back: how often that was asked for */
     _Atomic uint64_t changes;     /* raised after any of these, or the budget, was written: ledger_tell */
     uint32_t shards;
+    uint32_t answer_large; /* bytes of a part's reply from which on a command over several shards looks for room */
     /* --- by shards --- */
     _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
     _Atomic int64_t answers;                     /* the most that a waiting reply needs, likewise */

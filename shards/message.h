@@ -57,9 +57,14 @@ enum item_how {
 #define REPLY_LATER   UINT64_MAX       /* it stands in line: NEWS_REPLY or NEWS_GRANT follow */
 #define REPLY_BLOCKED (UINT64_MAX - 1) /* it waits for a key, for so many ms (8 bytes): NEWS_READY follows */
 
-/* The reply of ITEM_LOCK and NEWS_GRANT, and of ITEM_TRY when a watched key was changed: no reply of RESP begins so. */
+/* The reply of ITEM_LOCK and NEWS_GRANT, and of ITEM_TRY when a watched key was changed: no reply of RESP begins so. If
+ * the part is going to reply much, how much follows. */
 #define GRANT_CLEAN 'g'
 #define GRANT_DIRTY 'd' /* a watched key was changed: the transaction must not run */
+struct grant {
+    bool clean;
+    uint32_t answers; /* bytes, at most UINT32_MAX; 0: little, or memory is plenty */
+};
 
 struct message {
     uint32_t magic;
@@ -165,6 +170,16 @@ HOT_INLINE struct message_item *message_item_at(struct message *message, size_t 
     return (struct message_item *)(void *)(message->request.data + at);
 }
 void message_news_turn(struct message *message, size_t at, enum item_how how); /* it tells something else after all */
+
+HOT_INLINE void grant_write(struct buf *out, struct grant grant) {
+    buf_append(out, &(char){grant.clean ? GRANT_CLEAN : GRANT_DIRTY}, 1);
+    if (UNLIKELY(grant.answers)) buf_append(out, &grant.answers, sizeof grant.answers);
+}
+HOT_INLINE struct grant grant_read(struct slice reply) {
+    struct grant grant = {.clean = reply.ptr[0] == GRANT_CLEAN};
+    if (UNLIKELY(reply.len > sizeof grant.answers)) memcpy(&grant.answers, reply.ptr + 1, sizeof grant.answers);
+    return grant;
+}
 
 /* Appends a command. The item is valid until the next is added. */
 struct message_item *message_add(struct message *message, struct message_note note, const struct slice *argv,

@@ -203,6 +203,7 @@ const struct command part_commands[] = {
      .run = part_run,
      .locks = part_locks,
      .clean = part_clean,
+     .answers = part_answers,
      .group = "transactions",
      .since = "0.2.0",
      .cost = "O(N), N = arguments",

@@ -15,6 +15,7 @@ enum planted_bug {
     PLANT_UNSAFE_REPLY, /* a reply leaves when its own shard's disk has it, whatever the other participants have */
     PLANT_EARLY_READ,   /* a key is shown that the disk does not have yet */
     PLANT_LOST_INPUT,   /* a client that moves leaves behind what it has sent of a command */
+    PLANT_EARLY_YIELD,  /* a command that waits for room for its reply gives keys back that it has been promised */
     PLANTED_BUGS,
 };
 

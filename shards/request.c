@@ -404,20 +404,24 @@ void request_field_expired(struct shard *shard, uint32_t db, struct slice key, s
     effects_keep(&shard->effects, kept);
 }
 
-static bool is_clean(struct shard *shard, const struct request *request) {
-    bool (*clean)(struct exec * x) = command_at(shard->registry, request->item->number)->row->clean;
-    if (!clean) return true;
+struct grant request_grant(const struct exec *x) {
+    const struct command *row = x->slot->row;
+    struct exec copy;
+    if (row->clean) copy = *x;
+    bool clean = !row->clean || row->clean(&copy);
+    return (struct grant){.clean = clean, .answers = clean ? answer_of_part(x) : 0};
+}
+
+/* Of one that is kept. */
+static struct grant grant_of(struct shard *shard, const struct request *request) {
+    const struct command *row = command_at(shard->registry, request->item->number)->row;
+    if (!row->clean && !row->answers) return (struct grant){.clean = true};
     struct arguments arguments;
     const struct slice *argv = open_arguments(shard, &arguments, request->item);
     struct exec x = request_exec(shard, request->item, argv, NULL);
-    x.keys = shard_db(shard, x.db);
-    bool answer = clean(&x);
+    struct grant grant = request_grant(&x);
     close_arguments(shard, &arguments);
-    return answer;
-}
-
-bool request_is_clean(struct shard *shard, uint64_t stamp) {
-    return is_clean(shard, find(shard, stamp));
+    return grant;
 }
 
 void request_prefetch(struct shard *shard, uint64_t stamp, keyspace_prefetch prefetch) {
@@ -445,10 +449,15 @@ struct message *request_news(struct shard *shard, uint32_t to) {
     return last && !message_full(last) ? last : append_news(shard, to);
 }
 
-static void tell(struct shard *shard, const struct request *request, enum item_how how, char what) {
+static void tell_revoked(struct shard *shard, const struct request *request) {
     struct message *message = request_news(shard, request->home);
-    size_t at = message_news_open(message, how, request->lock.stamp);
-    if (what) buf_append(&message->request, &what, 1);
+    message_news_close(message, message_news_open(message, NEWS_REVOKE, request->lock.stamp));
+}
+
+void request_tell_grant(struct shard *shard, uint32_t home, uint64_t stamp, struct grant grant) {
+    struct message *message = request_news(shard, home);
+    size_t at = message_news_open(message, NEWS_GRANT, stamp);
+    grant_write(&message->request, grant);
     message_news_close(message, at);
 }
 
@@ -560,11 +569,11 @@ static void granted(struct shard *shard, struct request *request) {
         return;
     }
     if (PLANTED(shard, PLANT_LOST_WAKEUP)) return;
-    bool clean = is_clean(shard, request);
+    struct grant grant = grant_of(shard, request);
     if (request->home == shard->id)
-        txn_granted(shard, request->lock.stamp, shard->id, clean);
+        txn_granted(shard, request->lock.stamp, shard->id, grant);
     else
-        tell(shard, request, NEWS_GRANT, clean ? GRANT_CLEAN : GRANT_DIRTY);
+        request_tell_grant(shard, request->home, request->lock.stamp, grant);
 }
 
 static void revoked(struct shard *shard, struct request *request) {
@@ -575,7 +584,7 @@ static void revoked(struct shard *shard, struct request *request) {
     else if (request->home == shard->id)
         txn_revoked(shard, request->lock.stamp, shard->id);
     else
-        tell(shard, request, NEWS_REVOKE, 0);
+        tell_revoked(shard, request);
 }
 
 void requests_settle(struct shard *shard) {

@@ -3,8 +3,10 @@
  *
  *      home                              owner of some of the keys
  *      ITEM_LOCK stamp part      --->    keeps the part, stands in line
- *                                <---    'g' at once, or REPLY_LATER and then NEWS_GRANT
- *      (all shards granted: this is the instant of the transaction)
+ *                                <---    'g' at once, or REPLY_LATER and then NEWS_GRANT; with how much the part will
+ *                                        reply, if that is much
+ *      (all shards granted: this is the instant of the transaction; if the parts together come to more than there is
+ *      room for, home waits until there is: shards/gather_room.h)
  *      ITEM_GO stamp             --->    runs the part, gives back its locks
  *                                <---    the part's reply
  *
@@ -12,8 +14,9 @@
  *      ITEM_YIELD, if not all have granted yet; else nothing: ITEM_GO is on its way
  *
  * Where home and one other shard are all there is, home locks its own keys first and sends ITEM_TRY, which runs at once
- * when its keys are free. That is one message there and back, as if there were no locks. It is safe: when it runs all
- * other locks are held, and when it cannot run it is an ITEM_LOCK like any other. A transaction of several steps
+ * when its keys are free and there is room for its reply. That is one message there and back, as if there were no
+ * locks. It is safe: when it runs all other locks are held, and when it cannot run it is an ITEM_LOCK like any other.
+ * Where home's own part has much to reply the other one is asked as by ITEM_LOCK, too. A transaction of several steps
  * (RENAME) keeps nothing at the owner: its part is "sherd.lock keys", its steps are ITEM_UNDER, its end is ITEM_LEAVE.
  *
  * A single command whose keys are held or waited for is kept here (request_park), answered with REPLY_LATER, and runs
@@ -43,8 +46,11 @@ COLD bool request_runs_beside_save(const struct exec *x);
 void request_park(const struct exec *x, uint64_t stamp, uint32_t home, struct message_note note, bool silent);
 /* Keeps a part of a transaction. True when it has its locks at once; otherwise home is told later. */
 NODISCARD bool request_line_up(const struct exec *x, uint64_t stamp, uint32_t home);
-/* Its row's `clean`: no watched key was changed. For a part that was granted. */
-bool request_is_clean(struct shard *shard, uint64_t stamp);
+/* What a part's home is told when it has its locks here: that no watched key was changed (its row's `clean`), and how
+ * much it will reply. */
+struct grant request_grant(const struct exec *x);
+/* Tells its home, at the end of the turn, of one that had them at once. */
+void request_tell_grant(struct shard *shard, uint32_t home, uint64_t stamp, struct grant grant);
 /* A blocked client's command (shards/waiters.h) stands in line for the keys it has here. */
 void request_serve(const struct exec *x, uint64_t stamp, uint32_t home);
 /* Keeps everybody but waiters away from a key; not told to anybody. The caller settles. */

@@ -6,6 +6,7 @@
 #include "shards/admit.h"
 #include "shards/answer_work.h"
 #include "shards/exec.h"
+#include "shards/gather_room.h"
 #include "shards/pipeline.h"
 #include "shards/request.h"
 #include "shards/shard.h"
@@ -84,19 +85,24 @@ HOT_INLINE void serve_command(struct shard *shard, struct message *message, stru
     message_reply_close(message, mark);
 }
 
-/* Now or never: when it has to wait it is a part like those of ITEM_LOCK. */
+/* Now or never: when it has to wait, be it for room for its reply, it is a part like those of ITEM_LOCK. */
 static void serve_try(struct shard *shard, struct message *message, struct message_item *item, struct exec *x,
                       size_t mark) {
-    bool (*clean)(struct exec * x) = x->slot->row->clean;
     bool free = request_may_run(x);
     uint64_t position = 0, participants = item->writes ? 1ull << message->from | 1ull << shard->id : 0;
     if (!free && !request_line_up(x, item->stamp, message->from)) {
         message_reply_later(message, mark);
         return;
     }
-    if (clean && !clean(x)) {
+    struct grant grant = request_grant(x);
+    if (UNLIKELY(!grant.clean)) {
         if (!free) request_leave(shard, item->stamp, 0);
-        buf_append(&message->reply, &(char){GRANT_DIRTY}, 1);
+        grant_write(&message->reply, grant);
+    } else if (UNLIKELY(grant.answers) && !gather_room_for(shard, grant.answers)) {
+        if (!free || request_line_up(x, item->stamp, message->from))
+            request_tell_grant(shard, message->from, item->stamp, grant);
+        message_reply_later(message, mark);
+        return;
     } else if (free) {
         effects_open(&shard->effects, item->stamp, participants);
         pipeline_execute(shard, x);
@@ -110,14 +116,12 @@ static void serve_try(struct shard *shard, struct message *message, struct messa
     message_reply_close(message, mark);
 }
 
-static void serve_lock(struct shard *shard, struct message *message, const struct message_item *item, struct exec *x,
-                       size_t mark) {
+static void serve_lock(struct message *message, const struct message_item *item, const struct exec *x, size_t mark) {
     if (!request_line_up(x, item->stamp, message->from)) {
         message_reply_later(message, mark);
         return;
     }
-    char grant = request_is_clean(shard, item->stamp) ? GRANT_CLEAN : GRANT_DIRTY;
-    buf_append(&message->reply, &grant, 1);
+    grant_write(&message->reply, request_grant(x));
     message_reply_close(message, mark);
 }
 
@@ -154,7 +158,7 @@ HOT_INLINE void serve_item(struct shard *shard, struct message *message, struct 
     else if (item->how == ITEM_TRY)
         serve_try(shard, message, item, &x, mark);
     else
-        serve_lock(shard, message, item, &x, mark);
+        serve_lock(message, item, &x, mark);
     if (heap_bytes) heap_free(shard->heap, MEM_MESSAGE, argv, heap_bytes);
 }
 

@@ -11,6 +11,7 @@
 #include "shards/evict.h"
 #include "shards/exec.h"
 #include "shards/gather.h"
+#include "shards/gather_room.h"
 #include "shards/ghosts.h"
 #include "shards/inbox.h"
 #include "shards/interest.h"
@@ -448,7 +449,7 @@ static void take_news(struct shard *shard, struct message *message) {
         struct slice bytes;
         message_item_argv(item, &bytes);
         switch ((enum item_how)item->how) {
-        case NEWS_GRANT: txn_granted(shard, item->stamp, message->from, bytes.ptr[0] == GRANT_CLEAN); break;
+        case NEWS_GRANT: txn_granted(shard, item->stamp, message->from, grant_read(bytes)); break;
         case NEWS_REVOKE: txn_revoked(shard, item->stamp, message->from); break;
         case NEWS_READY: take_ready(shard, item->stamp, message->from, bytes); break;
         case NEWS_REPLY:
@@ -627,6 +628,7 @@ bool shard_turn(struct shard *shard) {
     if (UNLIKELY(shard->settle_more)) requests_settle(shard);
     if (UNLIKELY(shard->jobs != NULL)) run_jobs(shard);
     if (UNLIKELY(shard->works != NULL)) works_turn(shard);
+    if (UNLIKELY(shard->roomless != NULL)) gather_room_turn(shard);
     if (UNLIKELY(blocked_next_deadline_ns(shard) <= shard->now_ns)) blocked_expire(shard);
     more |= background_turn(shard);
     client_limits_turn(shard);
@@ -650,7 +652,7 @@ uint64_t shard_wait_ns(const struct shard *shard) {
         return 0;
     if (shard->rests) return rests_wait_ns(shard);
     if (shard->jobs) return shard->jobs_busy ? 0 : 1000000;
-    if (shard->works) return 1000000;
+    if (shard->works || shard->roomless) return 1000000;
     if (blocked_ns <= shard->now_ns) return 0;
     return MIN(MIN(background_wait_ns(shard), pressure_wait_ns(shard)), blocked_ns - shard->now_ns);
 }

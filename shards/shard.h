@@ -156,7 +156,9 @@ struct shard {
     struct request *works, *works_last; /* commands that keep keys over several turns (shards/work.h) */
     bool works_wait;                    /* all of them, for the disk (effects.crowded) or for room */
     struct telling telling;             /* of the command that runs */
-    bool jobs_busy;                     /* one of them has work to do now, rather than to wait for its time */
+    struct gather *roomless,
+        *roomless_last; /* commands over several shards that wait for room (shards/gather_room.h) */
+    bool jobs_busy;     /* one of them has work to do now, rather than to wait for its time */
 
     /* several keys at one instant */
     struct locks *locks;         /* held and wanted keys of this shard */

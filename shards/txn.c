@@ -1,6 +1,7 @@
 /* Transactions at home: masks of shards, a bit each, say who was asked and who has granted. */
 #include "shards/txn.h"
 #include "core/assert.h"
+#include "shards/gather_room.h"
 #include "shards/message.h"
 #include "shards/pipeline.h"
 #include "shards/planted.h"
@@ -50,10 +51,34 @@ void txn_begin_again(struct gather *gather, uint64_t shards, uint64_t stamp, uin
     idmap_put(&gather->home->txns, stamp, gather);
 }
 
-/* Two shards and one of them is home, whose locks are there already. */
+static uint32_t part_of(const struct gather *gather, uint32_t shard) {
+    uint32_t part = 0;
+    while (gather->sending[part].shard != shard) part++;
+    return part;
+}
+
+static void take_grant(struct gather *gather, uint32_t shard, struct grant grant) {
+    ASSERT(!(gather->granted & bit(shard)));
+    gather->granted |= bit(shard);
+    gather->dirty |= !grant.clean;
+    if (LIKELY(!grant.answers)) return;
+    gather->sending[part_of(gather, shard)].answers = grant.answers;
+    gather->answers += grant.answers;
+}
+
+static void return_grant(struct gather *gather, uint32_t shard) {
+    gather->granted &= ~bit(shard);
+    if (LIKELY(!gather->answers)) return;
+    struct gather_part *part = &gather->sending[part_of(gather, shard)];
+    gather->answers -= part->answers;
+    part->answers = 0;
+}
+
+/* Two shards and one of them is home, whose locks are there already, and whose own part replies little: when the other
+ * one has run there is no way back. */
 static bool may_try(const struct gather *gather) {
     uint64_t here = bit(gather->home->id);
-    return gather->granted == here && !gather->dirty && __builtin_popcountll(gather->asked) == 2;
+    return gather->granted == here && !gather->dirty && !gather->answers && __builtin_popcountll(gather->asked) == 2;
 }
 
 void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
@@ -61,8 +86,7 @@ void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
     ASSERT(gather->phase == TXN_LOCKING && gather->asked & bit(to));
     if (to == home->id) {
         if (!request_line_up(x, gather->stamp, home->id)) return;
-        gather->granted |= bit(to);
-        gather->dirty |= !request_is_clean(home, gather->stamp);
+        take_grant(gather, to, request_grant(x));
         return;
     }
     enum item_how how = ITEM_LOCK;
@@ -80,12 +104,6 @@ void txn_ask(struct gather *gather, uint32_t to, const struct exec *x) {
 }
 
 /* --- all locks are held --- */
-
-static uint32_t part_of(const struct gather *gather, uint32_t shard) {
-    uint32_t part = 0;
-    while (gather->sending[part].shard != shard) part++;
-    return part;
-}
 
 static void run_here(struct gather *gather) {
     struct shard *home = gather->home;
@@ -154,9 +172,17 @@ static void held(struct gather *gather) {
     if (gather->stepped) {
         gather->in_line = gather->asked;
         gather_go_on(gather);
-    } else {
+    } else if (LIKELY(!gather->answers) || gather_room_take(gather)) {
         run_parts(gather);
     }
+}
+
+void txn_go(struct gather *gather) {
+    run_parts(gather);
+}
+
+void txn_drop(struct gather *gather) {
+    give_up(gather, gather->asked);
 }
 
 void txn_prefetch(const struct gather *gather, uint32_t shard, keyspace_prefetch prefetch) {
@@ -180,16 +206,15 @@ void txn_end(struct gather *gather) {
 
 /* --- what comes back --- */
 
-static void note_grant(struct gather *gather, uint32_t shard, bool clean) {
-    ASSERT(gather->phase == TXN_LOCKING && !(gather->granted & bit(shard)));
-    gather->granted |= bit(shard);
-    gather->dirty |= !clean;
+static void note_grant(struct gather *gather, uint32_t shard, struct grant grant) {
+    ASSERT(gather->phase == TXN_LOCKING);
+    take_grant(gather, shard, grant);
     txn_asked_all(gather);
 }
 
 static void give_way(struct gather *gather, uint32_t shard) {
     struct shard *home = gather->home;
-    gather->granted &= ~bit(shard);
+    return_grant(gather, shard);
     if (shard == home->id)
         request_yield(home, gather->stamp);
     else
@@ -217,13 +242,13 @@ void txn_lock_reply(struct gather *gather, uint32_t shard, bool later, struct sl
         gather->asked_back = false;
         return;
     }
-    if (!later) note_grant(gather, shard, reply.ptr[0] == GRANT_CLEAN);
+    if (!later) note_grant(gather, shard, grant_read(reply));
 }
 
-void txn_granted(struct shard *home, uint64_t stamp, uint32_t shard, bool clean) {
+void txn_granted(struct shard *home, uint64_t stamp, uint32_t shard, struct grant grant) {
     struct gather *gather = idmap_get(&home->txns, stamp);
     ASSERT(gather);
-    note_grant(gather, shard, clean);
+    note_grant(gather, shard, grant);
 }
 
 void txn_revoked(struct shard *home, uint64_t stamp, uint32_t shard) {
@@ -232,5 +257,7 @@ void txn_revoked(struct shard *home, uint64_t stamp, uint32_t shard) {
     if (gather->phase == TXN_TRYING)
         gather->asked_back = true; /* until the try is answered nothing can be given back */
     else if (gather->phase == TXN_LOCKING && gather->granted & bit(shard))
+        give_way(gather, shard);
+    else if (PLANTED(home, PLANT_EARLY_YIELD) && gather->waits_since_ms && gather->sent == gather->pending)
         give_way(gather, shard);
 }

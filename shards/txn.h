@@ -4,7 +4,8 @@
  *    TXN_FREE      no locks: INFO, KEYS
  *    TXN_TRYING    home's part is locked and the only other shard was asked to run its part if it can (ITEM_TRY)
  *    TXN_LOCKING   all shards were asked; some have granted. What is granted may still be asked back
- *    TXN_HELD      all have granted at the same time, or the try has run: nothing is given back before the end
+ *    TXN_HELD      all have granted at the same time, or the try has run: nothing is given back before the end. One
+ *                  whose parts will reply much waits here until there is room for that, and then says GO
  *
  * Proof that it is strictly serialisable: between txn_held and the first ITEM_GO or ITEM_LEAVE that is received all
  * locks are held, since a shard keeps a granted lock until its home says GO, LEAVE or YIELD, and home says YIELD only
@@ -16,6 +17,7 @@
 #pragma once
 #include "shards/exec.h"
 #include "shards/gather.h"
+#include "shards/message.h"
 
 enum txn_phase { TXN_FREE, TXN_TRYING, TXN_LOCKING, TXN_HELD };
 
@@ -37,6 +39,9 @@ void txn_begin(struct gather *gather, uint64_t shards);
 void txn_begin_again(struct gather *gather, uint64_t shards, uint64_t stamp, uint64_t granted);
 /* x is the part: it is copied. home's own part has the first turn (see ITEM_TRY). */
 void txn_ask(struct gather *gather, uint32_t to, const struct exec *x);
+/* There is room for what it answers (shards/gather_room.h): its parts run. Or nobody wants it any more: nothing runs. */
+void txn_go(struct gather *gather);
+void txn_drop(struct gather *gather);
 /* All were asked. When all locks are held the parts run, or the gather's steps begin: that may be now. */
 void txn_asked_all(struct gather *gather);
 /* The shards that have a part in it, a bit each, if it may have changed keys; else 0 (see shards/effect.h). */
@@ -49,5 +54,5 @@ void txn_end(struct gather *gather);
 void txn_prefetch(const struct gather *gather, uint32_t shard, keyspace_prefetch prefetch);
 /* The reply of ITEM_LOCK or ITEM_TRY from a shard; later: the part stands in line there. */
 void txn_lock_reply(struct gather *gather, uint32_t shard, bool later, struct slice reply, struct message *message);
-void txn_granted(struct shard *home, uint64_t stamp, uint32_t shard, bool clean);
+void txn_granted(struct shard *home, uint64_t stamp, uint32_t shard, struct grant grant);
 void txn_revoked(struct shard *home, uint64_t stamp, uint32_t shard);

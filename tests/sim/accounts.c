@@ -277,6 +277,7 @@ struct round_result accounts_round(const struct round *round) {
     options.gated = prng_below(&prng, 4) == 0;
     options.braked = prng_below(&prng, 3) == 0;
     options.moves = prng_below(&prng, 2) == 0;
+    options.cramped = prng_below(&prng, 3) == 0;
     struct accounts accounts = {.clients = clients_new(&options), .wanted = 20 + prng_below(&prng, 200)};
     struct clients *clients = accounts.clients;
     play(&accounts);

@@ -48,6 +48,7 @@ struct clients *clients_new(const struct clients_options *options) {
                               .gated = options->gated,
                               .pieces = options->seed & 1,
                               .braked = options->braked,
+                              .cramped = options->cramped,
                               .moves = options->moves,
                               .seed = options->seed,
                               .tables = options->tables};

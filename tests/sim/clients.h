@@ -20,7 +20,7 @@ struct clients_options {
     uint64_t seed;
     uint32_t shards, mailbox;
     uint32_t keys;                       /* at most MODEL_KEYS, spread over the shards */
-    bool gated, braked, moves;           /* as in sim_options; braked, who asks first may come second */
+    bool gated, braked, cramped, moves;  /* as in sim_options; braked, who asks first may come second */
     int planted;                         /* enum planted_bug, in a build that has them */
     const struct command *const *tables; /* as in sim_options */
 };

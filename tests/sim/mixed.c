@@ -321,6 +321,7 @@ static struct clients *make_clients(const struct round *round, bool *gated) {
     options.gated = prng_below(&prng, 3) == 0;
     options.braked = prng_below(&prng, 3) == 0;
     options.moves = prng_below(&prng, 2) == 0;
+    options.cramped = prng_below(&prng, 3) == 0;
     *gated = options.gated;
     return clients_new(&options);
 }

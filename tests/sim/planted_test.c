@@ -96,12 +96,17 @@ static void lost_input_is_found(void **state) {
     is_found("lost input", PLANT_LOST_INPUT, SEEDS_MAX);
 }
 
+static void early_yield_is_found(void **state) {
+    (void)state;
+    is_found("early yield", PLANT_EARLY_YIELD, SEEDS_MAX);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_not_found),  cmocka_unit_test(early_unlock_is_found),
         cmocka_unit_test(wrong_order_is_found),  cmocka_unit_test(lost_wakeup_is_found),
         cmocka_unit_test(unsafe_reply_is_found), cmocka_unit_test(early_read_is_found),
-        cmocka_unit_test(lost_input_is_found),
+        cmocka_unit_test(lost_input_is_found),   cmocka_unit_test(early_yield_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

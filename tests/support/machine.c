@@ -40,6 +40,7 @@ struct sim {
     sim_turn_end turn_end;
     void *turn_end_ctx;
     bool gated, pieces, braked, moves;
+    struct ledger *ledger; /* of a cramped one */
     uint64_t moved;
     struct brake brake;
     struct clock_manual clock;
@@ -126,6 +127,7 @@ static void make_shard(struct sim *sim, uint32_t id, const struct sim_options *o
         .config = &sim->config,
         .log = &sim->log,
         .brake = sim->braked ? &sim->brake : NULL,
+        .ledger = sim->ledger,
         .outbox = out,
         .inbox = in,
         .pending = pending,
@@ -150,6 +152,20 @@ static int64_t used(const struct sim *sim, enum mem_class owner) {
     return sum;
 }
 
+/* Data and clients may have as much as they like, but whoever asks whether there is room for a reply is told that there
+ * is none for any, until play_room says otherwise. */
+static struct ledger *new_ledger(uint32_t shards) {
+    struct ledger *ledger = aligned_alloc(_Alignof(struct ledger), sizeof *ledger);
+    ASSERT(ledger);
+    memset(ledger, 0, sizeof *ledger);
+    ledger_init(ledger, shards);
+    ledger->answer_large = 0;
+    atomic_store(&ledger->room, 1 << 30); /* less than plenty */
+    atomic_store(&ledger->client_share, 0);
+    atomic_store(&ledger->clients_most, 0);
+    return ledger;
+}
+
 struct sim *sim_new(const struct sim_options *options) {
     struct sim *sim = calloc(1, sizeof *sim);
     ASSERT(sim && options->shards > 0 && options->shards <= SIM_SHARDS_MAX);
@@ -158,6 +174,7 @@ struct sim *sim_new(const struct sim_options *options) {
     sim->pieces = options->pieces;
     sim->braked = options->braked;
     sim->moves = options->moves && options->shards > 1;
+    if (options->cramped) sim->ledger = new_ledger(sim->count);
     sim->heap = heap_new();
     prng_init(&sim->prng, options->seed);
     clock_manual_init(&sim->clock, 1000000000, 1700000000ull * 1000000);
@@ -225,6 +242,7 @@ void sim_delete(struct sim *sim) {
     }
     for (uint32_t i = 0; i < sim->count * sim->count; i++)
         if (sim->mailboxes[i]) mailbox_delete(sim->mailboxes[i]);
+    free(sim->ledger);
     command_registry_delete(sim->registry, sim->heap);
     ASSERT(heap_used(sim->heap, MEM_CLIENT_IN) == 0 && heap_used(sim->heap, MEM_CLIENT_OUT) == 0);
     heap_delete(sim->heap);
@@ -546,6 +564,13 @@ static void play_brake(struct sim *sim) {
         brake_grant(brake, prng_below(&sim->prng, 2000), prng_below(&sim->prng, 1000));
 }
 
+/* Most of the time there is no room. */
+static void play_room(struct sim *sim) {
+    _Atomic int64_t *most = &sim->ledger->clients_most;
+    bool room = atomic_load(most) > 0;
+    if (prng_below(&sim->prng, room ? 4 : 30) == 0) atomic_store(most, room ? 0 : LEDGER_UNBOUNDED);
+}
+
 /* --- the turn --- */
 
 static void attend_all(struct thread_sim *thread) {
@@ -597,6 +622,7 @@ static void turn(struct thread_sim *thread) {
     shard_turn_begin(shard, sim->clock.mono_ns, sim->clock.real_ns / 1000000);
     if (sim->gated) sync_some(thread);
     if (sim->braked) play_brake(sim);
+    if (sim->ledger) play_room(sim);
     reap(thread);
     pipeline_run(shard);
     if (thread->attend) attend_all(thread);
@@ -731,8 +757,9 @@ void sim_check(const struct sim *sim) {
 
 void sim_check_idle(struct sim *sim) {
     sim_check(sim);
+    ASSERT(!sim->ledger || atomic_load(&sim->ledger->expected) == 0);
     for (uint32_t i = 0; i < sim->count; i++) {
-        ASSERT(!shard_busy(&sim->threads[i]));
+        ASSERT(!shard_busy(&sim->threads[i]) && !sim->threads[i].shard->roomless);
         assert_set_shard((int)i);
         shard_check(sim->threads[i].shard);
         assert_set_shard(-1);

@@ -30,6 +30,7 @@ struct sim_options {
     bool gated;                          /* replies wait for disks */
     bool pieces;                         /* and each step of a command is a piece of its group in the journal */
     bool braked;                         /* writes wait for a brake that is closed and opened at random */
+    bool cramped;                        /* there is room for what is answered only now and then */
     bool moves;                          /* clients move to other shards at random moments (shards/client_move.h) */
     const struct command *const *tables; /* NULL-ended, beside those of shards/cmd_tables.h; NULL: none */
 };

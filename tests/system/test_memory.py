@@ -267,6 +267,14 @@ class CgroupCase(unittest.TestCase):
         self.admin = self.server.client()
         self.addCleanup(self.admin.close)
 
+    def deaf(self, count, *commands):
+        """Clients that ask and never read."""
+        for _ in range(count):
+            sock = socket.create_connection(("127.0.0.1", self.server.port))
+            self.addCleanup(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.sendall(b"".join(map(resp.encode, commands)))
+
     def check(self, what):
         facts = memory(self.admin)
         self.server.check_alive()
@@ -313,14 +321,6 @@ class InACgroup(CgroupCase):
 class RepliesOfOneThread(CgroupCase):
     threads = 1
     keys = ["k%d" % i for i in range(10)]
-
-    def deaf(self, count, *commands):
-        """Clients that ask and never read."""
-        for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", self.server.port))
-            self.addCleanup(sock.close)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.sendall(b"".join(map(resp.encode, commands)))
 
     def small_ones_go_on(self, seconds):
         end = time.monotonic() + seconds
@@ -419,6 +419,49 @@ class RepliesInACgroup(RepliesOfOneThread):
         self.assertEqual(self.group.killed(), 0)
         self.server.check_alive()
         self.end()
+
+
+@measurable
+class RepliesOverShards(CgroupCase):
+    """MGET and EXEC whose large strings are on several shards, all at once, from clients that nothing is known of and that
+    never read: what each comes to is known before it runs, so they wait for one another. Meanwhile all others go on,
+    and who reads gets all of it, in order."""
+
+    threads = 4
+
+    def test_replies_that_nobody_expected(self):
+        keys, small = spread_keys(4), spread_keys(4, "small")
+        values = [b"%d" % i * (2 * MIB) for i in range(4)]
+        for key, value, little in zip(keys, values, small):
+            self.admin.must("SET", key, value)
+            self.admin.must("SET", little, "v" + little)
+        told = [b"v" + key.encode() for key in small]
+        asked, known = [("MGET", *small), ("GET", small[0]), ("PING",), ("MGET", small[2], "none")], [told, told[0], resp.Simple(b"PONG"), [told[2], resp.NULL_BULK]]
+        self.assertEqual(self.admin.pipeline(asked), known)
+        for commands in ([("MGET", *keys * 3)], [("MULTI",), *[("GET", key) for key in keys * 2], ("EXEC",)]):
+            self.deaf(50, *commands)
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                self.assertEqual(self.admin.pipeline(asked), known)
+                time.sleep(0.05)
+            self.assertEqual(self.group.killed(), 0)
+            self.server.check_alive()
+        reader = self.server.client(timeout=120)
+        self.addCleanup(reader.close)
+        replies = reader.pipeline([("MGET", keys[3], "none", keys[0], keys[2]), ("GET", small[0]), ("MGET", keys[1], keys[2]), ("PING",)])
+        self.assertTrue(replies[0] == [values[3], resp.NULL_BULK, values[0], values[2]])  # not printed: they are large
+        self.assertEqual(replies[1], told[0])
+        self.assertTrue(replies[2] == values[1:3])
+        self.assertEqual(replies[3], resp.Simple(b"PONG"))
+        together = [("MULTI",), ("GET", keys[1]), ("SET", "written", "v"), ("GET", keys[3]), ("GET", "written"), ("EXEC",)]
+        wait_until(lambda: reader.pipeline(together)[-1] == [values[1], resp.OK, values[3], b"v"], what="room to keep a transaction")
+        self.deaf(20, ("MGET", *keys * 3))  # the end comes while they wait
+        self.end()
+
+
+@measurable
+class RepliesOverTwoShards(RepliesOverShards):
+    threads = 2
 
 
 if __name__ == "__main__":
