@@ -149,7 +149,7 @@ static void drop_replies(struct shard *shard, struct buf *buf) {
 static void drop_output(struct conn *conn) {
     struct client *client = &conn->client;
     struct shard *shard = conn->thread->shard;
-    drop_replies(shard, &conn->sending);
+    if (!client_give_back(client, &conn->sending)) drop_replies(shard, &conn->sending);
     drop_replies(shard, &client->out);
     reaper_take_chain(shard->shared.reaper, &client->rest);
     client->carried = 0;
@@ -358,7 +358,7 @@ void conn_sent(struct conn *conn, const struct ring_event *event) {
         send_piece(conn);
         return;
     }
-    drop_replies(client->home, &conn->sending);
+    if (!client_give_back(client, &conn->sending)) drop_replies(client->home, &conn->sending);
     if (UNLIKELY(client_has_output(client))) conn_flush(conn);
     if (UNLIKELY(client->wait == WAIT_READER)) pipeline_resume(client->home, client);
     if (UNLIKELY(is_leaving(conn))) thread_attend(conn->thread, conn);

@@ -25,6 +25,7 @@
 #define ANSWER_MS     300   /* a large reply waits so long for room, though clients hold no more than they may */
 #define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
 #define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
+#define DELIVERY_MS   2000  /* messages for clients that do not read wait so long until the fattest are closed */
 #define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
 #define TRY_MAX_MS    1000  /* who went on and is back within that has tried in vain */
 
@@ -438,6 +439,27 @@ enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms
                                             memory_order_relaxed);
     if (may == ADMIT_REFUSE) refuse(shard);
     return may;
+}
+
+bool admit_delivery(struct shard *shard) {
+    struct account *account = &shard->account;
+    if (!account->shared || shard->loading) return true;
+    if (shard->now_ms > account->delivers_tried_ms + TRY_MAX_MS) account->delivers_since_ms = 0;
+    account->delivers_tried_ms = shard->now_ms;
+    account_look(shard);
+    if (!account->crowded && account_has_room_for_answer(shard, 0)) {
+        account->delivers_since_ms = 0;
+        return true;
+    }
+    note_answer_waits(account->shared, ADMIT_LARGE);
+    if (!account->delivers_since_ms) account->delivers_since_ms = MAX(shard->now_ms, (uint64_t)1);
+    return shard->now_ms > account->delivers_since_ms + DELIVERY_MS;
+}
+
+bool admit_message(struct shard *shard, uint64_t bytes) {
+    if (!shard->account.shared || shard->loading || !account_trips(&shard->account, bytes)) return true;
+    account_look(shard);
+    return account_has_room_for_answer(shard, bytes);
 }
 
 bool admit_here_slow(struct exec *x, uint64_t bytes) {

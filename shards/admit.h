@@ -93,6 +93,11 @@ bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
  * but who waits for others that are under way waits for their end, and one alone goes although the ceiling has no room
  * for it, if the machine has (ledger.beyond). ADMIT_REFUSE: it has not. since_ms: since when it has been ready. */
 enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms);
+/* May messages of channels be handed out to the clients of this shard, as far as memory goes? Else whoever has some
+ * waits; but for two seconds at the most while there is no room. */
+COLD bool admit_delivery(struct shard *shard);
+/* May one client's output grow by so many bytes for one? The last means, where nobody waited. */
+COLD bool admit_message(struct shard *shard, uint64_t bytes);
 COLD bool admit_here_slow(struct exec *x, uint64_t bytes);
 /* A command of another home is about to run. Is there nothing to ask? */
 HOT_INLINE bool admit_is_clear_here(const struct exec *x, const struct message_item *item) {

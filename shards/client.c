@@ -8,6 +8,7 @@
 #include "shards/brake.h"
 #include "shards/gather.h"
 #include "shards/multi.h"
+#include "shards/pipeline.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
 
@@ -64,7 +65,7 @@ void client_deinit(struct client *client) {
     ASSERT(client->magic == CLIENT_MAGIC);
     ASSERT_ON_SHARD(home);
     ASSERT(client->queued == 0); /* their arguments point into input that goes away now */
-    ASSERT(!client->blocked);
+    ASSERT(!client->blocked && !client->lent);
     if (client->wait == WAIT_BRAKE) brake_leave(client);
     if (client->gather) gather_client_gone(client->gather);
     client->gather = NULL;
@@ -90,6 +91,42 @@ void client_append_rest(struct client *client, struct chain *take) {
     client->wait = WAIT_READER;
 }
 
+bool client_fold_rest(struct client *client) {
+    if (buf_readable(&client->out) + chain_len(&client->rest) >= OUT_PAUSE) return false;
+    if (buf_readable(&client->in) == 0) return false; /* it has none that wait */
+    chain_flatten(&client->rest, client->home->heap, &client->out);
+    return true;
+}
+
+/* Behind what is there already, though `out` be empty: nothing overtakes. */
+static COLD void put_behind(struct client *client, struct buf *take) {
+    chain_take_buf(&client->rest, client->home->heap, MEM_CLIENT_OUT, take);
+}
+
+void client_fill(struct client *client, uint64_t place, struct slice bytes, struct message *message) {
+    struct message_pool *pool = &client->home->messages;
+    if (LIKELY(chain_empty(&client->rest))) {
+        reply_queue_fill(&client->replies, place, bytes, message, pool, &client->out);
+        return;
+    }
+    struct buf behind;
+    buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
+    reply_queue_fill(&client->replies, place, bytes, message, pool, &behind);
+    put_behind(client, &behind);
+}
+
+void client_fill_own(struct client *client, uint64_t place, struct buf *take) {
+    struct message_pool *pool = &client->home->messages;
+    if (LIKELY(chain_empty(&client->rest))) {
+        reply_queue_fill_own(&client->replies, place, take, pool, &client->out);
+        return;
+    }
+    struct buf behind;
+    buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
+    reply_queue_fill_own(&client->replies, place, take, pool, &behind);
+    put_behind(client, &behind);
+}
+
 void client_take_output(struct client *client, struct buf *sending) {
     ASSERT(buf_readable(sending) == 0);
     if (LIKELY(buf_readable(&client->out) > 0)) {
@@ -98,10 +135,19 @@ void client_take_output(struct client *client, struct buf *sending) {
         client->out = empty;
     } else {
         buf_pool_give_back(&client->home->replies, sending);
-        chain_take_first(&client->rest, client->home->heap, sending);
+        client->lent = chain_take_first(&client->rest, client->home->heap, sending);
     }
     client->carried = buf_readable(sending);
     client->went_on_ms = client->home->now_ms;
+}
+
+bool client_give_back_lent(struct client *client, struct buf *sending) {
+    struct shared_bytes *lent = client->lent;
+    ASSERT(sending->cap == 0);
+    buf_init(sending, sending->heap, sending->owner);
+    client->lent = NULL;
+    reaper_take_shared(client->home->shared.reaper, lent);
+    return true;
 }
 
 void client_output_sent(struct client *client, size_t bytes) {
@@ -176,6 +222,11 @@ size_t client_memory(const struct client *client) {
     return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) + client->carried +
            client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client) +
            pubsub_memory(client);
+}
+
+size_t client_weight(const struct client *client) {
+    size_t lent = client->lent ? client->carried - client->carried / client->lent->uses : 0;
+    return client_memory(client) - chain_len(&client->rest) + chain_held(&client->rest) - lent;
 }
 
 void client_describe(const struct client *client, struct buf *out) {

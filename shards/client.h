@@ -2,7 +2,8 @@
  *
  * It lives on its home thread's shard, from client_init to client_deinit, embedded in whatever carries the bytes (a
  * connection in net/, a scripted client in tests). Replies are written, in order, to `out`; the carrier sends them.
- * While `rest` holds something no command of the client runs (WAIT_READER), so nobody writes to `out` meanwhile.
+ * While `rest` holds something no command of the client runs (WAIT_READER, or WAIT_REPLIES and then WAIT_READER), and
+ * replies that come late go behind it (client_fill), so nobody writes to `out` meanwhile.
  *
  * Thread    home only. Other threads name a client by id. */
 #pragma once
@@ -81,7 +82,9 @@ struct client {
     size_t need; /* bytes of `in` before parsing it again can help */
 
     struct buf out;              /* replies in order, waiting for the carrier */
-    struct chain rest;           /* of a reply too long for one turn; comes behind `out` (MEM_CLIENT_OUT) */
+    struct chain rest;           /* of a reply too long for one turn, and messages of channels; comes behind `out`
+                                  * (MEM_CLIENT_OUT) */
+    struct shared_bytes *lent;   /* what the carrier is sending belongs to these; NULL: to itself */
     struct reply_queue replies;  /* replies that wait for earlier ones */
     size_t carried;              /* of `out` and `rest`: taken by the carrier and not sent yet */
     uint64_t over_soft_since_ms; /* shards/client_limits.h; 0: it is not */
@@ -122,16 +125,38 @@ void client_init(struct client *client, struct shard *home, const struct client_
 void client_deinit(struct client *client); /* leaves the shard; replies still to come are dropped when they arrive */
 /* The tail of a reply whose beginning is in `out`: the client waits until it was sent. Empties take; O(1). */
 void client_append_rest(struct client *client, struct chain *take);
+/* May it be given something behind its output in `rest`? Not where commands of it may run before all is sent, nor in the
+ * middle of one. */
+HOT_INLINE bool client_takes_rest(const struct client *client) {
+    return client->wait == WAIT_NOTHING || client->wait == WAIT_READER || client->wait == WAIT_REPLIES;
+}
+/* It was given something there. */
+HOT_INLINE void client_note_rest(struct client *client) {
+    if (client->wait == WAIT_NOTHING) client->wait = WAIT_READER;
+}
+/* Its commands are to go on. True: `rest` was so short that all of it is in `out` now. */
+COLD bool client_fold_rest(struct client *client);
+/* A reply that was outstanding: reply_queue_fill and reply_queue_fill_own to the end of its output. */
+void client_fill(struct client *client, uint64_t place, struct slice bytes, struct message *message);
+void client_fill_own(struct client *client, uint64_t place, struct buf *take);
 HOT_INLINE bool client_has_output(const struct client *client) {
     return buf_readable(&client->out) > 0 || UNLIKELY(!chain_empty(&client->rest));
 }
-/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`.
- * There is something. */
+/* Moves what is to be sent next to `sending`, which is empty: all of `out`, or a block of `rest`, whose memory may be
+ * shared with others (`lent`). There is something. */
 void client_take_output(struct client *client, struct buf *sending);
-void client_output_sent(struct client *client, size_t bytes);                 /* of what was taken */
+void client_output_sent(struct client *client, size_t bytes); /* of what was taken */
+/* The carrier is done with `sending`, be it that nobody wants it any more. True: it was lent, and is given back. False:
+ * its memory is the carrier's to free. */
+COLD bool client_give_back_lent(struct client *client, struct buf *sending);
+HOT_INLINE bool client_give_back(struct client *client, struct buf *sending) {
+    return UNLIKELY(client->lent != NULL) && client_give_back_lent(client, sending);
+}
 void client_set_text(struct client *client, char **field, struct slice text); /* empty: unset */
 /* One line as CLIENT LIST shows it, newline included. */
 void client_describe(const struct client *client, struct buf *out);
 size_t client_memory(const struct client *client);
+/* The same, but of what it shares with others a part only: about what would come free without it. O(blocks). */
+size_t client_weight(const struct client *client);
 /* The state that RESET and a new connection have in common. */
 void client_reset_session(struct client *client);

@@ -49,6 +49,20 @@ bool client_output_allowed_slow(struct client *client, size_t bytes) {
     return false;
 }
 
+void client_close_for_memory(struct client *client) {
+    struct shard *shard = client->home;
+    char address[128] = "";
+    client->carrier->address(client, false, address, sizeof address);
+    log_line(
+        shard->log, LOG_LEVEL_WARNING,
+        "Closing client id=%llu addr=%s: %zu bytes of output wait for it, and there is no memory left for the next "
+        "message (maxmemory)",
+        (unsigned long long)client->id, address, client_output_bytes(client));
+    atomic_fetch_add_explicit(&shard->account.place->dropped, 1, memory_order_relaxed);
+    client->flags |= CLIENT_CLOSE_NOW;
+    shard->host.attend(shard->host.ctx, client);
+}
+
 void client_limits_config_changed(struct shard *shard) {
     uint64_t least = UINT64_MAX;
     for (int class = 0; class < CLIENT_CLASS_COUNT; class ++) {

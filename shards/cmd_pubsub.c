@@ -609,6 +609,11 @@ const struct command pubsub_commands[] = {
      .since = "2.8.0",
      .doc = "Holds the commands that tell who listens to what."},
     {.name = "sherd.topics", .arity = -3, .flags = CMD_INTERNAL, .where = ON_OWNER, .run = cmd_internal_topics},
-    {.name = "sherd.deliver", .arity = 4, .flags = CMD_INTERNAL, .where = ON_OWNER, .run = cmd_internal_deliver},
+    {.name = "sherd.deliver",
+     .arity = 4,
+     .flags = CMD_INTERNAL,
+     .where = ON_OWNER,
+     .run = cmd_internal_deliver,
+     .delivers = true},
     {.name = NULL},
 };

@@ -174,6 +174,7 @@ struct command {
     /* Of one that answers with what is stored, as it is: how many bytes, about, as far as keys here tell. It may have to
      * wait for room before it runs (shards/answer_work.h). */
     uint64_t (*answers)(const struct exec *x);
+    bool delivers; /* adds to the output of clients that did not ask: it waits while they hold too much */
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     /* More exactly: is what the one key in x holds now, also nothing, something for this client? NULL: waits_for says
      * it. */

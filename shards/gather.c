@@ -186,7 +186,7 @@ void gather_confirmed(struct gather *gather) {
             gather->out.len = 0;
         else
             client_note_answer(client, gather->out.len);
-        reply_queue_fill_own(&client->replies, gather->place, &gather->out, &home->messages, &client->out);
+        client_fill_own(client, gather->place, &gather->out);
         shard_mark_dirty(home, client);
     } else if (client) {
         ASSERT(client->gather == gather || !client->gather);

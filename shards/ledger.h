@@ -105,6 +105,8 @@ struct account {
     uint64_t answered;     /* the ledger's, as of the last sample */
     int64_t answers;       /* the most that a reply was seen to wait for since the last sample */
     bool refused;          /* a command was refused since the last sample */
+    /* Since when messages of channels wait for room here (shards/admit.h), 0: they do not; and when that was asked last. */
+    uint64_t delivers_since_ms, delivers_tried_ms;
 };
 
 void ledger_init(struct ledger *ledger, uint32_t shards); /* unbounded; before the threads start */

@@ -206,7 +206,7 @@ void pipeline_deliver_own(struct shard *shard, struct message_note note, struct 
     }
     struct client *client = note.client;
     client_note_answer(client, take->len);
-    reply_queue_fill_own(&client->replies, note.place, take, &shard->messages, &client->out);
+    client_fill_own(client, note.place, take);
     buf_deinit(take);
     shard_mark_dirty(shard, client);
     if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
@@ -216,9 +216,13 @@ void pipeline_resume(struct shard *shard, struct client *client) {
     switch ((enum client_wait)client->wait) {
     case WAIT_REPLIES:
         if (!reply_queue_empty(&client->replies)) return;
+        if (LIKELY(chain_empty(&client->rest))) break;
+        client->wait = WAIT_READER; /* messages came meanwhile that have not been sent */
+        if (!client_fold_rest(client)) return;
         break;
     case WAIT_READER:
-        if (buf_readable(&client->out) >= OUT_PAUSE || !chain_empty(&client->rest)) return;
+        if (buf_readable(&client->out) >= OUT_PAUSE) return;
+        if (!chain_empty(&client->rest) && !client_fold_rest(client)) return;
         break;
     case WAIT_PAUSE:
         if (shard->pause_until_ms) return;

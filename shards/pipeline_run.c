@@ -257,15 +257,27 @@ static int64_t overrun_max(const struct shard *shard) {
     return MIN(most, MAX(share, (int64_t)OVERRUN_LEAST));
 }
 
+/* Those who monitor are, or subscribers to keyspace events. */
+static bool is_told_of(const struct shard *shard, const struct queued *q) {
+    if (!q->slot || q->slot->row->flags & CMD_ADMIN) return false;
+    bool events = shard->shared.notify && !pubsub_is_idle(&shard->pubsub);
+    return monitor_is_on(&shard->pubsub) || (events && q->slot->row->flags & CMD_WRITE);
+}
+
+static bool must_not_publish(const struct shard *shard) {
+    return shard->account.crowded || (shard->account.shared && !account_has_room_for_answer(shard, 0));
+}
+
 /* Clients with large replies wait first; but how large the first one is, nobody knows before. So when clients hold far
- * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h). Who publishes
- * adds to what others hold, wherever these are, and waits from the first byte that they may not have. */
+ * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h), and all of whom
+ * others are told. Who publishes adds to what others hold, wherever these are, and waits from the first byte that they
+ * may not have. */
 static COLD bool may_answer(struct shard *shard, const struct client *client, const struct queued *q) {
     if (!admit_reply(shard, client, q)) return false;
     bool overrun = shard->account.uncovered > overrun_max(shard);
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
     bool publishes = q->slot && q->slot->row->flags & CMD_PUBSUB;
-    if (!(overrun && reads) && !(shard->account.crowded && publishes)) return true;
+    if (!(overrun && (reads || is_told_of(shard, q))) && !(publishes && must_not_publish(shard))) return true;
     return !client->carrier || client->flags & CLIENT_LOADER || admit_goes_in_vain(shard, client);
 }
 

@@ -13,6 +13,7 @@
 #define PASS_BYTES    (256 * 1024) /* that a shard may write per sample in any case; a large one uses up several */
 #define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
 #define DROPS_MAX     8            /* clients per sample */
+#define SHARED_ROUNDS 8            /* so many times that where most of what they hold is shared with others */
 #define STUCK_MS      1000         /* who was sent nothing for so long does not read */
 #define LEAN_BYTES    (64 * 1024)  /* who holds less is not dropped, unless by maxmemory-clients */
 #define NEAR_SHARE    16           /* memory is short when less than this share of what was granted is free */
@@ -68,17 +69,25 @@ static bool reads(const struct client *client) {
 }
 
 /* Until about so many bytes are free: of those that do not read, and of all when there are none, or when
- * maxmemory-clients says how much they may have. True: there were some. O(clients). */
+ * maxmemory-clients says how much they may have. True: there were some. O(clients); a few times where they share what
+ * they hold, so that it goes with the last of them. */
 static bool drop_some(struct shard *shard, int64_t bytes, bool all) {
-    struct fat top[DROPS_MAX] = {0};
-    for (struct client *client = shard->clients_first; client; client = client->next)
-        if (!(client->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW)) && (all || !reads(client)))
-            keep_fattest(top, client);
-    for (int i = 0; i < DROPS_MAX && top[i].client && bytes > 0; i++) {
-        bytes -= (int64_t)top[i].bytes;
-        drop_client(shard, &top[i]);
+    bool shared = true, some = false;
+    for (int round = 0; round < SHARED_ROUNDS && shared && bytes > 0; round++) {
+        struct fat top[DROPS_MAX] = {0};
+        for (struct client *client = shard->clients_first; client; client = client->next)
+            if (!(client->flags & (CLIENT_NO_EVICT | CLIENT_CLOSE_NOW)) && (all || !reads(client)))
+                keep_fattest(top, client);
+        shared = false;
+        for (int i = 0; i < DROPS_MAX && top[i].client && bytes > 0; i++) {
+            size_t weight = client_weight(top[i].client);
+            shared |= weight < top[i].bytes / 2;
+            bytes -= (int64_t)MIN(weight, top[i].bytes);
+            drop_client(shard, &top[i]);
+            some = true;
+        }
     }
-    return top[0].client != NULL;
+    return some;
 }
 
 static void drop_fattest(struct shard *shard, int64_t bytes) {

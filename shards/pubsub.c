@@ -8,19 +8,33 @@
  *
  * "wanted" travels before "not wanted any more" and the other way round in the order in which home said so, since both
  * go through the same mailboxes. A topic is held while a SUBSCRIBE waits for the answers, so what one client gives
- * up meanwhile is not taken back under the other's feet. */
+ * up meanwhile is not taken back under the other's feet.
+ *
+ * One message to many subscribers must not take many times its memory at once. A large one is kept once per protocol,
+ * and each subscriber's output has a use of it (core/shared_bytes.h), which its carrier sends from where it lies. Small
+ * ones are copied, into blocks that do not grow: clients that do not read fall behind together, and buffers that double
+ * would all double with the same message. What is small and what is large together bound what one message adds, to
+ * SHARE_SPREAD or SHARE_LEAST for each subscriber; between messages publishers are asked to wait (shards/admit.h), and
+ * who needs memory when there is none left in spite of that is closed. */
 #include "shards/pubsub.h"
 #include "core/assert.h"
 #include "core/glob.h"
+#include "shards/admit.h"
 #include "shards/client_limits.h"
 #include "shards/command.h"
 #include "shards/exec.h"
 #include "shards/pipeline.h"
 #include "shards/pubsub_priv.h"
+#include "shards/reaper.h"
 #include "shards/shard.h"
 
-#define KEEP_FRAME  (64 * 1024)
-#define FORGET_SOME 512 /* subscriptions of clients that are gone, per turn: about 100 us */
+#define KEEP_FRAME (64 * 1024)
+#define OUT_MOST   (64 * 1024) /* of messages that are sent together, as one buffer */
+/* A payload is shared from here on. A message of its own is a send of its own, too, which small ones are not worth. */
+#define SHARE_MIN    (16 * 1024)
+#define SHARE_LEAST  (2 * 1024)        /* and from here on where all copies together */
+#define SHARE_SPREAD (8 * 1024 * 1024) /* would come to more than this */
+#define FORGET_SOME  512               /* subscriptions of clients that are gone, per turn: about 100 us */
 
 void pubsub_init(struct shard *shard) {
     struct pubsub *pubsub = &shard->pubsub;
@@ -344,11 +358,33 @@ void pubsub_client_gone(struct client *client) {
 
 /* --- messages --- */
 
+/* Nothing of it is written in the middle of its command, and no command before the message. */
+static bool takes_rest(const struct shard *shard, const struct client *client) {
+    return client_takes_rest(client) && client != shard->pubsub.running;
+}
+
+/* The usual case: its buffer need not grow. One that has none gets one on loan. */
+HOT_INLINE bool has_room(const struct client *client, size_t bytes) {
+    if (UNLIKELY(!chain_empty(&client->rest))) return chain_has_room(&client->rest, bytes);
+    return LIKELY(client->out.cap - client->out.len >= bytes) || (client->out.cap == 0 && bytes <= BUF_POOL_BYTES);
+}
+
+/* It needs more memory. Is there some? Else it is closed. */
+static COLD bool finds_room(struct client *client, size_t bytes) {
+    if (!client->carrier || admit_message(client->home, bytes)) return true;
+    client_close_for_memory(client);
+    return false;
+}
+
 /* Behind all complete replies: those that are written directly are, and one that is still being sent in blocks ends in
  * the last of them. */
-static struct buf *end_of_output(struct client *client) {
+static struct buf *end_of_output(struct client *client, size_t bytes) {
     struct shard *shard = client->home;
-    if (UNLIKELY(!chain_empty(&client->rest))) return chain_tail(&client->rest, shard->heap, MEM_CLIENT_OUT);
+    bool full = client->out.len + bytes > OUT_MOST && client->out.cap - client->out.len < bytes;
+    if (UNLIKELY(!chain_empty(&client->rest) || (full && takes_rest(shard, client)))) {
+        client_note_rest(client);
+        return chain_tail_small(&client->rest, shard->heap, MEM_CLIENT_OUT, bytes);
+    }
     if (client->out.cap == 0) buf_pool_lend(&shard->replies, &client->out);
     return &client->out;
 }
@@ -357,10 +393,16 @@ static bool takes_messages(const struct client *client) {
     return client && !(client->flags & (CLIENT_CLOSE_NOW | CLIENT_CLOSE_AFTER_REPLY));
 }
 
-static void push(struct shard *shard, struct client *client, struct slice bytes) {
-    buf_append_slice(end_of_output(client), bytes);
+/* Something was added to its output: does it still read? Else it is closed, and gets no more. */
+static void note_added(struct shard *shard, struct client *client) {
     if (!(client->flags & CLIENT_DIRTY_OUT)) shard_mark_dirty(shard, client);
-    (void)client_output_allowed(client); /* does it still read? Else it is closed, and gets no more */
+    (void)client_output_allowed(client);
+}
+
+static void push(struct shard *shard, struct client *client, struct slice bytes) {
+    if (UNLIKELY(!has_room(client, bytes.len)) && !finds_room(client, bytes.len)) return;
+    buf_append_slice(end_of_output(client, bytes.len), bytes);
+    note_added(shard, client);
 }
 
 void pubsub_flush_later(struct shard *shard) {
@@ -388,13 +430,17 @@ static void push_to(struct shard *shard, struct client *client, struct slice byt
         push(shard, client, bytes);
 }
 
+static bool gets(const struct subscription *each) {
+    return takes_messages(each->who->client) && !subscription_is_hidden(each);
+}
+
 /* To each subscriber of the topic the frame, which is the same for all but for its first byte. */
 static uint32_t send_frame(struct shard *shard, const struct topic *topic, struct client *running) {
     struct buf *frame = &shard->pubsub.frame;
     uint32_t sent = 0;
     for (const struct subscription *each = topic->first; each; each = each->next_in_topic) {
         struct client *client = each->who->client;
-        if (!takes_messages(client) || subscription_is_hidden(each)) continue;
+        if (!gets(each)) continue;
         frame->data[0] = client->resp == 3 ? '>' : '*';
         push_to(shard, client, buf_slice(frame), running);
         sent++;
@@ -402,15 +448,67 @@ static uint32_t send_frame(struct shard *shard, const struct topic *topic, struc
     return sent;
 }
 
-static void build_frame(struct shard *shard, const char *what, const struct topic *pattern, struct slice channel,
-                        struct slice payload) {
+/* The frame whose beginning is in pubsub.frame. */
+static struct shared_bytes *share_frame(struct shard *shard, struct slice payload, int resp) {
+    struct slice head = buf_slice(&shard->pubsub.frame);
+    struct shared_bytes *shared = shared_bytes_new(shard->heap, MEM_CLIENT_OUT, head.len + payload.len + 2);
+    memcpy(shared->data, head.ptr, head.len);
+    memcpy(shared->data + head.len, payload.ptr, payload.len);
+    memcpy(shared->data + head.len + payload.len, "\r\n", 2);
+    shared->data[0] = resp == 3 ? '>' : '*';
+    return shared;
+}
+
+static void push_shared(struct shard *shard, struct client *client, struct shared_bytes *shared,
+                        const struct client *running) {
+    if (UNLIKELY(client == running || !takes_rest(shard, client))) {
+        push_to(shard, client, slice_of(shared->data, shared->len), running);
+        return;
+    }
+    chain_add_shared(&client->rest, shard->heap, shared);
+    client_note_rest(client);
+    note_added(shard, client);
+}
+
+/* The same for a large payload, of which there is one copy for each of the protocols that somebody speaks. */
+static uint32_t send_shared(struct shard *shard, const struct topic *topic, struct slice payload,
+                            struct client *running) {
+    struct shared_bytes *frames[2] = {NULL, NULL};
+    uint32_t sent = 0;
+    for (const struct subscription *each = topic->first; each; each = each->next_in_topic) {
+        struct client *client = each->who->client;
+        if (!gets(each)) continue;
+        struct shared_bytes **frame = &frames[client->resp == 3];
+        if (!*frame) *frame = share_frame(shard, payload, client->resp);
+        push_shared(shard, client, *frame, running);
+        sent++;
+    }
+    for (int i = 0; i < 2; i++)
+        if (frames[i]) reaper_take_shared(shard->shared.reaper, frames[i]);
+    return sent;
+}
+
+static bool is_worth_sharing(size_t bytes, uint32_t copies) {
+    return bytes >= SHARE_MIN || (bytes >= SHARE_LEAST && (uint64_t)bytes * copies >= SHARE_SPREAD);
+}
+
+/* To all subscribers of the topic. */
+static uint32_t send_message(struct shard *shard, const char *what, const struct topic *topic, struct slice channel,
+                             struct slice payload, struct client *running) {
     struct buf *frame = &shard->pubsub.frame;
+    bool pattern = topic->kind == TOPIC_PATTERN;
     buf_reset(frame, KEEP_FRAME);
     resp_array(frame, pattern ? 4 : 3);
     resp_bulk(frame, slice_of_cstr(what));
-    if (pattern) resp_bulk(frame, topic_text(pattern));
+    if (pattern) resp_bulk(frame, topic_text(topic));
     resp_bulk(frame, channel);
+    if (UNLIKELY(is_worth_sharing(payload.len, topic->count))) {
+        char head[RESP_HEADER_MAX];
+        buf_append(frame, head, resp_header(head, '$', (int64_t)payload.len));
+        return send_shared(shard, topic, payload, running);
+    }
     resp_bulk(frame, payload);
+    return send_frame(shard, topic, running);
 }
 
 uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice channel, struct slice payload,
@@ -419,16 +517,13 @@ uint32_t pubsub_deliver(struct shard *shard, enum topic_kind kind, struct slice 
     uint32_t sent = 0;
     if (pubsub->local[kind].count) {
         const struct topic *topic = topics_find(&pubsub->local[kind], pubsub_hash(shard, channel), channel);
-        if (topic && topic->count) {
-            build_frame(shard, kind == TOPIC_SHARD ? "smessage" : "message", NULL, channel, payload);
-            sent += send_frame(shard, topic, running);
-        }
+        if (topic && topic->count)
+            sent += send_message(shard, kind == TOPIC_SHARD ? "smessage" : "message", topic, channel, payload, running);
     }
     if (kind == TOPIC_SHARD) return sent;
     for (const struct topic *each = pubsub->local[TOPIC_PATTERN].first; each; each = each->next) {
         if (!each->count || !glob_match(topic_text(each), channel, false)) continue;
-        build_frame(shard, "pmessage", each, channel, payload);
-        sent += send_frame(shard, each, running);
+        sent += send_message(shard, "pmessage", each, channel, payload, running);
     }
     return sent;
 }

@@ -15,7 +15,10 @@
  *           message, once at the publisher's and once at each home that has subscribers of some.
  * Bounded   by the publisher: a PUBLISH that left for other shards is outstanding like any command (REPLY_QUEUE_MAX of
  *           them, PUBLISH_FLOW_BYTES each), so a slow thread slows its publishers down. A client that does not read is
- *           closed when it has more waiting than client-output-buffer-limit allows (class pubsub).
+ *           closed when it has more waiting than client-output-buffer-limit allows (class pubsub). Of memory a message
+ *           takes no more at once than SHARE_SPREAD or SHARE_LEAST for each client that gets it (shards/pubsub.c), once
+ *           its own size where it is large; while clients hold more than they may publishers wait, and what comes from
+ *           other shards (shards/admit.h).
  * Thread    home only. */
 #pragma once
 #include "core/buf.h"

@@ -71,9 +71,21 @@ void reaper_take_buf(struct reaper *reaper, struct buf *buf) {
 void reaper_take_chain(struct reaper *reaper, struct chain *chain) {
     while (!chain_empty(chain)) {
         struct buf bytes = {0};
-        chain_take_first(chain, reaper->store.heap, &bytes);
-        if (bytes.data) reaper_take_block(reaper, bytes.owner, bytes.data, bytes.cap);
+        struct shared_bytes *shared = chain_take_first(chain, reaper->store.heap, &bytes);
+        if (shared)
+            reaper_take_shared(reaper, shared);
+        else if (bytes.data)
+            reaper_take_block(reaper, bytes.owner, bytes.data, bytes.cap);
     }
+}
+
+void reaper_take_shared(struct reaper *reaper, struct shared_bytes *shared) {
+    size_t size = shared_bytes_size(shared);
+    if (!shared_bytes_drop(shared)) return;
+    if (size < REAP_BLOCK_MIN)
+        heap_free(reaper->store.heap, shared->owner, shared, size);
+    else
+        reaper_take_block(reaper, shared->owner, shared, size);
 }
 
 static void take_object(struct reaper *reaper, store_free_some free_some, void *object) {

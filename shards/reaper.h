@@ -26,6 +26,8 @@ void reaper_take_block(struct reaper *reaper, enum mem_class owner, void *block,
 void reaper_take_chain(struct reaper *reaper, struct chain *take);
 /* The memory of a buf: back to its heap now, or later when it is large. */
 void reaper_take_buf(struct reaper *reaper, struct buf *take);
+/* A use of shared bytes: they are freed with the last one. */
+void reaper_take_shared(struct reaper *reaper, struct shared_bytes *take);
 /* A table of entries (struct entry); the table and all entries are freed. */
 void reaper_take_table(struct reaper *reaper, struct hashtable *table);
 

@@ -4,6 +4,7 @@
  * sender never blocks and never reorders; the amount is bounded by the clients' own limits (pipeline.h). */
 #include "shards/shard.h"
 #include "core/probe.h"
+#include "shards/admit.h"
 #include "shards/background.h"
 #include "shards/blocked.h"
 #include "shards/client_limits.h"
@@ -330,7 +331,7 @@ static void give_reply(struct shard *shard, const struct message_note *note, str
     struct client *client = note->client;
     if (!client) return; /* nobody asked for one */
     if (UNLIKELY(position) && commit_hold(shard, owner, position, *note, reply)) return;
-    reply_queue_fill(&client->replies, note->place, reply, message, &shard->messages, &client->out);
+    client_fill(client, note->place, reply, message);
     client_note_answer(client, reply.len);
     shard_mark_dirty(shard, client);
     if (reply_queue_empty(&client->replies)) pipeline_resume(shard, client);
@@ -491,13 +492,29 @@ static COLD void queue_behind(struct shard *shard, struct message *message) {
     shard->rest_last[home] = message;
 }
 
+/* It has messages for clients of this shard, who hold too much already. */
+static COLD bool delivery_waits(struct shard *shard, const struct message *message) {
+    if (admit_delivery(shard)) return false;
+    size_t at = 0;
+    const struct message_item *item;
+    while ((item = message_next(message, &at)))
+        if (item->how <= ITEM_LOCK && command_at(shard->registry, item->number)->row->delivers) return true;
+    return false;
+}
+
+/* May it not be served yet? */
+static bool has_to_wait(struct shard *shard, const struct message *message) {
+    return UNLIKELY(account_trips(&shard->account, 0)) && delivery_waits(shard, message);
+}
+
 void shard_receive(struct shard *shard, struct message *message) {
     ledger_note_travelling(shard->account.shared, message_arrives(message, shard->heap), -1);
     if (message->kind == MESSAGE_REPLIES) {
         deliver(shard, message);
     } else if (message->kind == MESSAGE_NEWS) {
         take_news(shard, message);
-    } else if (UNLIKELY(shard->rests >> message->from & 1)) {
+    } else if (UNLIKELY(shard->rests >> message->from & 1) || has_to_wait(shard, message)) {
+        shard->rests |= 1ull << message->from;
         queue_behind(shard, message);
     } else {
         receive_commands(shard, message);
@@ -519,7 +536,7 @@ static uint32_t serve_rests_of(struct shard *shard, uint32_t home, uint32_t budg
     shard->rests &= ~bit;
     while (shard->rest[home] && budget && !(shard->rests & bit)) {
         struct message *message = shard->rest[home];
-        if (message->rest && !home_has_room(shard, home)) break;
+        if ((message->rest && !home_has_room(shard, home)) || has_to_wait(shard, message)) break;
         shard->rest[home] = message->next;
         message->next = NULL;
         serve_prefetch(shard, message, keyspace_prefetch_bucket);
@@ -640,6 +657,7 @@ bool shard_turn(struct shard *shard) {
 
 /* Homes take replies in no time; memory may take long. */
 static uint64_t rests_wait_ns(const struct shard *shard) {
+    if (shard->account.delivers_since_ms) return 1000000;
     for (uint64_t left = shard->rests; left; left &= left - 1)
         if (home_has_room(shard, (uint32_t)__builtin_ctzll(left))) return TAKEN_NS;
     return 1000000;

@@ -4,7 +4,8 @@
  * Proves   with everybody at once: all replies of PUBLISH together are the number of messages that all subscribers got;
  *          what one publisher sent comes in its order; a client gets nothing outside of its acknowledgements; when all
  *          is quiet, a PUBLISH reaches exactly those who subscribe; what the shards know of each other is true when
- *          nobody subscribes any more, and nothing is left.
+ *          nobody subscribes any more, and nothing is left. Large messages, which subscribers share, come whole and in
+ *          their place among small ones; what a RESP3 subscriber asks meanwhile is answered in order.
  * How      subscribers and publishers get random scripts, which run together; their streams are read afterwards.
  *
  * Also     what goes one way to a thread that is far behind is dropped and counted, and what comes later arrives.
@@ -41,6 +42,7 @@ struct round {
     /* of each subscriber, as its acknowledgements say */
     bool channel[SUBSCRIBERS][CHANNELS], pattern[SUBSCRIBERS][PATTERNS];
     uint64_t latest[SUBSCRIBERS][PUBLISHERS];
+    uint64_t counted[SUBSCRIBERS]; /* by the subscriber's own commands, as their replies say */
 };
 
 static uint64_t below(struct round *round, uint64_t bound) {
@@ -79,16 +81,29 @@ static struct slice text_in(struct slice *rest) {
     return text;
 }
 
-/* "publisher:number". Overlapping subscriptions bring a message several times in a row. */
+#define PAYLOAD_MAX 70000
+
+static char letter_of(uint64_t number) {
+    return (char)('a' + number % 26);
+}
+
+/* "publisher:number:" and letters of the number. Overlapping subscriptions bring a message several times in a row. */
 static void take_message(struct round *round, uint32_t who, struct slice payload) {
     uint32_t from = (uint32_t)(payload.ptr[0] - '0');
-    uint64_t number = strtoull(payload.ptr + 2, NULL, 10);
+    char *end;
+    uint64_t number = strtoull(payload.ptr + 2, &end, 10);
+    assert_int_equal(*end, ':');
+    while (++end < payload.ptr + payload.len) assert_int_equal(*end, letter_of(number));
     assert_true(number >= round->latest[who][from]);
     round->latest[who][from] = number;
     round->received++;
 }
 
 static void take_frame(struct round *round, uint32_t who, struct slice frame) {
+    if (frame.ptr[0] == ':') {
+        assert_int_equal(strtoull(frame.ptr + 1, NULL, 10), ++round->counted[who]);
+        return;
+    }
     assert_int_equal(frame.ptr[0], round->subscriber[who]->client.resp == 3 ? '>' : '*');
     struct slice rest = slice_of(frame.ptr + 4, frame.len - 4);
     struct slice what = text_in(&rest), name = text_in(&rest);
@@ -133,17 +148,44 @@ static void subscribe_at_random(struct round *round, uint32_t who) {
     say(round->subscriber[who], verbs[by_pattern][below(round, 2)], name, NULL);
 }
 
-static void publish_at_random(struct round *round, uint32_t who) {
-    char channel[] = {'c', (char)('0' + below(round, CHANNELS)), 0}, payload[40];
-    snprintf(payload, sizeof payload, "%u:%" PRIu64, who, ++round->sent[who]);
+static void publish(struct round *round, uint32_t who, const char *channel) {
+    static char payload[PAYLOAD_MAX + 40];
+    uint64_t number = ++round->sent[who];
+    size_t letters = (size_t)below(round, below(round, 4) ? 100 : PAYLOAD_MAX);
+    int head = snprintf(payload, sizeof payload, "%u:%" PRIu64 ":", who, number);
+    memset(payload + head, letter_of(number), letters);
+    payload[(size_t)head + letters] = 0;
     say(round->publisher[who], "PUBLISH", channel, payload);
+}
+
+static void publish_at_random(struct round *round, uint32_t who) {
+    char channel[] = {'c', (char)('0' + below(round, CHANNELS)), 0};
+    publish(round, who, channel);
+}
+
+/* Something that is done elsewhere, mostly, so that it is outstanding while messages come. */
+static void count_at_random(struct round *round, uint32_t who) {
+    char key[] = {'n', (char)('0' + who), 0};
+    if (round->subscriber[who]->client.resp == 3) say(round->subscriber[who], "INCR", key, NULL);
+}
+
+/* Some do not read for a while. */
+static void stall_at_random(struct round *round) {
+    for (uint32_t i = 0; i < SUBSCRIBERS; i++) round->subscriber[i]->stalled = below(round, 3) == 0;
+    for (uint64_t n = below(round, 400); n > 0; n--) sim_step(round->sim);
+    sim_check(round->sim);
+    for (uint32_t i = 0; i < SUBSCRIBERS; i++) round->subscriber[i]->stalled = false;
 }
 
 static void everybody_at_once(struct round *round) {
     for (uint32_t i = 0; i < SUBSCRIBERS; i++)
-        for (uint64_t n = below(round, 30); n > 0; n--) subscribe_at_random(round, i);
+        for (uint64_t n = below(round, 30); n > 0; n--) {
+            subscribe_at_random(round, i);
+            count_at_random(round, i);
+        }
     for (uint32_t i = 0; i < PUBLISHERS; i++)
         for (uint64_t n = below(round, 60); n > 0; n--) publish_at_random(round, i);
+    stall_at_random(round);
     assert_true(sim_settle(round->sim, 1000000));
     sim_check(round->sim);
     read_all(round);
@@ -153,7 +195,7 @@ static void everybody_at_once(struct round *round) {
 /* Nothing is under way: it reaches whoever said so. */
 static void one_after_the_other(struct round *round) {
     for (uint32_t n = 0; n < 10; n++) {
-        char channel[] = {'c', (char)('0' + below(round, CHANNELS)), 0}, payload[40];
+        char channel[] = {'c', (char)('0' + below(round, CHANNELS)), 0};
         uint32_t who = (uint32_t)below(round, PUBLISHERS);
         uint64_t wanted = round->received;
         for (uint32_t i = 0; i < SUBSCRIBERS; i++) {
@@ -161,8 +203,7 @@ static void one_after_the_other(struct round *round) {
             wanted += round->pattern[i][1] && channel[1] < '3';
             wanted += round->pattern[i][3] && channel[1] == '5';
         }
-        snprintf(payload, sizeof payload, "%u:%" PRIu64, who, ++round->sent[who]);
-        say(round->publisher[who], "PUBLISH", channel, payload);
+        publish(round, who, channel);
         assert_true(sim_settle(round->sim, 1000000));
         read_all(round);
         assert_int_equal(round->received, wanted);

@@ -198,7 +198,7 @@ static void free_peer(struct peer *peer) {
 static void release(struct peer *peer) {
     struct client *client = &peer->client;
     struct buf_pool *pool = &client->home->replies;
-    buf_pool_give_back(pool, &peer->sending);
+    if (!client_give_back(client, &peer->sending)) buf_pool_give_back(pool, &peer->sending);
     buf_pool_give_back(pool, &client->out);
     client_deinit(client);
     peer->gone = true;
@@ -503,7 +503,7 @@ static void sent(struct peer *peer) {
     client_output_sent(client, now);
     if (now < rest) return;
     peer->sending_now = false;
-    buf_pool_give_back(&client->home->replies, &peer->sending);
+    if (!client_give_back(client, &peer->sending)) buf_pool_give_back(&client->home->replies, &peer->sending);
     if (client_has_output(client)) flush_peer(peer);
     if (client->wait == WAIT_READER) pipeline_resume(client->home, client);
     if (is_leaving(peer)) attend_peer(thread_of(peer), peer);
@@ -742,7 +742,7 @@ static void check_peer(const struct peer *peer) {
     ASSERT((client->wait == WAIT_GATHER) == (client->gather != NULL));
     ASSERT(client->wait != WAIT_REPLIES || !reply_queue_empty(&client->replies));
     ASSERT(client->wait != WAIT_READER || client_has_output(client) || peer->sending_now || peer->attending);
-    ASSERT(chain_empty(&client->rest) || (client->wait == WAIT_READER && reply_queue_empty(&client->replies)));
+    ASSERT(chain_empty(&client->rest) || client->wait == WAIT_READER || client->wait == WAIT_REPLIES);
     chain_check(&client->rest);
     ASSERT(!reply_queue_empty(&client->replies) || buf_readable(&client->replies.held) == 0);
     ASSERT(buf_readable(&client->out) <= OUT_PAUSE + REPLY_SLACK);

@@ -351,6 +351,35 @@ class RepliesOfOneThread(CgroupCase):
         reader.close()
         self.end()
 
+    def publish(self, count, text):
+        """One after the other, and all of them are answered; how many each reached."""
+        publisher = self.server.client(timeout=60 * SLOW)
+        reached = [publisher.must("PUBLISH", "news", text) for _ in range(count)]
+        publisher.close()
+        return reached
+
+    def test_large_messages_that_nobody_reads(self):
+        """Three hundred times 4 MiB with each, until all have been closed by client-output-buffer-limit."""
+        self.deaf(300, ("SUBSCRIBE", "news"))
+        wait_until(lambda: self.admin.must("PUBSUB", "NUMSUB", "news")[1] == 300, what="all to subscribe")
+        reached = self.publish(14, b"v" * (4 * MIB))
+        self.assertEqual(reached[0], 300)
+        self.assertEqual(reached[-1], 0)
+        self.small_ones_go_on(1)
+        self.end()
+
+    def test_small_messages_that_nobody_reads(self):
+        """1000 times 1000 bytes with each, in a pipeline: who publishes waits until some have been closed."""
+        self.deaf(1000, ("SUBSCRIBE", "news"))
+        wait_until(lambda: self.admin.must("PUBSUB", "NUMSUB", "news")[1] == 1000, what="all to subscribe")
+        publisher = self.server.client(timeout=60 * SLOW)
+        for _ in range(20):
+            for raw in publisher.exchange(resp.encode(("PUBLISH", "news", b"v" * 1000)) * 100, 100):
+                self.assertIsInstance(resp.decode(raw), int)
+        publisher.close()
+        self.small_ones_go_on(1)
+        self.end()
+
 
     def feed(self, entry):
         """Streams of 2 MiB with a group for each of many clients, and one with all given to a consumer."""

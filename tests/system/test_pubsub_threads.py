@@ -4,10 +4,13 @@
 Every message says who sent it and the how-manieth of his it is. So each subscriber sees whether something is missing, comes
 twice or out of order, and the replies of all PUBLISHes together must be the number of messages that all subscribers got. Then:
 a subscription counts from its acknowledgement on and to the end; subscribers come and go while others publish; one that does
-not read is closed and holds up nobody."""
+not read is closed and holds up nobody. Large messages, which the server keeps once for all subscribers of a thread, come byte
+for byte and in their place."""
 
 import os
 import random
+import re
+import socket
 import sys
 import threading
 
@@ -163,6 +166,123 @@ class Threads(ServerCase):
             self.assertEqual(looker.must("PUBLISH", "crowd", "x"), 0)
             for name in ("pubsub_channels", "pubsub_patterns", "pubsub_clients"):
                 wait_until(lambda: info_field(looker, name) == "0", what=name)
+
+
+def payload(number, size):
+    return (b"%d:" % number + bytes(range(256)) * (size // 256 + 1))[:size]
+
+
+class Large(ServerCase):
+    """Many subscribers of one channel on all threads, and messages from 1 byte to 4 MiB."""
+
+    threads = 4
+    options = ("--client-output-buffer-limit", "pubsub", "0", "0", "0")
+    sizes = (1 << 20, 10, 20000, 5000, 4 << 20, 300000, 1, 16384, 70000, 1 << 20, 2)
+
+    def subscribers(self, count):
+        clients = [self.client(proto=2 + n % 2) for n in range(count)]
+        for client in clients:
+            client.pushes_in_line = True
+            client.send(resp.encode(("SUBSCRIBE", "large")))
+            client.read(1)
+        return clients
+
+    def publish(self, clients):
+        publisher = self.client()
+        for number, size in enumerate(self.sizes):
+            self.assertEqual(publisher.must("PUBLISH", "large", payload(number, size)), clients)
+
+    def same(self, frames, *wanted):
+        """No difference of megabytes is printed."""
+        self.assertEqual(len(frames), len(wanted))
+        for frame, text in zip(frames, wanted):
+            self.assertEqual(list(frame[:2]), [b"message", b"large"])
+            self.assertTrue(frame[2] == text, "other bytes in a message of %d" % len(text))
+
+    def whole(self, client):
+        for number, size in enumerate(self.sizes):
+            self.same([client.read_one()], payload(number, size))
+
+    def test_all_get_every_byte(self):
+        """Also those who have not read before all was sent."""
+        clients = self.subscribers(40 // QUICK)
+        late, early = clients[::2], clients[1::2]
+        in_parallel(lambda: self.publish(len(clients)), *[lambda one=one: self.whole(one) for one in early])
+        for client in late:
+            self.whole(client)
+        for client in clients:
+            client.send(resp.encode(("PING", "still there")))
+            self.assertEqual(client.read_one(), b"still there" if client.proto == 3 else [b"pong", b"still there"])
+
+    def test_commands_between(self):
+        """RESP3: commands that are outstanding elsewhere or wait for a key are answered in their order among the messages."""
+        clients = [self.client(proto=3) for _ in range(8)]
+        for n, client in enumerate(clients):
+            client.pushes_in_line = True
+            client.send(resp.encode(("SUBSCRIBE", "large")))
+            client.read(1)
+            for number in range(3):
+                client.send(b"".join(resp.encode(("INCR", key + str(n))) for key in CHANNELS))
+            client.send(resp.encode(("BLPOP", "queue%d" % n, 0)) + resp.encode(("ECHO", "done")))
+        publisher = self.client()
+        for number, size in enumerate(self.sizes):
+            self.assertEqual(publisher.must("PUBLISH", "large", payload(number, size)), len(clients))
+        for n in range(len(clients)):
+            publisher.must("RPUSH", "queue%d" % n, "x")
+        for n, client in enumerate(clients):
+            messages, replies = [], []
+            while len(messages) < len(self.sizes) or len(replies) < 3 * len(CHANNELS) + 2:
+                frame = client.read_one()
+                (messages if isinstance(frame, resp.Push) else replies).append(frame)
+            self.same(messages, *[payload(*each) for each in enumerate(self.sizes)])
+            counts = [number for number in (1, 2, 3) for _ in CHANNELS]
+            self.assertEqual(replies, [*counts, [b"queue%d" % n, b"x"], b"done"])
+
+    def test_hears_itself(self):
+        """In the middle of what it publishes, and inside of a transaction."""
+        client = self.subscribers(2)[1]
+        text = payload(0, 100000)
+        client.send(resp.encode(("PUBLISH", "large", text)) * 2 + resp.encode(("ECHO", "a")))
+        told = [client.read_one() for _ in range(5)]
+        self.same([each for each in told if isinstance(each, resp.Push)], text, text)
+        self.assertEqual([each for each in told if not isinstance(each, resp.Push)], [2, 2, b"a"])
+        client.send(b"".join(map(resp.encode, (("MULTI",), ("PUBLISH", "large", text), ("EXEC",), ("ECHO", "b")))))
+        told = [client.read_one() for _ in range(5)]
+        self.same([each for each in told if isinstance(each, resp.Push)], text)
+        self.assertEqual([each for each in told if not isinstance(each, resp.Push)], [resp.OK, resp.Simple(b"QUEUED"), [2], b"b"])
+
+    def test_some_leave_in_the_middle(self):
+        clients = self.subscribers(24)
+        stay, go = clients[::2], clients[1::2]
+        publisher = self.client()
+        publisher.must("PUBLISH", "large", payload(0, 4 << 20))
+        for n, client in enumerate(go):
+            if n % 2:
+                client.sock.recv(100000)
+            client.close()
+        self.assertGreaterEqual(publisher.must("PUBLISH", "large", payload(1, 1 << 20)), len(stay))
+        for client in stay:
+            self.same([client.read_one(), client.read_one()], payload(0, 4 << 20), payload(1, 1 << 20))
+        wait_until(lambda: int(info_field(publisher, "used_memory_class_client_out")) < 4 << 20, what="memory to come back")
+
+    def test_memory_is_taken_once(self):
+        """Forty that do not read, 16 MiB: much less than 640 MiB; and each has all of it to read."""
+        clients = self.subscribers(40)
+        for client in clients:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        publisher, large = self.client(), payload(0, 16 << 20)
+        self.assertEqual(publisher.must("PUBLISH", "large", large), len(clients))
+        self.assertLess(int(info_field(publisher, "used_memory_class_client_out")), 200 << 20)
+        waiting = [int(re.search(rb" obl=(\d+)", line)[1]) for line in bytes(publisher.must("CLIENT", "LIST")).splitlines() if b" sub=1 " in line]
+        self.assertEqual(len(waiting), len(clients))
+        self.assertGreater(min(waiting), 1 << 20)
+        for client in clients:
+            self.same([client.read_one()], large)
+        wait_until(lambda: int(info_field(publisher, "used_memory_class_client_out")) < 4 << 20, what="memory to come back")
+
+
+class LargeOnOneThread(Large):
+    threads = 1
 
 
 class Stuck(ServerCase):
