@@ -22,12 +22,14 @@
 #define LISTED_KEY    32             /* bytes of a key in a reply, about, with what buffers have to spare */
 #define SMALL_GATHERS 64 /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define VAIN_MS       500 /* between two that have waited in vain for room for what they are answered and go all the same */
-#define ANSWER_MS     300   /* a large reply waits so long for room, though clients hold no more than they may */
-#define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
-#define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
-#define DELIVERY_MS   2000  /* messages for clients that do not read wait so long until the fattest are closed */
-#define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
-#define TRY_MAX_MS    1000  /* who went on and is back within that has tried in vain */
+#define VAIN_BYTES    (8 << 20) /* and once more for each so many bytes of the first, */
+#define VAIN_MOST     60        /* up to so often */
+#define ANSWER_MS     300       /* a large reply waits so long for room, though clients hold no more than they may */
+#define WAIT_MAX_MS   10000     /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS     500       /* after the last key went its pages have been given back, and that was measured */
+#define DELIVERY_MS   2000      /* messages for clients that do not read wait so long until the fattest are closed */
+#define OWE_MS        3000      /* what is large waits so long until what was evicted for it shows, then it goes */
+#define TRY_MAX_MS    1000      /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -135,21 +137,23 @@ bool admit_is_in_vain(const struct client *client) {
     return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
 
-/* What cannot be refused goes in the end. But it may add as much as the fattest client holds, so one goes at a time.
+/* What cannot be refused goes in the end. But it may add as much as the fattest client holds, so one goes at a time, and
+ * behind a very large one there is a longer pause, until it can have been read, or its client closed.
  * id: of the client, whom more than one place may ask about; 0: none. */
-static bool goes_in_vain(struct shard *shard, uint64_t id) {
+static bool goes_in_vain(struct shard *shard, uint64_t id, uint64_t bytes) {
     struct ledger *ledger = shard->account.shared;
     uint64_t last_ms = atomic_load_explicit(&ledger->vain_ms, memory_order_relaxed);
     uint64_t last_id = atomic_load_explicit(&ledger->vain_id, memory_order_relaxed);
     if (id && last_id == id && last_ms == shard->now_ms) return true;
     if (shard->now_ms < last_ms + VAIN_MS) return false;
-    atomic_store_explicit(&ledger->vain_ms, shard->now_ms, memory_order_relaxed);
+    uint64_t pause_ms = MIN(bytes / VAIN_BYTES, (uint64_t)VAIN_MOST) * VAIN_MS;
+    atomic_store_explicit(&ledger->vain_ms, shard->now_ms + pause_ms, memory_order_relaxed);
     atomic_store_explicit(&ledger->vain_id, id, memory_order_relaxed);
     return true;
 }
 
 bool admit_goes_in_vain(struct shard *shard, const struct client *client) {
-    return admit_is_in_vain(client) && goes_in_vain(shard, client->id);
+    return admit_is_in_vain(client) && goes_in_vain(shard, client->id, 0);
 }
 
 /* What is large goes when the resident set has room for it, which what keys left in pages is not, or when it has waited
@@ -398,7 +402,7 @@ bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     }
     note_answer_waits(ledger, bytes);
     uint64_t most_ms = crowded ? WAIT_MAX_MS : ANSWER_MS;
-    return since_ms && shard->now_ms > since_ms + most_ms && goes_in_vain(shard, 0);
+    return since_ms && shard->now_ms > since_ms + most_ms && goes_in_vain(shard, 0, bytes);
 }
 
 /* Among those that wait for long the oldest is the next, or small ones would keep a large one waiting for ever. */
@@ -424,7 +428,7 @@ static enum admission admit_work_slow(struct shard *shard, uint64_t bytes, uint6
     if (!is_its_turn(ledger, since_ms, late)) return ADMIT_WAIT;
     if (!crowded && account_has_room_for_answer(shard, bytes)) return ADMIT_GO;
     if (crowded) note_answer_waits(ledger, bytes);
-    if (!alone || (crowded && !(late && goes_in_vain(shard, 0)))) return ADMIT_WAIT;
+    if (!alone || (crowded && !(late && goes_in_vain(shard, 0, bytes)))) return ADMIT_WAIT;
     if (fits_beyond(shard, bytes)) return ADMIT_GO;
     return late ? ADMIT_REFUSE : ADMIT_WAIT;
 }
