@@ -415,7 +415,7 @@ struct grant request_grant(const struct exec *x) {
 /* Of one that is kept. */
 static struct grant grant_of(struct shard *shard, const struct request *request) {
     const struct command *row = command_at(shard->registry, request->item->number)->row;
-    bool says = row->answers && !admit_has_plenty(shard); /* how much it will reply */
+    bool says = row->answers && !admit_has_plenty(shard, 0); /* how much it will reply */
     if (!row->clean && !says) return (struct grant){.clean = true};
     struct arguments arguments;
     const struct slice *argv = open_arguments(shard, &arguments, request->item);
