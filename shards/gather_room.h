@@ -17,6 +17,8 @@
  * Deadlock  none: it holds all it needs and waits for nothing but memory, which comes with time. What it holds others
  *           wait for as long.
  * Bounds    those that wait are under way, and bound as such (admit_gather).
+ * Cost      while memory is plenty, a load for each part; else a look-up for each key: of an MGET of 10 small keys over 2
+ *           shards a tenth more instructions.
  * Thread    home, but gather_room_for: any shard. */
 #pragma once
 #include "shards/gather.h"

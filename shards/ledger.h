@@ -61,7 +61,7 @@ struct ledger {
     _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
     _Atomic int64_t answers;                     /* the most that a waiting reply needs, likewise */
     /* Not looked at in every turn, as the two above are. When a command went that had waited in vain for room for its
-     * reply, */
+     * reply, or later, if that was a very large one, */
     _Alignas(CACHE_LINE) _Atomic uint64_t vain_ms;
     _Atomic uint64_t vain_id;    /* and whose it was */
     _Atomic uint64_t answered;   /* how many replies went that had waited */
