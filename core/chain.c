@@ -83,9 +83,8 @@ bool chain_has_room(const struct chain *chain, size_t bytes) {
     return last && !last->shared && last->bytes.cap - last->bytes.len >= bytes;
 }
 
-struct buf *chain_tail_small(struct chain *chain, struct heap *heap, enum mem_class owner, size_t bytes) {
-    if (!chain_has_room(chain, bytes))
-        buf_make_room(&add_block(chain, heap, owner)->bytes, MAX(bytes, (size_t)CHAIN_SMALL));
+struct buf *chain_tail_sized(struct chain *chain, struct heap *heap, enum mem_class owner, size_t bytes, size_t block) {
+    if (!chain_has_room(chain, bytes)) buf_make_room(&add_block(chain, heap, owner)->bytes, MAX(bytes, block));
     buf_set_heap(&chain->last->bytes, heap);
     return &chain->last->bytes;
 }

@@ -16,7 +16,6 @@
 #include "core/shared_bytes.h"
 
 #define CHAIN_BLOCK (256 * 1024)
-#define CHAIN_SMALL (32 * 1024)
 
 struct chain_block {
     struct chain_block *next;
@@ -41,9 +40,9 @@ HOT_INLINE size_t chain_len(const struct chain *chain) {
 size_t chain_held(const struct chain *chain);
 /* The buf to append to next; good until the next call. Ask again before every append, that keeps blocks small. */
 struct buf *chain_tail(struct chain *chain, struct heap *heap, enum mem_class owner);
-/* The same with room for so many bytes, in small blocks that never grow: for one of many chains that are filled at the
- * same time and mostly short. */
-struct buf *chain_tail_small(struct chain *chain, struct heap *heap, enum mem_class owner, size_t bytes);
+/* The same with room for so many bytes, in blocks of this size that never grow: for one of many chains that are filled at
+ * the same time. */
+struct buf *chain_tail_sized(struct chain *chain, struct heap *heap, enum mem_class owner, size_t bytes, size_t block);
 /* Is there room for so many more bytes without another block? */
 bool chain_has_room(const struct chain *chain, size_t bytes);
 /* Takes what buf has, memory and all, as its last block; nothing where that is empty. O(1). */

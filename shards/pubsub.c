@@ -12,8 +12,8 @@
  *
  * One message to many subscribers must not take many times its memory at once. A large one is kept once per protocol,
  * and each subscriber's output has a use of it (core/shared_bytes.h), which its carrier sends from where it lies. Small
- * ones are copied, into blocks that do not grow: clients that do not read fall behind together, and buffers that double
- * would all double with the same message. What is small and what is large together bound what one message adds, to
+ * ones are copied; where memory would not do otherwise into small blocks that do not grow: clients that do not read fall
+ * behind together, and buffers that double would all double with the same message. What is small and what is large together bound what one message adds, to
  * SHARE_SPREAD or SHARE_LEAST for each subscriber; between messages publishers are asked to wait (shards/admit.h), and
  * who needs memory when there is none left in spite of that is closed. */
 #include "shards/pubsub.h"
@@ -29,7 +29,8 @@
 #include "shards/shard.h"
 
 #define KEEP_FRAME (64 * 1024)
-#define OUT_MOST   (64 * 1024) /* of messages that are sent together, as one buffer */
+#define OUT_MOST   (256 * 1024) /* of messages that are sent together, as one buffer or a block behind it */
+#define OUT_SHORT  (32 * 1024)  /* where memory would not do if every subscriber had as much */
 /* A payload is shared from here on. A message of its own is a send of its own, too, which small ones are not worth. */
 #define SHARE_MIN    (16 * 1024)
 #define SHARE_LEAST  (2 * 1024)        /* and from here on where all copies together */
@@ -363,12 +364,6 @@ static bool takes_rest(const struct shard *shard, const struct client *client) {
     return client_takes_rest(client) && client != shard->pubsub.running;
 }
 
-/* The usual case: its buffer need not grow. One that has none gets one on loan. */
-HOT_INLINE bool has_room(const struct client *client, size_t bytes) {
-    if (UNLIKELY(!chain_empty(&client->rest))) return chain_has_room(&client->rest, bytes);
-    return LIKELY(client->out.cap - client->out.len >= bytes) || (client->out.cap == 0 && bytes <= BUF_POOL_BYTES);
-}
-
 /* It needs more memory. Is there some? Else it is closed. */
 static COLD bool finds_room(struct client *client, size_t bytes) {
     if (!client->carrier || admit_message(client->home, bytes)) return true;
@@ -376,17 +371,26 @@ static COLD bool finds_room(struct client *client, size_t bytes) {
     return false;
 }
 
-/* Behind all complete replies: those that are written directly are, and one that is still being sent in blocks ends in
- * the last of them. */
-static struct buf *end_of_output(struct client *client, size_t bytes) {
-    struct shard *shard = client->home;
-    bool full = client->out.len + bytes > OUT_MOST && client->out.cap - client->out.len < bytes;
-    if (UNLIKELY(!chain_empty(&client->rest) || (full && takes_rest(shard, client)))) {
-        client_note_rest(client);
-        return chain_tail_small(&client->rest, shard->heap, MEM_CLIENT_OUT, bytes);
+/* Those that do not read fall behind together. */
+static size_t out_most(const struct shard *shard) {
+    uint64_t all = (uint64_t)shard->pubsub.clients * shard->count * OUT_MOST;
+    return !shard->account.shared || account_has_room(shard, all) ? OUT_MOST : OUT_SHORT;
+}
+
+/* Its buffer is full, or it has none: gets one on loan, or more memory, or a block. False: it was closed. */
+static NOINLINE bool push_to_more(struct shard *shard, struct client *client, struct slice bytes) {
+    size_t most = out_most(shard);
+    bool in_out = chain_empty(&client->rest) && (client->out.len + bytes.len <= most || !takes_rest(shard, client));
+    if (in_out && client->out.cap == 0) buf_pool_lend(&shard->replies, &client->out);
+    bool fits = in_out ? client->out.cap - client->out.len >= bytes.len : chain_has_room(&client->rest, bytes.len);
+    if (!fits && !finds_room(client, bytes.len)) return false;
+    if (in_out) {
+        buf_append_slice(&client->out, bytes);
+        return true;
     }
-    if (client->out.cap == 0) buf_pool_lend(&shard->replies, &client->out);
-    return &client->out;
+    client_note_rest(client);
+    buf_append_slice(chain_tail_sized(&client->rest, shard->heap, MEM_CLIENT_OUT, bytes.len, most), bytes);
+    return true;
 }
 
 static bool takes_messages(const struct client *client) {
@@ -399,9 +403,13 @@ static void note_added(struct shard *shard, struct client *client) {
     (void)client_output_allowed(client);
 }
 
-static void push(struct shard *shard, struct client *client, struct slice bytes) {
-    if (UNLIKELY(!has_room(client, bytes.len)) && !finds_room(client, bytes.len)) return;
-    buf_append_slice(end_of_output(client, bytes.len), bytes);
+/* Behind all complete replies: those that are written directly are, and one that is still being sent in blocks ends in
+ * the last of them. */
+HOT_INLINE void push(struct shard *shard, struct client *client, struct slice bytes) {
+    if (LIKELY(chain_empty(&client->rest) && client->out.cap - client->out.len >= bytes.len))
+        buf_append_slice(&client->out, bytes);
+    else if (!push_to_more(shard, client, bytes))
+        return;
     note_added(shard, client);
 }
 

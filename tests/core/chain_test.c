@@ -125,7 +125,9 @@ static void shares_what_others_have_too(void **state) {
     free(bytes);
 }
 
-static void small_blocks_do_not_grow(void **state) {
+#define BLOCK ((size_t)32 * 1024)
+
+static void blocks_of_a_size_do_not_grow(void **state) {
     (void)state;
     struct heap *heap = heap_new();
     struct chain chain = {0};
@@ -133,9 +135,9 @@ static void small_blocks_do_not_grow(void **state) {
     for (int i = 0; i < 100; i++) {
         bool room = chain_has_room(&chain, sizeof bytes);
         const struct chain_block *last = chain.last;
-        buf_append(chain_tail_small(&chain, heap, MEM_CLIENT_OUT, sizeof bytes), bytes, sizeof bytes);
+        buf_append(chain_tail_sized(&chain, heap, MEM_CLIENT_OUT, sizeof bytes, BLOCK), bytes, sizeof bytes);
         assert_true(room == (chain.last == last));
-        assert_int_equal(chain.last->bytes.cap, CHAIN_SMALL);
+        assert_int_equal(chain.last->bytes.cap, BLOCK);
     }
     chain_check(&chain);
     assert_int_equal(chain_len(&chain), 100 * sizeof bytes);
@@ -205,7 +207,7 @@ static void step(struct prng *prng, struct heap *heap, struct chain *chains, str
     } else if (die < 10) {
         size_t len = (size_t)prng_below(prng, 100000);
         char *bytes = calloc(1, len + 1);
-        buf_append(chain_tail_small(chain, heap, MEM_CLIENT_OUT, len), bytes, len);
+        buf_append(chain_tail_sized(chain, heap, MEM_CLIENT_OUT, len, BLOCK), bytes, len);
         buf_append(&twins[i], bytes, len);
         free(bytes);
     } else if (die < 18) {
@@ -247,7 +249,7 @@ int main(void) {
         cmocka_unit_test(an_append_larger_than_a_block_has_its_own),
         cmocka_unit_test(changes_heaps),
         cmocka_unit_test(shares_what_others_have_too),
-        cmocka_unit_test(small_blocks_do_not_grow),
+        cmocka_unit_test(blocks_of_a_size_do_not_grow),
         cmocka_unit_test(equals_a_naive_twin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
