@@ -1,5 +1,5 @@
-/* Chain: a list of bufs, each with bytes of its own or as a view of shared ones. A block counts as full a little before its capacity, so that an append of ordinary size that
- * follows does not make it grow, which would copy it. */
+/* Chain: a list of bufs, each with bytes of its own or as a view of shared ones. A block counts as full a little before
+ * its capacity, so that an append of ordinary size that follows does not make it grow, which would copy it. */
 #include "core/chain.h"
 #include "core/assert.h"
 
