@@ -13,9 +13,9 @@
  * One message to many subscribers must not take many times its memory at once. A large one is kept once per protocol,
  * and each subscriber's output has a use of it (core/shared_bytes.h), which its carrier sends from where it lies. Small
  * ones are copied; where memory would not do otherwise into small blocks that do not grow: clients that do not read fall
- * behind together, and buffers that double would all double with the same message. What is small and what is large together bound what one message adds, to
- * SHARE_SPREAD or SHARE_LEAST for each subscriber; between messages publishers are asked to wait (shards/admit.h), and
- * who needs memory when there is none left in spite of that is closed. */
+ * behind together, and buffers that double would all double with the same message. So one message adds SHARE_SPREAD at
+ * the most, or SHARE_LEAST for each subscriber. Between messages publishers are asked to wait (shards/admit.h), and who
+ * needs memory when there is none left in spite of that is closed. */
 #include "shards/pubsub.h"
 #include "core/assert.h"
 #include "core/glob.h"
