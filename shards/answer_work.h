@@ -40,6 +40,6 @@ uint64_t answer_strings_bytes(const struct exec *x, uint32_t first); /* of those
 /* For a work's .expects: the result of joining the keys argv[first .. first + count), all of this shard, and the reply
  * that tells it. */
 uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count);
-/* A command has just run, and there are more than ADMIT_LARGE bytes of replies, its own or those before it. It may have to wait: then
- * its reply is gone, and x asks for turns. */
+/* A command has just run, and there are more than ADMIT_LARGE bytes of replies, its own or those before it. It may have
+ * to wait: then its reply is gone, and x asks for turns. */
 COLD void answer_may_be_large(struct exec *x);
