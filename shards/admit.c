@@ -435,9 +435,8 @@ static enum admission admit_work_slow(struct shard *shard, uint64_t bytes, uint6
 
 enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     struct ledger *ledger = shard->account.shared;
-    if (admit_has_plenty(shard, bytes)) return ADMIT_GO;
-    enum admission may = admit_work_slow(shard, bytes, since_ms);
-    if (may == ADMIT_WAIT) return may;
+    enum admission may = admit_has_plenty(shard, bytes) ? ADMIT_GO : admit_work_slow(shard, bytes, since_ms);
+    if (may == ADMIT_WAIT || !ledger) return may;
     uint64_t next_ms = since_ms; /* others may go on */
     atomic_compare_exchange_strong_explicit(&ledger->work_since, &next_ms, 0, memory_order_relaxed,
                                             memory_order_relaxed);

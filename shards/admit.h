@@ -49,8 +49,7 @@ HOT_INLINE bool admit_gather(struct shard *shard, const struct client *client, c
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived);
 
 /* --- what grows without its arguments being large --- */
-#define ANSWER_PLENTY (2ull << 30) /* more than replies can add before the resident set is measured again */
-#define ADMIT_LARGE   (64 * 1024)  /* bytes; less than this is lost among what shards may go into debt for */
+#define ADMIT_LARGE (64 * 1024) /* bytes; less than this is lost among what shards may go into debt for */
 
 /* For a row's .grows: a string at argv[at] that is written to up to new_len. 0 where that is not allowed. */
 uint64_t admit_grown_string(const struct exec *x, uint32_t at, uint64_t new_len);
@@ -78,6 +77,7 @@ void admit_forget(struct client *client);               /* it goes away */
 void admit_resume(struct shard *shard, unsigned count); /* that many of those who have waited longest go on */
 
 /* --- at the owner --- */
+#define ANSWER_PLENTY (2ull << 30) /* bytes; more than replies can add before the resident set is measured again */
 /* Is there so much room, with what is expected and so many bytes more, and do clients hold so little, that nobody asks
  * how large a reply will be? */
 HOT_INLINE bool admit_has_plenty(const struct shard *shard, uint64_t bytes) {

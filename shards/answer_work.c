@@ -5,13 +5,13 @@
 
 struct answer_work {
     struct work work; /* first: it is cast back */
-    uint64_t bytes, since_ms;
+    uint64_t bytes;
     bool again; /* it has run before, and counted */
 };
 
 static bool is_ready(struct shard *shard, const struct work *of) {
     const struct answer_work *work = (const struct answer_work *)of;
-    return admit_answer(shard, work->bytes, work->since_ms);
+    return admit_answer(shard, work->bytes, of->since_ms);
 }
 
 static bool answer(struct exec *x, struct work *of) {
@@ -32,7 +32,6 @@ static bool begin(struct exec *x, uint64_t bytes, bool again) {
     if (!work_begins(x)) return true;
     struct answer_work *made = work_new(x, sizeof *made, (struct work){.some = answer, .ready = is_ready});
     made->bytes = bytes;
-    made->since_ms = MAX(x->shard->now_ms, (uint64_t)1);
     made->again = again;
     work_begin(x, &made->work);
     return true;

@@ -3,6 +3,8 @@
  * of them once a second; `over_soft` says whether there is one. */
 #include "shards/client_limits.h"
 #include "core/assert.h"
+#include <stdarg.h>
+#include <stdio.h>
 
 #define LOOK_NS 1000000000ull
 
@@ -11,19 +13,26 @@ static const char *class_name(enum config_client_class class) {
     return names[class];
 }
 
-static void close_over_limit(struct client *client, size_t bytes, const char *which, uint64_t limit) {
+void client_close_for(struct client *client, const char *format, ...) {
     struct shard *shard = client->home;
-    char address[128] = "";
+    char address[128] = "", why[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
     if (client->carrier) client->carrier->address(client, false, address, sizeof address);
-    log_line(
-        shard->log, LOG_LEVEL_WARNING,
-        "Closing client id=%llu addr=%s: %zu bytes of output wait for it, over the %s limit of %llu of the class %s "
-        "(client-output-buffer-limit)",
-        (unsigned long long)client->id, address, bytes, which, (unsigned long long)limit,
-        class_name(client_class(client)));
-    shard->stats.output_limit_closed++;
+    log_line(shard->log, LOG_LEVEL_WARNING, "Closing client id=%llu addr=%s: %s", (unsigned long long)client->id,
+             address, why);
     client->flags |= CLIENT_CLOSE_NOW;
     shard->host.attend(shard->host.ctx, client);
+}
+
+static void close_over_limit(struct client *client, size_t bytes, const char *which, uint64_t limit) {
+    client->home->stats.output_limit_closed++;
+    client_close_for(client,
+                     "%zu bytes of output wait for it, over the %s limit of %llu of the class %s "
+                     "(client-output-buffer-limit)",
+                     bytes, which, (unsigned long long)limit, class_name(client_class(client)));
 }
 
 bool client_output_allowed_slow(struct client *client, size_t bytes) {
@@ -47,20 +56,6 @@ bool client_output_allowed_slow(struct client *client, size_t bytes) {
     if (shard->now_ms <= client->over_soft_since_ms + (uint64_t)seconds * 1000) return true;
     close_over_limit(client, bytes, "soft", soft);
     return false;
-}
-
-void client_close_for_memory(struct client *client) {
-    struct shard *shard = client->home;
-    char address[128] = "";
-    client->carrier->address(client, false, address, sizeof address);
-    log_line(
-        shard->log, LOG_LEVEL_WARNING,
-        "Closing client id=%llu addr=%s: %zu bytes of output wait for it, and there is no memory left for the next "
-        "message (maxmemory)",
-        (unsigned long long)client->id, address, client_output_bytes(client));
-    atomic_fetch_add_explicit(&shard->account.place->dropped, 1, memory_order_relaxed);
-    client->flags |= CLIENT_CLOSE_NOW;
-    shard->host.attend(shard->host.ctx, client);
 }
 
 void client_limits_config_changed(struct shard *shard) {

@@ -36,7 +36,7 @@ HOT_INLINE bool client_output_allowed(struct client *client) {
     return client_output_allowed_with(client, 0);
 }
 
-/* It needs memory for what it is sent outside of commands, and there is none left: it is closed. */
-COLD void client_close_for_memory(struct client *client);
+/* It gets CLIENT_CLOSE_NOW, its carrier is told, and the log says why. */
+COLD void client_close_for(struct client *client, const char *format, ...) PRINTF_LIKE(2, 3);
 void client_limits_config_changed(struct shard *shard);
 void client_limits_turn(struct shard *shard); /* by the shard: who has been over a soft limit for too long */

@@ -16,21 +16,22 @@ static bool has_room(struct gather *gather) {
     return admit_answer(gather->home, gather->answers * COPIES, gather->waits_since_ms);
 }
 
-static void expect(struct gather *gather, int64_t bytes) {
-    gather->promised += (uint64_t)bytes;
-    /* Relaxed, as all figures of the ledger that others only estimate by. */
-    atomic_fetch_add_explicit(&gather->home->account.shared->expected, bytes, memory_order_relaxed);
+static void promise(struct gather *gather) {
+    gather->promised = gather->answers * COPIES;
+    account_expect(&gather->home->account, gather->promised, 1);
 }
 
 void gather_room_came(struct gather *gather, uint64_t bytes) {
-    expect(gather, -(int64_t)MIN(bytes, gather->promised));
+    uint64_t came = MIN(bytes, gather->promised);
+    gather->promised -= came;
+    account_expect(&gather->home->account, came, -1);
 }
 
 /* Who comes while others wait stands behind them. */
 bool gather_room_take(struct gather *gather) {
     struct shard *home = gather->home;
     if (!home->roomless && has_room(gather)) {
-        expect(gather, (int64_t)(gather->answers * COPIES));
+        promise(gather);
         return true;
     }
     gather->waits_since_ms = MAX(home->now_ms, (uint64_t)1);
@@ -73,7 +74,7 @@ void gather_room_turn(struct shard *home) {
         if (is_vain(gather)) {
             txn_drop(gather);
         } else {
-            expect(gather, (int64_t)(gather->answers * COPIES));
+            promise(gather);
             txn_go(gather);
         }
     }

@@ -2,6 +2,7 @@
 #include "shards/pressure.h"
 #include "core/assert.h"
 #include "shards/admit.h"
+#include "shards/client_limits.h"
 #include "shards/defrag.h"
 #include "shards/evict.h"
 #include "shards/reaper.h"
@@ -48,18 +49,11 @@ static void keep_fattest(struct fat top[DROPS_MAX], struct client *client) {
 }
 
 static void drop_client(struct shard *shard, const struct fat *fat) {
-    struct client *client = fat->client;
-    char address[128] = "";
-    client->carrier->address(client, false, address, sizeof address);
-    log_line(
-        shard->log, LOG_LEVEL_WARNING,
-        "Closing client id=%llu addr=%s: it holds %zu bytes, the most of all, and clients together hold %lld bytes "
-        "more than they may (maxmemory-clients, maxmemory)",
-        (unsigned long long)client->id, address, fat->bytes,
-        (long long)(shard->account.uncovered + shard->account.covered));
     atomic_fetch_add_explicit(&shard->account.place->dropped, 1, memory_order_relaxed);
-    client->flags |= CLIENT_CLOSE_NOW;
-    shard->host.attend(shard->host.ctx, client);
+    client_close_for(fat->client,
+                     "it holds %zu bytes, the most of all, and clients together hold %lld bytes more than they may "
+                     "(maxmemory-clients, maxmemory)",
+                     fat->bytes, (long long)(shard->account.uncovered + shard->account.covered));
 }
 
 /* It takes what it is sent, or was answered just now, so that nothing is on its way to it yet. */

@@ -367,7 +367,10 @@ static bool takes_rest(const struct shard *shard, const struct client *client) {
 /* It needs more memory. Is there some? Else it is closed. */
 static COLD bool finds_room(struct client *client, size_t bytes) {
     if (!client->carrier || admit_message(client->home, bytes)) return true;
-    client_close_for_memory(client);
+    atomic_fetch_add_explicit(&client->home->account.place->dropped, 1, memory_order_relaxed);
+    client_close_for(client,
+                     "%zu bytes of output wait for it, and there is no memory left for the next message (maxmemory)",
+                     client_output_bytes(client));
     return false;
 }
 

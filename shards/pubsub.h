@@ -57,6 +57,10 @@ void pubsub_deinit(struct shard *shard); /* all clients are gone */
 HOT_INLINE bool pubsub_is_idle(const struct pubsub *pubsub) {
     return !(pubsub->joint[TOPIC_CHANNEL] | pubsub->joint[TOPIC_PATTERN]);
 }
+/* Has a client of this home subscribed, or does it monitor? */
+HOT_INLINE bool pubsub_has_listeners(const struct pubsub *pubsub) {
+    return pubsub->clients | pubsub->local[TOPIC_MONITOR].count;
+}
 /* A command has run: is there something to tell, to those who monitor or to its client? Two loads and one branch. */
 HOT_INLINE bool pubsub_to_tell(const struct pubsub *pubsub) {
     return (pubsub->joint[TOPIC_MONITOR] | (uintptr_t)pubsub->later_for) != 0;

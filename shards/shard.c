@@ -492,9 +492,7 @@ static COLD void queue_behind(struct shard *shard, struct message *message) {
     shard->rest_last[home] = message;
 }
 
-/* It has messages for clients of this shard, who hold too much already. */
-static COLD bool delivery_waits(struct shard *shard, const struct message *message) {
-    if (admit_delivery(shard)) return false;
+static bool delivers(const struct shard *shard, const struct message *message) {
     size_t at = 0;
     const struct message_item *item;
     while ((item = message_next(message, &at)))
@@ -502,9 +500,10 @@ static COLD bool delivery_waits(struct shard *shard, const struct message *messa
     return false;
 }
 
-/* May it not be served yet? */
+/* May it not be served yet? It has messages for clients of this shard, who hold too much already. */
 static bool has_to_wait(struct shard *shard, const struct message *message) {
-    return UNLIKELY(account_trips(&shard->account, 0)) && delivery_waits(shard, message);
+    if (LIKELY(!pubsub_has_listeners(&shard->pubsub)) || LIKELY(!account_trips(&shard->account, 0))) return false;
+    return delivers(shard, message) && !admit_delivery(shard);
 }
 
 void shard_receive(struct shard *shard, struct message *message) {

@@ -58,10 +58,10 @@ struct work {
     uint64_t expects;
     const struct command_slot *counts_as; /* in statistics and the slow log; NULL: itself */
     uint64_t ticks;                       /* that were spent on it before, and count */
+    uint64_t since_ms;                    /* when it was made: since then it waits, if it does; by work_new */
     /* private */
     size_t size;        /* of its own memory */
-    uint64_t since_ms;  /* since when it waits for that room, */
-    uint64_t expected;  /* and what it expects from then on that it has begun */
+    uint64_t expected;  /* what it expects, from then on that it has begun */
     struct buf out;     /* the reply so far */
     struct slice *argv; /* of its request, which are many sometimes */
     uint32_t argc;

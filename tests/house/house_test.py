@@ -5,6 +5,7 @@
 2. There are no mutable globals: no symbol of the product in .data or .bss, thread-locals included, but for the ones
    named below with their reason.
 3. Every header compiles by itself.
+4. At the top level stands what is to stand there, and nothing that a server left.
 
 usage: house_test.py BUILD_DIR"""
 import pathlib
@@ -16,6 +17,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOORS = ["core", "shards", "persist", "net"]
 # Why each is allowed stands where it is defined.
 ALLOWED_GLOBALS = {"current_shard", "config", "config_path"}
+
+
+TOP = {*FLOORS, "tests", "perf", "CMakeLists.txt", "CMakePresets.json", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "LICENSE", "run"}
+
+
+def top_level():
+    git = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True)
+    names = {path.split("/")[0] for path in git.stdout.split("\0") if path}
+    return [f"{name}: does not belong to the top level" for name in sorted(names - TOP) if not name.startswith(".")]
 
 
 def arrows():
@@ -69,7 +79,7 @@ def self_contained():
 
 def main():
     build = pathlib.Path(sys.argv[1])
-    wrong = arrows() + mutable_globals(build) + self_contained()
+    wrong = top_level() + arrows() + mutable_globals(build) + self_contained()
     for line in wrong:
         print(line)
     print(f"house: {len(wrong)} violations")

@@ -77,6 +77,22 @@ static void test_one_after_the_other(void **state) {
     assert_int_equal(admit_work(shard, 1000, second), ADMIT_GO);
 }
 
+/* Who waited for long and then finds plenty keeps nobody else waiting. */
+static void test_plenty_after_all(void **state) {
+    struct world *world = *state;
+    struct shard *shard = world->shard;
+    uint64_t first = shard->now_ms, second = first + 1;
+    be_short(world);
+    account_expect(&shard->account, 5 * MIB, 1);
+    shard->now_ms += LATER;
+    assert_int_equal(admit_work(shard, 2 * MIB, first), ADMIT_WAIT);
+    atomic_store(&world->ledger.room, LEDGER_UNBOUNDED);
+    assert_int_equal(admit_work(shard, 2 * MIB, first), ADMIT_GO);
+    account_expect(&shard->account, 5 * MIB, -1);
+    be_short(world);
+    assert_int_equal(admit_work(shard, 1000, second), ADMIT_GO);
+}
+
 static void test_too_much(void **state) {
     struct world *world = *state;
     struct shard *shard = world->shard;
@@ -95,6 +111,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_plenty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_after_the_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_plenty_after_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_much, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
