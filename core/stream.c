@@ -114,15 +114,6 @@ static struct block_slot *block_of(struct idtree_iter *iter, const struct idtree
     return slot ? slot : idtree_next(iter);
 }
 
-size_t stream_bytes_from(const struct stream *stream, struct stream_id from, uint64_t count) {
-    struct idtree_iter iter;
-    const struct block_slot *slot = block_of(&iter, &stream->blocks, from);
-    size_t bytes = slot ? slot->bytes : 0; /* how many of the first one's lie behind the id is not known */
-    for (uint64_t seen = 0; slot && (count == 0 || seen < count) && (slot = idtree_next(&iter)); seen += slot->live)
-        bytes += slot->bytes;
-    return bytes;
-}
-
 struct stream_iter stream_seek(const struct stream *stream, struct stream_id from, struct stream_id to,
                                bool backwards) {
     struct stream_iter iter = {.from = from, .to = to, .backwards = backwards};
@@ -143,6 +134,20 @@ static bool next_block(struct stream_iter *iter) {
     if (!iter->slot) return false;
     iter->at = iter->backwards ? block_end(iter->slot->block) : block_begin(iter->slot->block);
     return true;
+}
+
+size_t stream_bytes_between(const struct stream *stream, struct stream_id from, struct stream_id to, bool backwards,
+                            uint64_t count) {
+    struct stream_iter iter = stream_seek(stream, from, to, backwards);
+    size_t bytes = 0;
+    uint64_t seen = 0; /* how many entries of the first block are in the range is not known */
+    for (bool first = true; iter.slot && (count == 0 || seen < count); first = false) {
+        if (!backwards && stream_id_compare(iter.slot->base, to) > 0) break;
+        bytes += iter.slot->bytes;
+        if (!first) seen += iter.slot->live;
+        if ((backwards && stream_id_compare(iter.slot->base, from) <= 0) || !next_block(&iter)) break;
+    }
+    return bytes;
 }
 
 bool stream_next(struct stream_iter *iter, struct stream_entry *entry) {

@@ -63,9 +63,6 @@ void stream_delete(const struct store *store, struct stream *stream);           
 bool stream_free_some(const struct store *store, void *stream, unsigned units);     /* a store_free_some */
 struct stream *stream_copy(const struct store *store, const struct stream *stream); /* O(bytes) */
 size_t stream_bytes(const struct stream *stream);                                   /* memory taken. O(1) */
-/* That of the blocks that hold the first `count` entries from an id on, and some more; 0: all entries. O(blocks). */
-size_t stream_bytes_from(const struct stream *stream, struct stream_id from, uint64_t count);
-
 /* The same over several calls, between which the original stays as it is (only its blocks may move). */
 struct stream_copying {
     struct stream *copy; /* complete after the last call; before that good for stream_delete alone */
@@ -105,6 +102,9 @@ struct stream_iter {
     bool backwards;
 };
 struct stream_iter stream_seek(const struct stream *stream, struct stream_id from, struct stream_id to, bool backwards);
+/* Memory of the blocks that hold the first `count` of them, and some more; 0: of all. O(blocks). */
+size_t stream_bytes_between(const struct stream *stream, struct stream_id from, struct stream_id to, bool backwards,
+                            uint64_t count);
 bool stream_next(struct stream_iter *iter, struct stream_entry *entry); /* false: that was all */
 
 /* --- how many entries lie before an id, for groups: -1 where nobody knows. As Redis guesses --- */

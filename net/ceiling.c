@@ -215,6 +215,7 @@ static void apply(struct server *server, bool sample, uint64_t now_ns) {
     int64_t room = aim_of(&sums, limit) - sums.resident;
     int64_t clients_most = sums.clients + brim_of(limit) - sums.resident;
     atomic_store_explicit(&ledger->room, bytes ? room : LEDGER_UNBOUNDED, memory_order_relaxed);
+    atomic_store_explicit(&ledger->room_used, 0, memory_order_relaxed);
     atomic_store_explicit(&ledger->clients_most, bytes ? clients_most : LEDGER_UNBOUNDED, memory_order_relaxed);
     int64_t beyond = MAX((int64_t)MIN(ceiling->limit, server->machine.memory_bytes) - limit, (int64_t)0) / BEYOND_PART;
     atomic_store_explicit(&ledger->beyond, bytes ? beyond : LEDGER_UNBOUNDED, memory_order_relaxed);

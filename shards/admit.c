@@ -22,14 +22,13 @@
 #define LISTED_KEY    32             /* bytes of a key in a reply, about, with what buffers have to spare */
 #define SMALL_GATHERS 64 /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define VAIN_MS       500 /* between two that have waited in vain for room for what they are answered and go all the same */
-#define VAIN_BYTES    (8 << 20) /* and once more for each so many bytes of the first, */
-#define VAIN_MOST     60        /* up to so often */
-#define ANSWER_MS     300       /* a large reply waits so long for room, though clients hold no more than they may */
-#define WAIT_MAX_MS   10000     /* a command that waited for so long is refused: no room can be made for it */
-#define SETTLE_MS     500       /* after the last key went its pages have been given back, and that was measured */
-#define DELIVERY_MS   2000      /* messages for clients that do not read wait so long until the fattest are closed */
-#define OWE_MS        3000      /* what is large waits so long until what was evicted for it shows, then it goes */
-#define TRY_MAX_MS    1000      /* who went on and is back within that has tried in vain */
+#define ANSWER_MS     300   /* a large reply waits so long until it may go beyond what clients may have, */
+#define CROWDED_MS    5000  /* or, as long as they hold more than that, so long */
+#define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
+#define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
+#define DELIVERY_MS   2000  /* messages for clients that do not read wait so long until the fattest are closed */
+#define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
+#define TRY_MAX_MS    1000  /* who went on and is back within that has tried in vain */
 
 /* What the allocator makes of it: size classes lie an eighth apart, and an entry has a head. */
 static uint64_t with_overhead(uint64_t bytes) {
@@ -55,9 +54,10 @@ static bool somebody_evicts(const struct shard *shard, unsigned ms) {
     return shard->config->maxmemory_policy != MAXMEMORY_NOEVICTION && !account_all_spent(shard, ms);
 }
 
-/* From another shard, which is asked when this one waits, or from pages that have not gone back yet. */
+/* From another shard, which is asked when this one waits, or from pages that have not gone back yet, or it is there and
+ * was not measured. */
 static bool room_may_come(const struct shard *shard) {
-    return somebody_evicts(shard, SETTLE_MS) ||
+    return somebody_evicts(shard, SETTLE_MS) || account_room_is_stale(shard) ||
            atomic_load_explicit(&shard->account.shared->settles, memory_order_relaxed);
 }
 
@@ -137,23 +137,17 @@ bool admit_is_in_vain(const struct client *client) {
     return is_same_wait(client) && !evict_is_paused(shard) && shard->now_ms > client->waits_since_ms + WAIT_MAX_MS;
 }
 
-/* What cannot be refused goes in the end. But it may add as much as the fattest client holds, so one goes at a time, and
- * behind a very large one there is a longer pause, until it can have been read, or its client closed.
- * id: of the client, whom more than one place may ask about; 0: none. */
-static bool goes_in_vain(struct shard *shard, uint64_t id, uint64_t bytes) {
+/* It may add as much as the fattest client holds, so one goes at a time; more than one place may ask about it. */
+bool admit_goes_in_vain(struct shard *shard, const struct client *client) {
     struct ledger *ledger = shard->account.shared;
+    if (!admit_is_in_vain(client)) return false;
     uint64_t last_ms = atomic_load_explicit(&ledger->vain_ms, memory_order_relaxed);
     uint64_t last_id = atomic_load_explicit(&ledger->vain_id, memory_order_relaxed);
-    if (id && last_id == id && last_ms == shard->now_ms) return true;
+    if (last_id == client->id && last_ms == shard->now_ms) return true;
     if (shard->now_ms < last_ms + VAIN_MS) return false;
-    uint64_t pause_ms = MIN(bytes / VAIN_BYTES, (uint64_t)VAIN_MOST) * VAIN_MS;
-    atomic_store_explicit(&ledger->vain_ms, shard->now_ms + pause_ms, memory_order_relaxed);
-    atomic_store_explicit(&ledger->vain_id, id, memory_order_relaxed);
+    atomic_store_explicit(&ledger->vain_ms, shard->now_ms, memory_order_relaxed);
+    atomic_store_explicit(&ledger->vain_id, client->id, memory_order_relaxed);
     return true;
-}
-
-bool admit_goes_in_vain(struct shard *shard, const struct client *client) {
-    return admit_is_in_vain(client) && goes_in_vain(shard, client->id, 0);
 }
 
 /* What is large goes when the resident set has room for it, which what keys left in pages is not, or when it has waited
@@ -391,56 +385,60 @@ static void note_answer_waits(struct ledger *ledger, uint64_t bytes) {
         atomic_store_explicit(&ledger->answers, need, memory_order_relaxed);
 }
 
-bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
-    struct ledger *ledger = shard->account.shared;
+bool admit_answer(struct shard *shard, uint64_t bytes) {
     if (admit_has_plenty(shard, bytes)) return true;
     account_look(shard);
-    bool crowded = shard->account.crowded; /* it may be held elsewhere */
-    if (!crowded && account_has_room_for_answer(shard, bytes)) {
-        if (since_ms) atomic_fetch_add_explicit(&ledger->answered, 1, memory_order_relaxed);
-        return true;
-    }
-    note_answer_waits(ledger, bytes);
-    uint64_t most_ms = crowded ? WAIT_MAX_MS : ANSWER_MS;
-    return since_ms && shard->now_ms > since_ms + most_ms && goes_in_vain(shard, 0, bytes);
+    if (!shard->account.crowded && account_room_for_answers(shard) >= (int64_t)bytes) return true;
+    note_answer_waits(shard->account.shared, bytes);
+    return false;
 }
 
 /* Among those that wait for long the oldest is the next, or small ones would keep a large one waiting for ever. */
 static bool is_its_turn(struct ledger *ledger, uint64_t since_ms, bool late) {
-    uint64_t next_ms = atomic_load_explicit(&ledger->work_since, memory_order_relaxed);
+    uint64_t next_ms = atomic_load_explicit(&ledger->answer_since, memory_order_relaxed);
     if (next_ms && next_ms < since_ms) return false;
-    if (late && next_ms != since_ms) atomic_store_explicit(&ledger->work_since, since_ms, memory_order_relaxed);
+    if (late && next_ms != since_ms) atomic_store_explicit(&ledger->answer_since, since_ms, memory_order_relaxed);
     return true;
 }
 
-/* Beyond the ceiling, where there is nobody else to wait for. */
-static bool fits_beyond(const struct shard *shard, uint64_t bytes) {
-    uint64_t beyond = (uint64_t)atomic_load_explicit(&shard->account.shared->beyond, memory_order_relaxed);
-    return somebody_evicts(shard, 0) || bytes <= beyond || account_has_room_for_answer(shard, bytes - beyond);
+void admit_answer_ends(struct shard *shard, uint64_t since_ms) {
+    if (!shard->account.shared) return;
+    atomic_compare_exchange_strong_explicit(&shard->account.shared->answer_since, &since_ms, 0, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
-static enum admission admit_work_slow(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
+/* Keys go for one that fits nowhere else, so that what can be stored can be read; not most of them, though. */
+static bool keys_go_for_answer(struct shard *shard, int64_t missing) {
+    const struct ledger *ledger = shard->account.shared;
+    if (!somebody_evicts(shard, SETTLE_MS) || missing > ledger_charged(ledger) / 2) return false;
+    account_want(shard, (uint64_t)(missing + MAX(account_room(shard), (int64_t)0)));
+    return true;
+}
+
+static enum admission admit_late_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
     struct ledger *ledger = shard->account.shared;
     account_look(shard);
-    bool crowded = shard->account.crowded;
-    bool alone = atomic_load_explicit(&ledger->expected, memory_order_relaxed) == 0;
-    bool late = shard->now_ms > since_ms + (crowded ? WAIT_MAX_MS : ANSWER_MS);
+    bool crowded = shard->account.crowded; /* it may be held elsewhere */
+    bool late = shard->now_ms > since_ms + (crowded ? CROWDED_MS : ANSWER_MS);
     if (!is_its_turn(ledger, since_ms, late)) return ADMIT_WAIT;
-    if (!crowded && account_has_room_for_answer(shard, bytes)) return ADMIT_GO;
-    if (crowded) note_answer_waits(ledger, bytes);
-    if (!alone || (crowded && !(late && goes_in_vain(shard, 0, bytes)))) return ADMIT_WAIT;
-    if (fits_beyond(shard, bytes)) return ADMIT_GO;
-    return late ? ADMIT_REFUSE : ADMIT_WAIT;
+    int64_t need = (int64_t)bytes, room = account_room_for_answers(shard), beyond = account_beyond(shard);
+    if ((!crowded && need <= room) || (late && need <= room + beyond)) {
+        atomic_fetch_add_explicit(&ledger->answered, 1, memory_order_relaxed);
+        return ADMIT_GO;
+    }
+    int64_t missing = need - account_most_for_answers(shard) - beyond; /* though all clients had read */
+    if (missing <= 0) note_answer_waits(ledger, bytes);
+    if (!late) return ADMIT_WAIT;
+    bool comes = missing <= 0 || keys_go_for_answer(shard, missing);
+    return comes && shard->now_ms <= since_ms + WAIT_MAX_MS ? ADMIT_WAIT : ADMIT_REFUSE;
 }
 
-enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
-    struct ledger *ledger = shard->account.shared;
-    enum admission may = admit_has_plenty(shard, bytes) ? ADMIT_GO : admit_work_slow(shard, bytes, since_ms);
-    if (may == ADMIT_WAIT || !ledger) return may;
-    uint64_t next_ms = since_ms; /* others may go on */
-    atomic_compare_exchange_strong_explicit(&ledger->work_since, &next_ms, 0, memory_order_relaxed,
-                                            memory_order_relaxed);
-    if (may == ADMIT_REFUSE) refuse(shard);
+enum admission admit_waiting_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
+    enum admission may = admit_has_plenty(shard, bytes) ? ADMIT_GO : admit_late_answer(shard, bytes, since_ms);
+    if (may == ADMIT_WAIT) return may;
+    admit_answer_ends(shard, since_ms);
+    if (may == ADMIT_REFUSE) /* which is not what writers are refused for, account.refused */
+        atomic_fetch_add_explicit(&shard->account.place->refused, 1, memory_order_relaxed);
     return may;
 }
 
@@ -450,7 +448,7 @@ bool admit_delivery(struct shard *shard) {
     if (shard->now_ms > account->delivers_tried_ms + TRY_MAX_MS) account->delivers_since_ms = 0;
     account->delivers_tried_ms = shard->now_ms;
     account_look(shard);
-    if (!account->crowded && account_has_room_for_answer(shard, 0)) {
+    if (!account->crowded && account_room_for_answers(shard) >= 0) {
         account->delivers_since_ms = 0;
         return true;
     }
@@ -462,7 +460,7 @@ bool admit_delivery(struct shard *shard) {
 bool admit_message(struct shard *shard, uint64_t bytes) {
     if (!shard->account.shared || shard->loading || !account_trips(&shard->account, bytes)) return true;
     account_look(shard);
-    return account_has_room_for_answer(shard, bytes);
+    return account_room_for_answers(shard) >= (int64_t)bytes;
 }
 
 bool admit_here_slow(struct exec *x, uint64_t bytes) {

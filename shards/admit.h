@@ -70,7 +70,7 @@ enum admission admit_piece(struct shard *shard, uint64_t bytes, uint64_t *since_
 /* --- waiting --- */
 /* Its command has waited for so long that it waits no more. */
 bool admit_is_in_vain(const struct client *client);
-/* The same where it cannot be refused, but only adds to what is too much: one of them goes at a time. */
+/* The same where nobody knows how much its reply will be, and it is not refused: one of them goes at a time. */
 bool admit_goes_in_vain(struct shard *shard, const struct client *client);
 void admit_wait(struct client *client);                 /* gives it WAIT_MEMORY and a place in line */
 void admit_forget(struct client *client);               /* it goes away */
@@ -86,13 +86,13 @@ HOT_INLINE bool admit_has_plenty(const struct shard *shard, uint64_t bytes) {
     int64_t expected = atomic_load_explicit(&account->shared->expected, memory_order_relaxed);
     return !account->crowded && account_has_room(shard, ANSWER_PLENTY + bytes + (uint64_t)expected);
 }
-/* May a large reply be kept now (shards/answer_work.h), of which so many bytes are still to come? since_ms: since when
- * it waits, 0: it does not. In the end one goes at a time. */
-bool admit_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
-/* May a command over many turns begin, which will take so many bytes for its reply and what it makes for it? The same;
- * but who waits for others that are under way waits for their end, and one alone goes although the ceiling has no room
- * for it, if the machine has (ledger.beyond). ADMIT_REFUSE: it has not. since_ms: since when it has been ready. */
-enum admission admit_work(struct shard *shard, uint64_t bytes, uint64_t since_ms);
+/* May a large reply be kept now (shards/answer_work.h), of which so many bytes are still to come? */
+bool admit_answer(struct shard *shard, uint64_t bytes);
+/* The same for one that has waited since then: by what clients may have, and later by what lies beyond the ceiling, too
+ * (ledger.beyond). The oldest of those that are late is the next. ADMIT_REFUSE: it does not fit into that, though all
+ * clients had read, or it has waited for ten seconds. Who asks no more before that says that it ends. */
+enum admission admit_waiting_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
+void admit_answer_ends(struct shard *shard, uint64_t since_ms);
 /* May messages of channels be handed out to the clients of this shard, as far as memory goes? Else whoever has some
  * waits; but for two seconds at the most while there is no room. */
 COLD bool admit_delivery(struct shard *shard);

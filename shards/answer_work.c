@@ -3,16 +3,12 @@
 #include "shards/admit.h"
 #include "shards/work.h"
 
+#define NO_ROOM "OOM no room for so large a reply under 'maxmemory': ask for less of it at once."
+
 struct answer_work {
     struct work work; /* first: it is cast back */
-    uint64_t bytes;
-    bool again; /* it has run before, and counted */
+    bool again;       /* it has run before, and counted */
 };
-
-static bool is_ready(struct shard *shard, const struct work *of) {
-    const struct answer_work *work = (const struct answer_work *)of;
-    return admit_answer(shard, work->bytes, of->since_ms);
-}
 
 static bool answer(struct exec *x, struct work *of) {
     const struct answer_work *work = (const struct answer_work *)of;
@@ -30,8 +26,7 @@ static bool begin(struct exec *x, uint64_t bytes, bool again) {
     if (!work_takes_turns(x)) return false;
     if (!again) x->flags = flags;
     if (!work_begins(x)) return true;
-    struct answer_work *made = work_new(x, sizeof *made, (struct work){.some = answer, .ready = is_ready});
-    made->bytes = bytes;
+    struct answer_work *made = work_new(x, sizeof *made, (struct work){.some = answer, .expects = bytes});
     made->again = again;
     work_begin(x, &made->work);
     return true;
@@ -45,13 +40,17 @@ static bool may_wait(const struct exec *x) {
     bool own = x->client && !x->client->carrier;
     bool internal = row->flags & CMD_INTERNAL && !blocking; /* a part, not a blocked client's */
     bool whole = !internal && !(row->flags & CMD_SLICED) && !x->elements;
-    return whole && !served && !own && !(x->flags & CLIENT_LOADER);
+    return whole && !served && !own && !(x->flags & (CLIENT_LOADER | CLIENT_NO_BLOCK));
+}
+
+static const struct entry *peek(const struct exec *x, uint32_t at) {
+    struct key_ref ref;
+    struct keyspace *keys = at < x->argc ? shard_db_peek(x->shard, x->db) : NULL;
+    return keys ? keyspace_open(keys, x->argv[at], exec_hash(x, at), &ref) : NULL;
 }
 
 const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_type type) {
-    struct key_ref ref;
-    struct keyspace *keys = at < x->argc ? shard_db_peek(x->shard, x->db) : NULL;
-    const struct entry *entry = keys ? keyspace_open(keys, x->argv[at], exec_hash(x, at), &ref) : NULL;
+    const struct entry *entry = peek(x, at);
     return entry && entry->type == type ? entry : NULL;
 }
 
@@ -64,13 +63,16 @@ uint64_t answer_string_bytes(const struct exec *x) {
     return x->hash_at ? string_bytes(x, x->hash_at) : 0;
 }
 
+uint64_t answer_key_bytes(const struct exec *x) {
+    const struct entry *entry = x->hash_at ? peek(x, x->hash_at) : NULL;
+    return entry ? entry_bytes(entry) : 0;
+}
+
 uint64_t answer_strings_bytes(const struct exec *x, uint32_t first) {
     uint64_t bytes = 0;
     for (uint32_t at = first; at < x->argc; at++) bytes += string_bytes(x, at);
     return bytes;
 }
-
-#define TOLD_TWICE 2 /* what was found is there, and in the reply */
 
 uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count) {
     uint64_t bytes = admit_key_bytes(x, first);
@@ -78,7 +80,11 @@ uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, 
         uint64_t more = admit_key_bytes(x, at);
         bytes = operation == JOIN_UNION ? bytes + more : MIN(bytes, more);
     }
-    return bytes * TOLD_TWICE;
+    return bytes * ANSWER_COPIES;
+}
+
+const char *answer_refusal(const struct command *row) {
+    return row->flags & CMD_ENDS_MULTI ? "EXECABORT Transaction discarded because of: " NO_ROOM : NO_ROOM;
 }
 
 uint32_t answer_of_part_slow(const struct exec *x) {
@@ -88,10 +94,23 @@ uint32_t answer_of_part_slow(const struct exec *x) {
 }
 
 bool answer_waits_slow(struct exec *x) {
-    const struct command *row = x->slot->row;
-    if (!row->answers || !may_wait(x)) return false;
-    uint64_t bytes = row->answers(x);
-    return bytes > ADMIT_LARGE && !admit_answer(x->shard, bytes, 0) && begin(x, bytes, false);
+    if (!may_wait(x)) return false;
+    uint64_t bytes = x->slot->row->answers(x);
+    return bytes > ADMIT_LARGE && !admit_answer(x->shard, bytes) && begin(x, bytes, false);
+}
+
+bool answer_waits_for_slow(struct exec *x, uint64_t bytes) {
+    if (!may_wait(x) || admit_answer(x->shard, bytes) || !begin(x, bytes, true)) return false;
+    buf_cut(x->out, x->mark);
+    return true;
+}
+
+uint64_t answer_some_bytes(const struct entry *entry, uint64_t some, uint64_t all) {
+    return (uint64_t)((double)entry_bytes(entry) * (double)some / (double)MAX(all, 1u));
+}
+
+bool answer_waits_for_some_slow(struct exec *x, const struct entry *entry, uint64_t some, uint64_t all) {
+    return answer_waits_for(x, answer_some_bytes(entry, some, all));
 }
 
 void answer_may_be_large(struct exec *x) {
@@ -99,5 +118,5 @@ void answer_may_be_large(struct exec *x) {
     const struct command *row = x->slot->row;
     bool done = !x->again && !x->blocks && !x->failed, only_reads = row->flags & CMD_READ && row->where != ON_CONN;
     if (bytes <= ADMIT_LARGE || !done || !only_reads || !may_wait(x)) return;
-    if (!admit_answer(x->shard, 0, 0) && begin(x, bytes, true)) buf_cut(x->out, x->mark);
+    if (!admit_answer(x->shard, 0) && begin(x, bytes, true)) buf_cut(x->out, x->mark);
 }

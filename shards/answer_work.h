@@ -2,17 +2,18 @@
  *
  * How large a reply is nobody knows before it is there. Its client's earlier ones tell much, and home lets those with
  * large ones wait (shards/admit.h); but a thousand new clients may each ask for a large value, and the shard that owns
- * it has never heard of them. So there the question is asked before a large string is copied (a row's .answers), and
- * when the reply to any other read has become large. If there is no room the reply is given up again, and the command,
+ * it has never heard of them. So there the question is asked: by the handler, which knows how much it is about to write
+ * and has written nothing yet (answer_waits_for); and where it does not know that, when its reply has become large. If
+ * there is no room the reply is given up again, and the command,
  * which has changed nothing, becomes a work that waits (shards/work.h): it holds its keys for reading, its client's
- * later commands stand behind it, everybody else goes on. When there is room it runs again.
+ * later commands stand behind it, everybody else goes on. When there is room it runs again; when there will be none, or
+ * none comes, it is refused with -OOM.
  *
- * So of replies that nobody expected (a large hash, a large field) each shard has one too many, for a moment.
+ * So of replies that nobody expected (many large members of a small set) each shard has one too many, for a moment.
  *
- * What writes can wait before it runs alone, if its row tells: HGETEX, XREADGROUP, XCLAIM and XAUTOCLAIM, and a
- * transaction on one other shard, by what the strings that it GETs come to. So does what a blocked client reads of a
- * stream: one entry may be for a thousand of them. What is taken out of the data (GETDEL, LPOP) adds nothing and does
- * not wait. Commands over several shards wait as a whole, at home, for the strings that all parts will answer; for what
+ * What writes asks before it has changed anything, by what its row tells (.answers): HGETEX, XREADGROUP, XCLAIM and
+ * XAUTOCLAIM, and a transaction on one shard, by what the strings, hashes and sets that it asks for whole come to. So
+ * does what a blocked client reads of a stream: one entry may be for a thousand of them. Commands over several shards wait as a whole, at home, for the strings that all parts will answer; for what
  * else they answer they are bound by what such commands held before (admit_gather). A command that takes turns for its
  * reply says beforehand what that may come to (work.expects).
  *
@@ -20,12 +21,24 @@
 #pragma once
 #include "shards/admit.h"
 #include "shards/join.h"
+#include "shards/work.h"
 
-/* A command is about to run. True: its reply will be large, as far as its key tells, and has to wait: it must not run,
- * and x asks for turns or has begun to wait. */
+/* A handler is about to write so many bytes, and has neither changed nor written anything else. True: there is no room
+ * for them; x asks for turns or has begun to wait, the handler returns, and is called again when there is. */
+COLD bool answer_waits_for_slow(struct exec *x, uint64_t bytes);
+HOT_INLINE bool answer_waits_for(struct exec *x, uint64_t bytes) {
+    return UNLIKELY(bytes > ADMIT_LARGE) && answer_waits_for_slow(x, bytes);
+}
+/* The same for so many of all elements of a collection, or NULL; some come more than once, perhaps. */
+COLD bool answer_waits_for_some_slow(struct exec *x, const struct entry *entry, uint64_t some, uint64_t all);
+HOT_INLINE bool answer_waits_for_some(struct exec *x, const struct entry *entry, uint64_t some, uint64_t all) {
+    return entry && (entry->encoding >= ENC_EXTERNAL || some > WORK_AT_ONCE) &&
+           answer_waits_for_some_slow(x, entry, some, all);
+}
+/* The same for one that writes, by what its row tells (.answers): before it has looked at anything. */
 COLD bool answer_waits_slow(struct exec *x);
 HOT_INLINE bool answer_waits(struct exec *x) {
-    return account_trips(&x->shard->account, 0) && answer_waits_slow(x);
+    return !admit_has_plenty(x->shard, 0) && answer_waits_slow(x);
 }
 /* A part of a command over several shards has its keys: how many bytes it will reply, as far as they tell, for its home
  * to find room for them (shards/gather_room.h); 0: little, or memory is plenty and nobody need know. */
@@ -33,10 +46,15 @@ COLD uint32_t answer_of_part_slow(const struct exec *x);
 HOT_INLINE uint32_t answer_of_part(const struct exec *x) {
     return LIKELY(!x->slot->row->answers) || LIKELY(admit_has_plenty(x->shard, 0)) ? 0 : answer_of_part_slow(x);
 }
+/* The error for one that is refused, for there will be no room for it (admit_waiting_answer). */
+const char *answer_refusal(const struct command *row);
 /* For rows' .answers: what is at argv[at], which is a key of this shard; NULL: nothing of that type. */
 const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_type type);
 uint64_t answer_string_bytes(const struct exec *x); /* the length of the string at its key, if it is one */
+uint64_t answer_some_bytes(const struct entry *entry, uint64_t some, uint64_t all); /* so many of all its elements */
+uint64_t answer_key_bytes(const struct exec *x);                     /* the memory of what is at its key */
 uint64_t answer_strings_bytes(const struct exec *x, uint32_t first); /* of those at all keys from argv[first] on */
+#define ANSWER_COPIES 2 /* of what is found and told: it is there, and in the reply */
 /* For a work's .expects: the result of joining the keys argv[first .. first + count), all of this shard, and the reply
  * that tells it. */
 uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count);

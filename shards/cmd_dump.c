@@ -2,6 +2,7 @@
  *
  * RESTORE checks in Redis's order: options, is the name taken, the time to live, version and checksum, the body. */
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/dump.h"
@@ -17,6 +18,7 @@ static void cmd_dump(struct exec *x) {
         reply_null(x);
         return;
     }
+    if (answer_waits_for_some(x, entry, 1, 1)) return;
     size_t mark = x->out->len;
     dump_write(x->out, entry);
     char head[RESP_HEADER_MAX];
@@ -171,6 +173,7 @@ const struct command dump_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_dump,
+     .answers = answer_key_bytes,
      .group = "generic",
      .since = "2.6.0",
      .cost = "O(N), N = length of the value",

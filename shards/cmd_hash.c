@@ -3,6 +3,7 @@
  * Where arguments are checked before the key is looked up and where after differs from command to command; clients see
  * it, so the order here is Redis's. */
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
@@ -83,7 +84,12 @@ static void reply_field(struct exec *x, const struct entry *entry, struct slice 
 
 static void cmd_hget(struct exec *x) {
     struct key_ref ref;
-    if (exec_read(x, 1, TYPE_HASH, &ref)) reply_field(x, ref.entry, x->argv[2]);
+    struct packed_value value;
+    if (!exec_read(x, 1, TYPE_HASH, &ref)) return;
+    if (!ref.entry || !hash_get(ref.entry, x->argv[2], &value))
+        reply_null(x);
+    else if (value.is_int || !answer_waits_for(x, value.text.len))
+        reply_packed(x, &value);
 }
 
 static void cmd_hmget(struct exec *x) {

@@ -264,7 +264,7 @@ static void cmd_hgetex(struct exec *x) {
     struct unit unit;
     int64_t deadline_ms = 0;
     uint64_t set = 0, gone = 0, persisted = 0;
-    if (!exec_open(x, 1, TYPE_HASH, &ref)) return;
+    if (answer_waits(x) || !exec_open(x, 1, TYPE_HASH, &ref)) return;
     bool sets = is_unit(x, 2, &unit), persists = arg_is(x, 2, "persist");
     if (sets && !parse_deadline(x, 3, unit, &deadline_ms)) return;
     if (!parse_fields(x, sets ? 4 : persists ? 3 : 2, NOT_POSITIVE, &list)) return;

@@ -5,6 +5,7 @@
  * large table are drawn one by one, and what was drawn before is drawn again. */
 #include "core/glob.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/exec.h"
@@ -32,6 +33,7 @@ static void reply_all(struct exec *x, bool fields, bool values) {
     struct visit visit = {.x = x, .fields = fields, .values = values};
     if (!exec_read(x, 1, TYPE_HASH, &ref)) return;
     uint64_t count = ref.entry ? hash_len(ref.entry) : 0;
+    if (answer_waits_for_some(x, ref.entry, count, count)) return;
     if (fields && values)
         reply_map(x, count);
     else
@@ -118,6 +120,7 @@ static void random_fields(struct exec *x, int64_t count, bool values) {
         reply_error(x, "ERR value is out of range");
         return;
     }
+    if (found && answer_waits_for_some(x, ref.entry, found, hash_len(ref.entry))) return;
     reply_array(x, found * (values && !visit.nested ? 2 : 1));
     if (count > 0) reply_some(x, ref.entry, visit, found);
     for (; count < 0; count++) {
@@ -218,6 +221,7 @@ const struct command hash_visit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_hgetall,
+     .answers = answer_key_bytes,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of fields",
@@ -231,6 +235,7 @@ const struct command hash_visit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_hkeys,
+     .answers = answer_key_bytes,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of fields",
@@ -244,6 +249,7 @@ const struct command hash_visit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_hvals,
+     .answers = answer_key_bytes,
      .group = "hash",
      .since = "2.0.0",
      .cost = "O(N), N = number of fields",

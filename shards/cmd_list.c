@@ -3,6 +3,8 @@
  * Where arguments are checked before the key is looked up and where after differs from command to command; clients see
  * it, so the order here is Redis's. Negative indices count from the tail. */
 #include "core/assert.h"
+#include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/args_work.h"
 #include "shards/cmd_list_priv.h"
 #include "shards/cmd_tables.h"
@@ -155,7 +157,7 @@ static void cmd_lindex(struct exec *x) {
     }
     struct quicklist_iter iter = list_seek(ref.entry, (uint64_t)index);
     (void)quicklist_next(&iter, &value);
-    reply_packed(x, &value);
+    if (value.is_int || !answer_waits_for(x, value.text.len)) reply_packed(x, &value);
 }
 
 /* start .. stop, as given, becomes the range [first, first + count) of a list of len; count may be 0. */
@@ -165,6 +167,15 @@ static void clip_range(int64_t start, int64_t stop, int64_t len, uint64_t *first
     stop = MIN(stop, len - 1);
     *first = (uint64_t)MIN(start, len);
     *count = start <= stop ? (uint64_t)(stop - start) + 1 : 0;
+}
+
+static uint64_t range_answers(const struct exec *x) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_LIST);
+    int64_t start, stop;
+    uint64_t first, count;
+    if (!entry || !num_parse_i64(x->argv[2], &start) || !num_parse_i64(x->argv[3], &stop)) return 0;
+    clip_range(start, stop, (int64_t)list_len(entry), &first, &count);
+    return answer_some_bytes(entry, count, list_len(entry));
 }
 
 static void cmd_lrange(struct exec *x) {
@@ -177,6 +188,7 @@ static void cmd_lrange(struct exec *x) {
         reply_array(x, 0);
         return;
     }
+    if (answer_waits_for_some(x, ref.entry, count, list_len(ref.entry))) return;
     struct quicklist_iter iter = list_seek(ref.entry, first);
     reply_array(x, count);
     reply_elements(x, &iter, LIST_HEAD, count);
@@ -487,6 +499,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_lrange,
+     .answers = range_answers,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(S+N), S = nodes up to start from the nearer end, N = elements answered",

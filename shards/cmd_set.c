@@ -12,6 +12,7 @@
  * If the source is absent nobody looks at the destination, as in Redis. */
 #include "core/glob.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/args_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_set_priv.h"
@@ -74,7 +75,7 @@ static void cmd_smismember(struct exec *x) {
 
 static void cmd_smembers(struct exec *x) {
     struct key_ref ref;
-    if (!exec_read(x, 1, TYPE_SET, &ref)) return;
+    if (!exec_read(x, 1, TYPE_SET, &ref) || answer_waits_for_some(x, ref.entry, 1, 1)) return;
     reply_set(x, ref.entry ? set_count(ref.entry) : 0);
     if (ref.entry) set_each(ref.entry, reply_member, x);
 }
@@ -254,6 +255,7 @@ const struct command set_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_smembers,
+     .answers = answer_key_bytes,
      .group = "set",
      .since = "1.0.0",
      .cost = "O(N), N = number of members",

@@ -5,6 +5,7 @@
  * take each with probability (still wanted) / (still to come), which gives every subset of k the same chance (Knuth,
  * The Art of Computer Programming, volume 2, 3.4.2, algorithm S). */
 #include "core/assert.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_set_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
@@ -94,6 +95,10 @@ static void cmd_srandmember(struct exec *x) {
         return;
     }
     if (!exec_read(x, 1, TYPE_SET, &ref)) return;
+    uint64_t len = ref.entry ? set_count(ref.entry) : 0;
+    if (count >= -DRAW_MAX &&
+        answer_waits_for_some(x, ref.entry, count < 0 ? (uint64_t)-count : MIN((uint64_t)count, len), len))
+        return;
     if (!ref.entry)
         reply_array(x, 0);
     else if (count >= 0)
@@ -188,7 +193,8 @@ static bool all_work_some(struct exec *x, struct work *of) {
 static void pop_all(struct exec *x, struct key_ref *ref) {
     uint64_t all = set_count(ref->entry);
     if (all > WORK_AT_ONCE && work_takes_turns(x)) {
-        if (work_begins(x)) work_begin(x, work_new(x, sizeof(struct all_work), (struct work){.some = all_work_some}));
+        struct work begun = {.some = all_work_some, .expects = entry_bytes(ref->entry)};
+        if (work_begins(x)) work_begin(x, work_new(x, sizeof(struct all_work), begun));
         return;
     }
     reply_set(x, all);

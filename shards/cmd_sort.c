@@ -57,9 +57,10 @@ static void cmd_head(struct exec *x) {
         reply_wrong_type(x);
         return;
     }
-    reply_array(x, 2);
+    reply_array(x, 3);
     reply_cstr(x, entry ? value_type_name(entry->type) : "none");
     reply_int(x, entry ? (int64_t)length_of(entry) : 0);
+    reply_int(x, entry ? (int64_t)entry_bytes(entry) : 0);
 }
 
 #define CHUNK_BYTES (256u << 10) /* of reply, and one element */
@@ -244,7 +245,7 @@ const struct command sort_commands[] = {
      INTERNAL,
      .run = cmd_head,
      .args = "key",
-     .doc = "Answers type and length of what is to be sorted."},
+     .doc = "Answers type, length and memory of what is to be sorted."},
     {.name = "sherd.sort.read",
      .arity = 5,
      .flags = CMD_READ | CMD_INTERNAL,

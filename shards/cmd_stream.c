@@ -5,6 +5,7 @@
  * too. */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/args_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
@@ -242,12 +243,13 @@ static void range(struct exec *x, bool backwards) {
         count = MAX(count, (int64_t)0);
     }
     if (!stream_read(x, 1, &ref, &stream)) return;
+    uint64_t most = count < 0 ? 0 : (uint64_t)count;
     if (!stream)
         reply_array(x, 0);
     else if (count == 0)
         reply_null_array(x);
-    else
-        reply_stream_range(x, stream, from, to, backwards, count < 0 ? 0 : (uint64_t)count);
+    else if (!answer_waits_for(x, stream_bytes_between(stream, from, to, backwards, most)))
+        reply_stream_range(x, stream, from, to, backwards, most);
 }
 
 static void cmd_xrange(struct exec *x) {

@@ -236,7 +236,7 @@ static void cmd_xclaim(struct exec *x) {
     struct key_ref ref;
     struct stream *stream;
     struct stream_group *group;
-    if (!open_group(x, &ref, &stream, &group) || !parse_claim(x, &claim)) return;
+    if (answer_waits(x) || !open_group(x, &ref, &stream, &group) || !parse_claim(x, &claim)) return;
     if (claim.ids_end - claim.at > WORK_AT_ONCE && work_takes_turns(x)) {
         if (work_begins(x)) work_begin(x, claim_work_new(x, &claim));
         return;
@@ -427,7 +427,7 @@ static void cmd_xautoclaim(struct exec *x) {
     struct key_ref ref;
     struct stream *stream;
     struct stream_group *group;
-    if (!parse_autoclaim(x, &autoclaim) || !open_group(x, &ref, &stream, &group)) return;
+    if (answer_waits(x) || !parse_autoclaim(x, &autoclaim) || !open_group(x, &ref, &stream, &group)) return;
     uint64_t looks = MIN((uint64_t)autoclaim.count * AUTOCLAIM_ATTEMPTS, group->pending.count);
     if (looks > WORK_AT_ONCE && work_takes_turns(x)) {
         if (work_begins(x)) work_begin(x, autoclaim_work_new(x, &autoclaim));
@@ -451,7 +451,7 @@ static uint64_t autoclaim_answers(const struct exec *x) {
     (void)!stream_parse_id(x->argv[5], 0, &from);
     if (x->argc > 7 && arg_is(x, 6, "count")) (void)!num_parse_i64(x->argv[7], &count);
     uint64_t most = MIN((uint64_t)MAX(count, (int64_t)0), group->pending.count);
-    return most ? stream_bytes_from(entry_object(entry), from, most) : 0;
+    return most ? stream_bytes_between(entry_object(entry), from, STREAM_ID_MAX, false, most) : 0;
 }
 
 #define CLAIMS .acl = ACL_STREAM, .where = ON_OWNER, .group = "stream", .tips = "nondeterministic_output"

@@ -3,6 +3,7 @@
  * Redis tells of the radix tree that it keeps its nodes in. We have another tree, but the same nodes; so what is told
  * is how many nodes of a radix tree their ids would make (radix_nodes), which takes a walk over the blocks. */
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/shard.h"
 #include "shards/stream_args.h"
@@ -198,7 +199,9 @@ static void cmd_stream(struct exec *x) {
         return;
     }
     if (x->argc == 6 && !exec_int(x, 5, &count)) return;
-    reply_full(x, stream, count < 0 ? FULL_COUNT : (uint64_t)count);
+    uint64_t most = count < 0 ? FULL_COUNT : (uint64_t)count;
+    uint64_t bytes = stream_bytes_between(stream, STREAM_ID_MIN, STREAM_ID_MAX, false, most);
+    if (!answer_waits_for(x, bytes + (most ? 0 : stream->group_bytes))) reply_full(x, stream, most);
 }
 
 static void cmd_groups(struct exec *x) {

@@ -45,6 +45,7 @@ static uint64_t read_keys(struct exec *x, const struct read_args *args) {
 static void read_or_wait(struct exec *x, bool grouped) {
     struct read_args args;
     struct read_from from;
+    if (grouped && answer_waits(x)) return;
     if (!stream_parse_read(x->argv, x->argc, grouped, x->shard->now_ms, &args)) {
         reply_error(x, args.error);
         return;
@@ -76,7 +77,7 @@ static uint64_t given_bytes(const struct exec *x, uint32_t key_at, struct slice 
     } else if (stream_id_compare(stream->last, from) <= 0) {
         return 0;
     }
-    return stream_bytes_from(stream, from, count);
+    return stream_bytes_between(stream, from, STREAM_ID_MAX, false, count);
 }
 
 static uint64_t group_answers(const struct exec *x) {
@@ -184,6 +185,7 @@ static void cmd_xwake(struct exec *x) {
         return;
     }
     (void)stream_id_step(&from.id);
+    if (answer_waits_for(x, stream_bytes_between(stream, from.id, STREAM_ID_MAX, false, args.count))) return;
     open_only(x, ref.key);
     reply_stream_range(x, stream, from.id, STREAM_ID_MAX, false, args.count);
 }
@@ -198,6 +200,7 @@ static bool wakes_consumer(struct exec *x) {
 
 static void cmd_xwakegroup(struct exec *x) {
     struct key_ref ref;
+    if (answer_waits(x)) return;
     struct read_args args;
     struct read_from from;
     struct stream *stream = stream_there(x, &ref);

@@ -113,6 +113,11 @@ static void reply_value(struct exec *x, const struct entry *entry) {
         reply_null(x);
 }
 
+/* Is there no room to reply it yet? */
+static bool value_waits(struct exec *x, const struct entry *entry) {
+    return entry && answer_waits_for(x, entry_string_len(entry));
+}
+
 static void put(struct exec *x, struct key_ref *ref, uint32_t value_at, uint64_t deadline_ms) {
     keyspace_put_string(x->keys, ref, x->argv[value_at], deadline_ms, true);
     exec_changed(x, ref->key, 1);
@@ -150,6 +155,7 @@ static void set_with_options(struct exec *x) {
     if (at && !string_compare_makes_sense(x, how, ref.entry, x->argv[at])) return;
     if (string_compare_takes_turns(x, how, ref.entry)) return;
     /* GET's answer is the old value, whether the condition is met or not. */
+    if (options.set & OPT_GET && value_waits(x, ref.entry)) return;
     if (options.set & OPT_GET) reply_value(x, ref.entry);
     if (!condition_met(x, &options, ref.entry)) {
         if (!(options.set & OPT_GET)) reply_null(x);
@@ -207,12 +213,19 @@ static void cmd_psetex(struct exec *x) {
 
 static void cmd_get(struct exec *x) {
     struct key_ref ref;
-    if (exec_read(x, 1, TYPE_STRING, &ref)) reply_value(x, ref.entry);
+    char scratch[ENTRY_SCRATCH];
+    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    if (!ref.entry) {
+        reply_null(x);
+        return;
+    }
+    struct slice value = entry_string(ref.entry, scratch);
+    if (!answer_waits_for(x, value.len)) reply_bulk(x, value);
 }
 
 static void cmd_getset(struct exec *x) {
     struct key_ref ref;
-    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    if (!exec_read(x, 1, TYPE_STRING, &ref) || value_waits(x, ref.entry)) return;
     reply_value(x, ref.entry);
     put(x, &ref, 2, 0);
 }
@@ -226,7 +239,7 @@ static void remove_key(struct exec *x, struct key_ref *ref) {
 
 static void cmd_getdel(struct exec *x) {
     struct key_ref ref;
-    if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
+    if (!exec_read(x, 1, TYPE_STRING, &ref) || value_waits(x, ref.entry)) return;
     reply_value(x, ref.entry);
     if (ref.entry) remove_key(x, &ref);
 }
@@ -243,6 +256,7 @@ static void cmd_getex(struct exec *x) {
         return;
     }
     if (options.deadline_at && !read_deadline(x, options.deadline_at, options.set, &deadline_ms)) return;
+    if (value_waits(x, ref.entry)) return;
     reply_entry(x, ref.entry);
 
     if ((options.set & (OPT_EXAT | OPT_PXAT)) && deadline_ms <= x->shared->now_ms) {
@@ -355,6 +369,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_getdel,
+     .answers = answer_string_bytes,
      .group = "string",
      .since = "6.2.0",
      .cost = "O(1)",
@@ -367,6 +382,7 @@ const struct command string_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .where = ON_OWNER,
      .run = cmd_getset,
+     .answers = answer_string_bytes,
      .takes_turns = true,
      .replays = true,
      .group = "string",

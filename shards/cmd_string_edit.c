@@ -4,6 +4,7 @@
  * keep the key's deadline. */
 #include "core/num.h"
 #include "shards/admit.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_tables.h"
 #include "shards/effect_add.h"
 #include "shards/exec.h"
@@ -47,6 +48,12 @@ static struct slice part_of(struct slice bytes, int64_t start, int64_t end) {
     return start > end ? SLICE("") : slice_of(bytes.ptr + start, (size_t)(end - start + 1));
 }
 
+static uint64_t range_answers(const struct exec *x) {
+    int64_t start, end;
+    if (!num_parse_i64(x->argv[2], &start) || !num_parse_i64(x->argv[3], &end)) return 0;
+    return part_of(slice_of("", answer_string_bytes(x)), start, end).len; /* only its length counts */
+}
+
 static void cmd_getrange(struct exec *x) {
     int64_t start, end;
     if (!exec_int(x, 2, &start) || !exec_int(x, 3, &end)) return;
@@ -54,7 +61,8 @@ static void cmd_getrange(struct exec *x) {
     if (!exec_read(x, 1, TYPE_STRING, &ref)) return;
     char scratch[ENTRY_SCRATCH];
     struct slice bytes = ref.entry ? entry_string(ref.entry, scratch) : SLICE("");
-    reply_bulk(x, part_of(bytes, start, end));
+    struct slice part = part_of(bytes, start, end);
+    if (!answer_waits_for(x, part.len)) reply_bulk(x, part);
 }
 
 /* These bytes of the string under ref were written. Few, they are told as the command that came. */
@@ -219,6 +227,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_getrange,
+     .answers = range_answers,
      .group = "string",
      .since = "2.4.0",
      .cost = "O(N), N = length of the answer",
@@ -231,6 +240,7 @@ const struct command string_edit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_getrange,
+     .answers = range_answers,
      .group = "string",
      .since = "1.0.0",
      .cost = "O(N), N = length of the answer",

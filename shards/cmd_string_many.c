@@ -34,7 +34,9 @@ static uint32_t prefetch_keys(const struct exec *x, uint32_t at, uint32_t step, 
 
 static void cmd_mget(struct exec *x) {
     uint64_t hashes[PREFETCH];
-    bool no_touch = x->flags & CLIENT_NO_TOUCH;
+    bool no_touch = x->flags & CLIENT_NO_TOUCH, asked = false;
+    char scratch[ENTRY_SCRATCH];
+    size_t bytes = 0;
     reply_array(x, x->argc - 1);
     for (uint32_t at = 1; at < x->argc;) {
         uint32_t count = prefetch_keys(x, at, 1, hashes);
@@ -42,10 +44,17 @@ static void cmd_mget(struct exec *x) {
             struct key_ref ref;
             struct entry *entry = keyspace_read(x->keys, x->argv[at], hashes[i], no_touch, &ref);
             if (!entry) exec_event_missed(x, x->argv[at]);
-            if (entry && entry->type == TYPE_STRING)
-                reply_entry(x, entry);
-            else
+            if (!entry || entry->type != TYPE_STRING) {
                 reply_null(x); /* also for other types */
+                continue;
+            }
+            struct slice value = entry_string(entry, scratch);
+            bytes += value.len;
+            if (UNLIKELY(bytes > ADMIT_LARGE) && !asked) {
+                if (answer_waits_for(x, answer_strings_bytes(x, 1))) return;
+                asked = true;
+            }
+            reply_bulk(x, value);
         }
     }
 }

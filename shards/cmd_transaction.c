@@ -105,7 +105,7 @@ const struct command transaction_commands[] = {
      .route = multi_route_exec,
      .run = part_run_whole,
      .locks = part_locks,
-     .answers = part_answers,
+     .answers = part_whole_answers,
      .since = "1.2.0",
      .cost = "O(N), N = cost of the commands",
      .doc = "Runs the commands of a transaction as one."},

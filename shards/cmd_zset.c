@@ -3,6 +3,7 @@
 #include "core/assert.h"
 #include "core/glob.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/args_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
@@ -294,6 +295,8 @@ static void reply_different(struct exec *x, const struct entry *entry, uint64_t 
     }
 }
 
+#define DRAW_MAX 10000000 /* members of one reply with repetition: Redis has no limit but its memory */
+
 static void random_members(struct exec *x, int64_t count, bool with_scores) {
     struct key_ref ref;
     if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
@@ -302,6 +305,11 @@ static void random_members(struct exec *x, int64_t count, bool with_scores) {
         return;
     }
     uint64_t len = zset_len(ref.entry), many = count < 0 ? (uint64_t)-count : MIN((uint64_t)count, len);
+    if (count < 0 && many > DRAW_MAX) {
+        reply_error(x, "ERR value is out of range");
+        return;
+    }
+    if (answer_waits_for_some(x, ref.entry, many, len)) return;
     zset_reply_head(x, many, with_scores, false);
     if (count > 0) {
         reply_different(x, ref.entry, many, with_scores);

@@ -11,6 +11,7 @@
 #include "core/assert.h"
 #include "core/num.h"
 #include "shards/admit.h"
+#include "shards/answer_work.h"
 #include "shards/carry.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_tables.h"
@@ -190,6 +191,7 @@ static void reply_range(struct exec *x, struct range range) {
         return;
     }
     struct walk walk = start(ref.entry, &range);
+    if (answer_waits_for_some(x, ref.entry, walk.left, zset_len(ref.entry))) return;
     zset_reply_head(x, walk.left, range.with_scores, false);
     while (step(&walk, &pair)) zset_reply_pair(x, &pair, range.with_scores, false);
 }

@@ -274,10 +274,13 @@ void gather_go_on(struct gather *gather) {
     if (!gather->stepping) gather_advance(gather);
 }
 
-void gather_drop(struct gather *gather) {
+void gather_drop(struct gather *gather, const char *error) {
     drop_parts(gather, gather->sending, gather->sent);
     gather->sent = gather->pending = 0;
-    resp_null_array(&gather->out, gather->resp);
+    if (error)
+        gather_error(gather, error);
+    else
+        resp_null_array(&gather->out, gather->resp);
     gather_finish(gather);
 }
 
@@ -342,7 +345,7 @@ static struct exec exec_here(const struct gather *gather, const struct command_s
 }
 
 static void part_done(struct gather *gather, struct gather_part *part, struct slice reply) {
-    if (UNLIKELY(gather->promised)) gather_room_came(gather, reply.len);
+    if (UNLIKELY(gather->answers)) gather_room_came(gather, reply.len);
     part->done = true;
     part->reply = reply;
     gather->pending--;

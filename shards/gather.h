@@ -164,5 +164,5 @@ void gather_excuse(struct gather *gather, const char *text);
 /* The disk has what its reply tells: it leaves. */
 void gather_confirmed(struct gather *gather);
 void gather_abandon(struct gather *gather); /* or its client is gone, and the server ends */
-/* Nothing may run (a watched key was changed): the reply is null. */
-void gather_drop(struct gather *gather);
+/* Nothing may run: the reply is an error or, where a watched key was changed (NULL), null. */
+void gather_drop(struct gather *gather, const char *error);

@@ -2,6 +2,7 @@
 #include "shards/gather_room.h"
 #include "core/assert.h"
 #include "shards/admit.h"
+#include "shards/answer_work.h"
 #include "shards/shard.h"
 #include "shards/txn.h"
 
@@ -9,16 +10,12 @@
 #define LOOK_MAX 16 /* of those that wait, in a turn */
 
 bool gather_room_for(struct shard *shard, uint64_t bytes) {
-    return admit_answer(shard, bytes * COPIES, 0);
+    return admit_answer(shard, bytes * COPIES);
 }
 
-static bool has_room(struct gather *gather) {
-    return admit_answer(gather->home, gather->answers * COPIES, gather->waits_since_ms);
-}
-
-static void promise(struct gather *gather) {
-    gather->promised = gather->answers * COPIES;
-    account_expect(&gather->home->account, gather->promised, 1);
+static void promise(struct gather *gather, uint64_t bytes) {
+    gather->promised = bytes;
+    account_expect(&gather->home->account, bytes, 1);
 }
 
 void gather_room_came(struct gather *gather, uint64_t bytes) {
@@ -27,11 +24,23 @@ void gather_room_came(struct gather *gather, uint64_t bytes) {
     account_expect(&gather->home->account, came, -1);
 }
 
+bool gather_room_for_steps(struct gather *gather, uint64_t bytes) {
+    gather_room_came(gather, gather->promised);
+    if (!gather->waits_since_ms) gather->waits_since_ms = MAX(gather->home->now_ms, (uint64_t)1);
+    enum admission may = bytes ? admit_waiting_answer(gather->home, bytes, gather->waits_since_ms) : ADMIT_GO;
+    if (may == ADMIT_WAIT) gather_let_turn_pass(gather);
+    if (may == ADMIT_REFUSE) gather_error(gather, answer_refusal(gather->slot->row));
+    if (may != ADMIT_GO) return false;
+    gather->waits_since_ms = 0;
+    promise(gather, bytes);
+    return true;
+}
+
 /* Who comes while others wait stands behind them. */
 bool gather_room_take(struct gather *gather) {
     struct shard *home = gather->home;
-    if (!home->roomless && has_room(gather)) {
-        promise(gather);
+    if (!home->roomless && admit_answer(home, gather->answers * COPIES)) {
+        promise(gather, gather->answers * COPIES);
         return true;
     }
     gather->waits_since_ms = MAX(home->now_ms, (uint64_t)1);
@@ -57,11 +66,20 @@ static struct gather *take_out(struct shard *home, struct gather **link, struct 
     return gather;
 }
 
-/* The first of the line that need not wait any more, before those that were looked at already; NULL: there is none. */
-static struct gather *next_ready(struct shard *home, unsigned *looks) {
+static enum admission admit(const struct gather *gather) {
+    struct shard *home = gather->home;
+    if (!is_vain(gather)) return admit_waiting_answer(home, gather->answers * COPIES, gather->waits_since_ms);
+    admit_answer_ends(home, gather->waits_since_ms);
+    return ADMIT_REFUSE;
+}
+
+/* The first of the line that need not wait any more, behind which others may have been looked at; NULL: there is none
+ * among so many. */
+static struct gather *next_ready(struct shard *home, unsigned *looks, enum admission *may) {
     struct gather *before = NULL;
     for (struct gather **link = &home->roomless; *link && *looks > 0; link = &before->next_waits, --*looks) {
-        if (is_vain(*link) || has_room(*link)) return take_out(home, link, before);
+        *may = admit(*link);
+        if (*may != ADMIT_WAIT) return take_out(home, link, before);
         before = *link;
     }
     return NULL;
@@ -69,17 +87,18 @@ static struct gather *next_ready(struct shard *home, unsigned *looks) {
 
 void gather_room_turn(struct shard *home) {
     unsigned looks = LOOK_MAX;
+    enum admission may;
     struct gather *gather;
-    while ((gather = next_ready(home, &looks))) {
-        if (is_vain(gather)) {
-            txn_drop(gather);
+    while ((gather = next_ready(home, &looks, &may))) {
+        if (may == ADMIT_REFUSE) {
+            txn_drop(gather, answer_refusal(gather->slot->row));
         } else {
-            promise(gather);
+            promise(gather, gather->answers * COPIES);
             txn_go(gather);
         }
     }
 }
 
 void gather_room_drop(struct shard *home) {
-    while (home->roomless) txn_drop(take_out(home, &home->roomless, NULL));
+    while (home->roomless) txn_drop(take_out(home, &home->roomless, NULL), "ERR the server is shutting down");
 }

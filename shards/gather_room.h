@@ -10,9 +10,11 @@
  *                        joined to, and comes off as the parts arrive. So of three hundred that are granted in one turn
  *                        the second one sees what the first one will come to
  *      there is none     the gather stands in shard->roomless, in order of arrival. The first few are asked about in
- *                        each turn, as all answers that wait are (admit_answer): in the end the fattest clients that do
- *                        not read are closed, or one goes all the same
+ *                        each turn, as all answers that wait are (admit_waiting_answer): the fattest clients that do not
+ *                        read are closed, and in the end it goes or is refused
  *      its client goes   one that only reads gives everything back; one that may write runs when there is room
+ *
+ * SORT and unions over several shards, which collect before they reply, ask when they know how much that is.
  *
  * Deadlock  none: it holds all it needs and waits for nothing but memory, which comes with time. What it holds others
  *           wait for as long.
@@ -30,6 +32,9 @@ bool gather_room_for(struct shard *shard, uint64_t bytes);
 COLD bool gather_room_take(struct gather *gather);
 /* So many bytes that were promised are there. */
 COLD void gather_room_came(struct gather *gather, uint64_t bytes);
+/* A command of several steps is about to make and reply so many bytes, as far as it knows; what it was promised before is
+ * no more. False: there is no room yet, and this step is over; or there will be none, and that was replied. */
+bool gather_room_for_steps(struct gather *gather, uint64_t bytes);
 /* While some wait: once a turn. Asks about a few. */
 COLD void gather_room_turn(struct shard *shard);
 /* The server ends, and nobody will get their replies: nothing of them runs. */

@@ -48,6 +48,12 @@ static void tell(_Atomic int64_t *word, int64_t value) {
     if (read_word(word) != value) atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
+void account_config_changed(struct account *account) {
+    if (!account->shared) return;
+    account->trip = -1; /* whoever comes next looks at what there is now */
+    tell(&account->place->spent, 0);
+}
+
 static int64_t quantum(const struct account *account) {
     return read_word(&account->shared->quantum);
 }
@@ -159,12 +165,21 @@ void account_look(struct shard *shard) {
 }
 
 /* Relaxed: a figure that is measured anew in some milliseconds; two that take the same room at once go a little beyond. */
+int64_t account_room(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    return read_word(&ledger->room) - read_word(&ledger->room_used);
+}
+
 bool account_has_room(const struct shard *shard, uint64_t bytes) {
-    return read_word(&shard->account.shared->room) >= (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
+    return account_room(shard) >= (int64_t)MIN(bytes, (uint64_t)LEDGER_UNBOUNDED);
 }
 
 void account_use_room(struct shard *shard, uint64_t bytes) {
-    atomic_fetch_sub_explicit(&shard->account.shared->room, (int64_t)bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shard->account.shared->room_used, (int64_t)bytes, memory_order_relaxed);
+}
+
+bool account_room_is_stale(const struct shard *shard) {
+    return read_word(&shard->account.shared->room_used) > 0;
 }
 
 int64_t ledger_clients(const struct ledger *ledger) {
@@ -173,11 +188,25 @@ int64_t ledger_clients(const struct ledger *ledger) {
     return sum;
 }
 
-bool account_has_room_for_answer(const struct shard *shard, uint64_t bytes) {
-    struct ledger *ledger = shard->account.shared;
+int64_t ledger_charged(const struct ledger *ledger) {
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < ledger->shards; i++) sum += read_word(&ledger->place[i].charged);
+    return sum;
+}
+
+int64_t account_most_for_answers(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
     int64_t share = read_word(&ledger->client_share), most = read_word(&ledger->clients_most);
-    if (share < LEDGER_UNBOUNDED) most = MAX(most, share * ledger->shards);
-    return ledger_clients(ledger) + read_word(&ledger->expected) + (int64_t)bytes <= most;
+    return share < LEDGER_UNBOUNDED ? MAX(most, share * ledger->shards) : most;
+}
+
+int64_t account_room_for_answers(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    return account_most_for_answers(shard) - ledger_clients(ledger) - read_word(&ledger->expected);
+}
+
+int64_t account_beyond(const struct shard *shard) {
+    return read_word(&shard->account.shared->beyond);
 }
 
 static bool take(struct account *account, uint64_t bytes) {

@@ -48,7 +48,7 @@ struct ledger {
     _Atomic bool client_hard;     /* maxmemory-clients: nothing beyond the share, though memory be free */
     _Atomic int64_t headroom;     /* what each shard may add to it before the resident set is measured again */
     _Atomic int64_t clients_most; /* what clients may have, in all, before the resident set is measured again */
-    _Atomic int64_t beyond;       /* what one command may take beyond the ceiling, where it must */
+    _Atomic int64_t beyond;       /* what replies may take beyond the ceiling, where they must */
     _Atomic int64_t room;         /* what may become resident of all of them; what is large takes its part of it */
     _Atomic bool braked;          /* as good as all is resident that the ceiling allows, whatever the counts say */
     _Atomic bool settles;         /* memory is on its way back, or about to be granted: there is room in a moment */
@@ -60,14 +60,15 @@ struct ledger {
     /* --- by shards --- */
     _Alignas(CACHE_LINE) _Atomic int64_t wanted; /* the most that a waiting command needs at once; 0 with each sample */
     _Atomic int64_t answers;                     /* the most that a waiting reply needs, likewise */
+    _Atomic int64_t room_used; /* of `room`, since it was measured; much of that is not resident in the end */
     /* Not looked at in every turn, as the two above are. When a command went that had waited in vain for room for its
-     * reply, or later, if that was a very large one, */
+     * reply, */
     _Alignas(CACHE_LINE) _Atomic uint64_t vain_ms;
-    _Atomic uint64_t vain_id;    /* and whose it was */
-    _Atomic uint64_t answered;   /* how many replies went that had waited */
-    _Atomic int64_t travelling;  /* bytes of large replies on their way between shards, which count for nobody */
-    _Atomic int64_t expected;    /* bytes of replies that were let go and are not there yet */
-    _Atomic uint64_t work_since; /* ms since when that work has waited for room that is to begin next; 0: any */
+    _Atomic uint64_t vain_id;      /* and whose it was */
+    _Atomic uint64_t answered;     /* how many replies went that had waited */
+    _Atomic int64_t travelling;    /* bytes of large replies on their way between shards, which count for nobody */
+    _Atomic int64_t expected;      /* bytes of replies that were let go and are not there yet */
+    _Atomic uint64_t answer_since; /* ms since when that reply has waited for room that is to go next; 0: any */
     struct ledger_place place[SHARDS_MAX];
 };
 
@@ -111,6 +112,7 @@ struct account {
 
 void ledger_init(struct ledger *ledger, uint32_t shards); /* unbounded; before the threads start */
 void account_open(struct shard *shard, struct ledger *ledger);
+void account_config_changed(struct account *account);
 
 /* The budget of the data became larger or smaller by so much. Whoever watches. */
 HOT_INLINE void ledger_add_budget(struct ledger *ledger, int64_t bytes) {
@@ -142,19 +144,28 @@ HOT_INLINE bool account_is_braked(const struct account *account) {
 void account_renew_pass(struct shard *shard, int64_t bytes);
 /* Counts what the shard uses, settles its credit, tells it, and sets trip anew. O(1). */
 void account_look(struct shard *shard);
+/* What may become resident, less what was taken of it since it was measured. */
+int64_t account_room(const struct shard *shard);
 /* Has the resident set room for something large? What keys left in pages is none. Where there is a ledger; any shard. */
 bool account_has_room(const struct shard *shard, uint64_t bytes);
 /* So many bytes are about to become resident: others do not take the same room before it is measured again. */
 void account_use_room(struct shard *shard, uint64_t bytes);
+/* Has somebody taken room since it was measured? Then there may be more of it with the next measurement. */
+bool account_room_is_stale(const struct shard *shard);
 /* May so many bytes more be used for data? After account_look. True: they are granted. */
 NODISCARD bool account_take(struct shard *shard, uint64_t bytes);
 /* The same for clients; what is beyond their share, as far as the resident set has room for it. */
 NODISCARD bool account_take_for_clients(struct shard *shard, uint64_t bytes);
-/* Would clients of all shards together hold no more than their share, or than may be resident, with what is expected and
- * so many bytes more? O(shards). */
-bool account_has_room_for_answer(const struct shard *shard, uint64_t bytes);
+/* What clients of all shards may hold together: their share, or what may be resident; and what is left of it, with what
+ * is expected, which may be less than nothing. O(shards). */
+int64_t account_most_for_answers(const struct shard *shard);
+int64_t account_room_for_answers(const struct shard *shard);
+/* What replies may take beyond the ceiling, all together, where they must. */
+int64_t account_beyond(const struct shard *shard);
 /* What clients hold, as was told last, and what is on its way to them. O(shards). */
 int64_t ledger_clients(const struct ledger *ledger);
+/* What is charged to the budget. O(shards). */
+int64_t ledger_charged(const struct ledger *ledger);
 /* A message with that much sets out (sign 1) or has arrived (-1). */
 HOT_INLINE void ledger_note_travelling(struct ledger *ledger, size_t bytes, int64_t sign) {
     if (LIKELY(bytes < LEDGER_TRAVELS) || !ledger) return;

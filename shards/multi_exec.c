@@ -1,5 +1,6 @@
 /* EXEC: the four ways of shards/multi.h. */
 #include "core/assert.h"
+#include "shards/answer_work.h"
 #include "shards/client_move.h"
 #include "shards/gather.h"
 #include "shards/monitor.h"
@@ -118,9 +119,9 @@ static void fill_part(struct part *part, struct shard *home, const struct multi 
 
 /* --- on this shard --- */
 
-static void run_all(struct exec *x, const struct multi *multi) {
-    struct client *client = x->client;
-    reply_array(x, multi->count);
+typedef void (*kept_visit)(void *ctx, struct exec *x, const struct message_item *item, const struct slice *argv);
+
+static void each_kept(struct exec *x, const struct multi *multi, kept_visit visit, void *ctx) {
     size_t at = 0;
     const struct kept *kept;
     while ((kept = kept_next(&multi->queue, &at))) {
@@ -129,18 +130,48 @@ static void run_all(struct exec *x, const struct multi *multi) {
         size_t heap_bytes = item->argc > ARRAY_LEN(few) ? item->argc * sizeof *argv : 0;
         if (heap_bytes) argv = heap_alloc(x->shard->heap, MEM_MESSAGE, heap_bytes);
         message_item_argv(item, argv);
-        struct part_command head = {.hash = item->hash,
-                                    .argc = item->argc,
-                                    .flags = x->flags & CLIENT_FLAGS_INSIDE,
-                                    .number = item->number,
-                                    .db = client->db,
-                                    .hash_at = item->hash_at,
-                                    .resp = client->resp};
-        part_run_command(x->shard, &head, argv, client->id, client, x->out);
-        if (UNLIKELY(monitor_is_on(&x->shard->pubsub)))
-            monitor_show(client, command_at(x->shard->registry, head.number), argv, head.argc);
+        visit(ctx, x, item, argv);
         if (heap_bytes) heap_free(x->shard->heap, MEM_MESSAGE, argv, heap_bytes);
     }
+}
+
+static void run_one(void *ctx, struct exec *x, const struct message_item *item, const struct slice *argv) {
+    struct client *client = ctx;
+    struct part_command head = {.hash = item->hash,
+                                .argc = item->argc,
+                                .flags = x->flags & CLIENT_FLAGS_INSIDE,
+                                .number = item->number,
+                                .db = client->db,
+                                .hash_at = item->hash_at,
+                                .resp = client->resp};
+    part_run_command(x->shard, &head, argv, client->id, client, x->out);
+    if (UNLIKELY(monitor_is_on(&x->shard->pubsub)))
+        monitor_show(client, command_at(x->shard->registry, head.number), argv, head.argc);
+}
+
+static void run_all(struct exec *x, const struct multi *multi) {
+    reply_array(x, multi->count);
+    each_kept(x, multi, run_one, x->client);
+}
+
+static void add_answer(void *ctx, struct exec *x, const struct message_item *item, const struct slice *argv) {
+    struct exec sub = {.shard = x->shard,
+                       .shared = &x->shard->shared,
+                       .slot = command_at(x->shard->registry, item->number),
+                       .argv = argv,
+                       .argc = item->argc,
+                       .db = x->client->db,
+                       .hash = item->hash,
+                       .hash_at = item->hash_at};
+    if (sub.slot->row->answers) *(uint64_t *)ctx += sub.slot->row->answers(&sub);
+}
+
+/* Its reply will be large, and there is no room for it now. */
+static COLD bool has_no_room(struct exec *x, const struct multi *multi) {
+    uint64_t bytes = 0;
+    if (!multi->now.open || multi->now.spoiled) return false;
+    each_kept(x, multi, add_answer, &bytes);
+    return bytes > ADMIT_LARGE && !admit_answer(x->shard, bytes * ANSWER_COPIES);
 }
 
 static bool watches_are_clean(struct shard *shard, const struct multi *multi) {
@@ -167,13 +198,14 @@ static struct exec whole(const struct part *part, const struct exec *x) {
 static bool may_run_here(struct exec *x, struct multi *multi) {
     struct shard *home = x->shard;
     struct client *client = x->client;
-    if (LIKELY(locks_idle(home->locks))) return true;
+    bool waits = !admit_has_plenty(home, 0) && has_no_room(x, multi);
+    if (LIKELY(locks_idle(home->locks)) && LIKELY(!waits)) return true;
     struct kept_commands all;
     struct part part;
     kept_open(home, multi, x, &all);
     fill_part(&part, home, multi, &all, home->id, NULL, 0);
     struct exec together = whole(&part, x);
-    bool free = request_may_run(&together);
+    bool free = !waits && request_may_run(&together);
     if (!free) {
         struct message_note note = {.client = client, .place = reply_queue_reserve(&client->replies)};
         request_park(&together, txn_stamp(home), home->id, note,

@@ -56,6 +56,7 @@ void part_run_command(struct shard *shard, const struct part_command *command, c
  * keys, and its reply has a header. */
 void part_locks(const struct exec *x, command_lock_visit visit, void *ctx);
 void part_run_whole(struct exec *x);
-uint64_t part_answers(const struct exec *x); /* the row's .answers, also of a part of one; O(commands) */
+uint64_t part_answers(const struct exec *x); /* a row's .answers: of a part; O(commands) */
+uint64_t part_whole_answers(const struct exec *x); /* and of a whole, whose reply is copied behind those before it */
 
 extern const struct command part_commands[];

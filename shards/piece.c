@@ -180,7 +180,9 @@ static void cmd_sizes(struct exec *x) {
     struct key_ref ref;
     for (uint32_t i = 1; i < x->argc; i++) {
         const struct entry *entry = exec_open_any(x, i, &ref);
-        struct piece_size size = {.len = entry ? piece_len(entry) : 0, .type = entry ? entry->type : TYPE_COUNT};
+        struct piece_size size = {.type = TYPE_COUNT};
+        if (entry)
+            size = (struct piece_size){.len = piece_len(entry), .bytes = entry_bytes(entry), .type = entry->type};
         buf_append(x->out, &size, sizeof size);
     }
     close_bulk(x, mark);

@@ -58,7 +58,8 @@ double piece_next_score(struct slice *piece);
 /* --- what the commands answer; without a header, inside of a bulk string --- */
 struct piece_size {
     uint64_t len;
-    uint64_t type; /* enum value_type; TYPE_COUNT: no such key */
+    uint64_t bytes; /* of memory */
+    uint64_t type;  /* enum value_type; TYPE_COUNT: no such key */
 };
 struct piece_found {
     uint64_t is;

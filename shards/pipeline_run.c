@@ -265,7 +265,7 @@ static bool is_told_of(const struct shard *shard, const struct queued *q) {
 }
 
 static bool must_not_publish(const struct shard *shard) {
-    return shard->account.crowded || (shard->account.shared && !account_has_room_for_answer(shard, 0));
+    return shard->account.crowded || (shard->account.shared && account_room_for_answers(shard) < 0);
 }
 
 /* Clients with large replies wait first; but how large the first one is, nobody knows before. So when clients hold far

@@ -143,7 +143,7 @@ static int64_t to_evict_for_waiting(struct shard *shard) {
     int64_t free = credit_pool_free(&account->shared->pool);
     if (wanted <= 0) return 0;
     if (wanted < ADMIT_LARGE) return (wanted - free) / shard->count;
-    int64_t room = atomic_load_explicit(&account->shared->room, memory_order_relaxed);
+    int64_t room = account_room(shard);
     int64_t bytes = (wanted - MIN(free, room)) / shard->count - account->saved;
     return bytes > 0 && room < wanted ? bytes - (int64_t)defrag_reclaim(shard) : bytes;
 }

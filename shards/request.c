@@ -337,7 +337,7 @@ static bool run(struct shard *shard, struct request *request, struct buf *out, u
     if (whole) x.slice = request->work;
     bool has_run = !x.part && x.flags & CLIENT_STEP; /* until it asked for turns: it has counted */
     uint64_t hits = shard->shared.hits, misses = shard->shared.misses;
-    if (!whole || !answer_waits(&x)) pipeline_execute(shard, &x);
+    pipeline_execute(shard, &x);
     if (has_run) shard->shared.hits = hits;
     if (has_run) shard->shared.misses = misses;
     if (request->kind == REQUEST_SERVE && !x.blocks && !request->work[0])

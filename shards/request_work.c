@@ -2,6 +2,7 @@
  * does a slice of the first, which then goes to the end. */
 #include "core/assert.h"
 #include "shards/admit.h"
+#include "shards/answer_work.h"
 #include "shards/pipeline_priv.h"
 #include "shards/request_priv.h"
 #include "shards/waiters.h"
@@ -80,14 +81,14 @@ static struct request *take_first(struct shard *shard) {
 
 static bool refuse(struct exec *x, struct work *work) {
     (void)work;
-    reply_error(x, OOM_ERROR);
+    reply_error(x, answer_refusal(command_at(x->shard->registry, x->slot->number)->row));
     return false;
 }
 
 /* Until it ends, what it expects is room that is taken. */
 static bool has_begun(struct shard *shard, struct work *work) {
     if (LIKELY(!work->expects)) return true;
-    enum admission may = admit_work(shard, work->expects, work->since_ms);
+    enum admission may = admit_waiting_answer(shard, work->expects, work->since_ms);
     if (may == ADMIT_WAIT) return false;
     if (may == ADMIT_REFUSE) work->some = refuse;
     work->expected = may == ADMIT_GO ? work->expects : 0;
@@ -98,7 +99,6 @@ static bool has_begun(struct shard *shard, struct work *work) {
 
 static bool is_ready(struct shard *shard, struct work *work) {
     if (!has_begun(shard, work)) return false;
-    if (work->ready) return work->ready(shard, work);
     return !work->tells || !shard->effects.crowded;
 }
 

@@ -38,11 +38,10 @@ HOT_INLINE void hold(struct shard *shard, struct message *message, struct messag
     message->held = true;
 }
 
-/* It may have to wait for room for its reply: then it asks for turns. */
 static COLD void run_if_admitted(struct shard *shard, struct exec *x, const struct message_item *item) {
     if (!admit_here(x, item))
         pipeline_refuse(shard, x);
-    else if (!answer_waits(x))
+    else
         pipeline_execute(shard, x);
 }
 

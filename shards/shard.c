@@ -150,7 +150,7 @@ void shard_config_changed(struct shard *shard) {
     evictor_config_changed(shard->evictor);
     int64_t micros = shard->config->slowlog_log_slower_than;
     client_limits_config_changed(shard);
-    if (shard->account.shared) shard->account.trip = -1; /* whoever comes next looks at what there is now */
+    account_config_changed(&shard->account);
     shard->slow_ticks = micros < 0 ? UINT64_MAX : (uint64_t)((double)micros * 1000 / shard->host.tick_ns);
     int64_t millis = MIN(shard->config->latency_monitor_threshold, INT64_MAX / 2000000);
     shard->spike_ticks = millis ? (uint64_t)((double)millis * 1000000 / shard->host.tick_ns) : UINT64_MAX;

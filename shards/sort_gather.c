@@ -3,7 +3,7 @@
  * instant to everybody, and still no step is long:
  *
  *      owner of the key                 home                                owners of what patterns name
- *      sherd.sort.head key         <--- type and length
+ *      sherd.sort.head key         <--- type, length and memory
  *      sherd.sort.read key from n  <--- a chunk of elements
  *                                       their weights                  ---> sherd.sort.look key field ...
  *                                       (pause, the next chunk)
@@ -21,6 +21,8 @@
 #include "core/assert.h"
 #include "core/num.h"
 #include "core/resp_write.h"
+#include "shards/answer_work.h"
+#include "shards/gather_room.h"
 #include "shards/shard.h"
 #include "shards/sort_words.h"
 #include "shards/sorting.h"
@@ -29,7 +31,7 @@
 #define WORK_MAX     8192u /* elements handled before a pause: one or two milliseconds */
 #define NOT_A_NUMBER "ERR One or more scores can't be converted into double"
 
-enum phase { PHASE_HEAD, PHASE_READ, PHASE_WEIGH, PHASE_SKIP, PHASE_FETCH, PHASE_ANSWER, PHASE_DONE };
+enum phase { PHASE_HEAD, PHASE_ROOM, PHASE_READ, PHASE_WEIGH, PHASE_SKIP, PHASE_FETCH, PHASE_ANSWER, PHASE_DONE };
 enum asked { ASKED_NOTHING, ASKED_HEAD, ASKED_CHUNK, ASKED_WEIGHTS, ASKED_VALUES };
 
 /* Values of other keys, being asked for: look-up i is of shard owners[i], and its owner's replies are in order. */
@@ -49,7 +51,8 @@ struct run {
     enum asked asked; /* what the step under way is about */
     uint32_t work;    /* elements handled since the last pause */
     bool bad_number, is_set;
-    uint64_t length;      /* of what is sorted */
+    uint64_t length;      /* of what is sorted, */
+    uint64_t bytes;       /* and its memory */
     uint64_t from, limit; /* where the next chunk begins; how many elements are still to be read at most */
     uint64_t skip, count; /* elements that are left before the answer, and in it */
     uint64_t answered;    /* elements of the reply */
@@ -197,23 +200,34 @@ static void begin_sorting(struct run *run) {
     run->skip = 0;
 }
 
-/* [type, length] */
+/* [type, length, bytes] */
 static bool take_head(struct gather *g, struct run *run) {
     struct slice reply = gather_reply(g, 0), rest, type;
-    int64_t length;
+    int64_t length, bytes;
     if (gather_reply_is_error(reply)) {
         g->failed = true;
         buf_append_slice(gather_out(g), reply);
         return false;
     }
-    bool readable = gather_reply_array(reply, &rest) == 2 && gather_reply_bulk(gather_next_element(&rest), &type) &&
-                    gather_reply_int(gather_next_element(&rest), &length);
+    bool readable = gather_reply_array(reply, &rest) == 3 && gather_reply_bulk(gather_next_element(&rest), &type) &&
+                    gather_reply_int(gather_next_element(&rest), &length) &&
+                    gather_reply_int(gather_next_element(&rest), &bytes);
     ASSERT(readable);
     run->is_set = slice_is(type, "set");
     run->length = (uint64_t)length;
+    run->bytes = (uint64_t)bytes;
     begin_sorting(run);
-    run->phase = run->limit ? PHASE_READ : PHASE_SKIP;
+    run->phase = run->limit ? PHASE_ROOM : PHASE_SKIP;
     return true;
+}
+
+/* What is read is kept, and then it is in the reply, unless it is stored, which asks by itself. What GET finds instead
+ * nobody knows before. */
+static void find_room(struct gather *g, struct run *run) {
+    uint64_t read = (uint64_t)((double)run->bytes * (double)run->limit / (double)run->length);
+    bool large = run->bytes > ADMIT_LARGE; /* else it need not be asked */
+    if (!large || gather_room_for_steps(g, read * (run->words.store ? 1 : ANSWER_COPIES))) run->phase = PHASE_READ;
+    if (g->failed) run->phase = PHASE_DONE;
 }
 
 static void ask_for_chunk(struct gather *g, struct run *run) {
@@ -398,6 +412,7 @@ static void go_on(struct gather *g, struct run *run) {
         gather_send(g, gather_owner(g, 1), "sherd.sort.head", &g->argv[1], 1);
         run->asked = ASKED_HEAD;
         return;
+    case PHASE_ROOM: find_room(g, run); return;
     case PHASE_READ: ask_for_chunk(g, run); return;
     case PHASE_WEIGH: weigh(g, run); return;
     case PHASE_SKIP: skip(g, run); return;

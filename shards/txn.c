@@ -154,18 +154,18 @@ static void leave_everywhere(struct gather *gather, uint64_t shards) {
     if (gather->holds_txn) commit_gather_waits(gather, home->id, position);
 }
 
-/* A watched key was changed: nothing runs. in_line are the shards where a part stands. */
-static void give_up(struct gather *gather, uint64_t in_line) {
+/* Nothing runs. error: why; NULL: a watched key was changed. in_line are the shards where a part stands. */
+static void give_up(struct gather *gather, uint64_t in_line, const char *error) {
     gather->phase = TXN_HELD;
     gather->dirty = true;
     leave_everywhere(gather, in_line);
     gather->in_line = 0;
-    gather_drop(gather);
+    gather_drop(gather, error);
 }
 
 static void held(struct gather *gather) {
     if (gather->dirty) {
-        give_up(gather, gather->asked);
+        give_up(gather, gather->asked, NULL);
         return;
     }
     gather->phase = TXN_HELD;
@@ -181,8 +181,8 @@ void txn_go(struct gather *gather) {
     run_parts(gather);
 }
 
-void txn_drop(struct gather *gather) {
-    give_up(gather, gather->asked);
+void txn_drop(struct gather *gather, const char *error) {
+    give_up(gather, gather->asked, error);
 }
 
 void txn_prefetch(const struct gather *gather, uint32_t shard, keyspace_prefetch prefetch) {
@@ -223,7 +223,7 @@ static void give_way(struct gather *gather, uint32_t shard) {
 
 static void tried(struct gather *gather, uint32_t shard, struct slice reply, struct message *message) {
     if (reply.len == 1 && reply.ptr[0] == GRANT_DIRTY) {
-        give_up(gather, bit(gather->home->id));
+        give_up(gather, bit(gather->home->id), NULL);
         return;
     }
     gather->phase = TXN_HELD;

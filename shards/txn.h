@@ -39,9 +39,10 @@ void txn_begin(struct gather *gather, uint64_t shards);
 void txn_begin_again(struct gather *gather, uint64_t shards, uint64_t stamp, uint64_t granted);
 /* x is the part: it is copied. home's own part has the first turn (see ITEM_TRY). */
 void txn_ask(struct gather *gather, uint32_t to, const struct exec *x);
-/* There is room for what it answers (shards/gather_room.h): its parts run. Or nobody wants it any more: nothing runs. */
+/* There is room for what it answers (shards/gather_room.h): its parts run. Or there is none: nothing runs, and this is
+ * the reply. */
 void txn_go(struct gather *gather);
-void txn_drop(struct gather *gather);
+void txn_drop(struct gather *gather, const char *error);
 /* All were asked. When all locks are held the parts run, or the gather's steps begin: that may be now. */
 void txn_asked_all(struct gather *gather);
 /* The shards that have a part in it, a bit each, if it may have changed keys; else 0 (see shards/effect.h). */

@@ -5,8 +5,10 @@
 #include "core/num.h"
 #include "core/resp_write.h"
 #include "shards/admit.h"
+#include "shards/answer_work.h"
 #include "shards/aside.h"
 #include "shards/cmd_generic_priv.h"
+#include "shards/gather_room.h"
 #include "shards/piece.h"
 #include "shards/reaper.h"
 #include "shards/shard.h"
@@ -19,13 +21,23 @@
 
 struct wide_source {
     uint64_t len; /* 0: the key is absent */
+    uint64_t bytes;
     double weight;
     uint32_t place; /* among the keys */
     uint8_t owner;
     uint8_t type; /* enum value_type */
 };
 
-enum asked { ASKED_SIZES, ASKED_PIECE, ASKED_LOOKS, ASKED_COUNT, ASKED_ROOM, ASKED_PUT, ASKED_PAUSE };
+enum asked {
+    ASKED_SIZES,
+    ASKED_START, /* room for the reply */
+    ASKED_PIECE,
+    ASKED_LOOKS,
+    ASKED_COUNT,
+    ASKED_ROOM,
+    ASKED_PUT,
+    ASKED_PAUSE
+};
 
 struct wide_run {
     struct wide_join join;
@@ -104,13 +116,26 @@ static bool take_sizes(struct gather *g, struct wide_run *run) {
         struct piece_size size;
         piece_take(&sizes[owner], &size, sizeof size);
         if (size.type != TYPE_COUNT && size.type != TYPE_SET && !(join->scored && size.type == TYPE_ZSET)) return false;
-        *source = (struct wide_source){
-            .len = size.len, .weight = 1, .place = i, .owner = (uint8_t)owner, .type = (uint8_t)size.type};
+        *source = (struct wide_source){.len = size.len,
+                                       .bytes = size.bytes,
+                                       .weight = 1,
+                                       .place = i,
+                                       .owner = (uint8_t)owner,
+                                       .type = (uint8_t)size.type};
         if (join->weights_at && !num_parse_double(g->argv[join->weights_at + i], &source->weight))
             ASSERT(false); /* whoever began it has read it */
     }
     if (join->operation != JOIN_DIFF) qsort(run->sources, join->keys, sizeof *run->sources, compare_sources);
     return true;
+}
+
+/* Of the keys that are walked over; what is found is there, and in the reply. */
+static uint64_t answer_bytes(const struct wide_run *run) {
+    const struct wide_join *join = &run->join;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < join->keys && (i == 0 || join->operation == JOIN_UNION); i++)
+        bytes += run->sources[i].bytes;
+    return join->form == JOIN_ANSWERS ? bytes * ANSWER_COPIES : 0;
 }
 
 static void begin_result(struct gather *g, struct wide_run *run) {
@@ -380,6 +405,11 @@ static void deliver(struct gather *g, struct wide_run *run) {
     walk_on(g, run);
 }
 
+static void start(struct gather *g, struct wide_run *run) {
+    run->asked = ASKED_START;
+    if (gather_room_for_steps(g, answer_bytes(run))) walk_on(g, run);
+}
+
 static void step(struct gather *g, struct wide_run *run) {
     struct looks looks;
     bool adds = run->adds;
@@ -392,8 +422,9 @@ static void step(struct gather *g, struct wide_run *run) {
             return;
         }
         begin_result(g, run);
-        walk_on(g, run);
+        start(g, run);
         return;
+    case ASKED_START: start(g, run); return;
     case ASKED_PIECE:
         if (!take_piece(g, run)) {
             ask_for_sizes(g, run);

@@ -50,11 +50,9 @@ struct work {
     /* Does some more. False: that was all, and the reply was written. What a slice writes to x->out stays there. */
     bool (*some)(struct exec *x, struct work *work);
     void (*end)(struct shard *shard, struct work *work); /* gives back what it has besides; NULL: nothing */
-    /* May a slice be done now? NULL: at any time, unless it tells and the disk is behind. */
-    bool (*ready)(struct shard *shard, const struct work *work);
-    bool tells;
-    /* What its reply and what it makes aside for it may come to, in bytes: it begins when there is room for that, as a
-     * large reply does (shards/answer_work.h). 0: at once. */
+    bool tells;                                          /* and waits while the disk is behind */
+    /* What its reply and what it makes aside for it may come to, in bytes: it begins when there is room for that, or is
+     * refused (admit_waiting_answer). 0: at once. */
     uint64_t expects;
     const struct command_slot *counts_as; /* in statistics and the slow log; NULL: itself */
     uint64_t ticks;                       /* that were spent on it before, and count */

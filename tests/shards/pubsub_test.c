@@ -151,7 +151,7 @@ static void subscribe_at_random(struct round *round, uint32_t who) {
 static void publish(struct round *round, uint32_t who, const char *channel) {
     static char payload[PAYLOAD_MAX + 40];
     uint64_t number = ++round->sent[who];
-    size_t letters = (size_t)below(round, below(round, 4) ? 100 : PAYLOAD_MAX);
+    size_t letters = (size_t)below(round, below(round, 12) ? 100 : PAYLOAD_MAX);
     int head = snprintf(payload, sizeof payload, "%u:%" PRIu64 ":", who, number);
     memset(payload + head, letter_of(number), letters);
     payload[(size_t)head + letters] = 0;

@@ -22,6 +22,7 @@ from support.server import sherd_binary  # noqa: E402
 
 MIB = 1 << 20
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
+NO_ROOM = "OOM no room for so large a reply under 'maxmemory': ask for less of it at once."
 PRESET = "0"
 
 
@@ -339,17 +340,65 @@ class RepliesOfOneThread(CgroupCase):
             self.admin.must("HSET", "h" + key, "f", b"v" * size)
 
     def test_large_values_that_nobody_reads(self):
-        """Of clients that nothing is known of, for longer than anything waits for room (10 s)."""
+        """Of clients that nothing is known of, for longer than they wait until they go beyond the ceiling (5 s)."""
         self.fill(2 * MIB)
         for commands in ([("GET",)], [("GETRANGE", 0, -1)], [("GETEX",)], [("HGET", "f")], [("MULTI",), ("GET",), ("GETEX",), ("EXEC",)]):
             for key in self.keys:
                 name = "h" + key if commands[0][0] == "HGET" else key
                 words = [(word[0], name, *word[1:]) if word[0] not in ("MULTI", "EXEC") else word for word in commands]
                 self.deaf(8, *words * 2)
-            self.small_ones_go_on(12 if commands[0][0] == "GET" else 1)
+            self.small_ones_go_on(7 if commands[0][0] == "GET" else 1)
         reader = self.server.client()
         self.assertEqual(len(reader.must("GET", self.keys[0])), 2 * MIB)  # when those before it were dropped
         reader.close()
+        self.end()
+
+    def fill_up(self):
+        """With values of 2 MiB, as many as are taken."""
+        writer, keys = self.server.client(timeout=60 * SLOW), []
+        try:
+            while writer.call("SET", "big%d" % len(keys), b"%04d" % len(keys) * (MIB // 2)) == resp.OK:
+                keys.append("big%d" % len(keys))
+        except (resp.Closed, OSError):  # -OOM before all of it was read
+            pass
+        writer.close()
+        return keys
+
+    def test_replies_for_which_there_is_no_room(self):
+        """All that is there, when that is as much as may be: refused, and smaller ones are not. Where keys may go they do."""
+        keys = self.fill_up()
+        self.assertGreater(len(keys) * 2 * MIB, self.limit * 0.8 * 0.75)
+        reader = self.server.client(timeout=60 * SLOW)
+        asked = [("MGET", *keys), ("MULTI",), *[("GET", key) for key in keys], ("EXEC",), ("STRLEN", keys[0])]
+        replies = reader.pipeline(asked)
+        self.assertEqual(replies[0], resp.Error(NO_ROOM.encode()))
+        self.assertEqual(replies[-2], resp.Error(("EXECABORT Transaction discarded because of: " + NO_ROOM).encode()))
+        self.assertEqual(replies[-1], 2 * MIB)
+        self.assertTrue(reader.must("MGET", keys[0], keys[1]) == [b"0000" * (MIB // 2), b"0001" * (MIB // 2)])
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        self.assertEqual([len(value) for value in reader.must("MGET", *keys[:20])], [2 * MIB] * 20)
+        self.assertLess(self.admin.must("DBSIZE"), len(keys))
+        reader.close()
+        self.small_ones_go_on(1)
+        self.end()
+
+    def test_one_key_that_is_large(self):
+        """Half of what there may be: whichever command asks for all of it, nothing is killed."""
+        element = b"v" * 1000
+        for begin in range(0, 80000, 2000):
+            words = [b"%05d" % i + element for i in range(begin, begin + 2000)]
+            self.admin.must("RPUSH", "list", *words)
+        commands = [("LRANGE", "list", 0, -1), ("SORT", "list", "BY", "nosort"), ("DUMP", "list"), ("MULTI",), ("LRANGE", "list", 0, -1), ("EXEC",), ("LLEN", "list")]
+        self.fill_up()
+        reader = self.server.client(timeout=60 * SLOW)
+        replies = reader.pipeline(commands)
+        for at in (0, 1, 2):
+            self.assertEqual(replies[at], resp.Error(NO_ROOM.encode()), commands[at])
+        self.assertEqual(replies[-2], resp.Error(("EXECABORT Transaction discarded because of: " + NO_ROOM).encode()))
+        self.assertEqual(replies[-1], 80000)
+        self.assertEqual(len(reader.must("LRANGE", "list", 0, 99)), 100)
+        reader.close()
+        self.small_ones_go_on(1)
         self.end()
 
     def publish(self, count, text):
@@ -380,7 +429,6 @@ class RepliesOfOneThread(CgroupCase):
         publisher.close()
         self.small_ones_go_on(1)
         self.end()
-
 
     def feed(self, entry):
         """Streams of 2 MiB with a group for each of many clients, and one with all given to a consumer."""

@@ -117,7 +117,7 @@ class Idle(unittest.TestCase):
             time.sleep(0.2)
             before = self.cpu_ms(server)
             time.sleep(3)
-            self.assertLess(self.cpu_ms(server) - before, 30 * SLOW)
+            self.assertLess(self.cpu_ms(server) - before, 100 * SLOW)  # of 48,000
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from support.resp import NULL_BULK, Double, Simple, encode  # noqa: E402
-from support.case import SLOW, ServerCase, info_field, main, wait_until  # noqa: E402
+from support.case import ServerCase, info_field, main, wait_until  # noqa: E402
 from support.server import Server, begin_until_killed  # noqa: E402
 
 COUNT = 16_000  # elements: some sixteen slices
@@ -614,17 +614,8 @@ class Parts(Results):
         client.must("DEL", self.tag + "h")
 
 
-of_a_release = unittest.skipIf(SLOW > 1, "the others show a sanitizer as much")
-
-
-@of_a_release
 class OneThread(Parts, ServerCase):
     threads = 1
-
-
-@of_a_release
-class TwoThreads(Results, ServerCase):
-    threads = 2
 
 
 class Across(Results, ServerCase):
