@@ -1,6 +1,8 @@
 /* A reply that is there already is what clients hold, so whether there is room for it is whether they hold too much. */
 #include "shards/answer_work.h"
+#include "core/num.h"
 #include "shards/admit.h"
+#include "shards/hash_value.h"
 #include "shards/work.h"
 
 #define NO_ROOM "OOM no room for so large a reply under 'maxmemory': ask for less of it at once."
@@ -54,6 +56,14 @@ const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_ty
     return entry && entry->type == type ? entry : NULL;
 }
 
+struct exec answer_asked(const struct exec *x, struct buf *unseen) {
+    struct exec asked = *x;
+    buf_init(unseen, x->shard->heap, MEM_MESSAGE);
+    asked.out = unseen;
+    asked.part = true; /* errors are not counted */
+    return asked;
+}
+
 static uint64_t string_bytes(const struct exec *x, uint32_t at) {
     const struct entry *entry = answer_peek(x, at, TYPE_STRING);
     return entry ? entry_string_len(entry) : 0;
@@ -63,9 +73,13 @@ uint64_t answer_string_bytes(const struct exec *x) {
     return x->hash_at ? string_bytes(x, x->hash_at) : 0;
 }
 
-uint64_t answer_key_bytes(const struct exec *x) {
-    const struct entry *entry = x->hash_at ? peek(x, x->hash_at) : NULL;
+static uint64_t key_bytes(const struct exec *x, uint32_t at) {
+    const struct entry *entry = peek(x, at);
     return entry ? entry_bytes(entry) : 0;
+}
+
+uint64_t answer_key_bytes(const struct exec *x) {
+    return x->hash_at ? key_bytes(x, x->hash_at) : 0;
 }
 
 uint64_t answer_strings_bytes(const struct exec *x, uint32_t first) {
@@ -74,10 +88,27 @@ uint64_t answer_strings_bytes(const struct exec *x, uint32_t first) {
     return bytes;
 }
 
+uint64_t answer_fields_bytes(const struct exec *x) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_HASH);
+    struct packed_value value;
+    uint64_t bytes = 0;
+    for (uint32_t at = 2; entry && at < x->argc; at++)
+        if (hash_get(entry, x->argv[at], &value) && !value.is_int) bytes += value.text.len;
+    return bytes;
+}
+
+uint64_t answer_drawn_bytes(const struct exec *x, enum value_type type, uint64_t (*len)(const struct entry *)) {
+    const struct entry *entry = answer_peek(x, 1, type);
+    int64_t count = 1;
+    if (!entry || (x->argc > 2 && (!num_parse_i64(x->argv[2], &count) || count < -ANSWER_DRAWN_MAX))) return 0;
+    uint64_t all = len(entry);
+    return answer_some_bytes(entry, count < 0 ? (uint64_t)-count : MIN((uint64_t)count, all), all);
+}
+
 uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count) {
-    uint64_t bytes = admit_key_bytes(x, first);
+    uint64_t bytes = key_bytes(x, first);
     for (uint32_t at = first + 1; at < first + count && operation != JOIN_DIFF; at++) {
-        uint64_t more = admit_key_bytes(x, at);
+        uint64_t more = key_bytes(x, at);
         bytes = operation == JOIN_UNION ? bytes + more : MIN(bytes, more);
     }
     return bytes * ANSWER_COPIES;

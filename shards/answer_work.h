@@ -50,11 +50,17 @@ HOT_INLINE uint32_t answer_of_part(const struct exec *x) {
 const char *answer_refusal(const struct command *row);
 /* For rows' .answers: what is at argv[at], which is a key of this shard; NULL: nothing of that type. */
 const struct entry *answer_peek(const struct exec *x, uint32_t at, enum value_type type);
+/* x with a place for the errors of arguments that are wrong, which nobody will see. */
+struct exec answer_asked(const struct exec *x, struct buf *unseen);
 uint64_t answer_string_bytes(const struct exec *x); /* the length of the string at its key, if it is one */
 uint64_t answer_some_bytes(const struct entry *entry, uint64_t some, uint64_t all); /* so many of all its elements */
 uint64_t answer_key_bytes(const struct exec *x);                     /* the memory of what is at its key */
 uint64_t answer_strings_bytes(const struct exec *x, uint32_t first); /* of those at all keys from argv[first] on */
-#define ANSWER_COPIES 2 /* of what is found and told: it is there, and in the reply */
+#define ANSWER_COPIES 2                             /* of what is found and told: it is there, and in the reply */
+uint64_t answer_fields_bytes(const struct exec *x); /* of a hash, those that argv[2..] name: all that are fields */
+/* As many elements as argv[2] says, negative: as often as it says, some more than once; one, without argv[2]. */
+uint64_t answer_drawn_bytes(const struct exec *x, enum value_type type, uint64_t (*len)(const struct entry *));
+#define ANSWER_DRAWN_MAX 10000000 /* elements of one reply with repetition: Redis has no limit but its memory */
 /* For a work's .expects: the result of joining the keys argv[first .. first + count), all of this shard, and the reply
  * that tells it. */
 uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count);

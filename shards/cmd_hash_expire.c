@@ -283,16 +283,6 @@ static void cmd_hgetex(struct exec *x) {
     if (persisted) exec_event_as(x, NOTIFY_HASH, "hpersist", x->argv[1]);
 }
 
-/* All of its arguments, as if they were fields: those that are none are not there. */
-static uint64_t hgetex_answers(const struct exec *x) {
-    const struct entry *entry = answer_peek(x, 1, TYPE_HASH);
-    struct packed_value value;
-    uint64_t bytes = 0;
-    for (uint32_t at = 2; entry && at < x->argc; at++)
-        if (hash_get(entry, x->argv[at], &value) && !value.is_int) bytes += value.text.len;
-    return bytes;
-}
-
 /* --- HSETEX --- */
 
 struct setting {
@@ -462,6 +452,7 @@ const struct command hash_expire_commands[] = {
      .flags = CMD_WRITE | CMD_FAST,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .run = cmd_hgetdel,
+     .answers = answer_fields_bytes,
      .since = "8.0.0",
      .args = "key " FIELDS,
      .doc = "Answers the values of fields and takes them out."},
@@ -471,7 +462,7 @@ const struct command hash_expire_commands[] = {
      .flags = CMD_WRITE | CMD_FAST,
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
      .run = cmd_hgetex,
-     .answers = hgetex_answers,
+     .answers = answer_fields_bytes,
      .since = "8.0.0",
      .args = "key [" UNITS "PERSIST] " FIELDS,
      .doc = "Answers the values of fields and changes when they end."},

@@ -129,6 +129,10 @@ static void random_fields(struct exec *x, int64_t count, bool values) {
     }
 }
 
+static uint64_t drawn_answers(const struct exec *x) {
+    return answer_drawn_bytes(x, TYPE_HASH, hash_len);
+}
+
 static void cmd_hrandfield(struct exec *x) {
     struct key_ref ref;
     struct packed_value field, value;
@@ -263,6 +267,7 @@ const struct command hash_visit_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_hrandfield,
+     .answers = drawn_answers,
      .group = "hash",
      .since = "6.2.0",
      .cost = "O(N), N = fields answered, or all when these are a third of them",

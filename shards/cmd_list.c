@@ -124,6 +124,10 @@ static void pop(struct exec *x, enum list_end end) {
     }
 }
 
+static uint64_t pop_answers(const struct exec *x) {
+    return answer_drawn_bytes(x, TYPE_LIST, list_len);
+}
+
 static void cmd_lpop(struct exec *x) {
     pop(x, LIST_HEAD);
 }
@@ -139,6 +143,23 @@ static void cmd_llen(struct exec *x) {
     reply_int(x, ref.entry ? (int64_t)list_len(ref.entry) : 0);
 }
 
+/* False: there is none. */
+static bool element_at(const struct entry *entry, int64_t index, struct packed_value *value) {
+    int64_t len = (int64_t)list_len(entry);
+    if (index < 0) index += len;
+    if (index < 0 || index >= len) return false;
+    struct quicklist_iter iter = list_seek(entry, (uint64_t)index);
+    return quicklist_next(&iter, value);
+}
+
+static uint64_t index_answers(const struct exec *x) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_LIST);
+    struct packed_value value;
+    int64_t index;
+    bool there = entry && num_parse_i64(x->argv[2], &index) && element_at(entry, index, &value);
+    return there && !value.is_int ? value.text.len : 0;
+}
+
 static void cmd_lindex(struct exec *x) {
     struct key_ref ref;
     int64_t index;
@@ -149,15 +170,10 @@ static void cmd_lindex(struct exec *x) {
         return;
     }
     if (!exec_int(x, 2, &index)) return;
-    int64_t len = (int64_t)list_len(ref.entry);
-    if (index < 0) index += len;
-    if (index < 0 || index >= len) {
+    if (!element_at(ref.entry, index, &value))
         reply_null(x);
-        return;
-    }
-    struct quicklist_iter iter = list_seek(ref.entry, (uint64_t)index);
-    (void)quicklist_next(&iter, &value);
-    if (value.is_int || !answer_waits_for(x, value.text.len)) reply_packed(x, &value);
+    else if (value.is_int || !answer_waits_for(x, value.text.len))
+        reply_packed(x, &value);
 }
 
 /* start .. stop, as given, becomes the range [first, first + count) of a list of len; count may be 0. */
@@ -447,6 +463,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_lpop,
+     .answers = pop_answers,
      .beside_save = BESIDE_COUNT,
      .takes_turns = true,
      .group = "list",
@@ -461,6 +478,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_rpop,
+     .answers = pop_answers,
      .beside_save = BESIDE_COUNT,
      .takes_turns = true,
      .group = "list",
@@ -487,6 +505,7 @@ const struct command list_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_lindex,
+     .answers = index_answers,
      .group = "list",
      .since = "1.0.0",
      .cost = "O(N), N = nodes of the list up to the element, from the nearer end; a node is 8 KiB",

@@ -18,6 +18,7 @@
  * OBJECT ENCODING of what SDIFFSTORE makes depends on how Redis would have computed it, see difference_leaves_table. */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_generic_priv.h"
 #include "shards/cmd_set_algebra_priv.h"
 #include "shards/cmd_set_priv.h"
@@ -221,6 +222,15 @@ static void cmd_sunion(struct exec *x) {
 }
 static void cmd_sdiff(struct exec *x) {
     reply_result(x, JOIN_DIFF);
+}
+static uint64_t sinter_answers(const struct exec *x) {
+    return answer_join_bytes(x, JOIN_INTER, 1, x->argc - 1);
+}
+static uint64_t sunion_answers(const struct exec *x) {
+    return answer_join_bytes(x, JOIN_UNION, 1, x->argc - 1);
+}
+static uint64_t sdiff_answers(const struct exec *x) {
+    return answer_join_bytes(x, JOIN_DIFF, 1, x->argc - 1);
 }
 static void cmd_sinterstore(struct exec *x) {
     store_result(x, JOIN_INTER);
@@ -499,6 +509,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sinter,
+     .answers = sinter_answers,
      .takes_turns = true,
      .across = sinter_gather,
      .group = "set",
@@ -514,6 +525,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sunion,
+     .answers = sunion_answers,
      .takes_turns = true,
      .across = sunion_gather,
      .group = "set",
@@ -529,6 +541,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sdiff,
+     .answers = sdiff_answers,
      .takes_turns = true,
      .across = sdiff_gather,
      .group = "set",

@@ -14,7 +14,6 @@
 #include "shards/work.h"
 
 #define DRAW_PART 3                /* k below n / DRAW_PART is drawn, more is a walk */
-#define DRAW_MAX  10000000         /* members of one reply with repetition: Redis has no limit but its memory */
 #define KEEP_PART 5                /* SPOP: when less than k / KEEP_PART stays, the set is built anew, as by Redis */
 #define PIECE     (WORK_SLICE / 4) /* of an SPOP: each is drawn, replied and taken out */
 
@@ -96,17 +95,21 @@ static void cmd_srandmember(struct exec *x) {
     }
     if (!exec_read(x, 1, TYPE_SET, &ref)) return;
     uint64_t len = ref.entry ? set_count(ref.entry) : 0;
-    if (count >= -DRAW_MAX &&
+    if (count >= -ANSWER_DRAWN_MAX &&
         answer_waits_for_some(x, ref.entry, count < 0 ? (uint64_t)-count : MIN((uint64_t)count, len), len))
         return;
     if (!ref.entry)
         reply_array(x, 0);
     else if (count >= 0)
         reply_different(x, ref.entry, (uint64_t)count);
-    else if (count < -DRAW_MAX)
+    else if (count < -ANSWER_DRAWN_MAX)
         reply_error(x, "ERR value is out of range");
     else
         reply_repeating(x, ref.entry, (uint64_t)-count);
+}
+
+static uint64_t drawn_answers(const struct exec *x) {
+    return answer_drawn_bytes(x, TYPE_SET, set_count);
 }
 
 /* --- SPOP --- */
@@ -242,6 +245,7 @@ const struct command set_random_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_srandmember,
+     .answers = drawn_answers,
      .group = "set",
      .since = "1.0.0",
      .cost = "O(1), with count O(N), N = count",
@@ -255,6 +259,7 @@ const struct command set_random_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_spop,
+     .answers = drawn_answers,
      .takes_turns = true,
      .beside_save = BESIDE_COUNT,
      .group = "set",

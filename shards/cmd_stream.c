@@ -228,35 +228,68 @@ static void cmd_xlen(struct exec *x) {
     if (stream_read(x, 1, &ref, &stream)) reply_int(x, stream ? (int64_t)stream->length : 0);
 }
 
-static void range(struct exec *x, bool backwards) {
-    struct key_ref ref;
-    const struct stream *stream;
+struct range {
     struct stream_id from, to;
-    int64_t count = -1;
-    if (!stream_arg_interval(x, backwards ? 3 : 2, backwards ? 2 : 3, &from, &to)) return;
+    int64_t count; /* -1: not given */
+    bool backwards;
+};
+
+/* False: the error was replied. */
+static bool parse_range(struct exec *x, struct range *range) {
+    bool backwards = range->backwards;
+    range->count = -1;
+    if (!stream_arg_interval(x, backwards ? 3 : 2, backwards ? 2 : 3, &range->from, &range->to)) return false;
     for (uint32_t at = 4; at < x->argc; at++) {
         if (at + 1 == x->argc || !arg_is(x, at, "count")) {
             reply_syntax_error(x);
-            return;
+            return false;
         }
-        if (!exec_int(x, ++at, &count)) return;
-        count = MAX(count, (int64_t)0);
+        if (!exec_int(x, ++at, &range->count)) return false;
+        range->count = MAX(range->count, (int64_t)0);
     }
-    if (!stream_read(x, 1, &ref, &stream)) return;
-    uint64_t most = count < 0 ? 0 : (uint64_t)count;
+    return true;
+}
+
+static uint64_t most_of(const struct range *range) {
+    return range->count < 0 ? 0 : (uint64_t)range->count;
+}
+
+static uint64_t range_bytes(const struct stream *stream, const struct range *range) {
+    return stream_bytes_between(stream, range->from, range->to, range->backwards, most_of(range));
+}
+
+static void reply_range(struct exec *x, struct range range) {
+    struct key_ref ref;
+    const struct stream *stream;
+    if (!parse_range(x, &range) || !stream_read(x, 1, &ref, &stream)) return;
     if (!stream)
         reply_array(x, 0);
-    else if (count == 0)
+    else if (range.count == 0)
         reply_null_array(x);
-    else if (!answer_waits_for(x, stream_bytes_between(stream, from, to, backwards, most)))
-        reply_stream_range(x, stream, from, to, backwards, most);
+    else if (!answer_waits_for(x, range_bytes(stream, &range)))
+        reply_stream_range(x, stream, range.from, range.to, range.backwards, most_of(&range));
+}
+
+static uint64_t range_answers(const struct exec *x, struct range range) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_STREAM);
+    struct buf unseen;
+    struct exec asked = answer_asked(x, &unseen);
+    bool readable = entry && parse_range(&asked, &range) && range.count != 0;
+    buf_deinit(&unseen);
+    return readable ? range_bytes(entry_object(entry), &range) : 0;
 }
 
 static void cmd_xrange(struct exec *x) {
-    range(x, false);
+    reply_range(x, (struct range){0});
 }
 static void cmd_xrevrange(struct exec *x) {
-    range(x, true);
+    reply_range(x, (struct range){.backwards = true});
+}
+static uint64_t xrange_answers(const struct exec *x) {
+    return range_answers(x, (struct range){0});
+}
+static uint64_t xrevrange_answers(const struct exec *x) {
+    return range_answers(x, (struct range){.backwards = true});
 }
 
 #define STREAM .acl = ACL_STREAM, .where = ON_OWNER, .group = "stream"
@@ -291,6 +324,7 @@ const struct command stream_commands[] = {
      STREAM,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .run = cmd_xrange,
+     .answers = xrange_answers,
      .since = "5.0.0",
      .cost = "O(log(N)+M), M = number of entries answered",
      .args = "key start end [COUNT count]",
@@ -301,6 +335,7 @@ const struct command stream_commands[] = {
      STREAM,
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .run = cmd_xrevrange,
+     .answers = xrevrange_answers,
      .since = "5.0.0",
      .cost = "O(log(N)+M), M = number of entries answered",
      .args = "key end start [COUNT count]",

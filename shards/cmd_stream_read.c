@@ -45,7 +45,7 @@ static uint64_t read_keys(struct exec *x, const struct read_args *args) {
 static void read_or_wait(struct exec *x, bool grouped) {
     struct read_args args;
     struct read_from from;
-    if (grouped && answer_waits(x)) return;
+    if (answer_waits(x)) return;
     if (!stream_parse_read(x->argv, x->argc, grouped, x->shard->now_ms, &args)) {
         reply_error(x, args.error);
         return;
@@ -80,11 +80,22 @@ static uint64_t given_bytes(const struct exec *x, uint32_t key_at, struct slice 
     return stream_bytes_between(stream, from, STREAM_ID_MAX, false, count);
 }
 
-static uint64_t group_answers(const struct exec *x) {
+/* And what one without a group reads behind an id; "$" and "+" are one entry at most. */
+static uint64_t read_bytes(const struct exec *x, uint32_t key_at, struct slice id, const struct read_args *args) {
+    const struct entry *entry = answer_peek(x, key_at, TYPE_STREAM);
+    const struct stream *stream = entry ? entry_object(entry) : NULL;
+    struct stream_id from;
+    bool many = stream && stream_parse_id(id, 0, &from) && stream_id_compare(stream->last, from) > 0;
+    return many ? stream_bytes_between(stream, from, STREAM_ID_MAX, false, args->count) : 0;
+}
+
+static uint64_t read_answers(const struct exec *x) {
+    bool grouped = x->slot->row->flags & CMD_WRITE;
     struct read_args args;
     uint64_t bytes = 0;
-    if (!stream_parse_read(x->argv, x->argc, true, 0, &args)) return 0;
-    for (uint32_t i = 0; i < args.keys; i++) bytes += given_bytes(x, args.first + i, id_of(x, &args, i), &args);
+    if (!stream_parse_read(x->argv, x->argc, grouped, 0, &args)) return 0;
+    for (uint32_t i = 0; i < args.keys; i++)
+        bytes += (grouped ? given_bytes : read_bytes)(x, args.first + i, id_of(x, &args, i), &args);
     return bytes;
 }
 
@@ -393,6 +404,7 @@ const struct command stream_read_commands[] = {
      .keys = {{.halves = stream_find_keys, .keyword = "STREAMS", .halves_from = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_xread,
+     .answers = read_answers,
      .across = xread_gather,
      .waits_for = TYPE_STREAM,
      .waits_as = waits_as,
@@ -408,7 +420,7 @@ const struct command stream_read_commands[] = {
      .keys = {{.halves = stream_find_keys, .keyword = "STREAMS", .halves_from = 4, .access = KEY_RW | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_xreadgroup,
-     .answers = group_answers,
+     .answers = read_answers,
      .beside_save = BESIDE_GROUPS,
      .across = xreadgroup_gather,
      .waits_for = TYPE_STREAM,

@@ -295,8 +295,6 @@ static void reply_different(struct exec *x, const struct entry *entry, uint64_t 
     }
 }
 
-#define DRAW_MAX 10000000 /* members of one reply with repetition: Redis has no limit but its memory */
-
 static void random_members(struct exec *x, int64_t count, bool with_scores) {
     struct key_ref ref;
     if (!exec_read(x, 1, TYPE_ZSET, &ref)) return;
@@ -305,7 +303,7 @@ static void random_members(struct exec *x, int64_t count, bool with_scores) {
         return;
     }
     uint64_t len = zset_len(ref.entry), many = count < 0 ? (uint64_t)-count : MIN((uint64_t)count, len);
-    if (count < 0 && many > DRAW_MAX) {
+    if (count < 0 && many > ANSWER_DRAWN_MAX) {
         reply_error(x, "ERR value is out of range");
         return;
     }
@@ -316,6 +314,10 @@ static void random_members(struct exec *x, int64_t count, bool with_scores) {
         return;
     }
     for (; many > 0; many--) reply_rank(x, ref.entry, prng_below(&x->shard->prng, len), with_scores);
+}
+
+static uint64_t drawn_answers(const struct exec *x) {
+    return answer_drawn_bytes(x, TYPE_ZSET, zset_len);
 }
 
 static void cmd_zrandmember(struct exec *x) {
@@ -502,6 +504,7 @@ const struct command zset_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrandmember,
+     .answers = drawn_answers,
      .group = "sorted-set",
      .since = "6.2.0",
      .cost = "O(M*log(N)), M = number of members answered",

@@ -14,6 +14,7 @@
  * Large ones are not fetched, but joined in many steps (shards/wide_join.h). */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/carry.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_join_priv.h"
@@ -293,6 +294,12 @@ static void run_join(struct exec *x, enum join_operation operation, enum join_fo
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
 }
 
+static uint64_t join_answers(const struct exec *x, enum join_operation operation) {
+    struct join join = {.operation = operation, .form = JOIN_ANSWERS};
+    bool readable = parse_keys(&join, x->slot->row->name, x->argv, x->argc);
+    return readable ? answer_join_bytes(x, operation, join.first, join.keys) : 0;
+}
+
 /* --- over several shards --- */
 
 #define FETCH_MAX    4u                 /* parts of a step */
@@ -479,6 +486,16 @@ JOIN(zunionstore, JOIN_UNION, JOIN_STORES)
 JOIN(zinterstore, JOIN_INTER, JOIN_STORES)
 JOIN(zdiffstore, JOIN_DIFF, JOIN_STORES)
 
+static uint64_t zunion_answers(const struct exec *x) {
+    return join_answers(x, JOIN_UNION);
+}
+static uint64_t zinter_answers(const struct exec *x) {
+    return join_answers(x, JOIN_INTER);
+}
+static uint64_t zdiff_answers(const struct exec *x) {
+    return join_answers(x, JOIN_DIFF);
+}
+
 const struct command zset_join_commands[] = {
     {.name = "zunion",
      .arity = -3,
@@ -487,6 +504,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zunion,
+     .answers = zunion_answers,
      .takes_turns = true,
      .across = zunion_gather,
      .group = "sorted-set",
@@ -501,6 +519,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zinter,
+     .answers = zinter_answers,
      .takes_turns = true,
      .across = zinter_gather,
      .group = "sorted-set",
@@ -515,6 +534,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zdiff,
+     .answers = zdiff_answers,
      .takes_turns = true,
      .across = zdiff_gather,
      .group = "sorted-set",

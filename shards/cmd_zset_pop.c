@@ -3,6 +3,7 @@
  * those that wait; the steps are those of the list commands (shards/cmd_blocking_priv.h). */
 #include "core/assert.h"
 #include "core/num.h"
+#include "shards/answer_work.h"
 #include "shards/cmd_blocking_priv.h"
 #include "shards/cmd_tables.h"
 #include "shards/cmd_zset_priv.h"
@@ -61,6 +62,10 @@ static void pop(struct exec *x, enum end end) {
                       .end = (uint8_t)end,
                       .words = counted && x->resp > 2 ? 1 : 2}; /* an element is a pair, or two words */
     pop_elements(x, &ref, &pop);
+}
+
+static uint64_t pop_answers(const struct exec *x) {
+    return answer_drawn_bytes(x, TYPE_ZSET, zset_len);
 }
 
 static void cmd_zpopmin(struct exec *x) {
@@ -172,6 +177,7 @@ const struct command zset_pop_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zpopmin,
+     .answers = pop_answers,
      .takes_turns = true,
      .beside_save = BESIDE_COUNT,
      .group = "sorted-set",
@@ -186,6 +192,7 @@ const struct command zset_pop_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
      .where = ON_OWNER,
      .run = cmd_zpopmax,
+     .answers = pop_answers,
      .takes_turns = true,
      .beside_save = BESIDE_COUNT,
      .group = "sorted-set",

@@ -196,24 +196,30 @@ static void reply_range(struct exec *x, struct range range) {
     while (step(&walk, &pair)) zset_reply_pair(x, &pair, range.with_scores, false);
 }
 
-static void cmd_zrange(struct exec *x) {
-    reply_range(x, (struct range){.is_open = true});
+static uint64_t range_bytes(const struct exec *x, struct range range) {
+    const struct entry *entry = answer_peek(x, 1, TYPE_ZSET);
+    struct buf unseen;
+    struct exec asked = answer_asked(x, &unseen);
+    bool readable = entry && parse_range(&asked, 1, false, &range);
+    buf_deinit(&unseen);
+    return readable ? answer_some_bytes(entry, start(entry, &range).left, zset_len(entry)) : 0;
 }
-static void cmd_zrevrange(struct exec *x) {
-    reply_range(x, (struct range){.backwards = true});
-}
-static void cmd_zrangebyscore(struct exec *x) {
-    reply_range(x, (struct range){.by = BY_SCORE});
-}
-static void cmd_zrevrangebyscore(struct exec *x) {
-    reply_range(x, (struct range){.by = BY_SCORE, .backwards = true});
-}
-static void cmd_zrangebylex(struct exec *x) {
-    reply_range(x, (struct range){.by = BY_MEMBER});
-}
-static void cmd_zrevrangebylex(struct exec *x) {
-    reply_range(x, (struct range){.by = BY_MEMBER, .backwards = true});
-}
+
+/* A command, and how much it will answer. */
+#define RANGE_COMMAND(name, ...)                                                                                       \
+    static void cmd_##name(struct exec *x) {                                                                           \
+        reply_range(x, (struct range){__VA_ARGS__});                                                                   \
+    }                                                                                                                  \
+    static uint64_t name##_answers(const struct exec *x) {                                                             \
+        return range_bytes(x, (struct range){__VA_ARGS__});                                                            \
+    }
+RANGE_COMMAND(zrange, .is_open = true)
+RANGE_COMMAND(zrevrange, .backwards = true)
+RANGE_COMMAND(zrangebyscore, .by = BY_SCORE)
+RANGE_COMMAND(zrevrangebyscore, .by = BY_SCORE, .backwards = true)
+RANGE_COMMAND(zrangebylex, .by = BY_MEMBER)
+RANGE_COMMAND(zrevrangebylex, .by = BY_MEMBER, .backwards = true)
+#undef RANGE_COMMAND
 
 /* --- ZRANGESTORE --- */
 
@@ -447,6 +453,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrange,
+     .answers = zrange_answers,
      .group = "sorted-set",
      .since = "1.2.0",
      .cost = "O(log(N)+M), M = number of members answered",
@@ -459,6 +466,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrevrange,
+     .answers = zrevrange_answers,
      .group = "sorted-set",
      .since = "1.2.0",
      .cost = "O(log(N)+M), M = number of members answered",
@@ -471,6 +479,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrangebyscore,
+     .answers = zrangebyscore_answers,
      .group = "sorted-set",
      .since = "1.0.5",
      .cost = "O(log(N)+M), M = number of members answered",
@@ -483,6 +492,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrevrangebyscore,
+     .answers = zrevrangebyscore_answers,
      .group = "sorted-set",
      .since = "2.2.0",
      .cost = "O(log(N)+M), M = number of members answered",
@@ -495,6 +505,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrangebylex,
+     .answers = zrangebylex_answers,
      .group = "sorted-set",
      .since = "2.8.9",
      .cost = "O(log(N)+M), M = number of members answered",
@@ -507,6 +518,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_RO | KEY_ACCESS)},
      .where = ON_OWNER,
      .run = cmd_zrevrangebylex,
+     .answers = zrevrangebylex_answers,
      .group = "sorted-set",
      .since = "2.8.9",
      .cost = "O(log(N)+M), M = number of members answered",

@@ -431,10 +431,28 @@ static void needs_close(struct needs *needs) {
     heap_free(needs->heap, MEM_MESSAGE, needs->owners, needs->cap);
 }
 
+/* For an owner to tell how much they will answer; what takes turns asks for room itself. */
+static void add_telling(struct part *part, const struct shard *home, const struct multi *multi,
+                        const struct kept_commands *all, uint32_t owner) {
+    size_t at = 0;
+    uint32_t argument = 0, i = 0;
+    const struct kept *kept;
+    part->head.tells = true;
+    for (; (kept = kept_next(&multi->queue, &at)); argument += all->heads[i++].argc) {
+        const struct command *row = command_at(home->registry, all->heads[i].number)->row;
+        uint32_t where = kept->fate == FATE_REMOTE ? kept->owner : kept->fate == FATE_LOCAL ? home->id : owner;
+        bool asks_itself = kept->fate == FATE_ACROSS && row->takes_turns;
+        if (row->answers && !asks_itself && where == owner)
+            part_add_command(part, &all->heads[i], all->argv + argument);
+    }
+}
+
 static void ask_for_needs(struct gather *gather, const struct multi *multi, const struct kept_commands *all,
                           const struct needs *needs, uint32_t owner) {
     struct part part;
-    part_init(&part, gather->home->heap, needs->count + 1 + 2 * all->watch_count);
+    bool tells = !admit_has_plenty(gather->home, 0);
+    part_init(&part, gather->home->heap,
+              needs->count + 1 + 2 * all->watch_count + (tells ? all->arguments + all->count : 0));
     add_watches(&part, multi, all, owner);
     char *modes = needs->modes + needs->cap;
     size_t count = 0;
@@ -443,6 +461,7 @@ static void ask_for_needs(struct gather *gather, const struct multi *multi, cons
     if (count) part_add_locks(&part, slice_of(modes, count));
     for (uint32_t i = 0; count && i < needs->count; i++)
         if (needs->owners[i] == owner) part_add_locked_key(&part, needs->keys[i]);
+    if (tells) add_telling(&part, gather->home, multi, all, owner);
     part.head.wide = needs->wide;
     part.head.wide_writes = needs->wide_writes;
     struct exec x = part_exec(&part, gather->home);

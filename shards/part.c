@@ -116,7 +116,7 @@ void part_locks(const struct exec *x, command_lock_visit visit, void *ctx) {
         for (uint32_t i = 0; i < reader.head.locks; i++)
             visit(ctx, x, reader.at++, modes.ptr[i] == 'w' ? LOCK_EXCLUSIVE : LOCK_SHARED, false);
     }
-    for (uint32_t i = 0; i < reader.head.commands; i++) {
+    for (uint32_t i = 0; i < reader.head.commands && !reader.head.tells; i++) {
         struct part_command command;
         struct exec sub = next_command(&reader, &command);
         request_each_lock(&sub, visit, ctx);

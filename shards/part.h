@@ -4,7 +4,8 @@
  *    sherd.part | head | watched key, version | ... | modes | locked key | ... | command, its arguments | ...
  *
  * EXEC on one shard has this layout, too, under its own name. EXEC over several shards sends a part to each. A command
- * of several steps (RENAME) locks its keys with parts that have no commands.
+ * of several steps (RENAME) locks its keys with parts that have no commands, or some that only tell how much they will
+ * answer.
  *
  * Thread    built at home and run at the owner. Cost: O(arguments). */
 #pragma once
@@ -15,6 +16,7 @@ struct part_head {
     uint32_t watches, locks, commands;
     bool wide; /* the whole shard */
     bool wide_writes;
+    bool tells; /* its commands do not run here: they tell how much they will answer, and lock nothing */
 };
 struct part_watch {
     uint64_t version;
@@ -56,7 +58,7 @@ void part_run_command(struct shard *shard, const struct part_command *command, c
  * keys, and its reply has a header. */
 void part_locks(const struct exec *x, command_lock_visit visit, void *ctx);
 void part_run_whole(struct exec *x);
-uint64_t part_answers(const struct exec *x); /* a row's .answers: of a part; O(commands) */
+uint64_t part_answers(const struct exec *x);       /* a row's .answers: of a part; O(commands) */
 uint64_t part_whole_answers(const struct exec *x); /* and of a whole, whose reply is copied behind those before it */
 
 extern const struct command part_commands[];

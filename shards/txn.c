@@ -57,19 +57,24 @@ static uint32_t part_of(const struct gather *gather, uint32_t shard) {
     return part;
 }
 
+/* Where a shard's grant is noted: before the first of several steps there are no parts, but there is room for them. */
+static struct gather_part *granted_part(const struct gather *gather, uint32_t shard) {
+    return &gather->sending[gather->stepped ? shard : part_of(gather, shard)];
+}
+
 static void take_grant(struct gather *gather, uint32_t shard, struct grant grant) {
     ASSERT(!(gather->granted & bit(shard)));
     gather->granted |= bit(shard);
     gather->dirty |= !grant.clean;
     if (LIKELY(!grant.answers)) return;
-    gather->sending[part_of(gather, shard)].answers = grant.answers;
+    granted_part(gather, shard)->answers = grant.answers;
     gather->answers += grant.answers;
 }
 
 static void return_grant(struct gather *gather, uint32_t shard) {
     gather->granted &= ~bit(shard);
     if (LIKELY(!gather->answers)) return;
-    struct gather_part *part = &gather->sending[part_of(gather, shard)];
+    struct gather_part *part = granted_part(gather, shard);
     gather->answers -= part->answers;
     part->answers = 0;
 }
@@ -169,16 +174,16 @@ static void held(struct gather *gather) {
         return;
     }
     gather->phase = TXN_HELD;
-    if (gather->stepped) {
-        gather->in_line = gather->asked;
-        gather_go_on(gather);
-    } else if (LIKELY(!gather->answers) || gather_room_take(gather)) {
-        run_parts(gather);
-    }
+    if (LIKELY(!gather->answers) || gather_room_take(gather)) txn_go(gather);
 }
 
 void txn_go(struct gather *gather) {
-    run_parts(gather);
+    if (gather->stepped) {
+        gather->in_line = gather->asked;
+        gather_go_on(gather);
+    } else {
+        run_parts(gather);
+    }
 }
 
 void txn_drop(struct gather *gather, const char *error) {

@@ -369,10 +369,12 @@ class RepliesOfOneThread(CgroupCase):
         keys = self.fill_up()
         self.assertGreater(len(keys) * 2 * MIB, self.limit * 0.8 * 0.75)
         reader = self.server.client(timeout=60 * SLOW)
-        asked = [("MGET", *keys), ("MULTI",), *[("GET", key) for key in keys], ("EXEC",), ("STRLEN", keys[0])]
+        asked = [("MGET", *keys), ("MULTI",), *[("GET", key) for key in keys], ("EXEC",)]
+        asked += [("MULTI",), ("MGET", *keys), ("DBSIZE",), ("EXEC",), ("STRLEN", keys[0])]  # step by step
         replies = reader.pipeline(asked)
         self.assertEqual(replies[0], resp.Error(NO_ROOM.encode()))
-        self.assertEqual(replies[-2], resp.Error(("EXECABORT Transaction discarded because of: " + NO_ROOM).encode()))
+        for at in (-6, -2):
+            self.assertEqual(replies[at], resp.Error(("EXECABORT Transaction discarded because of: " + NO_ROOM).encode()))
         self.assertEqual(replies[-1], 2 * MIB)
         self.assertTrue(reader.must("MGET", keys[0], keys[1]) == [b"0000" * (MIB // 2), b"0001" * (MIB // 2)])
         self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -382,23 +384,46 @@ class RepliesOfOneThread(CgroupCase):
         self.small_ones_go_on(1)
         self.end()
 
-    def test_one_key_that_is_large(self):
-        """Half of what there may be: whichever command asks for all of it, nothing is killed."""
-        element = b"v" * 1000
+    def one_large_key(self, add, *asked):
+        """Half of what there may be, made by `add` of numbered texts: whichever command asks for all of it, alone or in EXEC,
+        nothing is killed."""
         for begin in range(0, 80000, 2000):
-            words = [b"%05d" % i + element for i in range(begin, begin + 2000)]
-            self.admin.must("RPUSH", "list", *words)
-        commands = [("LRANGE", "list", 0, -1), ("SORT", "list", "BY", "nosort"), ("DUMP", "list"), ("MULTI",), ("LRANGE", "list", 0, -1), ("EXEC",), ("LLEN", "list")]
+            self.admin.pipeline(add([b"%05d" % i + b"v" * 1000 for i in range(begin, begin + 2000)]))
         self.fill_up()
         reader = self.server.client(timeout=60 * SLOW)
-        replies = reader.pipeline(commands)
-        for at in (0, 1, 2):
-            self.assertEqual(replies[at], resp.Error(NO_ROOM.encode()), commands[at])
-        self.assertEqual(replies[-2], resp.Error(("EXECABORT Transaction discarded because of: " + NO_ROOM).encode()))
-        self.assertEqual(replies[-1], 80000)
-        self.assertEqual(len(reader.must("LRANGE", "list", 0, 99)), 100)
+        for command in asked:
+            replies = reader.pipeline([command, ("MULTI",), command, ("EXEC",)])
+            self.assertEqual(replies[0], resp.Error(NO_ROOM.encode()), command)
+            self.assertIn(NO_ROOM, repr(replies[-1]), command)  # of a union over shards: inside, when its turn has come
+        self.assertEqual(reader.must("EXISTS", "large"), 1)
         reader.close()
         self.small_ones_go_on(1)
+
+    def test_one_key_that_is_large(self):
+        self.one_large_key(lambda texts: [("RPUSH", "large", *texts)], ("LRANGE", "large", 0, -1), ("DUMP", "large"))
+        self.assertEqual(self.admin.must("LLEN", "large"), 80000)
+        sort = self.admin.call("SORT", "large", "BY", "nosort")  # in EXEC it asks when its turn has come
+        self.assertEqual(sort, resp.Error(NO_ROOM.encode()))
+        self.assertEqual(len(self.admin.must("LRANGE", "large", 0, 99)), 100)
+        self.end()
+
+    def test_another_key_that_is_large(self):
+        """A stream, a sorted set or a set; which one is drawn."""
+        kinds = {
+            "stream": (
+                lambda texts: [("XADD", "large", "*", "f", text) for text in texts],
+                [("XRANGE", "large", "-", "+"), ("XREAD", "STREAMS", "large", "0")],
+            ),
+            "sorted set": (
+                lambda texts: [("ZADD", "large", *[word for text in texts for word in (1, text)])],
+                [("ZRANGE", "large", 0, -1), ("ZRANGEBYSCORE", "large", "-inf", "+inf"), ("ZUNION", 2, "large", "none")],
+            ),
+            "set": (lambda texts: [("SADD", "large", *texts)], [("SMEMBERS", "large"), ("SUNION", "large", "none")]),
+        }
+        kind = random.choice(list(kinds))
+        print(kind, end=" ", flush=True)
+        add, asked = kinds[kind]
+        self.one_large_key(add, *asked)
         self.end()
 
     def publish(self, count, text):
