@@ -4,18 +4,17 @@
  * large ones wait (shards/admit.h); but a thousand new clients may each ask for a large value, and the shard that owns
  * it has never heard of them. So there the question is asked: by the handler, which knows how much it is about to write
  * and has written nothing yet (answer_waits_for); and where it does not know that, when its reply has become large. If
- * there is no room the reply is given up again, and the command,
- * which has changed nothing, becomes a work that waits (shards/work.h): it holds its keys for reading, its client's
- * later commands stand behind it, everybody else goes on. When there is room it runs again; when there will be none, or
- * none comes, it is refused with -OOM.
+ * there is no room the reply is given up again, and the command, which has changed nothing, becomes a work that waits
+ * (shards/work.h): it holds its keys for reading, its client's later commands stand behind it, everybody else goes on.
+ * When there is room it runs again; when there will be none, or none comes, it is refused with -OOM.
  *
  * So of replies that nobody expected (many large members of a small set) each shard has one too many, for a moment.
  *
  * What writes asks before it has changed anything, by what its row tells (.answers): HGETEX, XREADGROUP, XCLAIM and
- * XAUTOCLAIM, and a transaction on one shard, by what the strings, hashes and sets that it asks for whole come to. So
- * does what a blocked client reads of a stream: one entry may be for a thousand of them. Commands over several shards wait as a whole, at home, for the strings that all parts will answer; for what
- * else they answer they are bound by what such commands held before (admit_gather). A command that takes turns for its
- * reply says beforehand what that may come to (work.expects).
+ * XAUTOCLAIM. So does what a blocked client reads of a stream: one entry may be for a thousand of them. A transaction
+ * asks for the sum of what its commands' rows tell, on one shard or over several; a command over several shards waits as
+ * a whole, at home, too (shards/gather_room.h). A command that takes turns for its reply says beforehand what that may
+ * come to (work.expects); inside of EXEC over several shards it asks when its turn has come, and is refused alone.
  *
  * Thread    the shard's. Cost: a comparison per command. */
 #pragma once

@@ -3,8 +3,9 @@
  *
  * Nobody knows how much that is before the keys are looked at, which are on many shards; and a part that has run cannot
  * be given up, since the others belong to the same instant. But the parts are locked first and run later. So with its
- * locks each shard tells how much its part will reply, as far as the strings that it GETs tell (struct grant), and home,
- * when it has all locks, lets them run or not. Only parts with much to reply say so, and none while memory is plenty.
+ * locks each shard tells how much its part will reply, as far as its commands' rows tell (.answers; struct grant), and
+ * home, when it has all locks, lets them run or not. Only parts with much to reply say so, and none while memory is
+ * plenty. EXEC whose commands run step by step tells the shards, with the keys to lock, what they are.
  *
  *      there is room     what is let go is added to ledger.expected, as parts and once more as the whole that they are
  *                        joined to, and comes off as the parts arrive. So of three hundred that are granted in one turn
