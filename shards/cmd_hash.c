@@ -92,9 +92,15 @@ static void cmd_hget(struct exec *x) {
         reply_packed(x, &value);
 }
 
+/* They are looked up twice, so only of a hash that is large, and while memory is not plenty. */
+static bool waits_for_fields(struct exec *x, const struct entry *entry) {
+    bool large = entry && entry->encoding >= ENC_EXTERNAL && entry_bytes(entry) > ADMIT_LARGE;
+    return large && !admit_has_plenty(x->shard, 0) && answer_waits_for(x, answer_fields_bytes(x));
+}
+
 static void cmd_hmget(struct exec *x) {
     struct key_ref ref;
-    if (!exec_read(x, 1, TYPE_HASH, &ref)) return;
+    if (!exec_read(x, 1, TYPE_HASH, &ref) || waits_for_fields(x, ref.entry)) return;
     if (args_take_turns(x, (struct args_parts){.first = 2, .step = 1, .reply = ARGS_LIST})) return;
     reply_array(x, x->argc - 2);
     for (uint32_t at = 2; at < x->argc; at++) reply_field(x, ref.entry, x->argv[at]);

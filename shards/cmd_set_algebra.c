@@ -232,6 +232,18 @@ static uint64_t sunion_answers(const struct exec *x) {
 static uint64_t sdiff_answers(const struct exec *x) {
     return answer_join_bytes(x, JOIN_DIFF, 1, x->argc - 1);
 }
+static uint64_t join_grows(const struct exec *x, enum join_operation operation) {
+    return x->keys ? answer_join_bytes(x, operation, 2, x->argc - 2) / ANSWER_COPIES : 0;
+}
+static uint64_t sinterstore_grows(const struct exec *x) {
+    return join_grows(x, JOIN_INTER);
+}
+static uint64_t sunionstore_grows(const struct exec *x) {
+    return join_grows(x, JOIN_UNION);
+}
+static uint64_t sdiffstore_grows(const struct exec *x) {
+    return join_grows(x, JOIN_DIFF);
+}
 static void cmd_sinterstore(struct exec *x) {
     store_result(x, JOIN_INTER);
 }
@@ -557,6 +569,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sinterstore,
+     .grows = sinterstore_grows,
      .takes_turns = true,
      .across = sinterstore_gather,
      .group = "set",
@@ -571,6 +584,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sunionstore,
+     .grows = sunionstore_grows,
      .takes_turns = true,
      .across = sunionstore_gather,
      .group = "set",
@@ -585,6 +599,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sdiffstore,
+     .grows = sdiffstore_grows,
      .takes_turns = true,
      .across = sdiffstore_gather,
      .group = "set",

@@ -294,10 +294,16 @@ static void run_join(struct exec *x, enum join_operation operation, enum join_fo
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
 }
 
-static uint64_t join_answers(const struct exec *x, enum join_operation operation) {
-    struct join join = {.operation = operation, .form = JOIN_ANSWERS};
+static uint64_t join_bytes(const struct exec *x, enum join_operation operation, enum join_form form) {
+    struct join join = {.operation = operation, .form = form};
     bool readable = parse_keys(&join, x->slot->row->name, x->argv, x->argc);
     return readable ? answer_join_bytes(x, operation, join.first, join.keys) : 0;
+}
+static uint64_t join_answers(const struct exec *x, enum join_operation operation) {
+    return join_bytes(x, operation, JOIN_ANSWERS);
+}
+static uint64_t join_grows(const struct exec *x, enum join_operation operation) {
+    return x->keys ? join_bytes(x, operation, JOIN_STORES) / ANSWER_COPIES : 0;
 }
 
 /* --- over several shards --- */
@@ -495,6 +501,15 @@ static uint64_t zinter_answers(const struct exec *x) {
 static uint64_t zdiff_answers(const struct exec *x) {
     return join_answers(x, JOIN_DIFF);
 }
+static uint64_t zunionstore_grows(const struct exec *x) {
+    return join_grows(x, JOIN_UNION);
+}
+static uint64_t zinterstore_grows(const struct exec *x) {
+    return join_grows(x, JOIN_INTER);
+}
+static uint64_t zdiffstore_grows(const struct exec *x) {
+    return join_grows(x, JOIN_DIFF);
+}
 
 const struct command zset_join_commands[] = {
     {.name = "zunion",
@@ -563,6 +578,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zunionstore,
+     .grows = zunionstore_grows,
      .takes_turns = true,
      .across = zunionstore_gather,
      .group = "sorted-set",
@@ -577,6 +593,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zinterstore,
+     .grows = zinterstore_grows,
      .takes_turns = true,
      .across = zinterstore_gather,
      .group = "sorted-set",
@@ -591,6 +608,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zdiffstore,
+     .grows = zdiffstore_grows,
      .takes_turns = true,
      .across = zdiffstore_gather,
      .group = "sorted-set",

@@ -196,11 +196,11 @@ static void reply_range(struct exec *x, struct range range) {
     while (step(&walk, &pair)) zset_reply_pair(x, &pair, range.with_scores, false);
 }
 
-static uint64_t range_bytes(const struct exec *x, struct range range) {
-    const struct entry *entry = answer_peek(x, 1, TYPE_ZSET);
+static uint64_t range_bytes(const struct exec *x, uint32_t key_at, bool stores, struct range range) {
+    const struct entry *entry = answer_peek(x, key_at, TYPE_ZSET);
     struct buf unseen;
     struct exec asked = answer_asked(x, &unseen);
-    bool readable = entry && parse_range(&asked, 1, false, &range);
+    bool readable = entry && parse_range(&asked, key_at, stores, &range);
     buf_deinit(&unseen);
     return readable ? answer_some_bytes(entry, start(entry, &range).left, zset_len(entry)) : 0;
 }
@@ -211,7 +211,7 @@ static uint64_t range_bytes(const struct exec *x, struct range range) {
         reply_range(x, (struct range){__VA_ARGS__});                                                                   \
     }                                                                                                                  \
     static uint64_t name##_answers(const struct exec *x) {                                                             \
-        return range_bytes(x, (struct range){__VA_ARGS__});                                                            \
+        return range_bytes(x, 1, false, (struct range){__VA_ARGS__});                                                  \
     }
 RANGE_COMMAND(zrange, .is_open = true)
 RANGE_COMMAND(zrevrange, .backwards = true)
@@ -258,6 +258,10 @@ static struct sorted *collect(struct exec *x, uint32_t key_at) {
     sorted_expect(set, walk.left);
     while (step(&walk, &pair)) zrangestore_add(x, set, &compact, &pair);
     return set;
+}
+
+static uint64_t zrangestore_grows(const struct exec *x) {
+    return x->keys ? range_bytes(x, 2, true, (struct range){.is_open = true}) : 0;
 }
 
 static void cmd_zrangestore(struct exec *x) {
@@ -531,6 +535,7 @@ const struct command zset_range_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_ONE(2, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_zrangestore,
+     .grows = zrangestore_grows,
      .takes_turns = true,
      .across = zrangestore_gather,
      .group = "sorted-set",

@@ -221,12 +221,11 @@ static bool take_head(struct gather *g, struct run *run) {
     return true;
 }
 
-/* What is read is kept, and then it is in the reply, unless it is stored, which asks by itself. What GET finds instead
- * nobody knows before. */
+/* What is read is kept, and then it is in the reply or in what is stored. What GET finds instead nobody knows before. */
 static void find_room(struct gather *g, struct run *run) {
     uint64_t read = (uint64_t)((double)run->bytes * (double)run->limit / (double)run->length);
     bool large = run->bytes > ADMIT_LARGE; /* else it need not be asked */
-    if (!large || gather_room_for_steps(g, read * (run->words.store ? 1 : ANSWER_COPIES))) run->phase = PHASE_READ;
+    if (!large || gather_room_for_steps(g, read * ANSWER_COPIES)) run->phase = PHASE_READ;
     if (g->failed) run->phase = PHASE_DONE;
 }
 

@@ -411,19 +411,31 @@ class RepliesOfOneThread(CgroupCase):
         """A stream, a sorted set or a set; which one is drawn."""
         kinds = {
             "stream": (
+                [("COPY", "large", "stored")],
                 lambda texts: [("XADD", "large", "*", "f", text) for text in texts],
                 [("XRANGE", "large", "-", "+"), ("XREAD", "STREAMS", "large", "0")],
             ),
             "sorted set": (
+                [("ZRANGESTORE", "stored", "large", 0, -1), ("ZUNIONSTORE", "stored", 2, "large", "none")],
                 lambda texts: [("ZADD", "large", *[word for text in texts for word in (1, text)])],
                 [("ZRANGE", "large", 0, -1), ("ZRANGEBYSCORE", "large", "-inf", "+inf"), ("ZUNION", 2, "large", "none")],
             ),
-            "set": (lambda texts: [("SADD", "large", *texts)], [("SMEMBERS", "large"), ("SUNION", "large", "none")]),
+            "set": (
+                [("SUNIONSTORE", "stored", "large", "none"), ("SORT", "large", "BY", "nosort", "STORE", "stored")],
+                lambda texts: [("SADD", "large", *texts)],
+                [("SMEMBERS", "large"), ("SUNION", "large", "none")],
+            ),
         }
         kind = random.choice(list(kinds))
         print(kind, end=" ", flush=True)
-        add, asked = kinds[kind]
+        stores, add, asked = kinds[kind]
         self.one_large_key(add, *asked)
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        for command in stores:  # keys go for it, perhaps all of it
+            self.admin.call("TOUCH", "large")
+            stored = self.admin.call(*command)
+            self.assertTrue(isinstance(stored, int) or "OOM" in repr(stored), stored)
+        self.small_ones_go_on(1)
         self.end()
 
     def publish(self, count, text):
