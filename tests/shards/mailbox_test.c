@@ -71,8 +71,8 @@ static void wraps_around(void **state) {
 
 /* --- two threads --- */
 
-#define MESSAGES 1000000u
-#define LOOP     64u /* messages on the way; they go back through a second mailbox, as in the server */
+#define MESSAGES 200000u /* beside two busy processes each turn of a thread may take milliseconds */
+#define LOOP     64u     /* messages on the way; they go back through a second mailbox, as in the server */
 
 struct pair {
     struct mailbox *there, *back;
