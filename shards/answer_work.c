@@ -111,7 +111,7 @@ uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, 
         uint64_t more = key_bytes(x, at);
         bytes = operation == JOIN_UNION ? bytes + more : MIN(bytes, more);
     }
-    return bytes * ANSWER_COPIES;
+    return bytes;
 }
 
 const char *answer_refusal(const struct command *row) {

@@ -55,13 +55,12 @@ uint64_t answer_string_bytes(const struct exec *x); /* the length of the string 
 uint64_t answer_some_bytes(const struct entry *entry, uint64_t some, uint64_t all); /* so many of all its elements */
 uint64_t answer_key_bytes(const struct exec *x);                     /* the memory of what is at its key */
 uint64_t answer_strings_bytes(const struct exec *x, uint32_t first); /* of those at all keys from argv[first] on */
-#define ANSWER_COPIES 2                             /* of what is found and told: it is there, and in the reply */
 uint64_t answer_fields_bytes(const struct exec *x); /* of a hash, those that argv[2..] name: all that are fields */
 /* As many elements as argv[2] says, negative: as often as it says, some more than once; one, without argv[2]. */
 uint64_t answer_drawn_bytes(const struct exec *x, enum value_type type, uint64_t (*len)(const struct entry *));
 #define ANSWER_DRAWN_MAX 10000000 /* elements of one reply with repetition: Redis has no limit but its memory */
-/* For a work's .expects: the result of joining the keys argv[first .. first + count), all of this shard, and the reply
- * that tells it. */
+#define ANSWER_COPIES    2        /* of what is found and told: it is there, and in the reply */
+/* What comes of joining the keys argv[first .. first + count), of those that are of this shard, at most. */
 uint64_t answer_join_bytes(const struct exec *x, enum join_operation operation, uint32_t first, uint32_t count);
 /* A command has just run, and there are more than ADMIT_LARGE bytes of replies, its own or those before it. It may have
  * to wait: then its reply is gone, and x asks for turns. */

@@ -84,7 +84,7 @@ static void geo_work_end(struct shard *shard, struct work *of) {
 struct work *geo_work_new(const struct exec *x, const struct search *search, uint32_t key_at) {
     uint64_t members = zset_len(search->entry), each = 2 * entry_bytes(search->entry) / members + sizeof(struct hit);
     uint64_t most = MIN(geo_wanted_by(search).keep, members);
-    struct work begun = {.some = geo_work_some, .end = geo_work_end, .expects = search->store_at ? 0 : most * each};
+    struct work begun = {.some = geo_work_some, .end = geo_work_end, .expects = most * each};
     struct geo_work *work = work_new(x, sizeof *work, begun);
     work->search = *search;
     work->search.argv = NULL; /* it is read, and the next slice has it elsewhere */

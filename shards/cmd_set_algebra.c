@@ -214,45 +214,27 @@ static void store_result(struct exec *x, enum join_operation operation) {
     put_result(x, 1, &result, !as_table, slice_of_cstr(x->slot->row->name));
 }
 
-static void cmd_sinter(struct exec *x) {
-    reply_result(x, JOIN_INTER);
+static uint64_t reply_bytes(const struct exec *x, enum join_operation operation) {
+    return ANSWER_COPIES * answer_join_bytes(x, operation, 1, x->argc - 1);
 }
-static void cmd_sunion(struct exec *x) {
-    reply_result(x, JOIN_UNION);
+static uint64_t stored_bytes(const struct exec *x, enum join_operation operation) {
+    return x->keys ? answer_join_bytes(x, operation, 2, x->argc - 2) : 0;
 }
-static void cmd_sdiff(struct exec *x) {
-    reply_result(x, JOIN_DIFF);
-}
-static uint64_t sinter_answers(const struct exec *x) {
-    return answer_join_bytes(x, JOIN_INTER, 1, x->argc - 1);
-}
-static uint64_t sunion_answers(const struct exec *x) {
-    return answer_join_bytes(x, JOIN_UNION, 1, x->argc - 1);
-}
-static uint64_t sdiff_answers(const struct exec *x) {
-    return answer_join_bytes(x, JOIN_DIFF, 1, x->argc - 1);
-}
-static uint64_t join_grows(const struct exec *x, enum join_operation operation) {
-    return x->keys ? answer_join_bytes(x, operation, 2, x->argc - 2) / ANSWER_COPIES : 0;
-}
-static uint64_t sinterstore_grows(const struct exec *x) {
-    return join_grows(x, JOIN_INTER);
-}
-static uint64_t sunionstore_grows(const struct exec *x) {
-    return join_grows(x, JOIN_UNION);
-}
-static uint64_t sdiffstore_grows(const struct exec *x) {
-    return join_grows(x, JOIN_DIFF);
-}
-static void cmd_sinterstore(struct exec *x) {
-    store_result(x, JOIN_INTER);
-}
-static void cmd_sunionstore(struct exec *x) {
-    store_result(x, JOIN_UNION);
-}
-static void cmd_sdiffstore(struct exec *x) {
-    store_result(x, JOIN_DIFF);
-}
+
+/* A command, and how many bytes it will answer, or store. */
+#define ALGEBRA(name, run, bytes, operation)                                                                           \
+    static void cmd_##name(struct exec *x) {                                                                           \
+        run(x, operation);                                                                                             \
+    }                                                                                                                  \
+    static uint64_t name##_bytes(const struct exec *x) {                                                               \
+        return bytes(x, operation);                                                                                    \
+    }
+ALGEBRA(sinter, reply_result, reply_bytes, JOIN_INTER)
+ALGEBRA(sunion, reply_result, reply_bytes, JOIN_UNION)
+ALGEBRA(sdiff, reply_result, reply_bytes, JOIN_DIFF)
+ALGEBRA(sinterstore, store_result, stored_bytes, JOIN_INTER)
+ALGEBRA(sunionstore, store_result, stored_bytes, JOIN_UNION)
+ALGEBRA(sdiffstore, store_result, stored_bytes, JOIN_DIFF)
 
 struct card {
     uint32_t keys; /* from argv[2] on */
@@ -521,7 +503,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sinter,
-     .answers = sinter_answers,
+     .answers = sinter_bytes,
      .takes_turns = true,
      .across = sinter_gather,
      .group = "set",
@@ -537,7 +519,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sunion,
-     .answers = sunion_answers,
+     .answers = sunion_bytes,
      .takes_turns = true,
      .across = sunion_gather,
      .group = "set",
@@ -553,7 +535,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sdiff,
-     .answers = sdiff_answers,
+     .answers = sdiff_bytes,
      .takes_turns = true,
      .across = sdiff_gather,
      .group = "set",
@@ -569,7 +551,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sinterstore,
-     .grows = sinterstore_grows,
+     .grows = sinterstore_bytes,
      .takes_turns = true,
      .across = sinterstore_gather,
      .group = "set",
@@ -584,7 +566,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sunionstore,
-     .grows = sunionstore_grows,
+     .grows = sunionstore_bytes,
      .takes_turns = true,
      .across = sunionstore_gather,
      .group = "set",
@@ -599,7 +581,7 @@ const struct command set_algebra_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), KEYS_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
      .where = ACROSS_OWNERS,
      .run = cmd_sdiffstore,
-     .grows = sdiffstore_grows,
+     .grows = sdiffstore_bytes,
      .takes_turns = true,
      .across = sdiffstore_gather,
      .group = "set",

@@ -133,7 +133,7 @@ static void set_work_end(struct shard *shard, struct work *of) {
 }
 
 struct work *set_work_new(const struct exec *x, const struct set_job *job) {
-    uint64_t expects = job->replied ? answer_join_bytes(x, job->operation, job->first, job->count) : 0;
+    uint64_t expects = job->replied ? ANSWER_COPIES * answer_join_bytes(x, job->operation, job->first, job->count) : 0;
     struct work begun = {.some = set_work_some, .end = set_work_end, .expects = expects};
     struct set_work *work = work_new(x, sizeof *work, begun);
     work->job = *job;

@@ -169,6 +169,13 @@ static void set_with_options(struct exec *x) {
     if (!(options.set & OPT_GET)) reply_ok(x);
 }
 
+/* With GET, what was there. */
+static uint64_t set_answers(const struct exec *x) {
+    for (uint32_t at = 3; at < x->argc; at++)
+        if (arg_is(x, at, "get")) return answer_string_bytes(x);
+    return 0;
+}
+
 static void cmd_set(struct exec *x) {
     if (UNLIKELY(x->argc != 3)) {
         set_with_options(x);
@@ -287,6 +294,7 @@ const struct command string_commands[] = {
                .access_in = access_of_set}},
      .where = ON_OWNER,
      .run = cmd_set,
+     .answers = set_answers,
      .takes_turns = true, /* where the digest of a long value is compared, or the log told of one */
      .replays = true,
      .group = "string",

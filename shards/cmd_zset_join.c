@@ -294,16 +294,12 @@ static void run_join(struct exec *x, enum join_operation operation, enum join_fo
     heap_free(x->shard->heap, MEM_MESSAGE, sources, bytes);
 }
 
+/* How many it will answer, or store; 0 where the keys are not known. */
 static uint64_t join_bytes(const struct exec *x, enum join_operation operation, enum join_form form) {
     struct join join = {.operation = operation, .form = form};
-    bool readable = parse_keys(&join, x->slot->row->name, x->argv, x->argc);
-    return readable ? answer_join_bytes(x, operation, join.first, join.keys) : 0;
-}
-static uint64_t join_answers(const struct exec *x, enum join_operation operation) {
-    return join_bytes(x, operation, JOIN_ANSWERS);
-}
-static uint64_t join_grows(const struct exec *x, enum join_operation operation) {
-    return x->keys ? join_bytes(x, operation, JOIN_STORES) / ANSWER_COPIES : 0;
+    bool answers = form == JOIN_ANSWERS;
+    if ((!answers && !x->keys) || !parse_keys(&join, x->slot->row->name, x->argv, x->argc)) return 0;
+    return answer_join_bytes(x, operation, join.first, join.keys) * (answers ? ANSWER_COPIES : 1);
 }
 
 /* --- over several shards --- */
@@ -484,32 +480,18 @@ static void join_across(struct gather *g, enum join_operation operation, enum jo
     static void name##_gather(struct gather *g) {                                                                      \
         join_across(g, operation, form);                                                                               \
     }
-JOIN(zunion, JOIN_UNION, JOIN_ANSWERS)
-JOIN(zinter, JOIN_INTER, JOIN_ANSWERS)
-JOIN(zdiff, JOIN_DIFF, JOIN_ANSWERS)
+#define LARGE_JOIN(name, operation, form)                                                                              \
+    JOIN(name, operation, form)                                                                                        \
+    static uint64_t name##_bytes(const struct exec *x) {                                                               \
+        return join_bytes(x, operation, form);                                                                         \
+    }
+LARGE_JOIN(zunion, JOIN_UNION, JOIN_ANSWERS)
+LARGE_JOIN(zinter, JOIN_INTER, JOIN_ANSWERS)
+LARGE_JOIN(zdiff, JOIN_DIFF, JOIN_ANSWERS)
 JOIN(zintercard, JOIN_INTER, JOIN_COUNTS)
-JOIN(zunionstore, JOIN_UNION, JOIN_STORES)
-JOIN(zinterstore, JOIN_INTER, JOIN_STORES)
-JOIN(zdiffstore, JOIN_DIFF, JOIN_STORES)
-
-static uint64_t zunion_answers(const struct exec *x) {
-    return join_answers(x, JOIN_UNION);
-}
-static uint64_t zinter_answers(const struct exec *x) {
-    return join_answers(x, JOIN_INTER);
-}
-static uint64_t zdiff_answers(const struct exec *x) {
-    return join_answers(x, JOIN_DIFF);
-}
-static uint64_t zunionstore_grows(const struct exec *x) {
-    return join_grows(x, JOIN_UNION);
-}
-static uint64_t zinterstore_grows(const struct exec *x) {
-    return join_grows(x, JOIN_INTER);
-}
-static uint64_t zdiffstore_grows(const struct exec *x) {
-    return join_grows(x, JOIN_DIFF);
-}
+LARGE_JOIN(zunionstore, JOIN_UNION, JOIN_STORES)
+LARGE_JOIN(zinterstore, JOIN_INTER, JOIN_STORES)
+LARGE_JOIN(zdiffstore, JOIN_DIFF, JOIN_STORES)
 
 const struct command zset_join_commands[] = {
     {.name = "zunion",
@@ -519,7 +501,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zunion,
-     .answers = zunion_answers,
+     .answers = zunion_bytes,
      .takes_turns = true,
      .across = zunion_gather,
      .group = "sorted-set",
@@ -534,7 +516,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zinter,
-     .answers = zinter_answers,
+     .answers = zinter_bytes,
      .takes_turns = true,
      .across = zinter_gather,
      .group = "sorted-set",
@@ -549,7 +531,7 @@ const struct command zset_join_commands[] = {
      .keys = {{.count_at = 1, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zdiff,
-     .answers = zdiff_answers,
+     .answers = zdiff_bytes,
      .takes_turns = true,
      .across = zdiff_gather,
      .group = "sorted-set",
@@ -578,7 +560,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zunionstore,
-     .grows = zunionstore_grows,
+     .grows = zunionstore_bytes,
      .takes_turns = true,
      .across = zunionstore_gather,
      .group = "sorted-set",
@@ -593,7 +575,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zinterstore,
-     .grows = zinterstore_grows,
+     .grows = zinterstore_bytes,
      .takes_turns = true,
      .across = zinterstore_gather,
      .group = "sorted-set",
@@ -608,7 +590,7 @@ const struct command zset_join_commands[] = {
      .keys = {KEYS_ONE(1, KEY_OW | KEY_UPDATE), {.count_at = 2, .access = KEY_RO | KEY_ACCESS}},
      .where = ACROSS_OWNERS,
      .run = cmd_zdiffstore,
-     .grows = zdiffstore_grows,
+     .grows = zdiffstore_bytes,
      .takes_turns = true,
      .across = zdiffstore_gather,
      .group = "sorted-set",

@@ -127,7 +127,7 @@ static void join_work_end(struct shard *shard, struct work *of) {
 
 struct work *join_work_new(const struct exec *x, const struct join *join, uint64_t present) {
     bool answers = join->form == JOIN_ANSWERS;
-    uint64_t expects = answers ? answer_join_bytes(x, join->operation, join->first, join->keys) : 0;
+    uint64_t expects = answers ? ANSWER_COPIES * answer_join_bytes(x, join->operation, join->first, join->keys) : 0;
     struct work begun = {.some = join_work_some, .end = join_work_end, .expects = expects};
     struct join_work *work = work_new(x, sizeof *work, begun);
     work->join = *join;

@@ -171,10 +171,12 @@ struct command {
     /* Decides more than where and keys say (EXEC, by what is in the transaction); fate and owner are set by then. Goes
      * by what will be when the batch has run. */
     void (*route)(const struct shard *shard, const struct client *client, struct queued *q);
-    /* Of one that answers with what is stored, as it is: how many bytes, about, as far as keys here tell. It may have to
-     * wait for room before it runs (shards/answer_work.h). */
+    /* Of one that answers with what is stored: how many bytes, about, as far as keys here tell. What it is part of, EXEC or
+     * a command over several shards, may have to wait for room before it runs, and so may a handler that says so
+     * (shards/answer_work.h). x has what .locks has, and a shard; nothing is changed. Called before each run where memory
+     * is not plenty: no slower than the command. NULL: little. */
     uint64_t (*answers)(const struct exec *x);
-    bool delivers; /* adds to the output of clients that did not ask: it waits while they hold too much */
+    bool delivers;     /* adds to the output of clients that did not ask: it waits while they hold too much */
     uint8_t waits_for; /* CMD_BLOCKING: enum value_type of what its keys are to hold */
     /* More exactly: is what the one key in x holds now, also nothing, something for this client? NULL: waits_for says
      * it. */
