@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define NEAR_PART  10  /* with no more than this part of a limit left it is near */
 #define FULL_PART  200 /* so small a part of the ceiling is as good as nothing: one large command's share */
 #define LEFT_MAX_S (1000ull * 365 * 86400)
 
@@ -29,7 +30,7 @@ static struct guard_view_limit *add(struct guard_view *view, struct guard_view_l
     struct guard_view_limit *place = &view->limits[view->count++];
     *place = limit;
     place->seconds_left = seconds_left(limit.value, limit.limit, limit.per_second);
-    place->state = limit.value >= limit.limit - limit.limit / 10 ? GUARD_VIEW_NEAR : GUARD_VIEW_OK;
+    place->state = limit.value >= limit.limit - limit.limit / NEAR_PART ? GUARD_VIEW_NEAR : GUARD_VIEW_OK;
     return place;
 }
 
@@ -44,15 +45,18 @@ static void explain_full(struct guard_view_limit *limit, const struct ceiling_fa
              evicts ? facts->evicted_bytes : facts->refused, facts->waited);
 }
 
+/* Shown is what is resident, as everybody else sees it; what is near follows from what is free for data, for the budget
+ * keeps a part of the ceiling for what comes at once (ceiling.c). */
 static void add_memory(struct guard_view *view, const struct ceiling_facts *facts, const struct config *config) {
-    uint64_t used = (uint64_t)MAX((int64_t)facts->ceiling - facts->free, (int64_t)0);
     struct guard_view_limit *limit = add(view, (struct guard_view_limit){.name = "memory",
                                                                          .option = "maxmemory",
                                                                          .unit = "bytes",
-                                                                         .value = MAX(used, facts->resident),
+                                                                         .value = MAX(facts->used, facts->resident),
                                                                          .limit = facts->ceiling,
                                                                          .per_second = (double)facts->per_second});
     if (!limit) return;
+    limit->seconds_left = seconds_left(0, (uint64_t)MAX(facts->free, (int64_t)0), limit->per_second);
+    if (facts->free <= (int64_t)(facts->ceiling / NEAR_PART)) limit->state = GUARD_VIEW_NEAR;
     if (facts->free <= (int64_t)(facts->ceiling / FULL_PART))
         explain_full(limit, facts, config->maxmemory_policy != MAXMEMORY_NOEVICTION);
     if (!facts->braked || limit->state == GUARD_VIEW_REFUSING) return;

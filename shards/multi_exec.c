@@ -1,5 +1,6 @@
 /* EXEC: the four ways of shards/multi.h. */
 #include "core/assert.h"
+#include "core/num.h"
 #include "shards/answer_work.h"
 #include "shards/client_move.h"
 #include "shards/gather.h"
@@ -58,6 +59,16 @@ struct kept_commands {
     size_t bytes; /* of the block at heads, which holds all three */
 };
 
+/* The database of what comes after it: SELECT is kept like everything else. */
+static uint16_t db_after(const struct shard *home, uint16_t db, const struct message_item *item,
+                         const struct slice *argv) {
+    const struct command *row = command_at(home->registry, item->number)->row;
+    int64_t chosen;
+    if (LIKELY(row->where != ON_CONN) || strcmp(row->name, "select") != 0 || item->argc != 2) return db;
+    bool valid = num_parse_i64(argv[1], &chosen) && chosen >= 0 && chosen < (int64_t)home->db_count;
+    return valid ? (uint16_t)chosen : db;
+}
+
 static void kept_open(struct shard *home, const struct multi *multi, const struct exec *x, struct kept_commands *all) {
     *all =
         (struct kept_commands){.arguments = multi->arguments, .count = multi->count, .watch_count = multi->watch_count};
@@ -68,6 +79,7 @@ static void kept_open(struct shard *home, const struct multi *multi, const struc
     all->argv = (struct slice *)(void *)((char *)all->watches + watches);
     size_t at = 0;
     uint32_t i = 0, argument = 0;
+    uint16_t db = x->client->db;
     const struct kept *kept;
     while ((kept = kept_next(&multi->queue, &at))) {
         const struct message_item *item = kept_item(kept);
@@ -75,10 +87,11 @@ static void kept_open(struct shard *home, const struct multi *multi, const struc
                                                 .argc = item->argc,
                                                 .flags = x->flags & CLIENT_FLAGS_INSIDE,
                                                 .number = item->number,
-                                                .db = x->client->db,
+                                                .db = db,
                                                 .hash_at = item->hash_at,
                                                 .resp = x->client->resp};
         message_item_argv(item, all->argv + argument);
+        db = db_after(home, db, item, all->argv + argument);
         argument += item->argc;
     }
     at = i = 0;
@@ -154,24 +167,31 @@ static void run_all(struct exec *x, const struct multi *multi) {
     each_kept(x, multi, run_one, x->client);
 }
 
+struct answers {
+    uint64_t bytes;
+    uint16_t db;
+};
+
 static void add_answer(void *ctx, struct exec *x, const struct message_item *item, const struct slice *argv) {
+    struct answers *answers = ctx;
     struct exec sub = {.shard = x->shard,
                        .shared = &x->shard->shared,
                        .slot = command_at(x->shard->registry, item->number),
                        .argv = argv,
                        .argc = item->argc,
-                       .db = x->client->db,
+                       .db = answers->db,
                        .hash = item->hash,
                        .hash_at = item->hash_at};
-    if (sub.slot->row->answers) *(uint64_t *)ctx += sub.slot->row->answers(&sub);
+    if (sub.slot->row->answers) answers->bytes += sub.slot->row->answers(&sub);
+    answers->db = db_after(x->shard, answers->db, item, argv);
 }
 
 /* Its reply will be large, and there is no room for it now. */
 static COLD bool has_no_room(struct exec *x, const struct multi *multi) {
-    uint64_t bytes = 0;
+    struct answers answers = {.db = x->client->db};
     if (!multi->now.open || multi->now.spoiled) return false;
-    each_kept(x, multi, add_answer, &bytes);
-    return bytes > ADMIT_LARGE && !admit_answer(x->shard, bytes * ANSWER_COPIES);
+    each_kept(x, multi, add_answer, &answers);
+    return answers.bytes > ADMIT_LARGE && !admit_answer(x->shard, answers.bytes * ANSWER_COPIES);
 }
 
 static bool watches_are_clean(struct shard *shard, const struct multi *multi) {

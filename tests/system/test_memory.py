@@ -370,10 +370,12 @@ class RepliesOfOneThread(CgroupCase):
         self.assertGreater(len(keys) * 2 * MIB, self.limit * 0.8 * 0.75)
         reader = self.server.client(timeout=60 * SLOW)
         asked = [("MGET", *keys), ("MULTI",), *[("GET", key) for key in keys], ("EXEC",)]
-        asked += [("MULTI",), ("MGET", *keys), ("DBSIZE",), ("EXEC",), ("STRLEN", keys[0])]  # step by step
+        asked += [("MULTI",), ("MGET", *keys), ("DBSIZE",), ("EXEC",)]  # step by step
+        asked += [("SELECT", 1), ("MULTI",), ("SELECT", 0), ("MGET", *keys), ("DBSIZE",), ("EXEC",)]  # of another database
+        asked += [("SELECT", 0), ("STRLEN", keys[0])]
         replies = reader.pipeline(asked)
         self.assertEqual(replies[0], resp.Error(NO_ROOM.encode()))
-        for at in (-6, -2):
+        for at in (-13, -9, -3):
             self.assertEqual(replies[at], resp.Error(("EXECABORT Transaction discarded because of: " + NO_ROOM).encode()))
         self.assertEqual(replies[-1], 2 * MIB)
         self.assertTrue(reader.must("MGET", keys[0], keys[1]) == [b"0000" * (MIB // 2), b"0001" * (MIB // 2)])
