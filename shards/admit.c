@@ -17,10 +17,10 @@
 #define EVICT_TRIES   4              /* rounds for one command */
 #define REAP_UNITS    4              /* before anybody is refused */
 #define UNSEEN_BYTES  (1024 * 1024)  /* evicted at the most for what was announced and has not come */
-#define SMALL_REPLY   (16 * 1024)    /* a client whose latest reply was larger waits while clients hold too much */
-#define SHORT_COMMAND 128            /* bytes of one that is little beside its reply, whatever that is */
-#define LISTED_KEY    32             /* bytes of a key in a reply, about, with what buffers have to spare */
-#define SMALL_GATHERS 64 /* commands over several shards whose clients' last ones were small; so many may go wrong */
+#define SMALL_PART    4   /* small replies may take so much more than large ones beyond the ceiling: a part of it */
+#define SHORT_COMMAND 128 /* bytes of one that is little beside its reply, whatever that is */
+#define LISTED_KEY    32  /* bytes of a key in a reply, about, with what buffers have to spare */
+#define SMALL_GATHERS 64  /* commands over several shards whose clients' last ones were small; so many may go wrong */
 #define VAIN_MS       500 /* between two that have waited in vain for room for what they are answered and go all the same */
 #define ANSWER_MS     300   /* a large reply waits so long until it may go beyond what clients may have, */
 #define CROWDED_MS    5000  /* or, as long as they hold more than that, so long */
@@ -200,7 +200,7 @@ static uint64_t need_of(struct shard *shard, const struct client *client, const 
 /* It adds to what clients hold too much of, rather than taking away from it: a pipeline of large values to be stored is
  * held as long as it is not run. */
 static bool is_heavy(const struct client *client, const struct queued *q) {
-    if (client->reply_size > SMALL_REPLY) return true;
+    if (client->reply_size > ADMIT_SMALL) return true;
     return client_output_bytes(client) > 0 && q->raw_len <= (uint64_t)client->reply_size + SHORT_COMMAND;
 }
 
@@ -229,7 +229,7 @@ enum admission admit_command(struct shard *shard, const struct client *client, c
 static bool reads_large(struct shard *shard, const struct client *client, const struct queued *q) {
     if (q->fate != FATE_LOCAL || !q->slot->row->answers) return false;
     struct exec x = exec_of(shard, client, q);
-    return q->slot->row->answers(&x) > SMALL_REPLY;
+    return q->slot->row->answers(&x) > ADMIT_SMALL;
 }
 
 bool admit_reply(struct shard *shard, const struct client *client, const struct queued *q) {
@@ -237,6 +237,15 @@ bool admit_reply(struct shard *shard, const struct client *client, const struct 
     account_look(shard);
     if (shard->account.uncovered <= 0) return true;
     return (!is_heavy(client, q) && !reads_large(shard, client, q)) || admit_goes_in_vain(shard, client);
+}
+
+/* What is large has asked for room (shards/answer_work.h), and may be one that a slow reader takes long for. */
+bool admit_small_reply(const struct shard *shard) {
+    const struct ledger *ledger = shard->account.shared;
+    if (!ledger) return true;
+    if (atomic_load_explicit(&ledger->client_hard, memory_order_relaxed)) return false;
+    int64_t beyond = account_beyond(shard);
+    return account_room_for_answers(shard) >= -(beyond + beyond / SMALL_PART);
 }
 
 /* What writes, deletes or tells of the server holds little, and is not to wait. */
@@ -259,7 +268,7 @@ bool admit_gather_slow(struct shard *shard, const struct client *client, const s
     account_look(shard);
     int64_t size = admit_gather_size(shard, client, q->slot->row, client->db);
     if (account->gathered_size + size <= account->gather_room) return true;
-    if (size <= SMALL_REPLY && account->gathers < SMALL_GATHERS) return true;
+    if (size <= ADMIT_SMALL && account->gathers < SMALL_GATHERS) return true;
     if (account->gathers == 0 && account->uncovered <= 0) return true;
     /* One may be under way for as long as its client likes (WAIT), so in the end it goes all the same. */
     return admit_goes_in_vain(shard, client);
@@ -362,7 +371,7 @@ void admit_forget(struct client *client) {
     *link = client->next_waiting;
     if (account->waiting_last == client) account->waiting_last = before;
     account->waiting_count--;
-    client->wait = WAIT_NOTHING;
+    client->wait = LIKELY(chain_empty(&client->rest)) ? WAIT_NOTHING : WAIT_READER;
 }
 
 void admit_resume(struct shard *shard, unsigned count) {

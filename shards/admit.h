@@ -26,6 +26,9 @@ struct queued;
 enum admission { ADMIT_GO, ADMIT_WAIT, ADMIT_REFUSE };
 
 /* --- at home --- */
+/* May small replies still be added to what clients hold, though that is more than they may? Until there is no room on the
+ * machine either. O(shards). */
+bool admit_small_reply(const struct shard *shard);
 /* At the parsing of a command. ahead: bytes of the commands of the batch that have not run yet. With ADMIT_WAIT nobody
  * waits yet: see admit_wait. */
 COLD enum admission admit_command(struct shard *shard, const struct client *client, const struct queued *q,
@@ -47,6 +50,8 @@ HOT_INLINE bool admit_gather(struct shard *shard, const struct client *client, c
 /* Before so many bytes are set aside for the input of a client whose command is not complete. ADMIT_REFUSE: they will
  * not come free. Room is made for little more than has arrived, whatever was announced. */
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived);
+
+#define ADMIT_SMALL (16 * 1024) /* of a reply: a client whose latest one was larger waits while clients hold too much */
 
 /* --- what grows without its arguments being large --- */
 #define ADMIT_LARGE (64 * 1024) /* bytes; less than this is lost among what shards may go into debt for */

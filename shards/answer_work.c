@@ -127,7 +127,7 @@ uint32_t answer_of_part_slow(const struct exec *x) {
 bool answer_waits_slow(struct exec *x) {
     if (!may_wait(x)) return false;
     uint64_t bytes = x->slot->row->answers(x);
-    return bytes > ADMIT_LARGE && !admit_answer(x->shard, bytes) && begin(x, bytes, false);
+    return bytes > x->shard->account.asks && !admit_answer(x->shard, bytes) && begin(x, bytes, false);
 }
 
 bool answer_waits_for_slow(struct exec *x, uint64_t bytes) {

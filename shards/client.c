@@ -100,31 +100,56 @@ bool client_fold_rest(struct client *client) {
 
 /* Behind what is there already, though `out` be empty: nothing overtakes. */
 static COLD void put_behind(struct client *client, struct buf *take) {
+    if (buf_readable(take) == 0) return; /* it is not its turn yet */
     chain_take_buf(&client->rest, client->home->heap, MEM_CLIENT_OUT, take);
+    client_note_rest(client);
+}
+
+/* Where a large reply would be copied it is put behind, as it is. */
+HOT_INLINE bool goes_behind(const struct client *client, size_t bytes) {
+    if (UNLIKELY(!chain_empty(&client->rest))) return true;
+    return UNLIKELY(bytes >= MESSAGE_MOVES) && buf_readable(&client->out) > 0 && client_takes_rest(client);
+}
+
+/* Large replies that were there before those in front of them. */
+static COLD void flush_large(struct client *client) {
+    while (reply_queue_is_ready(&client->replies)) {
+        struct buf next;
+        buf_init(&next, client->home->heap, MEM_CLIENT_OUT);
+        reply_queue_flush(&client->replies, &client->home->messages, &next);
+        if (!chain_empty(&client->rest) || client_takes_rest(client)) {
+            put_behind(client, &next);
+        } else {
+            buf_append_slice(&client->out, buf_slice(&next));
+            buf_deinit(&next);
+        }
+    }
 }
 
 void client_fill(struct client *client, uint64_t place, struct slice bytes, struct message *message) {
     struct message_pool *pool = &client->home->messages;
-    if (LIKELY(chain_empty(&client->rest))) {
+    if (LIKELY(!goes_behind(client, bytes.len))) {
         reply_queue_fill(&client->replies, place, bytes, message, pool, &client->out);
-        return;
+    } else {
+        struct buf behind;
+        buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
+        reply_queue_fill(&client->replies, place, bytes, message, pool, &behind);
+        put_behind(client, &behind);
     }
-    struct buf behind;
-    buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
-    reply_queue_fill(&client->replies, place, bytes, message, pool, &behind);
-    put_behind(client, &behind);
+    if (UNLIKELY(reply_queue_is_ready(&client->replies))) flush_large(client);
 }
 
 void client_fill_own(struct client *client, uint64_t place, struct buf *take) {
     struct message_pool *pool = &client->home->messages;
-    if (LIKELY(chain_empty(&client->rest))) {
+    if (LIKELY(!goes_behind(client, take->len))) {
         reply_queue_fill_own(&client->replies, place, take, pool, &client->out);
-        return;
+    } else {
+        struct buf behind;
+        buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
+        reply_queue_fill_own(&client->replies, place, take, pool, &behind);
+        put_behind(client, &behind);
     }
-    struct buf behind;
-    buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
-    reply_queue_fill_own(&client->replies, place, take, pool, &behind);
-    put_behind(client, &behind);
+    if (UNLIKELY(reply_queue_is_ready(&client->replies))) flush_large(client);
 }
 
 void client_take_output(struct client *client, struct buf *sending) {
@@ -220,8 +245,8 @@ size_t client_memory(const struct client *client) {
                    (client->lib_name ? strlen(client->lib_name) + 1 : 0) +
                    (client->lib_ver ? strlen(client->lib_ver) + 1 : 0);
     return sizeof *client + texts + client->in.cap + client->out.cap + chain_len(&client->rest) + client->carried +
-           client->replies.held.cap + client->replies.cap * sizeof(struct reply_place) + multi_memory(client) +
-           pubsub_memory(client);
+           client->replies.held.cap + client->replies.own + client->replies.cap * sizeof(struct reply_place) +
+           multi_memory(client) + pubsub_memory(client);
 }
 
 size_t client_weight(const struct client *client) {

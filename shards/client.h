@@ -128,9 +128,10 @@ void client_append_rest(struct client *client, struct chain *take);
 /* May it be given something behind its output in `rest`? Not where commands of it may run before all is sent, nor in the
  * middle of one. */
 HOT_INLINE bool client_takes_rest(const struct client *client) {
-    return client->wait == WAIT_NOTHING || client->wait == WAIT_READER || client->wait == WAIT_REPLIES;
+    return client->wait == WAIT_NOTHING || client->wait == WAIT_READER || client->wait == WAIT_REPLIES ||
+           client->wait == WAIT_MEMORY;
 }
-/* It was given something there. */
+/* It was given something there. Who waits for memory waits for its reader afterwards (admit_forget). */
 HOT_INLINE void client_note_rest(struct client *client) {
     if (client->wait == WAIT_NOTHING) client->wait = WAIT_READER;
 }

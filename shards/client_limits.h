@@ -21,8 +21,7 @@ HOT_INLINE enum config_client_class client_class(const struct client *client) {
 
 /* Bytes that wait for it to read. */
 HOT_INLINE size_t client_output_bytes(const struct client *client) {
-    return buf_readable(&client->out) + chain_len(&client->rest) + buf_readable(&client->replies.held) +
-           client->carried;
+    return buf_readable(&client->out) + chain_len(&client->rest) + reply_queue_kept(&client->replies) + client->carried;
 }
 
 COLD bool client_output_allowed_slow(struct client *client, size_t bytes);

@@ -27,6 +27,7 @@ void account_open(struct shard *shard, struct ledger *ledger) {
     struct account *account = &shard->account;
     account->total = heap_total(shard->heap);
     account->trip = INT64_MAX;
+    account->asks = ADMIT_LARGE;
     account->pass = account->gather_room = account->input_room = LEDGER_UNBOUNDED;
     account->gather_size = GATHER_FIRST;
     account->shared = ledger;
@@ -70,14 +71,21 @@ static int64_t client_room(const struct account *account, int64_t share) {
     return own + MAX(credit_pool_free(account->credit.pool), (int64_t)0) / account->shared->shards;
 }
 
+/* Large replies that were let go and are not there yet are to have what is free. */
+static bool is_spoken_for(const struct account *account, int64_t bytes) {
+    int64_t expected = read_word(&account->shared->expected);
+    return expected > 0 && credit_pool_free(account->credit.pool) < expected + bytes;
+}
+
 /* What clients have beyond their share is granted as far as it is free. While writers are braked what comes free is
  * theirs: keys went for it. */
 static void cover_clients(struct account *account, int64_t share) {
     int64_t excess = MAX(account->clients - share, (int64_t)0);
     if (excess <= account->covered || is_hard(account))
         account->covered = is_hard(account) ? 0 : excess;
-    else if (!account_is_braked(account) && credit_take(&account->credit, account->data + account->covered,
-                                                        excess - account->covered, quantum(account)))
+    else if (!account_is_braked(account) && !is_spoken_for(account, excess - account->covered) &&
+             credit_take(&account->credit, account->data + account->covered, excess - account->covered,
+                         quantum(account)))
         account->covered = excess;
     account->uncovered = excess - account->covered;
 }
@@ -158,6 +166,7 @@ void account_look(struct shard *shard) {
     tell(&account->place->uncovered, account->uncovered);
     tell(&account->place->pass, account->pass);
     account->crowded = account->uncovered > 0 || (is_short(account, slack) && somebody_is_uncovered(account->shared));
+    account->asks = account->crowded ? ADMIT_SMALL : ADMIT_LARGE;
     account->gather_room = client_room(account, share) / GATHER_COPIES;
     account->input_room = client_room(account, share) / INPUT_PART;
     account->trip = next_trip(account, total, share);

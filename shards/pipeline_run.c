@@ -249,12 +249,11 @@ static COLD void put_back(struct shard *shard, struct pipeline *p, uint32_t from
     client->in = again;
 }
 
-static int64_t overrun_max(const struct shard *shard) {
+static bool is_overrun(const struct shard *shard) {
     const struct ledger *ledger = shard->account.shared;
-    int64_t most = OVERRUN_MAX / (int64_t)shard->count;
-    if (!ledger) return most;
+    if (!ledger) return false;
     int64_t share = atomic_load_explicit(&ledger->client_share, memory_order_relaxed);
-    return MIN(most, MAX(share, (int64_t)OVERRUN_LEAST));
+    return shard->account.uncovered > MIN(OVERRUN_MAX / (int64_t)shard->count, MAX(share, (int64_t)OVERRUN_LEAST));
 }
 
 /* Those who monitor are, or subscribers to keyspace events. */
@@ -268,16 +267,17 @@ static bool must_not_publish(const struct shard *shard) {
     return shard->account.crowded || (shard->account.shared && account_room_for_answers(shard) < 0);
 }
 
-/* Clients with large replies wait first; but how large the first one is, nobody knows before. So when clients hold far
- * more than they may in spite of that, all who read wait until the fattest are gone (shards/pressure.h), and all of whom
- * others are told. Who publishes adds to what others hold, wherever these are, and waits from the first byte that they
+/* Clients with large replies wait first. When clients hold far more than they may in spite of that, all wait of whom
+ * others are told until the fattest are gone (shards/pressure.h), and all who read, when there is no room for small
+ * replies either. Who publishes adds to what others hold, wherever these are, and waits from the first byte that they
  * may not have. */
 static COLD bool may_answer(struct shard *shard, const struct client *client, const struct queued *q) {
     if (!admit_reply(shard, client, q)) return false;
-    bool overrun = shard->account.uncovered > overrun_max(shard);
+    bool overrun = is_overrun(shard);
     bool reads = q->slot && (q->slot->row->flags & CMD_READ || q->fate == FATE_EXEC);
     bool publishes = q->slot && q->slot->row->flags & CMD_PUBSUB;
-    if (!(overrun && (reads || is_told_of(shard, q))) && !(publishes && must_not_publish(shard))) return true;
+    bool waits = overrun && ((reads && !admit_small_reply(shard)) || is_told_of(shard, q));
+    if (!waits && !(publishes && must_not_publish(shard))) return true;
     return !client->carrier || client->flags & CLIENT_LOADER || admit_goes_in_vain(shard, client);
 }
 
@@ -290,7 +290,7 @@ HOT_INLINE enum client_wait hindrance(struct shard *shard, const struct client *
     if (UNLIKELY(buf_readable(&client->out) >= OUT_PAUSE)) return WAIT_READER;
     if (q->fate >= FATE_SPLIT && !admit_gather(shard, client, q, q->fate == FATE_ALL)) return WAIT_MEMORY;
     if (UNLIKELY(q->barrier) && !reply_queue_empty(&client->replies)) return WAIT_REPLIES;
-    return UNLIKELY(buf_readable(&client->replies.held) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
+    return UNLIKELY(reply_queue_kept(&client->replies) >= EXPECTED_OUT_MAX) ? WAIT_REPLIES : WAIT_NOTHING;
 }
 
 /* The command has run: those who monitor see it, and its client gets what it may not get in the middle of a reply. */

@@ -13,6 +13,7 @@
 #define TURN_RESUMES  16           /* clients that try again per turn */
 #define PASS_BYTES    (256 * 1024) /* that a shard may write per sample in any case; a large one uses up several */
 #define GRACE_SAMPLES 10           /* clients are over what they may have for so long before one is dropped: a second */
+#define READS_SAMPLES 50           /* and for so long before one is that reads: five */
 #define DROPS_MAX     8            /* clients per sample */
 #define SHARED_ROUNDS 8            /* so many times that where most of what they hold is shared with others */
 #define STUCK_MS      1000         /* who was sent nothing for so long does not read */
@@ -62,9 +63,8 @@ static bool reads(const struct client *client) {
     return client->home->now_ms < client->went_on_ms + STUCK_MS;
 }
 
-/* Until about so many bytes are free: of those that do not read, and of all when there are none, or when
- * maxmemory-clients says how much they may have. True: there were some. O(clients); a few times where they share what
- * they hold, so that it goes with the last of them. */
+/* Until about so many bytes are free; all: also of those that read. True: there were some. O(clients); a few times where
+ * they share what they hold, so that it goes with the last of them. */
 static bool drop_some(struct shard *shard, int64_t bytes, bool all) {
     bool shared = true, some = false;
     for (int round = 0; round < SHARED_ROUNDS && shared && bytes > 0; round++) {
@@ -84,9 +84,10 @@ static bool drop_some(struct shard *shard, int64_t bytes, bool all) {
     return some;
 }
 
+/* Those that do not read go first; who reads, though slowly, may soon be done. maxmemory-clients knows no difference. */
 static void drop_fattest(struct shard *shard, int64_t bytes) {
-    bool hard = is_hard(&shard->account);
-    if (!drop_some(shard, bytes, hard) && !hard) (void)drop_some(shard, bytes, true);
+    bool hard = is_hard(&shard->account), late = shard->account.squeezed >= READS_SAMPLES;
+    if (!drop_some(shard, bytes, hard) && !hard && late) (void)drop_some(shard, bytes, true);
 }
 
 /* O(clients). */

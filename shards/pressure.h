@@ -4,7 +4,8 @@
  *    empties      pages, by moving what is left in them, for what is large (shards/defrag.h)
  *    evicts       a bounded number of keys, until the debt is paid and who waits has room (shards/evict.h)
  *    brakes       writers wait meanwhile (shards/admit.h); replies wait while clients hold more than they may
- *    drops        the fattest clients, when that has lasted for a second; at once where maxmemory-clients is set
+ *    drops        the fattest clients: of those that do not read when that has lasted for a second, of all when for five;
+ *                 at once where maxmemory-clients is set
  *    refuses      growth, with -OOM: when nothing above makes room
  *
  * What is too much is evicted once per sample of the resident set (net/ceiling.h): what one round has freed must show

@@ -20,7 +20,7 @@ void reply_queue_deinit(struct reply_queue *queue) {
     buf_deinit(&queue->held);
 }
 
-static struct reply_place *place_at(struct reply_queue *queue, uint64_t place) {
+static struct reply_place *place_at(const struct reply_queue *queue, uint64_t place) {
     return &queue->ring[place & (queue->cap - 1)];
 }
 
@@ -46,20 +46,47 @@ uint64_t reply_queue_reserve(struct reply_queue *queue) {
     return queue->tail - 1;
 }
 
+/* It keeps the memory, so that it is never copied, and what came before it moves. */
+static COLD void hold_large(struct reply_queue *queue, struct reply_place *place, size_t mark) {
+    struct buf all = queue->held;
+    buf_init(&queue->held, all.heap, MEM_CLIENT_OUT);
+    buf_append(&queue->held, all.data, mark);
+    queue->held.read = all.read;
+    memmove(all.data, all.data + mark, place->len);
+    place->bytes = all.data;
+    place->own_cap = all.cap;
+    queue->own += all.cap;
+}
+
 void reply_queue_hold(struct reply_queue *queue, size_t mark) {
     ASSERT(!reply_queue_empty(queue));
     struct reply_place *place = append(queue);
+    place->len = queue->held.len - mark;
+    if (UNLIKELY(place->len >= MESSAGE_MOVES)) {
+        hold_large(queue, place, mark);
+        return;
+    }
     place->held = true;
     place->bytes = (const char *)(uintptr_t)(queue->held_base + mark + 1); /* plus one, so that it is never NULL */
-    place->len = queue->held.len - mark;
 }
 
 static void move_out(struct reply_queue *queue, struct reply_place *place, struct message_pool *pool, struct buf *out) {
+    bool moves = place->len >= MESSAGE_MOVES && buf_readable(out) == 0;
+    queue->own -= place->own_cap;
     if (place->held) {
         ASSERT((uintptr_t)place->bytes - 1 == queue->held_base + queue->held.read);
         buf_append(out, queue->held.data + queue->held.read, place->len);
         queue->held.read += place->len;
-    } else {
+    } else if (moves && place->own_cap) {
+        struct buf own;
+        buf_init(&own, queue->held.heap, MEM_CLIENT_OUT);
+        own.data = (char *)(uintptr_t)place->bytes;
+        own.len = place->len;
+        own.cap = place->own_cap;
+        place->own_cap = 0;
+        buf_take(out, &own);
+    } else if (!moves || !place->message ||
+               !message_take_reply(place->message, slice_of(place->bytes, place->len), out)) {
         buf_append(out, place->bytes, place->len);
     }
     if (place->message) message_release(pool, place->message);
@@ -78,15 +105,25 @@ static void trim_held(struct reply_queue *queue) {
     }
 }
 
-/* The head's reply has just gone out: so do those behind it that are there. */
-static void advance(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
-    queue->head++;
-    struct reply_place *place;
-    while (!reply_queue_empty(queue) && (place = place_at(queue, queue->head))->bytes) {
+bool reply_queue_is_ready(const struct reply_queue *queue) {
+    return !reply_queue_empty(queue) && place_at(queue, queue->head)->bytes;
+}
+
+void reply_queue_flush(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
+    while (reply_queue_is_ready(queue)) {
+        struct reply_place *place = place_at(queue, queue->head);
+        bool grows = buf_readable(out) >= MESSAGE_MOVES && place->len > out->cap - out->len;
+        if ((place->len >= MESSAGE_MOVES && buf_readable(out) > 0) || grows) break;
         move_out(queue, place, pool, out);
         queue->head++;
     }
     trim_held(queue);
+}
+
+/* The head's reply has just gone out: so do those behind it that are there. */
+static void advance(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
+    queue->head++;
+    reply_queue_flush(queue, pool, out);
 }
 
 void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf *take, struct message_pool *pool,
@@ -111,10 +148,12 @@ void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf
         memcpy(own, take->data, take->len);
         place->bytes = own;
         place->own_cap = take->len;
+        queue->own += take->len;
         return;
     }
     place->bytes = take->data ? take->data : "";
     place->own_cap = take->cap;
+    queue->own += take->cap;
     take->data = NULL;
     take->len = take->cap = 0;
 }

@@ -30,6 +30,7 @@ struct reply_queue {
     bool publishes_only; /* all places are of PUBLISH: what follows them may be told before they are answered */
     struct buf held;     /* read: what has moved to out */
     uint64_t held_base;  /* bytes that ever left the front of held: offsets of places count from the very first byte */
+    size_t own;          /* bytes of the blocks that belong to places */
 };
 
 void reply_queue_init(struct reply_queue *queue, struct heap *heap);
@@ -40,12 +41,21 @@ HOT_INLINE bool reply_queue_empty(const struct reply_queue *queue) {
 HOT_INLINE uint32_t reply_queue_len(const struct reply_queue *queue) {
     return (uint32_t)(queue->tail - queue->head);
 }
+/* Bytes of replies that are kept here behind earlier ones, but for those in messages. */
+HOT_INLINE size_t reply_queue_kept(const struct reply_queue *queue) {
+    return buf_readable(&queue->held) + queue->own;
+}
 /* A place for a reply that comes later; its number is given back with it. */
 uint64_t reply_queue_reserve(struct reply_queue *queue);
 /* A reply that was just written to queue->held from mark on. */
 void reply_queue_hold(struct reply_queue *queue, size_t mark);
-/* The reply for a place. The bytes are copied to out at once if everything before is there, else
- * message is retained. */
+/* Is the reply there that is next? */
+bool reply_queue_is_ready(const struct reply_queue *queue);
+/* Moves to out what is there and next. What is large takes its memory with it, so it only goes where nothing else is, and
+ * what does not fit behind it does not make it grow: call it again with a buf that is empty for what is left. */
+void reply_queue_flush(struct reply_queue *queue, struct message_pool *pool, struct buf *out);
+/* The reply for a place. The bytes are copied to out at once if everything before is there, and others follow as with
+ * reply_queue_flush; else message is retained. */
 void reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
                       struct message_pool *pool, struct buf *out);
 /* The same for a reply that was composed at home: takes the memory of `take` when it has to wait. */

@@ -13,7 +13,8 @@
 #include "shards/waiters.h"
 #include "shards/work.h"
 
-#define SETTLE_MAX 512 /* commands run per call: what waited for a popular key runs in several turns */
+#define SETTLE_MAX   512           /* commands run per call: what waited for a popular key runs in several turns */
+#define SETTLE_BYTES (1024 * 1024) /* and so much of replies, about */
 
 /* --- what a command touches --- */
 
@@ -588,18 +589,25 @@ static void revoked(struct shard *shard, struct request *request) {
         tell_revoked(shard, request);
 }
 
+/* A thousand who stood in line for one key may each be answered 64 KiB. */
+static bool may_settle_more(struct shard *shard, int64_t most) {
+    if (UNLIKELY(account_trips(&shard->account, 0))) account_look(shard); /* from then on replies ask for room */
+    return heap_used(shard->heap, MEM_MESSAGE) < most;
+}
+
 void requests_settle(struct shard *shard) {
     if (shard->settling) return; /* the loop below goes on with what was added */
     shard->settling = true;
     struct lock_request *lock = NULL;
     struct request *beside;
     unsigned budget = SETTLE_MAX;
+    int64_t most = heap_used(shard->heap, MEM_MESSAGE) + SETTLE_BYTES;
     while (budget > 0) {
         if ((lock = locks_next_revoked(shard->locks))) {
             revoked(shard, (struct request *)lock);
         } else if ((lock = locks_next_granted(shard->locks))) {
             granted(shard, (struct request *)lock);
-            budget--;
+            budget = may_settle_more(shard, most) ? budget - 1 : 0;
         } else if ((beside = next_beside(shard))) {
             run_command(shard, beside);
             budget--;

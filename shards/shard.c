@@ -520,11 +520,12 @@ void shard_receive(struct shard *shard, struct message *message) {
     }
 }
 
-/* A home whose clients hold more than they may gets no more large replies, for some time. */
+/* A home whose clients hold more than they may gets no more replies for some time, when there is no room for small ones
+ * either. */
 static bool home_has_room(const struct shard *shard, uint32_t home) {
     const struct ledger *ledger = shard->account.shared;
     if (!ledger || shard->now_ns >= shard->rests_until_ns) return true;
-    return atomic_load_explicit(&ledger->place[home].uncovered, memory_order_relaxed) <= 0;
+    return atomic_load_explicit(&ledger->place[home].uncovered, memory_order_relaxed) <= 0 || admit_small_reply(shard);
 }
 
 /* What waits for one home, up to the next large reply. None is made before home has taken the last one: in a mailbox it

@@ -3,6 +3,7 @@
  * Proves   who does not read is not served, and gets everything later; long replies leave piece by piece and are never
  *          there twice; held replies, idle clients and long commands keep no more memory than they must.
  * How      scripted clients of tests/support/machine.h, in a machine of one shard and of several. */
+#include "shards/client_limits.h"
 #include "tests/support/small_machine.h"
 
 /* A reader that stops is not served beyond OUT_PAUSE, however long its pipeline is, and gets everything later. */
@@ -32,7 +33,7 @@ static void a_reader_that_stops_is_not_served(void **state) {
             say_text(peer, line);
         }
         assert_true(sim_settle(sim, 100000));
-        size_t held = buf_readable(&peer->client.out) + buf_readable(&peer->sending);
+        size_t held = client_output_bytes(&peer->client) + buf_readable(&peer->sending) - peer->client.carried;
         assert_int_equal(peer->client.wait, WAIT_READER);
         assert_true(held >= OUT_PAUSE && held <= 2 * OUT_PAUSE + 2 * 1024 * 1024);
         assert_true(reply_queue_empty(&peer->client.replies));

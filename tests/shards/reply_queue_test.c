@@ -115,6 +115,54 @@ static void large_ones_leave_their_message(void **state) {
     assert_true(reply_queue_empty(&queue));
 }
 
+static struct buf flushed(void) {
+    struct buf next;
+    buf_init(&next, heap, MEM_CLIENT_OUT);
+    assert_true(reply_queue_is_ready(&queue));
+    reply_queue_flush(&queue, &pool, &next);
+    assert_true(buf_readable(&next) > 0);
+    return next;
+}
+
+/* Those that were there before what is in front of them are left, and then leave with their memory: one of its own, one of
+ * a message, and one that was held. */
+static void large_ones_that_waited_are_moved(void **state) {
+    (void)state;
+    const size_t len = 200000;
+    for (int kind = 0; kind < 3; kind++) {
+        uint64_t first = reply_queue_reserve(&queue);
+        hold("second");
+        struct buf text;
+        struct message *message = message_new(&pool, 0, 1);
+        buf_init(&text, heap, MEM_CLIENT_OUT);
+        struct buf *written = kind == 0 ? &text : kind == 1 ? &message->reply : &queue.held;
+        size_t mark = written->len;
+        buf_make_room(written, len);
+        memset(written->data + mark, 'x', len);
+        written->len += len;
+        const char *memory = written->data;
+        if (kind == 0) reply_queue_fill_own(&queue, reply_queue_reserve(&queue), &text, &pool, &out);
+        if (kind == 1)
+            reply_queue_fill(&queue, reply_queue_reserve(&queue), buf_slice(&message->reply), message, &pool, &out);
+        if (kind == 2) reply_queue_hold(&queue, mark);
+        message_release(&pool, message);
+        hold("last");
+        fill(first, "first");
+        assert_out("firstsecond");
+        struct buf next = flushed();
+        assert_ptr_equal(next.data, memory);
+        assert_int_equal(next.data[0] == 'x' && next.data[len - 1] == 'x', 1);
+        if (buf_readable(&next) == len) { /* else what is small had room behind it */
+            buf_deinit(&next);
+            next = flushed();
+        }
+        assert_memory_equal(next.data + next.len - 4, "last", 4);
+        assert_true(reply_queue_empty(&queue));
+        buf_deinit(&next);
+        buf_deinit(&text);
+    }
+}
+
 /* A short reply in a long block waits in one of its own length, and the long one stays with the caller; one that fills
  * its block waits in it. */
 static void short_ones_do_not_keep_long_blocks(void **state) {
@@ -165,7 +213,8 @@ static void held_bytes_leave(void **state) {
 
 static void append_text(struct prng *prng, struct buf *buf, uint64_t number) {
     buf_printf(buf, "<%" PRIu64 ">", number);
-    for (uint64_t n = prng_below(prng, 30) ? prng_below(prng, 8) : prng_below(prng, 3000); n; n--)
+    uint64_t most = prng_below(prng, 500) ? 3000 : 2 * MESSAGE_MOVES;
+    for (uint64_t n = prng_below(prng, 30) ? prng_below(prng, 8) : prng_below(prng, most); n; n--)
         buf_append(buf, "z", 1);
 }
 
@@ -191,6 +240,11 @@ static void fill_some(struct prng *prng, uint64_t *places, struct slice *texts, 
         uint32_t i = *count + n - 1 - k;
         struct slice reply = slice_of(message->reply.data + at, ends[k] - at);
         reply_queue_fill(&queue, places[i], reply, message, &pool, &out);
+        while (reply_queue_is_ready(&queue)) {
+            struct buf next = flushed();
+            buf_append_slice(&out, buf_slice(&next));
+            buf_deinit(&next);
+        }
         free((void *)(uintptr_t)texts[i].ptr);
         at = ends[k];
     }
@@ -270,6 +324,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(empty_replies_are_replies, setup, teardown),
         cmocka_unit_test_setup_teardown(large_ones_are_moved, setup, teardown),
         cmocka_unit_test_setup_teardown(large_ones_leave_their_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_ones_that_waited_are_moved, setup, teardown),
         cmocka_unit_test_setup_teardown(short_ones_do_not_keep_long_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(held_bytes_leave, setup, teardown),
         cmocka_unit_test_setup_teardown(random_orders, setup, teardown),

@@ -440,6 +440,42 @@ class RepliesOfOneThread(CgroupCase):
         self.small_ones_go_on(1)
         self.end()
 
+    def ask_as_somebody_new(self):
+        client = self.server.client(timeout=10 * SLOW)
+        self.assertEqual(client.must("GET", "small:1"), resp.NULL_BULK)
+        client.close()
+
+    def test_small_reads_beside_large_replies(self):
+        """Of a reader that takes its time, who is not closed for that, and of clients that do not read what is not quite large."""
+        self.fill_up()
+        self.admin.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        for _ in range(20):
+            self.admin.must("RPUSH", "large", *[b"v" * 1000] * 2000)
+        for key in self.keys:
+            self.admin.must("SET", key, b"v" * 60000)
+        count = self.admin.must("LLEN", "large")  # some of it went, perhaps
+        size, got = len(b"*%d\r\n" % count) + count * len(b"$1000\r\n" + b"v" * 1000 + b"\r\n"), 0
+        reader = socket.create_connection(("127.0.0.1", self.server.port), timeout=60 * SLOW)
+        self.addCleanup(reader.close)
+        reader.sendall(b"TOUCH large\r\nLRANGE large 0 -1\r\n")
+        self.assertEqual(reader.recv(4, socket.MSG_WAITALL), b":1\r\n")
+        began, data = None, True
+        while got < size and data:
+            data = reader.recv(MIB)
+            began = began or time.monotonic()
+            got += len(data)
+            self.ask_as_somebody_new()
+            time.sleep(0.1 if time.monotonic() < began + 2 else 0)
+        if time.monotonic() < began + 4:  # a second was too long once, five may be
+            self.assertEqual(got, size)
+        for key in self.keys:
+            self.deaf(60, *[("GET", key)] * 20)
+            self.ask_as_somebody_new()
+        for _ in range(20):
+            self.ask_as_somebody_new()
+        self.small_ones_go_on(2)
+        self.end()
+
     def publish(self, count, text):
         """One after the other, and all of them are answered; how many each reached."""
         publisher = self.server.client(timeout=60 * SLOW)
