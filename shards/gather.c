@@ -115,6 +115,14 @@ static void hand_over(struct shard *home, struct buf *from, struct buf *to) {
     *from = empty;
 }
 
+/* Where something does, it is the first block of what follows. */
+static COLD void put_into_rest(struct gather *gather) {
+    struct chain all = {0};
+    chain_take_buf(&all, gather->home->heap, MEM_CLIENT_OUT, &gather->out);
+    chain_join(&all, &gather->rest);
+    gather->rest = all;
+}
+
 static void drop_answered(struct gather *gather) {
     drop_parts(gather, gather->answered, gather->parts);
     gather->parts = 0;
@@ -192,6 +200,7 @@ void gather_confirmed(struct gather *gather) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {
             client_note_answer(client, gather->out.len + chain_len(&gather->rest));
+            if (buf_readable(&client->out) > 0 && gather->out.len >= MESSAGE_MOVES) put_into_rest(gather);
             hand_over(home, &gather->out, &client->out);
             client_append_rest(client, &gather->rest);
         }

@@ -256,8 +256,56 @@ static void a_long_reply_that_nobody_takes(void **state) {
     }
 }
 
+/* Behind a small one that is still there a large one is a block of its own, whatever shard its key is on and however it is
+ * made: it is not copied. */
+static void a_large_reply_is_not_copied_behind_a_small_one(void **state) {
+    (void)state;
+    enum { BYTES = 2 * OUT_PAUSE };
+    static const char *const asked[] = {"get k", "mget k k2 k3 k4", "sunion s s2 s3 s4", "lrange l 0 -1"};
+    struct heap *heap = heap_new();
+    char *value = malloc(BYTES);
+    memset(value, 'v', BYTES);
+    for (unsigned kind = 0; kind < ARRAY_LEN(asked); kind++) {
+        struct sim *sim = small_sim(3, 16);
+        struct peer *writer = sim_connect(sim, 1);
+        struct buf text;
+        buf_init(&text, heap, MEM_CLIENT_IN);
+        struct slice long_one = slice_of(value, BYTES);
+        resp_command(&text, (struct slice[]){SLICE("set"), SLICE("k"), long_one}, 3);
+        resp_command(&text, (struct slice[]){SLICE("sadd"), SLICE("s"), long_one}, 3);
+        resp_command(&text, (struct slice[]){SLICE("rpush"), SLICE("l"), long_one}, 3);
+        sim_say(writer, text.data, text.len);
+        assert_true(sim_settle(sim, 100000));
+        for (uint32_t home = 0; home < 3; home++) {
+            struct peer *peer = sim_connect(sim, home);
+            char line[200];
+            peer->stalled = true;
+            say_text(peer, "ping\r\n");
+            assert_true(sim_settle(sim, 100000)); /* the carrier has it, and is not done with it */
+            snprintf(line, sizeof line, "ping small\r\n%s\r\nping\r\n", asked[kind]);
+            say_text(peer, line);
+            assert_true(sim_settle(sim, 100000));
+            bool apart = chain_len(&peer->client.rest) >= BYTES, direct = buf_readable(&peer->client.out) >= BYTES;
+            assert_true(apart != direct);
+            if (direct) assert_true(kind == 0 || kind == 3); /* it was written there by its own shard */
+            if (apart) assert_true(peer->client.rest.first->bytes.len >= BYTES);
+            peer->stalled = false;
+            assert_true(sim_settle(sim, 100000));
+            struct slice got = buf_slice(&peer->got);
+            assert_true(got.len > BYTES);
+            assert_memory_equal(got.ptr, "+PONG\r\n$5\r\nsmall\r\n", 18);
+            assert_memory_equal(got.ptr + got.len - 9, "\r\n+PONG\r\n", 9);
+        }
+        sim_delete(sim);
+        buf_deinit(&text);
+    }
+    free(value);
+    heap_delete(heap);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_large_reply_is_not_copied_behind_a_small_one),
         cmocka_unit_test(a_reader_that_stops_is_not_served),
         cmocka_unit_test(a_new_reader_gets_one_large_reply),
         cmocka_unit_test(held_replies_do_not_pile_up),
