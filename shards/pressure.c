@@ -84,6 +84,22 @@ static bool drop_some(struct shard *shard, int64_t bytes, bool all) {
     return some;
 }
 
+/* What clients that are being closed still have: that goes anyway. O(clients). */
+static int64_t about_to_go(const struct shard *shard) {
+    size_t bytes = 0;
+    for (const struct client *client = shard->clients_first; client; client = client->next)
+        if (client->flags & CLIENT_CLOSE_NOW) bytes += client_memory(client);
+    return (int64_t)bytes;
+}
+
+/* maxmemory-clients is about what clients have, not about what is on its way to them or being freed. O(clients). */
+static int64_t beyond_share(const struct shard *shard) {
+    int64_t bytes = -atomic_load_explicit(&shard->account.shared->client_share, memory_order_relaxed);
+    for (const struct client *client = shard->clients_first; client; client = client->next)
+        if (!(client->flags & CLIENT_CLOSE_NOW)) bytes += (int64_t)client_memory(client);
+    return bytes;
+}
+
 /* Those that do not read go first; who reads, though slowly, may soon be done. maxmemory-clients knows no difference. */
 static void drop_fattest(struct shard *shard, int64_t bytes) {
     bool hard = is_hard(&shard->account), late = shard->account.squeezed >= READS_SAMPLES;
@@ -117,7 +133,9 @@ static void squeeze_clients(struct shard *shard) {
         account->squeezed = 0;
         return;
     }
-    if (++account->squeezed >= GRACE_SAMPLES || is_hard(account)) drop_fattest(shard, excess);
+    if (++account->squeezed < GRACE_SAMPLES && !is_hard(account)) return;
+    excess = is_hard(account) ? MIN(excess, beyond_share(shard)) : excess - about_to_go(shard);
+    if (excess > 0) drop_fattest(shard, excess);
 }
 
 /* --- the turn --- */
