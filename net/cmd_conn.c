@@ -142,16 +142,11 @@ static void cmd_echo(struct exec *x) {
 }
 
 static void cmd_select(struct exec *x) {
-    int64_t db;
-    if (!exec_int(x, 1, &db)) return;
-    if (db < INT32_MIN || db > INT32_MAX) {
-        reply_error(x, "ERR value is out of range, value must between -2147483648 and 2147483647");
-    } else if (db < 0 || db >= (int64_t)x->shard->db_count) {
-        reply_error(x, "ERR DB index is out of range");
-    } else {
-        x->client->db = (uint16_t)db;
+    const char *error = exec_parse_db(x->argv[1], x->shard->db_count, &x->client->db);
+    if (error)
+        reply_error(x, error);
+    else
         reply_ok(x);
-    }
 }
 
 static void cmd_reset(struct exec *x) {

@@ -164,15 +164,15 @@ def bare(name):
 
 def boxes_of(root, pixels):
     """(depth, x, width, name, weight) of all frames that are wide enough."""
-    found, todo = [], [(root, 0, 0.0)]
-    while todo:
-        node, depth, x = todo.pop()
+    found, pending = [], [(root, 0, 0.0)]
+    while pending:
+        node, depth, x = pending.pop()
         for name in sorted(node.children):
             child = node.children[name]
             width = child.weight * pixels
             if width >= LEAST_PX:
                 found.append((depth, x, width, name, child.weight))
-                todo.append((child, depth + 1, x))
+                pending.append((child, depth + 1, x))
             x += width
     return found
 

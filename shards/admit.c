@@ -18,6 +18,7 @@
 #define REAP_UNITS    4              /* before anybody is refused */
 #define UNSEEN_BYTES  (1024 * 1024)  /* evicted at the most for what was announced and has not come */
 #define SMALL_PART    4   /* small replies may take so much more than large ones beyond the ceiling: a part of it */
+#define TOLD_COPIES   3   /* of what is told at once: as arguments, as a group, which may move, and in the journal */
 #define SHORT_COMMAND 128 /* bytes of one that is little beside its reply, whatever that is */
 #define LISTED_KEY    32  /* bytes of a key in a reply, about, with what buffers have to spare */
 #define SMALL_GATHERS 64  /* commands over several shards whose clients' last ones were small; so many may go wrong */
@@ -25,6 +26,7 @@
 #define ANSWER_MS     300   /* a large reply waits so long until it may go beyond what clients may have, */
 #define CROWDED_MS    5000  /* or, as long as they hold more than that, so long */
 #define WAIT_MAX_MS   10000 /* a command that waited for so long is refused: no room can be made for it */
+#define HURRY_MS      1000  /* or for so long, where it holds meanwhile what many others need */
 #define SETTLE_MS     500   /* after the last key went its pages have been given back, and that was measured */
 #define DELIVERY_MS   2000  /* messages for clients that do not read wait so long until the fattest are closed */
 #define OWE_MS        3000  /* what is large waits so long until what was evicted for it shows, then it goes */
@@ -190,8 +192,17 @@ static uint64_t grows(struct shard *shard, const struct client *client, const st
     return q->slot->row->grows(&x);
 }
 
+/* Of a command inside of a transaction: the journal is told at once of all that it makes. */
+static uint64_t grows_inside(const struct shard *shard, uint64_t bytes) {
+    return shard->effects.on ? bytes + bytes * TOLD_COPIES : bytes;
+}
+
 static uint64_t need_of(struct shard *shard, const struct client *client, const struct queued *q) {
-    uint64_t bytes = q->fate == FATE_EXEC ? multi_memory(client) + multi_grows_ahead(client) : q->raw_len;
+    uint64_t bytes = q->raw_len;
+    if (q->fate == FATE_EXEC) {
+        bytes = multi_memory(client);
+        if (multi_grows_ahead(client)) bytes += grows_inside(shard, multi_grows(shard, client));
+    }
     if (q->slot->grows) bytes += grows(shard, client, q);
     if (q->fate != FATE_LOCAL) bytes += q->raw_len; /* a message, or what is kept */
     return with_overhead(bytes);
@@ -315,6 +326,31 @@ bool admit_edit_slow(struct exec *x, const struct entry *entry, size_t new_len) 
     return false;
 }
 
+/* What is less is lost among what shards may go into debt for. */
+static bool asks_inside(struct shard *shard, uint64_t *bytes) {
+    bool large = *bytes >= ADMIT_LARGE;
+    *bytes = with_overhead(grows_inside(shard, *bytes));
+    if (!large || !shard->account.shared || shard->loading || !account_trips(&shard->account, *bytes)) return false;
+    account_look(shard);
+    return true;
+}
+
+bool admit_transaction(struct shard *shard, uint64_t bytes) {
+    bool progress;
+    return !asks_inside(shard, &bytes) || make_room(shard, bytes, true, &progress) || refuse(shard) == ADMIT_GO;
+}
+
+bool admit_inside_slow(struct shard *shard, struct exec *x) {
+    const struct command *row = x->slot->row;
+    if (x->flags & CLIENT_LOADER || !(row->flags & CMD_DENYOOM)) return true;
+    x->shard = shard;
+    x->shared = &shard->shared;
+    x->keys = shard_db(shard, x->db);
+    uint64_t bytes = row->grows(x);
+    if (!locks_idle(shard->locks)) return admit_transaction(shard, bytes);
+    return !asks_inside(shard, &bytes) || account_take(shard, bytes) || refuse(shard) == ADMIT_GO;
+}
+
 bool admit_step(struct shard *home, uint64_t bytes) {
     bool progress;
     if (!home->account.shared || home->loading) return true;
@@ -371,7 +407,7 @@ void admit_forget(struct client *client) {
     *link = client->next_waiting;
     if (account->waiting_last == client) account->waiting_last = before;
     account->waiting_count--;
-    client->wait = LIKELY(chain_empty(&client->rest)) ? WAIT_NOTHING : WAIT_READER;
+    client_wait_over(client);
 }
 
 void admit_resume(struct shard *shard, unsigned count) {
@@ -424,12 +460,13 @@ static bool keys_go_for_answer(struct shard *shard, int64_t missing) {
     return true;
 }
 
-static enum admission admit_late_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
+static enum admission admit_late_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms, bool hurries) {
     struct ledger *ledger = shard->account.shared;
     account_look(shard);
     bool crowded = shard->account.crowded; /* it may be held elsewhere */
-    bool late = shard->now_ms > since_ms + (crowded ? CROWDED_MS : ANSWER_MS);
-    if (!is_its_turn(ledger, since_ms, late)) return ADMIT_WAIT;
+    bool late = shard->now_ms > since_ms + (crowded && !hurries ? CROWDED_MS : ANSWER_MS);
+    bool over = shard->now_ms > since_ms + (hurries ? HURRY_MS : WAIT_MAX_MS);
+    if (!is_its_turn(ledger, since_ms, late)) return hurries && over ? ADMIT_REFUSE : ADMIT_WAIT;
     int64_t need = (int64_t)bytes, room = account_room_for_answers(shard), beyond = account_beyond(shard);
     if ((!crowded && need <= room) || (late && need <= room + beyond)) {
         atomic_fetch_add_explicit(&ledger->answered, 1, memory_order_relaxed);
@@ -439,11 +476,11 @@ static enum admission admit_late_answer(struct shard *shard, uint64_t bytes, uin
     if (missing <= 0) note_answer_waits(ledger, bytes);
     if (!late) return ADMIT_WAIT;
     bool comes = missing <= 0 || keys_go_for_answer(shard, missing);
-    return comes && shard->now_ms <= since_ms + WAIT_MAX_MS ? ADMIT_WAIT : ADMIT_REFUSE;
+    return comes && !over ? ADMIT_WAIT : ADMIT_REFUSE;
 }
 
-enum admission admit_waiting_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms) {
-    enum admission may = admit_has_plenty(shard, bytes) ? ADMIT_GO : admit_late_answer(shard, bytes, since_ms);
+enum admission admit_waiting_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms, bool hurries) {
+    enum admission may = admit_has_plenty(shard, bytes) ? ADMIT_GO : admit_late_answer(shard, bytes, since_ms, hurries);
     if (may == ADMIT_WAIT) return may;
     admit_answer_ends(shard, since_ms);
     if (may == ADMIT_REFUSE) /* which is not what writers are refused for, account.refused */

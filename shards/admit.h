@@ -26,9 +26,6 @@ struct queued;
 enum admission { ADMIT_GO, ADMIT_WAIT, ADMIT_REFUSE };
 
 /* --- at home --- */
-/* May small replies still be added to what clients hold, though that is more than they may? Until there is no room on the
- * machine either. O(shards). */
-bool admit_small_reply(const struct shard *shard);
 /* At the parsing of a command. ahead: bytes of the commands of the batch that have not run yet. With ADMIT_WAIT nobody
  * waits yet: see admit_wait. */
 COLD enum admission admit_command(struct shard *shard, const struct client *client, const struct queued *q,
@@ -51,7 +48,12 @@ HOT_INLINE bool admit_gather(struct shard *shard, const struct client *client, c
  * not come free. Room is made for little more than has arrived, whatever was announced. */
 enum admission admit_input(struct shard *shard, const struct client *client, uint64_t bytes, uint64_t arrived);
 
-#define ADMIT_SMALL (16 * 1024) /* of a reply: a client whose latest one was larger waits while clients hold too much */
+/* --- replies that are small --- */
+#define ADMIT_SMALL (16 * 1024) /* bytes; a client whose latest one was larger waits while clients hold too much */
+
+/* May small ones still be added to what clients hold, though that is more than they may? Until there is no room on the
+ * machine either. O(shards). */
+bool admit_small_reply(const struct shard *shard);
 
 /* --- what grows without its arguments being large --- */
 #define ADMIT_LARGE (64 * 1024) /* bytes; less than this is lost among what shards may go into debt for */
@@ -65,6 +67,15 @@ COLD bool admit_edit_slow(struct exec *x, const struct entry *entry, size_t new_
  * evicted here, since a key is open: that is what .grows is for. */
 HOT_INLINE bool admit_edit(struct exec *x, const struct entry *entry, size_t new_len) {
     return LIKELY(new_len < ADMIT_LARGE) || admit_edit_slow(x, entry, new_len);
+}
+/* A transaction is about to run on this shard, or a command of one that holds its locks, so that none of its keys goes
+ * for it: so many bytes it may grow by, as rows say, and what the journal is told besides. False: there is no room. */
+COLD bool admit_transaction(struct shard *shard, uint64_t bytes);
+/* A command inside of a transaction is about to run. What its keys hold is known only now; EXEC has asked for what they
+ * held at home. False: there is no room, it is to be refused. Without locks nothing goes for it. */
+COLD bool admit_inside_slow(struct shard *shard, struct exec *x);
+HOT_INLINE bool admit_inside(struct shard *shard, struct exec *x) {
+    return LIKELY(!x->slot->grows) || admit_inside_slow(shard, x);
 }
 /* A step of a command over several shards is about to send so many bytes to be stored. False: it must not. */
 bool admit_step(struct shard *home, uint64_t bytes);
@@ -95,8 +106,9 @@ HOT_INLINE bool admit_has_plenty(const struct shard *shard, uint64_t bytes) {
 bool admit_answer(struct shard *shard, uint64_t bytes);
 /* The same for one that has waited since then: by what clients may have, and later by what lies beyond the ceiling, too
  * (ledger.beyond). The oldest of those that are late is the next. ADMIT_REFUSE: it does not fit into that, though all
- * clients had read, or it has waited for ten seconds. Who asks no more before that says that it ends. */
-enum admission admit_waiting_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms);
+ * clients had read, or it has waited for ten seconds; for one, where it hurries: others stand behind what it
+ * holds. Who asks no more before that says that it ends. */
+enum admission admit_waiting_answer(struct shard *shard, uint64_t bytes, uint64_t since_ms, bool hurries);
 void admit_answer_ends(struct shard *shard, uint64_t since_ms);
 /* May messages of channels be handed out to the clients of this shard, as far as memory goes? Else whoever has some
  * waits; but for two seconds at the most while there is no room. */

@@ -34,6 +34,10 @@ static bool begin(struct exec *x, uint64_t bytes, bool again) {
     return true;
 }
 
+static bool is_large(const struct exec *x, uint64_t bytes) {
+    return bytes > (x->shard->account.crowded ? ADMIT_SMALL : ADMIT_LARGE);
+}
+
 /* On a client's behalf, all of it here. What a blocked client is served with is its own, unless it is a stream's. */
 static bool may_wait(const struct exec *x) {
     const struct command *row = x->slot->row;
@@ -127,11 +131,11 @@ uint32_t answer_of_part_slow(const struct exec *x) {
 bool answer_waits_slow(struct exec *x) {
     if (!may_wait(x)) return false;
     uint64_t bytes = x->slot->row->answers(x);
-    return bytes > x->shard->account.asks && !admit_answer(x->shard, bytes) && begin(x, bytes, false);
+    return is_large(x, bytes) && !admit_answer(x->shard, bytes) && begin(x, bytes, false);
 }
 
 bool answer_waits_for_slow(struct exec *x, uint64_t bytes) {
-    if (!may_wait(x) || admit_answer(x->shard, bytes) || !begin(x, bytes, true)) return false;
+    if (!is_large(x, bytes) || !may_wait(x) || admit_answer(x->shard, bytes) || !begin(x, bytes, true)) return false;
     buf_cut(x->out, x->mark);
     return true;
 }

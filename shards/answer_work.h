@@ -22,14 +22,14 @@
 #include "shards/join.h"
 #include "shards/work.h"
 
-/* From what on a reply is large: ADMIT_LARGE, and ADMIT_SMALL while clients hold more than they may (account.asks), so
+/* From what on a reply is large: ADMIT_LARGE, and ADMIT_SMALL while clients hold more than they may (account.crowded), so
  * that a thousand of 60 KiB do not go where none of a MiB may, and those that are small go on.
  *
  * A handler is about to write so many bytes, and has neither changed nor written anything else. True: there is no room
  * for them; x asks for turns or has begun to wait, the handler returns, and is called again when there is. */
 COLD bool answer_waits_for_slow(struct exec *x, uint64_t bytes);
 HOT_INLINE bool answer_waits_for(struct exec *x, uint64_t bytes) {
-    return UNLIKELY(bytes > x->shard->account.asks) && answer_waits_for_slow(x, bytes);
+    return UNLIKELY(bytes > ADMIT_SMALL) && answer_waits_for_slow(x, bytes);
 }
 /* The same for so many of all elements of a collection, or NULL; some come more than once, perhaps. */
 COLD bool answer_waits_for_some_slow(struct exec *x, const struct entry *entry, uint64_t some, uint64_t all);

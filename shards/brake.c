@@ -109,7 +109,7 @@ void brake_leave(struct client *client) {
     ASSERT(client->wait == WAIT_BRAKE && braked->count > 0);
     *(client->braked_prev ? &client->braked_prev->braked_next : &braked->first) = client->braked_next;
     *(client->braked_next ? &client->braked_next->braked_prev : &braked->last) = client->braked_prev;
-    client->wait = WAIT_NOTHING;
+    client_wait_over(client);
     braked->wait_ns += client->home->now_ns - client->braked_ns;
     braked->count--;
 }

@@ -85,10 +85,19 @@ void client_deinit(struct client *client) {
     client->magic = 0;
 }
 
-void client_append_rest(struct client *client, struct chain *take) {
-    if (chain_empty(take)) return;
-    chain_join(&client->rest, take);
-    client->wait = WAIT_READER;
+void client_append_reply(struct client *client, struct buf *reply, struct chain *tail) {
+    struct shard *home = client->home;
+    ASSERT(chain_empty(&client->rest));
+    if (reply->len >= MESSAGE_MOVES && buf_readable(&client->out) > 0) {
+        chain_take_buf(&client->rest, home->heap, MEM_CLIENT_OUT, reply);
+    } else if (reply->len >= BUF_POOL_BYTES && buf_readable(&client->out) == 0) {
+        buf_pool_give_back(&home->replies, &client->out);
+        buf_take(&client->out, reply);
+    } else {
+        buf_append_slice(&client->out, buf_slice(reply));
+    }
+    chain_join(&client->rest, tail);
+    if (!chain_empty(&client->rest)) client->wait = WAIT_READER;
 }
 
 bool client_fold_rest(struct client *client) {
@@ -98,58 +107,57 @@ bool client_fold_rest(struct client *client) {
     return true;
 }
 
-/* Behind what is there already, though `out` be empty: nothing overtakes. */
-static COLD void put_behind(struct client *client, struct buf *take) {
-    if (buf_readable(take) == 0) return; /* it is not its turn yet */
-    chain_take_buf(&client->rest, client->home->heap, MEM_CLIENT_OUT, take);
-    client_note_rest(client);
-}
-
 /* Where a large reply would be copied it is put behind, as it is. */
 HOT_INLINE bool goes_behind(const struct client *client, size_t bytes) {
     if (UNLIKELY(!chain_empty(&client->rest))) return true;
     return UNLIKELY(bytes >= MESSAGE_MOVES) && buf_readable(&client->out) > 0 && client_takes_rest(client);
 }
 
+/* Where a reply of so many bytes is to be written: `out`, or behind, which is made empty. */
+HOT_INLINE struct buf *end_of_output(struct client *client, size_t bytes, struct buf *behind) {
+    if (LIKELY(!goes_behind(client, bytes))) return &client->out;
+    buf_init(behind, client->home->heap, MEM_CLIENT_OUT);
+    return behind;
+}
+
+/* Behind what is there already, though `out` be empty: nothing overtakes. */
+static COLD void put_at_end(struct client *client, struct buf *take) {
+    if (buf_readable(take) == 0) return; /* it is not its turn yet */
+    if (!chain_empty(&client->rest) || client_takes_rest(client)) {
+        chain_take_buf(&client->rest, client->home->heap, MEM_CLIENT_OUT, take);
+        client_note_rest(client);
+    } else {
+        buf_append_slice(&client->out, buf_slice(take));
+        buf_deinit(take);
+    }
+}
+
 /* Large replies that were there before those in front of them. */
-static COLD void flush_large(struct client *client) {
-    while (reply_queue_is_ready(&client->replies)) {
+static COLD void flush_left(struct client *client) {
+    for (bool left = true; left;) {
         struct buf next;
         buf_init(&next, client->home->heap, MEM_CLIENT_OUT);
-        reply_queue_flush(&client->replies, &client->home->messages, &next);
-        if (!chain_empty(&client->rest) || client_takes_rest(client)) {
-            put_behind(client, &next);
-        } else {
-            buf_append_slice(&client->out, buf_slice(&next));
-            buf_deinit(&next);
-        }
+        left = reply_queue_flush(&client->replies, &client->home->messages, &next);
+        put_at_end(client, &next);
     }
+}
+
+/* It was written to `to`; left: others that are there were not. */
+HOT_INLINE void end_fill(struct client *client, struct buf *to, bool left) {
+    if (UNLIKELY(to != &client->out)) put_at_end(client, to);
+    if (UNLIKELY(left)) flush_left(client);
 }
 
 void client_fill(struct client *client, uint64_t place, struct slice bytes, struct message *message) {
-    struct message_pool *pool = &client->home->messages;
-    if (LIKELY(!goes_behind(client, bytes.len))) {
-        reply_queue_fill(&client->replies, place, bytes, message, pool, &client->out);
-    } else {
-        struct buf behind;
-        buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
-        reply_queue_fill(&client->replies, place, bytes, message, pool, &behind);
-        put_behind(client, &behind);
-    }
-    if (UNLIKELY(reply_queue_is_ready(&client->replies))) flush_large(client);
+    struct buf behind, *to = end_of_output(client, bytes.len, &behind);
+    bool left = reply_queue_fill(&client->replies, place, bytes, message, &client->home->messages, to);
+    end_fill(client, to, left);
 }
 
 void client_fill_own(struct client *client, uint64_t place, struct buf *take) {
-    struct message_pool *pool = &client->home->messages;
-    if (LIKELY(!goes_behind(client, take->len))) {
-        reply_queue_fill_own(&client->replies, place, take, pool, &client->out);
-    } else {
-        struct buf behind;
-        buf_init(&behind, client->home->heap, MEM_CLIENT_OUT);
-        reply_queue_fill_own(&client->replies, place, take, pool, &behind);
-        put_behind(client, &behind);
-    }
-    if (UNLIKELY(reply_queue_is_ready(&client->replies))) flush_large(client);
+    struct buf behind, *to = end_of_output(client, take->len, &behind);
+    bool left = reply_queue_fill_own(&client->replies, place, take, &client->home->messages, to);
+    end_fill(client, to, left);
 }
 
 void client_take_output(struct client *client, struct buf *sending) {

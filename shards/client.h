@@ -2,7 +2,7 @@
  *
  * It lives on its home thread's shard, from client_init to client_deinit, embedded in whatever carries the bytes (a
  * connection in net/, a scripted client in tests). Replies are written, in order, to `out`; the carrier sends them.
- * While `rest` holds something no command of the client runs (WAIT_READER, or WAIT_REPLIES and then WAIT_READER), and
+ * While `rest` holds something no command of the client runs (WAIT_READER, be it after what it waits for already), and
  * replies that come late go behind it (client_fill), so nobody writes to `out` meanwhile.
  *
  * Thread    home only. Other threads name a client by id. */
@@ -123,17 +123,21 @@ HOT_INLINE void client_note_answer(struct client *client, size_t bytes) {
 
 void client_init(struct client *client, struct shard *home, const struct client_carrier *carrier, uint64_t id);
 void client_deinit(struct client *client); /* leaves the shard; replies still to come are dropped when they arrive */
-/* The tail of a reply whose beginning is in `out`: the client waits until it was sent. Empties take; O(1). */
-void client_append_rest(struct client *client, struct chain *take);
+/* The reply of a command that it waited for (WAIT_GATHER): to the end of its output, and tail, which is emptied, behind it;
+ * with that, or when it is large behind a small one, the client waits until all is sent. What is large is not copied. */
+void client_append_reply(struct client *client, struct buf *reply, struct chain *tail);
 /* May it be given something behind its output in `rest`? Not where commands of it may run before all is sent, nor in the
  * middle of one. */
 HOT_INLINE bool client_takes_rest(const struct client *client) {
-    return client->wait == WAIT_NOTHING || client->wait == WAIT_READER || client->wait == WAIT_REPLIES ||
-           client->wait == WAIT_MEMORY;
+    return client->wait != WAIT_GATHER && client->wait != WAIT_END;
 }
-/* It was given something there. Who waits for memory waits for its reader afterwards (admit_forget). */
+/* It was given something there. Who waits for something else waits for its reader afterwards (client_wait_over). */
 HOT_INLINE void client_note_rest(struct client *client) {
     if (client->wait == WAIT_NOTHING) client->wait = WAIT_READER;
+}
+/* What it waited for is there. */
+HOT_INLINE void client_wait_over(struct client *client) {
+    client->wait = LIKELY(chain_empty(&client->rest)) ? WAIT_NOTHING : WAIT_READER;
 }
 /* Its commands are to go on. True: `rest` was so short that all of it is in `out` now. */
 COLD bool client_fold_rest(struct client *client);

@@ -16,17 +16,6 @@ struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref) {
     return entry;
 }
 
-const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db) {
-    int64_t number;
-    if (!num_parse_i64(text, &number)) return "ERR value is not an integer or out of range";
-    if (number < INT32_MIN || number > INT32_MAX) {
-        return "ERR value is out of range, value must between -2147483648 and 2147483647";
-    }
-    if (number < 0 || number >= (int64_t)db_count) return "ERR DB index is out of range";
-    *db = (uint16_t)number;
-    return NULL;
-}
-
 /* --- the access field: LRU, unix seconds, 24 bits; or what core/lfu.h says --- */
 
 #define ACCESS_MASK 0xFFFFFFu

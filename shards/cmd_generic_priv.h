@@ -6,9 +6,6 @@
 /* For reads that say nothing about use (TTL, TYPE, OBJECT ...): counts hits and misses, leaves the access clock. */
 struct entry *exec_peek_any(struct exec *x, uint32_t at, struct key_ref *ref);
 
-/* The number of a database as COPY and MOVE take it. Returns the error to reply, NULL when it is fine. */
-const char *parse_database(struct slice text, uint32_t db_count, uint16_t *db);
-
 /* The keyspace event of a command whose steps are here, as its home says it: a letter for its class, and its name. */
 #define EVENT_GENERIC 'g'
 #define EVENT_SET     's'

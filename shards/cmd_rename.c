@@ -89,7 +89,7 @@ static const char *parse_copy(const struct slice *argv, uint32_t argc, uint32_t 
         if (slice_is(argv[at], "replace")) {
             out->replace = true;
         } else if (slice_is(argv[at], "db") && at + 1 < argc) {
-            const char *error = parse_database(argv[++at], db_count, &out->db);
+            const char *error = exec_parse_db(argv[++at], db_count, &out->db);
             if (error) return error;
         } else {
             return "ERR syntax error";
@@ -132,7 +132,7 @@ static uint64_t copy_grows(const struct exec *x) {
 /* The same key in another database has the same slot, so it stays on this shard. */
 static void cmd_move(struct exec *x) {
     uint16_t db;
-    const char *error = parse_database(x->argv[2], x->shard->db_count, &db);
+    const char *error = exec_parse_db(x->argv[2], x->shard->db_count, &db);
     if (!error && db == x->db) error = SAME_OBJECT;
     if (error) {
         reply_error(x, error);

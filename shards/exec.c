@@ -57,6 +57,16 @@ bool exec_int_range(struct exec *x, uint32_t at, int64_t min, int64_t max, int64
     return false;
 }
 
+const char *exec_parse_db(struct slice text, uint32_t db_count, uint16_t *db) {
+    int64_t number;
+    if (!num_parse_i64(text, &number)) return "ERR value is not an integer or out of range";
+    if (number < INT32_MIN || number > INT32_MAX)
+        return "ERR value is out of range, value must between -2147483648 and 2147483647";
+    if (number < 0 || number >= (int64_t)db_count) return "ERR DB index is out of range";
+    *db = (uint16_t)number;
+    return NULL;
+}
+
 void exec_continue(struct exec *x) {
     x->again = true;
 }

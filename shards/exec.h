@@ -105,6 +105,8 @@ HOT_INLINE void exec_event_missed(struct exec *x, struct slice key) {
 /* argv[at] as an integer; replies "ERR value is not an integer or out of range" and returns false otherwise. */
 NODISCARD bool exec_int(struct exec *x, uint32_t at, int64_t *value);
 NODISCARD bool exec_int_range(struct exec *x, uint32_t at, int64_t min, int64_t max, int64_t *value, const char *error);
+/* The number of a database, as SELECT, COPY and MOVE take it. Returns the error to reply, NULL when it is fine. */
+NODISCARD const char *exec_parse_db(struct slice text, uint32_t db_count, uint16_t *db);
 #define arg_is(x, at, literal) slice_is((x)->argv[at], literal)
 
 /* Called by a CMD_SLICED handler that is not done: it runs again next turn. What it wrote to x->out stays. */

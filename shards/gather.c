@@ -103,26 +103,6 @@ static void drop_parts(struct gather *gather, struct gather_part *parts, uint32_
     memset(parts, 0, count * sizeof *parts);
 }
 
-/* A large reply is not copied again when nothing stands before it. */
-static void hand_over(struct shard *home, struct buf *from, struct buf *to) {
-    if (buf_readable(to) > 0 || from->len < BUF_POOL_BYTES) {
-        buf_append_slice(to, buf_slice(from));
-        return;
-    }
-    buf_pool_give_back(&home->replies, to);
-    struct buf empty = *to;
-    *to = *from;
-    *from = empty;
-}
-
-/* Where something does, it is the first block of what follows. */
-static COLD void put_into_rest(struct gather *gather) {
-    struct chain all = {0};
-    chain_take_buf(&all, gather->home->heap, MEM_CLIENT_OUT, &gather->out);
-    chain_join(&all, &gather->rest);
-    gather->rest = all;
-}
-
 static void drop_answered(struct gather *gather) {
     drop_parts(gather, gather->answered, gather->parts);
     gather->parts = 0;
@@ -200,9 +180,7 @@ void gather_confirmed(struct gather *gather) {
         ASSERT(client->gather == gather || !client->gather);
         if (!(gather->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP))) {
             client_note_answer(client, gather->out.len + chain_len(&gather->rest));
-            if (buf_readable(&client->out) > 0 && gather->out.len >= MESSAGE_MOVES) put_into_rest(gather);
-            hand_over(home, &gather->out, &client->out);
-            client_append_rest(client, &gather->rest);
+            client_append_reply(client, &gather->out, &gather->rest);
         }
         client->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
         client->gather = NULL;
@@ -625,6 +603,7 @@ void gather_start_inside(struct gather *parent, struct exec *x, unsigned fate, u
                                       true, step_parts(x->shard), keys.count);
     child->phase = TXN_HELD;
     child->borrowed = true;
+    child->hurries = parent->hurries;
     child->stamp = parent->stamp;
     child->parent = parent;
     child->parent_part = parent->sent;

@@ -65,6 +65,7 @@ struct gather {
     bool borrowed;   /* it is a command inside of EXEC and holds what that one holds */
     bool dirty;      /* a watched key was changed */
     bool writes;     /* it may change keys */
+    bool hurries;    /* many others may need what it holds: it does not wait for long (admit_waiting_answer) */
     bool asked_back; /* home's own part should yield, but a try is under way */
     bool again;      /* of a blocked client that may be served now: the keys it waited for are held already */
     bool blocks;     /* it found nothing: instead of a reply the client waits, timeout_ms long (shards/blocked.h) */

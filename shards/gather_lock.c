@@ -66,6 +66,7 @@ void gather_lock_keys_again(struct gather *gather, uint64_t stamp, uint64_t gran
     request_each_lock(&x, add_key, &list);
     if (list.wide) list.owners = home->count == 64 ? UINT64_MAX : (1ull << home->count) - 1;
     gather->stepped = true;
+    gather->hurries = list.wide;
     txn_begin_again(gather, list.owners, stamp, granted);
     uint64_t ask = list.owners & ~granted, here = 1ull << home->id & ask;
     if (here) ask_for_keys(gather, &list, home->id, modes);

@@ -24,14 +24,22 @@ void gather_room_came(struct gather *gather, uint64_t bytes) {
     account_expect(&gather->home->account, came, -1);
 }
 
+/* On other shards others may stand behind what it has there; of a transaction that changes keys that is assumed. */
+static bool hurries(const struct gather *gather) {
+    const struct locks *locks = gather->home->locks;
+    return gather->hurries || locks_is_waited_for(locks, locks_find(locks, gather->stamp));
+}
+
 bool gather_room_for_steps(struct gather *gather, uint64_t bytes) {
+    struct gather *whole = gather->parent ? gather->parent : gather; /* a transaction waits for so long in all */
     gather_room_came(gather, gather->promised);
-    if (!gather->waits_since_ms) gather->waits_since_ms = MAX(gather->home->now_ms, (uint64_t)1);
-    enum admission may = bytes ? admit_waiting_answer(gather->home, bytes, gather->waits_since_ms) : ADMIT_GO;
+    if (!whole->waits_since_ms) whole->waits_since_ms = MAX(gather->home->now_ms, (uint64_t)1);
+    enum admission may =
+        bytes ? admit_waiting_answer(gather->home, bytes, whole->waits_since_ms, hurries(gather)) : ADMIT_GO;
     if (may == ADMIT_WAIT) gather_let_turn_pass(gather);
     if (may == ADMIT_REFUSE) gather_error(gather, answer_refusal(gather->slot->row));
     if (may != ADMIT_GO) return false;
-    gather->waits_since_ms = 0;
+    if (!gather->parent) gather->waits_since_ms = 0;
     promise(gather, bytes);
     return true;
 }
@@ -68,7 +76,8 @@ static struct gather *take_out(struct shard *home, struct gather **link, struct 
 
 static enum admission admit(const struct gather *gather) {
     struct shard *home = gather->home;
-    if (!is_vain(gather)) return admit_waiting_answer(home, gather->answers * COPIES, gather->waits_since_ms);
+    if (!is_vain(gather))
+        return admit_waiting_answer(home, gather->answers * COPIES, gather->waits_since_ms, hurries(gather));
     admit_answer_ends(home, gather->waits_since_ms);
     return ADMIT_REFUSE;
 }

@@ -18,7 +18,8 @@
  * SORT and unions over several shards, which collect before they reply, ask when they know how much that is.
  *
  * Deadlock  none: it holds all it needs and waits for nothing but memory, which comes with time. What it holds others
- *           wait for as long.
+ *           wait for as long: a second at the most, where home sees that they do, or the command is a transaction
+ *           that writes or holds all shards, which it assumes.
  * Bounds    those that wait are under way, and bound as such (admit_gather).
  * Cost      while memory is plenty, a load for each part; else a look-up for each key: of an MGET of 10 small keys over 2
  *           shards a tenth more instructions.

@@ -27,7 +27,6 @@ void account_open(struct shard *shard, struct ledger *ledger) {
     struct account *account = &shard->account;
     account->total = heap_total(shard->heap);
     account->trip = INT64_MAX;
-    account->asks = ADMIT_LARGE;
     account->pass = account->gather_room = account->input_room = LEDGER_UNBOUNDED;
     account->gather_size = GATHER_FIRST;
     account->shared = ledger;
@@ -166,7 +165,6 @@ void account_look(struct shard *shard) {
     tell(&account->place->uncovered, account->uncovered);
     tell(&account->place->pass, account->pass);
     account->crowded = account->uncovered > 0 || (is_short(account, slack) && somebody_is_uncovered(account->shared));
-    account->asks = account->crowded ? ADMIT_SMALL : ADMIT_LARGE;
     account->gather_room = client_room(account, share) / GATHER_COPIES;
     account->input_room = client_room(account, share) / INPUT_PART;
     account->trip = next_trip(account, total, share);

@@ -81,7 +81,6 @@ struct account {
     struct ledger_place *place;
     const _Atomic int64_t *total; /* of its heap */
     int64_t trip;
-    uint64_t asks;              /* from so many bytes on a reply asks for room (shards/answer_work.h) */
     int64_t calm_from, calm_to; /* totals between which nobody has to look at the end of a turn */
     uint64_t changes;           /* of the ledger's, as of the last turn that was not calm */
     struct credit credit;

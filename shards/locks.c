@@ -237,6 +237,14 @@ bool locks_allow_owner(const struct locks *locks, uint64_t id, enum lock_mode mo
     return LIKELY(!key) || (allows(key, mode) && !has_owner(key, owner, NULL));
 }
 
+bool locks_allow_line(const struct locks *locks, uint64_t id, uint64_t owner) {
+    if (key_find(locks, id) || locks->wide > OWNERS_LOOKED_AT) return false;
+    const struct lock_hook *hook = locks->all.next;
+    for (uint32_t left = locks->wide; left > 0; left--, hook = hook->next)
+        if (CONTAINER_OF(hook, struct lock_request, in_all)->owner == owner) return false;
+    return true;
+}
+
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode) {
     return mode == LOCK_EXCLUSIVE ? locks_idle(locks) : locks->exclusive == 0;
 }
@@ -255,6 +263,27 @@ struct lock_request *locks_holder(const struct locks *locks, uint64_t id) {
     const struct lock_key *key = key_find(locks, id);
     const struct lock_link *first = key ? key->first : NULL;
     return first && first->mode == LOCK_EXCLUSIVE && lock_is_granted(first->request) ? first->request : NULL;
+}
+
+/* Does anybody but its owner stand behind it there? */
+static bool others_wait(const struct lock_link *of) {
+    if (of->line || !of->key) return false;
+    const struct lock_link *link = of->key->last;
+    uint64_t owner = of->request->owner;
+    for (unsigned looked = 0; link->blocked && owner && link->request->owner == owner; link = link->prev)
+        if (looked++ == OWNERS_LOOKED_AT) return true;
+    return link->blocked;
+}
+
+bool locks_is_waited_for(const struct locks *locks, const struct lock_request *request) {
+    const struct lock_hook *hook = locks->all.next;
+    for (uint32_t left = locks->wide; left > 0; left--, hook = hook->next)
+        if (!lock_is_granted(CONTAINER_OF(hook, struct lock_request, in_all))) return true;
+    if (!request) return false;
+    if (request->wide) return locks_count(locks) > 1;
+    for (uint32_t i = 0; i < MIN(request->link_count, WAITED_LOOKED_AT); i++)
+        if (others_wait(&request->links[i])) return true;
+    return false;
 }
 
 struct lock_request *locks_find(const struct locks *locks, uint64_t stamp) {
@@ -422,7 +451,7 @@ static void part_from_rivals(struct locks *locks, const struct lock_request *req
 static bool wants_exclusive(const struct lock_request *request) {
     if (request->wide && request->wide_mode == LOCK_EXCLUSIVE) return true;
     for (uint32_t i = 0; i < request->link_count; i++)
-        if (request->links[i].mode == LOCK_EXCLUSIVE) return true;
+        if (request->links[i].mode == LOCK_EXCLUSIVE && !request->links[i].line) return true;
     return false;
 }
 

@@ -19,7 +19,8 @@
  *           without waiting for anybody. So the oldest request of the server is never stuck, and stamps grow with time.
  * Own       requests of one owner (a connection) stand behind each other on a key even where both only read: the later
  *           one is not to see what is older. There a link becomes exclusive, which only makes others wait longer.
- * Wide      a request for the whole shard (FLUSHALL, a cut) is compared with every other request in the same way.
+ * Wide      a request for the whole shard (FLUSHALL, a cut) is compared with every other request in the same way; with
+ *           those of its owner it is never compatible.
  * Owner     one shard. The caller owns requests and their links (struct lock_request is embedded in its object); the
  *           table owns its index. A key is named by 64 bits (lock_id); two keys with the same name only wait for
  *           each other without need.
@@ -45,10 +46,11 @@ struct lock_node { /* private: a place in an index */
     struct lock_node *next;
 };
 
-/* One key of a request. Filled by the caller: id and mode; the rest is private. */
+/* One key of a request. Filled by the caller: id, mode and line; the rest is private. */
 struct lock_link {
     uint64_t id;
     uint8_t mode; /* enum lock_mode; a second mention of the key may make it stronger */
+    bool line;    /* no key but the owner's line: who shares it goes one after the other, and nobody else minds */
     bool blocked; /* something incompatible is ahead */
     struct lock_request *request;
     struct lock_key *key; /* NULL: a second mention of a key, merged into the first; or the request is wide */
@@ -68,7 +70,7 @@ struct lock_request {
     /* --- private --- */
     uint8_t state;    /* enum lock_state */
     bool revoked;     /* was reported since it was granted */
-    bool exclusive;   /* holds or wants at least one key, or the shard, exclusively */
+    bool exclusive;   /* holds or wants at least one key, or the shard, exclusively; a line does not count */
     uint32_t blocked; /* its blocked links, and the incompatible requests ahead where one of the two is wide */
     struct lock_node by_stamp;
     struct lock_hook in_all, in_granted, in_revoked;
@@ -99,11 +101,18 @@ bool locks_allow_beside(const struct locks *locks, uint64_t id, uint64_t owner);
  * `is` knows; NULL: none. Looks at some that wait longest. It is in line until it leaves. */
 struct lock_request *locks_find_beside(const struct locks *locks, uint64_t id,
                                        bool (*is)(void *ctx, const struct lock_request *request), void *ctx);
+/* Has the owner nothing in this line of its, and no wide request? When there are very many of these, one may be taken for
+ * its. O(wide requests), and of those a few. */
+bool locks_allow_line(const struct locks *locks, uint64_t id, uint64_t owner);
 /* The same as locks_allow for a command that touches the whole shard. O(1). */
 bool locks_allow_wide(const struct locks *locks, enum lock_mode mode);
 
 /* The granted request that has this key, or the shard, to itself; NULL: nobody. O(wide requests). */
 struct lock_request *locks_holder(const struct locks *locks, uint64_t id);
+
+/* Does somebody else stand behind this granted request, or wait for the whole shard? NULL: the latter. Looks at some of
+ * its keys. O(wide requests). */
+bool locks_is_waited_for(const struct locks *locks, const struct lock_request *request);
 
 /* Puts the request in line. It may be granted at once: then it is in the granted queue. */
 void locks_enter(struct locks *locks, struct lock_request *request);

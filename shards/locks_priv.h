@@ -11,7 +11,8 @@
 
 /* Links of a key whose owners are compared; a key that more have hold of counts as everybody's. */
 #define OWNERS_LOOKED_AT 64
-#define BESIDE_LOOKED_AT 64 /* that wait for a key that is read while it changes */
+#define WAITED_LOOKED_AT 64u /* keys of a request behind which somebody may stand */
+#define BESIDE_LOOKED_AT 64  /* that wait for a key that is read while it changes */
 
 /* Chains of nodes by name. Names are unique within an index. */
 struct lock_index {
@@ -60,5 +61,5 @@ HOT_INLINE bool lock_must_wait(const struct lock_link *link) {
 
 /* Of two requests at least one of which is wide: may both be granted at once? */
 HOT_INLINE bool lock_go_together(const struct lock_request *a, const struct lock_request *b) {
-    return !a->exclusive && !b->exclusive;
+    return !a->exclusive && !b->exclusive && !(a->owner && a->owner == b->owner);
 }

@@ -41,8 +41,8 @@ uint32_t multi_flags_ahead(const struct client *client) {
     return client->multi ? multi_ahead(client)->flags : 0;
 }
 
-uint64_t multi_grows_ahead(const struct client *client) {
-    return client->multi ? multi_ahead(client)->grows : 0;
+bool multi_grows_ahead(const struct client *client) {
+    return client->multi && multi_ahead(client)->grows;
 }
 
 size_t multi_memory(const struct client *client) {
@@ -77,10 +77,7 @@ static void limit_kept(struct client *client) {
 static void note_command(struct multi_state *state, const struct shard *home, const struct queued *q) {
     const struct command *row = q->slot->row;
     state->flags |= row->flags;
-    if (UNLIKELY(q->slot->grows)) { /* by its arguments: what its keys hold when it runs is not known yet */
-        struct exec x = {.slot = q->slot, .argv = q->argv, .argc = q->argc};
-        state->grows += row->grows(&x);
-    }
+    state->grows |= q->slot->grows;
     switch ((enum fate)q->fate_in_exec) {
     case FATE_LOCAL: /* what is about the connection needs it, even when EXEC has to stand in line */
         if (row->where == ON_CONN || (home->count > 1 && !q->hash_at)) state->mixed = true;

@@ -54,7 +54,9 @@ HOT_INLINE bool multi_is_open_ahead(const struct client *client) {
     return UNLIKELY(client->multi != NULL) && multi_is_open_ahead_slow(client);
 }
 uint32_t multi_flags_ahead(const struct client *client); /* enum command_flag of all commands kept by then */
-uint64_t multi_grows_ahead(const struct client *client); /* what their rows say (command.grows), all together */
+bool multi_grows_ahead(const struct client *client);     /* the row of one says how much it may need (command.grows) */
+/* What these say of keys that are here, when all commands that were kept have run. O(arguments). */
+uint64_t multi_grows(struct shard *home, const struct client *client);
 /* The command is about to join the batch. Every command of a client that has a multi, and what is
  * routed (CMD_ROUTED). */
 void multi_look_ahead(struct client *client, const struct queued *q);

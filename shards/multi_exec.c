@@ -63,10 +63,9 @@ struct kept_commands {
 static uint16_t db_after(const struct shard *home, uint16_t db, const struct message_item *item,
                          const struct slice *argv) {
     const struct command *row = command_at(home->registry, item->number)->row;
-    int64_t chosen;
+    uint16_t chosen;
     if (LIKELY(row->where != ON_CONN) || strcmp(row->name, "select") != 0 || item->argc != 2) return db;
-    bool valid = num_parse_i64(argv[1], &chosen) && chosen >= 0 && chosen < (int64_t)home->db_count;
-    return valid ? (uint16_t)chosen : db;
+    return exec_parse_db(argv[1], home->db_count, &chosen) ? db : chosen;
 }
 
 static void kept_open(struct shard *home, const struct multi *multi, const struct exec *x, struct kept_commands *all) {
@@ -167,31 +166,46 @@ static void run_all(struct exec *x, const struct multi *multi) {
     each_kept(x, multi, run_one, x->client);
 }
 
-struct answers {
-    uint64_t bytes;
+/* What rows say of its commands, one after the other. */
+struct sums {
+    uint64_t answers, grows;
+    bool wants_grows;
     uint16_t db;
 };
 
-static void add_answer(void *ctx, struct exec *x, const struct message_item *item, const struct slice *argv) {
-    struct answers *answers = ctx;
+static void add_up(void *ctx, struct exec *x, const struct message_item *item, const struct slice *argv) {
+    struct sums *sums = ctx;
     struct exec sub = {.shard = x->shard,
                        .shared = &x->shard->shared,
                        .slot = command_at(x->shard->registry, item->number),
                        .argv = argv,
                        .argc = item->argc,
-                       .db = answers->db,
+                       .db = sums->db,
                        .hash = item->hash,
                        .hash_at = item->hash_at};
-    if (sub.slot->row->answers) answers->bytes += sub.slot->row->answers(&sub);
-    answers->db = db_after(x->shard, answers->db, item, argv);
+    const struct command *row = sub.slot->row;
+    if (sums->wants_grows && row->grows) {
+        sub.keys = shard_db(x->shard, sums->db);
+        sums->grows += row->grows(&sub);
+    } else if (!sums->wants_grows && row->answers) {
+        sums->answers += row->answers(&sub);
+    }
+    sums->db = db_after(x->shard, sums->db, item, argv);
+}
+
+uint64_t multi_grows(struct shard *home, const struct client *client) {
+    struct sums sums = {.db = client->db, .wants_grows = true};
+    struct exec x = {.shard = home};
+    each_kept(&x, client->multi, add_up, &sums);
+    return sums.grows;
 }
 
 /* Its reply will be large, and there is no room for it now. */
 static COLD bool has_no_room(struct exec *x, const struct multi *multi) {
-    struct answers answers = {.db = x->client->db};
+    struct sums sums = {.db = x->client->db};
     if (!multi->now.open || multi->now.spoiled) return false;
-    each_kept(x, multi, add_answer, &answers);
-    return answers.bytes > ADMIT_LARGE && !admit_answer(x->shard, answers.bytes * ANSWER_COPIES);
+    each_kept(x, multi, add_up, &sums);
+    return sums.answers > ADMIT_LARGE && !admit_answer(x->shard, sums.answers * ANSWER_COPIES);
 }
 
 static bool watches_are_clean(struct shard *shard, const struct multi *multi) {
@@ -329,7 +343,7 @@ static void join_replies(struct gather *gather) {
 static void exec_parts(struct exec *x, struct multi *multi, uint64_t shards) {
     struct shard *home = x->shard;
     struct gather *gather = gather_new_placed(x, join_replies, (uint32_t)__builtin_popcountll(shards), multi->count);
-    gather->writes = multi->now.flags & CMD_WRITE;
+    gather->writes = gather->hurries = multi->now.flags & CMD_WRITE;
     struct kept_commands all;
     kept_open(home, multi, x, &all);
     txn_begin(gather, shards);
@@ -493,7 +507,7 @@ static void exec_steps(struct exec *x, struct multi *multi) {
     struct shard *home = x->shard;
     struct gather *gather = gather_new_waiting(x, exec_step);
     gather->stepped = true;
-    gather->writes = multi->now.flags & CMD_WRITE;
+    gather->writes = gather->hurries = multi->now.flags & CMD_WRITE;
     struct kept_commands all;
     struct needs needs;
     kept_open(home, multi, x, &all);
@@ -502,6 +516,7 @@ static void exec_steps(struct exec *x, struct multi *multi) {
     uint64_t shards = multi->watch_owners | 1ull << home->id;
     for (uint32_t i = 0; i < needs.count; i++) shards |= 1ull << needs.owners[i];
     if (needs.wide) shards = home->count == 64 ? UINT64_MAX : (1ull << home->count) - 1;
+    gather->hurries |= needs.wide;
     txn_begin(gather, shards);
     ask_for_needs(gather, multi, &all, &needs, home->id);
     for (uint64_t left = shards & ~(1ull << home->id); left; left &= left - 1)

@@ -10,7 +10,7 @@ struct multi_state {
     bool mixed;      /* holds a command that is not on keys of one shard */
     uint32_t flags;  /* enum command_flag of all commands */
     uint64_t owners; /* of their keys, a bit each */
-    uint64_t grows;  /* bytes beyond those of the commands, by their rows */
+    bool grows;      /* the row of one says how much it may need (command.grows) */
 };
 
 struct multi {

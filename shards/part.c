@@ -147,7 +147,10 @@ void part_run_command(struct shard *shard, const struct part_command *command, c
                        .out = out,
                        .client = client,
                        .client_id = client_id};
-    pipeline_execute(shard, &sub);
+    if (admit_inside(shard, &sub))
+        pipeline_execute(shard, &sub);
+    else
+        pipeline_refuse(shard, &sub);
 }
 
 /* The replies of its commands, one behind the other, without a header: home knows how many there are. */
@@ -171,6 +174,22 @@ static void drop_watches(struct exec *x) {
     }
 }
 
+/* The sum of what rows say of its commands. */
+static uint64_t sum_of(const struct exec *x, bool grows) {
+    struct reader reader = open(x);
+    uint64_t bytes = 0;
+    reader.at += 2 * reader.head.watches + (reader.head.locks ? 1 + reader.head.locks : 0);
+    for (uint32_t i = 0; i < reader.head.commands; i++) {
+        struct part_command command;
+        struct exec sub = next_command(&reader, &command);
+        const struct command *row = sub.slot->row;
+        if (grows) sub.keys = shard_db(x->shard, sub.db);
+        if (grows && row->grows) bytes += row->grows(&sub);
+        if (!grows && row->answers) bytes += row->answers(&sub);
+    }
+    return bytes;
+}
+
 void part_run_whole(struct exec *x) {
     if (answer_waits(x)) return;
     bool clean = part_clean(x);
@@ -179,21 +198,16 @@ void part_run_whole(struct exec *x) {
         reply_null_array(x);
         return;
     }
+    if (!admit_has_plenty(x->shard, 0) && !admit_transaction(x->shard, sum_of(x, true))) {
+        reply_error(x, "EXECABORT Transaction discarded because of: " OOM_ERROR);
+        return;
+    }
     reply_array(x, open(x).head.commands);
     part_run(x);
 }
 
 uint64_t part_answers(const struct exec *x) {
-    struct reader reader = open(x);
-    uint64_t bytes = 0;
-    reader.at += 2 * reader.head.watches + (reader.head.locks ? 1 + reader.head.locks : 0);
-    for (uint32_t i = 0; i < reader.head.commands; i++) {
-        struct part_command command;
-        struct exec sub = next_command(&reader, &command);
-        const struct command *row = sub.slot->row;
-        if (row->answers) bytes += row->answers(&sub);
-    }
-    return bytes;
+    return sum_of(x, false);
 }
 
 uint64_t part_whole_answers(const struct exec *x) {

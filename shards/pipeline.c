@@ -74,11 +74,13 @@ static bool runs_at_once(const struct queued *q) {
 
 /* Is routed by what all commands before it have done, not by what they will have done. */
 static bool needs_batch_done(const struct queued *q) {
+    if (q->fate == FATE_EXEC && multi_grows_ahead(q->client)) return true; /* its commands are looked at */
     return is_about_multi(q) && (q->barrier || !(q->slot->row->flags & CMD_ROUTED));
 }
 
 HOT_INLINE bool may_grow(const struct queued *q) {
-    return UNLIKELY(!q->plain) && q->slot && q->slot->grows;
+    if (LIKELY(q->plain) || !q->slot) return false;
+    return q->slot->grows || (q->fate == FATE_EXEC && multi_grows_ahead(q->client));
 }
 
 /* Memory is short, or the command may need much. Those before it in the batch run first, unless it may just join them:
@@ -216,13 +218,9 @@ void pipeline_resume(struct shard *shard, struct client *client) {
     switch ((enum client_wait)client->wait) {
     case WAIT_REPLIES:
         if (!reply_queue_empty(&client->replies)) return;
-        if (LIKELY(chain_empty(&client->rest))) break;
-        client->wait = WAIT_READER; /* messages came meanwhile that have not been sent */
-        if (!client_fold_rest(client)) return;
         break;
     case WAIT_READER:
         if (buf_readable(&client->out) >= OUT_PAUSE) return;
-        if (!chain_empty(&client->rest) && !client_fold_rest(client)) return;
         break;
     case WAIT_PAUSE:
         if (shard->pause_until_ms) return;
@@ -231,6 +229,10 @@ void pipeline_resume(struct shard *shard, struct client *client) {
         if (client->gather) return;
         break;
     default: return;
+    }
+    if (UNLIKELY(!chain_empty(&client->rest)) && !client_fold_rest(client)) { /* what came meanwhile is to be sent */
+        client->wait = WAIT_READER;
+        return;
     }
     client->wait = WAIT_NOTHING;
     shard->host.attend(shard->host.ctx, client);

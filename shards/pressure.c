@@ -84,33 +84,27 @@ static bool drop_some(struct shard *shard, int64_t bytes, bool all) {
     return some;
 }
 
-/* What clients that are being closed still have: that goes anyway. O(clients). */
-static int64_t about_to_go(const struct shard *shard) {
-    size_t bytes = 0;
-    for (const struct client *client = shard->clients_first; client; client = client->next)
-        if (client->flags & CLIENT_CLOSE_NOW) bytes += client_memory(client);
-    return (int64_t)bytes;
-}
+/* Bytes of all clients of a shard. */
+struct held {
+    int64_t stays; /* with those that stay, */
+    int64_t goes;  /* and with those that are being closed */
+    int64_t back;  /* of both, what is held_back */
+};
 
-/* maxmemory-clients is about what clients have, not about what is on its way to them or being freed. O(clients). */
-static int64_t beyond_share(const struct shard *shard) {
-    int64_t bytes = -atomic_load_explicit(&shard->account.shared->client_share, memory_order_relaxed);
-    for (const struct client *client = shard->clients_first; client; client = client->next)
-        if (!(client->flags & CLIENT_CLOSE_NOW)) bytes += (int64_t)client_memory(client);
-    return bytes;
+/* O(clients). */
+static struct held sum_up(const struct shard *shard) {
+    struct held sum = {0};
+    for (const struct client *client = shard->clients_first; client; client = client->next) {
+        *(client->flags & CLIENT_CLOSE_NOW ? &sum.goes : &sum.stays) += (int64_t)client_memory(client);
+        sum.back += (int64_t)held_back(client);
+    }
+    return sum;
 }
 
 /* Those that do not read go first; who reads, though slowly, may soon be done. maxmemory-clients knows no difference. */
 static void drop_fattest(struct shard *shard, int64_t bytes) {
     bool hard = is_hard(&shard->account), late = shard->account.squeezed >= READS_SAMPLES;
     if (!drop_some(shard, bytes, hard) && !hard && late) (void)drop_some(shard, bytes, true);
-}
-
-/* O(clients). */
-static int64_t all_held_back(const struct shard *shard) {
-    size_t bytes = 0;
-    for (const struct client *client = shard->clients_first; client; client = client->next) bytes += held_back(client);
-    return (int64_t)bytes;
 }
 
 /* What is to go for large replies that wait, none of which went since the last sample. */
@@ -126,15 +120,19 @@ static int64_t wanted_for_answers(struct account *account) {
 static void squeeze_clients(struct shard *shard) {
     struct account *account = &shard->account;
     int64_t excess = account->uncovered + (account->refused ? account->covered : 0);
+    int64_t wanted = wanted_for_answers(account);
+    struct held held = {0};
     account->refused = false;
-    if (excess > 0) excess -= all_held_back(shard);
-    excess = MAX(excess, wanted_for_answers(account));
+    if (excess > 0 || wanted > 0) held = sum_up(shard);
+    excess = MAX(excess - held.back, wanted);
     if (excess <= 0) {
         account->squeezed = 0;
         return;
     }
     if (++account->squeezed < GRACE_SAMPLES && !is_hard(account)) return;
-    excess = is_hard(account) ? MIN(excess, beyond_share(shard)) : excess - about_to_go(shard);
+    /* maxmemory-clients is about what clients have, not about what is on its way to them or being freed. */
+    int64_t share = atomic_load_explicit(&account->shared->client_share, memory_order_relaxed);
+    excess = is_hard(account) ? MIN(excess, held.stays - share) : excess - held.goes;
     if (excess > 0) drop_fattest(shard, excess);
 }
 

@@ -105,28 +105,28 @@ static void trim_held(struct reply_queue *queue) {
     }
 }
 
-bool reply_queue_is_ready(const struct reply_queue *queue) {
-    return !reply_queue_empty(queue) && place_at(queue, queue->head)->bytes;
-}
-
-void reply_queue_flush(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
-    while (reply_queue_is_ready(queue)) {
+bool reply_queue_flush(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
+    bool left = false;
+    while (!reply_queue_empty(queue)) {
         struct reply_place *place = place_at(queue, queue->head);
+        if (!place->bytes) break;
         bool grows = buf_readable(out) >= MESSAGE_MOVES && place->len > out->cap - out->len;
-        if ((place->len >= MESSAGE_MOVES && buf_readable(out) > 0) || grows) break;
+        left = (place->len >= MESSAGE_MOVES && buf_readable(out) > 0) || grows;
+        if (left) break;
         move_out(queue, place, pool, out);
         queue->head++;
     }
     trim_held(queue);
+    return left;
 }
 
 /* The head's reply has just gone out: so do those behind it that are there. */
-static void advance(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
+static bool advance(struct reply_queue *queue, struct message_pool *pool, struct buf *out) {
     queue->head++;
-    reply_queue_flush(queue, pool, out);
+    return reply_queue_flush(queue, pool, out);
 }
 
-void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf *take, struct message_pool *pool,
+bool reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf *take, struct message_pool *pool,
                           struct buf *out) {
     ASSERT(number >= queue->head && number < queue->tail);
     struct reply_place *place = place_at(queue, number);
@@ -139,8 +139,7 @@ void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf
         } else {
             buf_append_slice(out, buf_slice(take));
         }
-        advance(queue, pool, out);
-        return;
+        return advance(queue, pool, out);
     }
     place->len = take->len;
     if (take->len > 0 && take->len <= COPY_BYTES && take->cap > 2 * take->len) {
@@ -149,16 +148,17 @@ void reply_queue_fill_own(struct reply_queue *queue, uint64_t number, struct buf
         place->bytes = own;
         place->own_cap = take->len;
         queue->own += take->len;
-        return;
+        return false;
     }
     place->bytes = take->data ? take->data : "";
     place->own_cap = take->cap;
     queue->own += take->cap;
     take->data = NULL;
     take->len = take->cap = 0;
+    return false;
 }
 
-void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice bytes, struct message *message,
+bool reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice bytes, struct message *message,
                       struct message_pool *pool, struct buf *out) {
     ASSERT(number >= queue->head && number < queue->tail);
     struct reply_place *place = place_at(queue, number);
@@ -168,9 +168,9 @@ void reply_queue_fill(struct reply_queue *queue, uint64_t number, struct slice b
         place->len = bytes.len;
         place->message = message;
         message->uses++;
-        return;
+        return false;
     }
     bool moves = bytes.len >= MESSAGE_MOVES && buf_readable(out) == 0;
     if (!moves || !message_take_reply(message, bytes, out)) buf_append_slice(out, bytes);
-    advance(queue, pool, out);
+    return advance(queue, pool, out);
 }

@@ -49,15 +49,13 @@ HOT_INLINE size_t reply_queue_kept(const struct reply_queue *queue) {
 uint64_t reply_queue_reserve(struct reply_queue *queue);
 /* A reply that was just written to queue->held from mark on. */
 void reply_queue_hold(struct reply_queue *queue, size_t mark);
-/* Is the reply there that is next? */
-bool reply_queue_is_ready(const struct reply_queue *queue);
 /* Moves to out what is there and next. What is large takes its memory with it, so it only goes where nothing else is, and
- * what does not fit behind it does not make it grow: call it again with a buf that is empty for what is left. */
-void reply_queue_flush(struct reply_queue *queue, struct message_pool *pool, struct buf *out);
+ * what does not fit behind it does not make it grow. True: some are left, for a call with a buf that is empty. */
+NODISCARD bool reply_queue_flush(struct reply_queue *queue, struct message_pool *pool, struct buf *out);
 /* The reply for a place. The bytes are copied to out at once if everything before is there, and others follow as with
- * reply_queue_flush; else message is retained. */
-void reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
-                      struct message_pool *pool, struct buf *out);
+ * reply_queue_flush, whose result it has; else message is retained. */
+NODISCARD bool reply_queue_fill(struct reply_queue *queue, uint64_t place, struct slice bytes, struct message *message,
+                                struct message_pool *pool, struct buf *out);
 /* The same for a reply that was composed at home: takes the memory of `take` when it has to wait. */
-void reply_queue_fill_own(struct reply_queue *queue, uint64_t place, struct buf *take, struct message_pool *pool,
-                          struct buf *out);
+NODISCARD bool reply_queue_fill_own(struct reply_queue *queue, uint64_t place, struct buf *take,
+                                    struct message_pool *pool, struct buf *out);

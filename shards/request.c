@@ -14,7 +14,7 @@
 #include "shards/work.h"
 
 #define SETTLE_MAX   512           /* commands run per call: what waited for a popular key runs in several turns */
-#define SETTLE_BYTES (1024 * 1024) /* and so much of replies, about */
+#define SETTLE_BYTES (1024 * 1024) /* and so much memory used, about, by replies, data or the journal */
 
 /* --- what a command touches --- */
 
@@ -100,7 +100,7 @@ COLD bool request_runs_beside_save(const struct exec *x) {
 
 bool request_may_run_slow(const struct exec *x) {
     const struct shard *shard = x->shard;
-    if (shard->parked && x->client_id && !locks_allow(shard->locks, line_of_client(x->client_id), LOCK_EXCLUSIVE))
+    if (shard->parked && x->client_id && !locks_allow_line(shard->locks, line_of_client(x->client_id), x->client_id))
         return false;
     if (x->shared->pin_watch && request_runs_beside_save(x))
         return locks_allow_beside(shard->locks, exec_hash(x, only_key(x)), x->client_id);
@@ -126,6 +126,12 @@ static void add_link(struct lock_request *lock, uint64_t id, enum lock_mode mode
     struct lock_link *link = &lock->links[lock->link_count++]; /* locks_enter sets all the rest */
     link->id = id;
     link->mode = (uint8_t)mode;
+    link->line = false;
+}
+
+static void add_line(struct lock_request *lock, uint64_t client_id) {
+    add_link(lock, line_of_client(client_id), LOCK_EXCLUSIVE);
+    lock->links[lock->link_count - 1].line = true;
 }
 
 static void add_lock(void *ctx, const struct exec *x, uint32_t at, enum lock_mode mode, bool wide) {
@@ -155,7 +161,7 @@ static struct request *request_new(const struct exec *x, enum request_kind kind,
         for (uint32_t i = 0; i < x->hash_count; i++) add_link(&request->lock, x->hashes[i], mode_of_keys(x));
     else
         request_each_lock(x, add_lock, &request->lock);
-    if (kind == REQUEST_COMMAND) add_link(&request->lock, line_of_client(x->client_id), LOCK_EXCLUSIVE);
+    if (kind == REQUEST_COMMAND) add_line(&request->lock, x->client_id);
     ASSERT(request->lock.link_count <= links);
     request->item = message_item_write_exec(request->lock.links + links, item_size, x);
     return request;
@@ -377,7 +383,10 @@ uint64_t request_run_step(struct exec *x, uint64_t stamp) {
         effects_keep(&shard->effects, request->effects);
     }
     if (keeps_aside) x->slice = request->work;
-    pipeline_execute(shard, x);
+    if (admit_inside(shard, x))
+        pipeline_execute(shard, x);
+    else
+        pipeline_refuse(shard, x);
     effects_keep(&shard->effects, NULL);
     if (request && request->effects) effects_add_piece(&shard->effects, request->effects, stamp);
     return commit_end_step(&shard->commit);
@@ -589,10 +598,14 @@ static void revoked(struct shard *shard, struct request *request) {
         tell_revoked(shard, request);
 }
 
-/* A thousand who stood in line for one key may each be answered 64 KiB. */
+static int64_t heap_now(const struct shard *shard) {
+    return atomic_load_explicit(shard->account.total, memory_order_relaxed);
+}
+
+/* A thousand who stood in line for one key may each be answered 64 KiB, or store a MiB that the journal is told of. */
 static bool may_settle_more(struct shard *shard, int64_t most) {
     if (UNLIKELY(account_trips(&shard->account, 0))) account_look(shard); /* from then on replies ask for room */
-    return heap_used(shard->heap, MEM_MESSAGE) < most;
+    return heap_now(shard) < most;
 }
 
 void requests_settle(struct shard *shard) {
@@ -601,7 +614,7 @@ void requests_settle(struct shard *shard) {
     struct lock_request *lock = NULL;
     struct request *beside;
     unsigned budget = SETTLE_MAX;
-    int64_t most = heap_used(shard->heap, MEM_MESSAGE) + SETTLE_BYTES;
+    int64_t most = heap_now(shard) + SETTLE_BYTES;
     while (budget > 0) {
         if ((lock = locks_next_revoked(shard->locks))) {
             revoked(shard, (struct request *)lock);
@@ -610,7 +623,7 @@ void requests_settle(struct shard *shard) {
             budget = may_settle_more(shard, most) ? budget - 1 : 0;
         } else if ((beside = next_beside(shard))) {
             run_command(shard, beside);
-            budget--;
+            budget = may_settle_more(shard, most) ? budget - 1 : 0;
         } else {
             break;
         }

@@ -86,9 +86,11 @@ static bool refuse(struct exec *x, struct work *work) {
 }
 
 /* Until it ends, what it expects is room that is taken. */
-static bool has_begun(struct shard *shard, struct work *work) {
+static bool has_begun(struct shard *shard, const struct request *request) {
+    struct work *work = work_of(request->work);
     if (LIKELY(!work->expects)) return true;
-    enum admission may = admit_waiting_answer(shard, work->expects, work->since_ms);
+    enum admission may =
+        admit_waiting_answer(shard, work->expects, work->since_ms, locks_is_waited_for(shard->locks, &request->lock));
     if (may == ADMIT_WAIT) return false;
     if (may == ADMIT_REFUSE) work->some = refuse;
     work->expected = may == ADMIT_GO ? work->expects : 0;
@@ -97,9 +99,9 @@ static bool has_begun(struct shard *shard, struct work *work) {
     return true;
 }
 
-static bool is_ready(struct shard *shard, struct work *work) {
-    if (!has_begun(shard, work)) return false;
-    return !work->tells || !shard->effects.crowded;
+static bool is_ready(struct shard *shard, const struct request *request) {
+    if (!has_begun(shard, request)) return false;
+    return !work_of(request->work)->tells || !shard->effects.crowded;
 }
 
 /* The first that need not wait for the disk, or for room; NULL: there is none near the front. */
@@ -107,7 +109,7 @@ static struct request *take_next(struct shard *shard) {
     const struct request *last = shard->works_last;
     for (unsigned i = 0; i < LOOK_MAX; i++) {
         struct request *request = take_first(shard);
-        if (is_ready(shard, work_of(request->work))) return request;
+        if (is_ready(shard, request)) return request;
         append(shard, request);
         if (request == last) break;
     }

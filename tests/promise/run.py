@@ -8,6 +8,7 @@
     tests/promise/run.py --json FILE                        keeps all figures
 
 memory   a memory cgroup of 512 MiB under everything that kills a server in it
+mix      the same cgroup and a full cache under random commands on values of all sizes, quick, slow and deaf readers
 full     a disk of 256 MiB that is filled by somebody else, and freed
 slow     a disk that is slower than the writers, stands still or fails
 churn    memory under values that change their sizes
@@ -27,7 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from promise.common import Impossible  # noqa: E402
 
-EXPERIMENTS = ("memory", "full", "slow", "churn")
+EXPERIMENTS = ("memory", "mix", "full", "slow", "churn")
 
 
 def show(value):

@@ -2,7 +2,8 @@
  *
  * Proves   where there is plenty all go; where there is not one that has waited goes beyond what clients may have, as far
  *          as that reaches, the oldest first, so that small ones do not keep a large one waiting; one that does not fit
- *          into that at all is refused soon, and one for which no room comes is in the end. */
+ *          into that at all is refused soon, and one for which no room comes is in the end, or soon where others need
+ *          what it holds. */
 #include "shards/admit.h"
 #include "tests/support/machine.c"
 #include "tests/support/machine.h"
@@ -12,9 +13,10 @@
 
 #include <cmocka.h>
 
-#define MIB  (1ull << 20)
-#define LATE 400   /* ms: it may go beyond */
-#define VAIN 20000 /* none has come */
+#define MIB   (1ull << 20)
+#define LATE  400   /* ms: it may go beyond */
+#define VAIN  20000 /* none has come */
+#define HASTE 1000
 
 struct world {
     struct sim *sim;
@@ -52,7 +54,11 @@ static void be_short(struct world *world) {
 }
 
 static enum admission ask(struct world *world, uint64_t bytes, uint64_t since_ms) {
-    return admit_waiting_answer(world->shard, bytes, since_ms);
+    return admit_waiting_answer(world->shard, bytes, since_ms, false);
+}
+
+static enum admission ask_in_haste(struct world *world, uint64_t bytes, uint64_t since_ms) {
+    return admit_waiting_answer(world->shard, bytes, since_ms, true);
 }
 
 static void expect(struct world *world, uint64_t bytes, int64_t sign) {
@@ -131,6 +137,25 @@ static void test_no_room_comes(void **state) {
     expect(world, 7 * MIB, -1);
 }
 
+/* Who holds what others need waits for a second, be it that others are before it; and goes beyond as soon as others may. */
+static void test_in_haste(void **state) {
+    struct world *world = *state;
+    uint64_t first = world->shard->now_ms, second = first + 1;
+    be_short(world);
+    expect(world, 7 * MIB, 1);
+    world->shard->now_ms += LATE;
+    assert_int_equal(ask(world, 9 * MIB, first), ADMIT_WAIT);
+    assert_int_equal(ask_in_haste(world, MIB, second), ADMIT_WAIT); /* it is not its turn */
+    world->shard->now_ms += HASTE;
+    assert_int_equal(ask(world, 9 * MIB, first), ADMIT_WAIT);
+    assert_int_equal(ask_in_haste(world, MIB, second), ADMIT_REFUSE);
+    admit_answer_ends(world->shard, first);
+    assert_int_equal(ask_in_haste(world, MIB, second), ADMIT_GO);
+    assert_int_equal(ask_in_haste(world, 9 * MIB, world->shard->now_ms - LATE), ADMIT_WAIT);
+    assert_int_equal(ask_in_haste(world, 9 * MIB, second), ADMIT_REFUSE);
+    expect(world, 7 * MIB, -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_plenty, set_up, tear_down),
@@ -138,6 +163,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_others_after_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_much, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_room_comes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_in_haste, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,16 @@ static void add_key(struct asker *a, uint64_t id, enum lock_mode mode) {
     a->links[a->request.link_count++] = (struct lock_link){.id = id, .mode = (uint8_t)mode};
 }
 
+/* That of its owner, which is set already. */
+static uint64_t line_of(uint64_t owner) {
+    return ~owner;
+}
+
+static void add_line(struct asker *a) {
+    add_key(a, line_of(a->request.owner), LOCK_EXCLUSIVE);
+    a->links[a->request.link_count - 1].line = true;
+}
+
 static struct lock_request *asks(struct asker *a, uint64_t stamp) {
     memset(a, 0xA5, sizeof *a); /* enter relies on nothing but what is filled in here */
     a->request.stamp = stamp;
@@ -293,6 +303,41 @@ static void wide_and_narrow(void **state) {
     hand_deinit(&h);
 }
 
+/* Readers of everything and of single keys go together, though each stands in its client's line, but for the client's
+ * own; and so does what makes no request. */
+static void wide_readers_and_lines(void **state) {
+    (void)state;
+    struct hand h;
+    hand_init(&h);
+    struct lock_request *scan = asks_all(&h.a, 1, LOCK_SHARED), *own = asks_key(&h.b, 2, 7, LOCK_SHARED);
+    struct lock_request *other = asks_key(&h.c, 3, 7, LOCK_SHARED), *next = asks_all(&h.d, 4, LOCK_SHARED);
+    scan->owner = own->owner = next->owner = 5;
+    other->owner = 6;
+    add_line(&h.a), add_line(&h.b), add_line(&h.c), add_line(&h.d);
+    locks_enter(h.locks, scan);
+    expect_granted(&h, scan);
+    assert_false(locks_allow_line(h.locks, line_of(5), 5));
+    assert_true(locks_allow_line(h.locks, line_of(6), 6));
+    assert_true(locks_allow(h.locks, 7, LOCK_SHARED));
+    assert_true(locks_allow_wide(h.locks, LOCK_SHARED));
+    assert_null(locks_holder(h.locks, 7));
+    locks_enter(h.locks, own);
+    locks_enter(h.locks, other);
+    locks_enter(h.locks, next);
+    expect_granted(&h, other);
+    expect_granted(&h, NULL);
+    assert_false(locks_allow_line(h.locks, line_of(6), 6));
+    locks_leave(h.locks, scan);
+    expect_granted(&h, own);
+    expect_granted(&h, NULL);
+    locks_leave(h.locks, own);
+    expect_granted(&h, next);
+    expect_revoked(&h, NULL);
+    locks_leave(h.locks, other);
+    locks_leave(h.locks, next);
+    hand_deinit(&h);
+}
+
 static void no_keys_at_all(void **state) {
     (void)state;
     struct hand h;
@@ -330,15 +375,15 @@ static void memory_comes_back(void **state) {
 
 /* --- against the twin --- */
 
-enum { ASKERS = 14, IDS = 5 };
+enum { ASKERS = 14, IDS = 5, OWNERS = 3 };
 
 struct one {
     struct asker asker;
     enum lock_state state; /* what the twin thinks */
     bool revoked;
-    uint8_t modes[IDS]; /* 0: not asked for; 1 + mode, the stronger */
-    bool wide, exclusive;
-    uint64_t grantable_since; /* step; 0: is not */
+    uint8_t modes[IDS];            /* 0: not asked for; 1 + mode, the stronger */
+    bool wide, exclusive, in_line; /* of its owner, the request's */
+    uint64_t grantable_since;      /* step; 0: is not */
 };
 
 struct world {
@@ -355,8 +400,12 @@ static uint64_t id_of(unsigned i) {
 }
 
 /* From the definition. */
+static bool same_owner(const struct one *a, const struct one *b) {
+    return a->asker.request.owner && a->asker.request.owner == b->asker.request.owner;
+}
 static bool collide(const struct one *a, const struct one *b) {
-    if (a->wide || b->wide) return a->exclusive || b->exclusive;
+    if (a->wide || b->wide) return a->exclusive || b->exclusive || same_owner(a, b);
+    if (a->in_line && b->in_line && same_owner(a, b)) return true;
     for (unsigned i = 0; i < IDS; i++)
         if (a->modes[i] && b->modes[i] && MAX(a->modes[i], b->modes[i]) == 1 + LOCK_EXCLUSIVE) return true;
     return false;
@@ -399,6 +448,33 @@ static bool expect_allow(const struct world *w, unsigned id, enum lock_mode mode
     }
     return true;
 }
+/* By somebody who stands behind it, or for the whole shard. */
+static bool expect_waited_for(const struct world *w, const struct one *one) {
+    for (unsigned i = 0; i < ASKERS; i++) {
+        const struct one *other = &w->ones[i];
+        if (other == one || other->state == LOCK_OUT) continue;
+        if (one->wide || (other->wide && other->state == LOCK_WAITING)) return true;
+        if (other->state == LOCK_WAITING && !same_owner(one, other) && collide(one, other)) return true;
+    }
+    return false;
+}
+static bool expect_allow_line(const struct world *w, uint64_t owner) {
+    for (unsigned i = 0; i < ASKERS; i++) {
+        const struct one *one = &w->ones[i];
+        if (one->state != LOCK_OUT && one->asker.request.owner == owner && (one->wide || one->in_line)) return false;
+    }
+    return true;
+}
+
+/* It comes into line: what another one of its owner has there already it wants for itself. */
+static void come_behind_own(const struct world *w, struct one *one) {
+    for (unsigned i = 0; i < ASKERS && !one->wide; i++) {
+        const struct one *other = &w->ones[i];
+        if (other == one || other->state == LOCK_OUT || other->wide || !same_owner(other, one)) continue;
+        for (unsigned id = 0; id < IDS; id++)
+            if (one->modes[id] && other->modes[id]) one->modes[id] = 1 + LOCK_EXCLUSIVE;
+    }
+}
 
 static void enter(struct world *w, struct one *one) {
     uint64_t stamp;
@@ -407,6 +483,7 @@ static void enter(struct world *w, struct one *one) {
     asks(&one->asker, stamp);
     *one = (struct one){.asker = one->asker, .state = LOCK_WAITING};
     one->asker.request.links = one->asker.links;
+    one->asker.request.owner = prng_below(&w->prng, 1 + OWNERS);
     one->wide = prng_below(&w->prng, 100) < w->wide_percent;
     if (one->wide) {
         one->asker.request.wide = true;
@@ -421,6 +498,9 @@ static void enter(struct world *w, struct one *one) {
         one->modes[id] = (uint8_t)MAX(one->modes[id], (uint8_t)(1 + mode));
         one->exclusive |= mode == LOCK_EXCLUSIVE;
     }
+    one->in_line = one->asker.request.owner && one->asker.request.link_count < LINKS && prng_below(&w->prng, 2);
+    if (one->in_line) add_line(&one->asker);
+    come_behind_own(w, one);
     locks_enter(w->locks, &one->asker.request);
 }
 
@@ -462,6 +542,7 @@ static void act(struct world *w) {
     } else if (one->state == LOCK_GRANTED && dice <= 7) {
         one->state = LOCK_WAITING;
         one->revoked = false;
+        come_behind_own(w, one);
         locks_yield(w->locks, &one->asker.request);
     } else if (dice >= 8) {
         one->state = LOCK_OUT;
@@ -484,6 +565,8 @@ static void compare(struct world *w) {
         assert_int_equal(request->revoked, one->revoked);
         assert_int_equal(request->blocked == 0, one->state == LOCK_GRANTED || one->grantable_since != 0);
         assert_ptr_equal(locks_find(w->locks, request->stamp), request);
+        if (one->state == LOCK_GRANTED && expect_waited_for(w, one))
+            assert_true(locks_is_waited_for(w->locks, request));
         exclusive |= one->exclusive;
         count++;
     }
@@ -492,6 +575,8 @@ static void compare(struct world *w) {
             assert_int_equal(locks_allow(w->locks, id_of(id), mode), expect_allow(w, id, mode));
         assert_ptr_equal(locks_holder(w->locks, id_of(id)), expect_holder(w, id));
     }
+    for (uint64_t owner = 1; owner <= OWNERS; owner++)
+        assert_int_equal(locks_allow_line(w->locks, line_of(owner), owner), expect_allow_line(w, owner));
     assert_int_equal(locks_allow_wide(w->locks, LOCK_EXCLUSIVE), count == 0);
     assert_int_equal(locks_allow_wide(w->locks, LOCK_SHARED), !exclusive);
     assert_int_equal(locks_count(w->locks), count);
@@ -751,6 +836,7 @@ int main(void) {
         cmocka_unit_test(grantable_until_an_older_one_comes),
         cmocka_unit_test(same_key_twice),
         cmocka_unit_test(wide_and_narrow),
+        cmocka_unit_test(wide_readers_and_lines),
         cmocka_unit_test(readers_pass_waiting_writers),
         cmocka_unit_test(no_keys_at_all),
         cmocka_unit_test(memory_comes_back),

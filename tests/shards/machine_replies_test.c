@@ -257,7 +257,7 @@ static void a_long_reply_that_nobody_takes(void **state) {
 }
 
 /* Behind a small one that is still there a large one is a block of its own, whatever shard its key is on and however it is
- * made: it is not copied. */
+ * made: it is not copied; nor where the client's next command waits at the brake already. */
 static void a_large_reply_is_not_copied_behind_a_small_one(void **state) {
     (void)state;
     enum { BYTES = 2 * OUT_PAUSE };
@@ -268,6 +268,7 @@ static void a_large_reply_is_not_copied_behind_a_small_one(void **state) {
     for (unsigned kind = 0; kind < ARRAY_LEN(asked); kind++) {
         struct sim *sim = small_sim(3, 16);
         struct peer *writer = sim_connect(sim, 1);
+        struct brake brake = {0};
         struct buf text;
         buf_init(&text, heap, MEM_CLIENT_IN);
         struct slice long_one = slice_of(value, BYTES);
@@ -276,24 +277,31 @@ static void a_large_reply_is_not_copied_behind_a_small_one(void **state) {
         resp_command(&text, (struct slice[]){SLICE("rpush"), SLICE("l"), long_one}, 3);
         sim_say(writer, text.data, text.len);
         assert_true(sim_settle(sim, 100000));
-        for (uint32_t home = 0; home < 3; home++) {
-            struct peer *peer = sim_connect(sim, home);
+        for (uint32_t i = 0; i < 3; i++) sim_shard(sim, i)->braked.brake = &brake;
+        for (uint32_t i = 0; i < 6; i++) {
+            struct peer *peer = sim_connect(sim, i / 2);
             char line[200];
+            bool braked = i % 2;
             peer->stalled = true;
-            say_text(peer, "ping\r\n");
-            assert_true(sim_settle(sim, 100000)); /* the carrier has it, and is not done with it */
-            snprintf(line, sizeof line, "ping small\r\n%s\r\nping\r\n", asked[kind]);
+            peer->piece_max = 0;
+            say_text(peer, "get a\r\nget b\r\nget c\r\n"); /* small ones, as far as is known of this client */
+            assert_true(sim_settle(sim, 100000));          /* the carrier has some, and is not done with it */
+            if (braked) brake_close(&brake);
+            const char *next = braked ? "append z 1" : "echo z";
+            snprintf(line, sizeof line, "ping small\r\n%s\r\n%s\r\nping\r\n", asked[kind], next);
             say_text(peer, line);
-            assert_true(sim_settle(sim, 100000));
+            for (int n = 0; n < 1000; n++) sim_step(sim);
+            if (kind != 2) assert_int_equal(peer->client.wait == WAIT_BRAKE, braked); /* which waits for its reply */
             bool apart = chain_len(&peer->client.rest) >= BYTES, direct = buf_readable(&peer->client.out) >= BYTES;
             assert_true(apart != direct);
             if (direct) assert_true(kind == 0 || kind == 3); /* it was written there by its own shard */
             if (apart) assert_true(peer->client.rest.first->bytes.len >= BYTES);
+            brake_open(&brake);
             peer->stalled = false;
             assert_true(sim_settle(sim, 100000));
             struct slice got = buf_slice(&peer->got);
             assert_true(got.len > BYTES);
-            assert_memory_equal(got.ptr, "+PONG\r\n$5\r\nsmall\r\n", 18);
+            assert_memory_equal(got.ptr, "$-1\r\n$-1\r\n$-1\r\n$5\r\nsmall\r\n", 26);
             assert_memory_equal(got.ptr + got.len - 9, "\r\n+PONG\r\n", 9);
         }
         sim_delete(sim);

@@ -32,12 +32,13 @@ static void hold(const char *text) {
     reply_queue_hold(&queue, mark);
 }
 
-/* A reply that lies in a message of its own, which is released as the shard does. */
-static void fill(uint64_t place, const char *text) {
+/* A reply that lies in a message of its own, which is released as the shard does. True: others are left. */
+static bool fill(uint64_t place, const char *text) {
     struct message *message = message_new(&pool, 0, 1);
     buf_append(&message->reply, text, strlen(text));
-    reply_queue_fill(&queue, place, buf_slice(&message->reply), message, &pool, &out);
+    bool left = reply_queue_fill(&queue, place, buf_slice(&message->reply), message, &pool, &out);
     message_release(&pool, message);
+    return left;
 }
 
 static void in_order_however_they_come(void **state) {
@@ -82,7 +83,7 @@ static void large_ones_are_moved(void **state) {
         take.len = len;
         const char *memory = take.data;
         buf_append(&out, "before", before ? 6 : 0);
-        reply_queue_fill_own(&queue, reply_queue_reserve(&queue), &take, &pool, &out);
+        assert_false(reply_queue_fill_own(&queue, reply_queue_reserve(&queue), &take, &pool, &out));
         assert_int_equal(buf_readable(&out), len + (before ? 6 : 0));
         assert_int_equal(out.data == memory, !before);
         assert_int_equal(out.data[out.len - 1], 'x');
@@ -104,7 +105,7 @@ static void large_ones_leave_their_message(void **state) {
         message->reply.len += len;
         struct slice reply = slice_of(message->reply.data + 4, len);
         message->uses += (uint32_t)shared;
-        reply_queue_fill(&queue, reply_queue_reserve(&queue), reply, message, &pool, &out);
+        assert_false(reply_queue_fill(&queue, reply_queue_reserve(&queue), reply, message, &pool, &out));
         assert_int_equal(buf_readable(&out), len);
         assert_int_equal(out.read, 0);
         assert_int_equal(out.data[0] == 'x' && out.data[len - 1] == 'x', 1);
@@ -115,11 +116,11 @@ static void large_ones_leave_their_message(void **state) {
     assert_true(reply_queue_empty(&queue));
 }
 
-static struct buf flushed(void) {
+/* left: others are. */
+static struct buf flushed(bool *left) {
     struct buf next;
     buf_init(&next, heap, MEM_CLIENT_OUT);
-    assert_true(reply_queue_is_ready(&queue));
-    reply_queue_flush(&queue, &pool, &next);
+    *left = reply_queue_flush(&queue, &pool, &next);
     assert_true(buf_readable(&next) > 0);
     return next;
 }
@@ -141,21 +142,25 @@ static void large_ones_that_waited_are_moved(void **state) {
         memset(written->data + mark, 'x', len);
         written->len += len;
         const char *memory = written->data;
-        if (kind == 0) reply_queue_fill_own(&queue, reply_queue_reserve(&queue), &text, &pool, &out);
-        if (kind == 1)
-            reply_queue_fill(&queue, reply_queue_reserve(&queue), buf_slice(&message->reply), message, &pool, &out);
+        struct slice reply = buf_slice(&message->reply);
+        uint64_t place = kind < 2 ? reply_queue_reserve(&queue) : 0;
+        if (kind == 0) assert_false(reply_queue_fill_own(&queue, place, &text, &pool, &out));
+        if (kind == 1) assert_false(reply_queue_fill(&queue, place, reply, message, &pool, &out));
         if (kind == 2) reply_queue_hold(&queue, mark);
         message_release(&pool, message);
         hold("last");
-        fill(first, "first");
+        assert_true(fill(first, "first"));
         assert_out("firstsecond");
-        struct buf next = flushed();
+        bool left;
+        struct buf next = flushed(&left);
         assert_ptr_equal(next.data, memory);
         assert_int_equal(next.data[0] == 'x' && next.data[len - 1] == 'x', 1);
         if (buf_readable(&next) == len) { /* else what is small had room behind it */
+            assert_true(left);
             buf_deinit(&next);
-            next = flushed();
+            next = flushed(&left);
         }
+        assert_false(left);
         assert_memory_equal(next.data + next.len - 4, "last", 4);
         assert_true(reply_queue_empty(&queue));
         buf_deinit(&next);
@@ -175,7 +180,7 @@ static void short_ones_do_not_keep_long_blocks(void **state) {
         take.len = len;
         const char *memory = take.data;
         uint64_t first = reply_queue_reserve(&queue), second = reply_queue_reserve(&queue);
-        reply_queue_fill_own(&queue, second, &take, &pool, &out);
+        assert_false(reply_queue_fill_own(&queue, second, &take, &pool, &out));
         assert_int_equal(take.data == memory, len > 0 && len < 2048);
         buf_deinit(&take);
         assert_int_equal(buf_readable(&out), 0);
@@ -239,9 +244,9 @@ static void fill_some(struct prng *prng, uint64_t *places, struct slice *texts, 
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = *count + n - 1 - k;
         struct slice reply = slice_of(message->reply.data + at, ends[k] - at);
-        reply_queue_fill(&queue, places[i], reply, message, &pool, &out);
-        while (reply_queue_is_ready(&queue)) {
-            struct buf next = flushed();
+        bool left = reply_queue_fill(&queue, places[i], reply, message, &pool, &out);
+        while (left) {
+            struct buf next = flushed(&left);
             buf_append_slice(&out, buf_slice(&next));
             buf_deinit(&next);
         }

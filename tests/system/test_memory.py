@@ -202,7 +202,13 @@ class Ceiling(ServerCase):
                 break
         self.assertError(reply, OOM)
         self.assertError(self.admin.call("BITOP", "NOT", "bits", "source"), OOM)
-        self.admin.must("DEL", "copy0")  # so that there is room for a small one
+        self.admin.must("DEL", "copy0", "copy1")  # so that there is room for one, and a small one
+        self.admin.must("SET", "{x}a", b"v" * (8 * MIB))
+        self.admin.must("MULTI")
+        for name in "bcd":
+            self.admin.must("COPY", "{x}a", "{x}" + name)
+        self.assertError(self.admin.call("EXEC"), "EXECABORT Transaction discarded because of: " + OOM)
+        self.assertEqual(self.admin.call("EXISTS", "{x}b"), 0)
         self.admin.must("MULTI")
         self.admin.must("SET", "small", "v")
         self.assertError(self.admin.call("SETRANGE", "k", 200 * MIB, "x"), OOM)
