@@ -9,6 +9,9 @@
 #include "shards/multi.h"
 #include "shards/reaper.h"
 #include "shards/route.h"
+#include "shards/set.h"
+#include "shards/work.h"
+#include "shards/zset.h"
 
 #define PIECE_WAIT_MS 1000           /* a piece of a value under way waits for room */
 #define AHEAD_BYTES   (16 * 1024)    /* evicted beyond what is asked for, so that the next ones need not ask */
@@ -187,14 +190,40 @@ static struct exec exec_of(struct shard *shard, const struct client *client, con
                          .keys = q->fate == FATE_LOCAL ? shard_db(shard, client->db) : NULL};
 }
 
-static uint64_t grows(struct shard *shard, const struct client *client, const struct queued *q) {
-    struct exec x = exec_of(shard, client, q);
-    return q->slot->row->grows(&x);
-}
-
 /* Of a command inside of a transaction: the journal is told at once of all that it makes. */
 static uint64_t grows_inside(const struct shard *shard, uint64_t bytes) {
     return shard->effects.on ? bytes + bytes * TOLD_COPIES : bytes;
+}
+
+struct sources {
+    struct exec *x;
+    bool many; /* elements of one */
+};
+
+static void look_at_source(void *ctx, uint32_t at, bool writes) {
+    struct sources *sources = ctx;
+    struct exec *x = sources->x;
+    struct key_ref ref;
+    const struct entry *entry = writes ? NULL : keyspace_open(x->keys, x->argv[at], exec_hash(x, at), &ref);
+    uint64_t count = UINT64_MAX; /* of other types what is large takes turns by its bytes */
+    if (entry && entry->type == TYPE_SET) count = set_count(entry);
+    if (entry && entry->type == TYPE_ZSET) count = zset_len(entry);
+    sources->many |= entry && count > WORK_AT_ONCE;
+}
+
+/* The journal is told at once, too, of what is made of few elements, however large they are; else in turns. */
+static uint64_t grows_by(struct exec *x) {
+    const struct command *row = x->slot->row;
+    uint64_t bytes = row->grows(x);
+    if (bytes < ADMIT_LARGE || !row->across || !x->keys || !x->shard->effects.on) return bytes;
+    struct sources sources = {.x = x};
+    command_each_key(row, x->argv, x->argc, look_at_source, &sources);
+    return sources.many ? bytes : grows_inside(x->shard, bytes);
+}
+
+static uint64_t grows(struct shard *shard, const struct client *client, const struct queued *q) {
+    struct exec x = exec_of(shard, client, q);
+    return grows_by(&x);
 }
 
 static uint64_t need_of(struct shard *shard, const struct client *client, const struct queued *q) {
@@ -514,7 +543,7 @@ bool admit_here_slow(struct exec *x, uint64_t bytes) {
     bool progress;
     if (!shard->account.shared || shard->loading || !(x->slot->row->flags & CMD_DENYOOM)) return true;
     x->keys = shard_db(shard, x->db);
-    if (x->slot->grows) bytes += x->slot->row->grows(x);
+    if (x->slot->grows) bytes += grows_by(x);
     account_look(shard);
     if (make_room(shard, with_overhead(bytes), true, &progress)) return true;
     /* What is small may go into debt: as far as others evict, or a little, where room is only hoped for. */
